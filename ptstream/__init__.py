@@ -1,0 +1,65 @@
+"""ptstream: persistent text streaming. Text that outlives its connection.
+
+    async with ptstream.open() as pts:
+        id = await pts.create(prompt="…")
+        async for piece in pts.drive(id, generate):
+            print(piece.text, end="")
+
+Everything here is loaded when it is first used (PEP 562), so that `import ptstream` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ptstream.errors import NameTaken, PtstreamError, StreamCancelled, StreamFailed, StreamNotFound, StreamTimedOut
+    from ptstream.generators.call import generator
+    from ptstream.library import PersistentStreams, open, persist
+    from ptstream.streams import Body, Piece, Status, Stream
+
+__version__ = "0.1.0"
+
+_PLACES = {
+    "Body": "ptstream.streams",
+    "NameTaken": "ptstream.errors",
+    "PersistentStreams": "ptstream.library",
+    "Piece": "ptstream.streams",
+    "PtstreamError": "ptstream.errors",
+    "Status": "ptstream.streams",
+    "Stream": "ptstream.streams",
+    "StreamCancelled": "ptstream.errors",
+    "StreamFailed": "ptstream.errors",
+    "StreamNotFound": "ptstream.errors",
+    "StreamTimedOut": "ptstream.errors",
+    "generator": "ptstream.generators.call",
+    "open": "ptstream.library",
+    "persist": "ptstream.library",
+}
+
+__all__ = [
+    "Body",
+    "NameTaken",
+    "PersistentStreams",
+    "Piece",
+    "PtstreamError",
+    "Status",
+    "Stream",
+    "StreamCancelled",
+    "StreamFailed",
+    "StreamNotFound",
+    "StreamTimedOut",
+    "generator",
+    "open",
+    "persist",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'ptstream' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,179 @@
+"""The typer application: which commands there are, each loaded when it is asked for, its help beginning with examples."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+import typer
+import typer.core
+import typer.main
+
+from ptstream.cli.hot import failed
+from ptstream.cli.screen import Screen
+from ptstream.errors import PtstreamError
+from ptstream.settings import Home, find_home
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a command's function is, and its line in the list."""
+
+    module: str
+    help: str
+    function: str | None = None
+
+
+COMMANDS = {
+    "drive": Command("drive", "Run a model or a command as a stream, printing every piece live."),
+    "watch": Command("watch", "Follow a stream from anywhere, until it ends."),
+    "cat": Command("cat", "Print a stream's text."),
+    "create": Command("create", "Make a pending stream and print its id."),
+    "tee": Command("tee", "Pass standard input through and keep it as a stream."),
+    "ls": Command("ls", "List streams, newest first."),
+    "show": Command("show", "Show what is known of a stream."),
+    "wait": Command("wait", "Wait for a stream's end."),
+    "cancel": Command("cancel", "Cancel a stream."),
+    "rm": Command("rm", "Delete streams."),
+    "models": Command("models", "Show the models that were found, or get the embedded one."),
+    "demo": Command("demo", "See the idea: two panes on one stream."),
+    "path": Command("path", "Print where the database is."),
+    "daemon": Command("daemon", "Run, start, stop or look at the daemon."),
+    "completion": Command("completions", "Print a shell's completion script."),
+}
+"""In the order in which `--help` lists them."""
+
+
+class _Examples(typer.core.TyperCommand):
+    """A command whose help begins with examples; what follows `--` on its line is a command of the user's."""
+
+    examples = ""
+    takes_command = False
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if self.takes_command and "--" in args:
+            at = args.index("--")
+            args, ctx.meta["ptstream.command"] = args[:at], tuple(args[at + 1 :])
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Examples"):
+            formatter.write("".join(f"  {line}\n" for line in self.examples.strip().splitlines()))
+        formatter.write("\n")
+        super().format_help(ctx, formatter)
+
+
+class _Lazy(typer.core.TyperGroup):
+    """Loads a command's module when it is run or its own help is asked for, not to list it."""
+
+    table: dict[str, Command] = COMMANDS
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.table)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return load(cmd_name) if cmd_name in self.table else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        # "Did you mean" looks among the loaded commands alone.
+        self.commands = cast(Any, dict.fromkeys(self.table))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help) for name, command in self.table.items()])
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Examples"):
+            formatter.write("".join(f"  {line}\n" for line in EXAMPLES.strip().splitlines()))
+        formatter.write("\n")
+        super().format_help(ctx, formatter)
+
+
+EXAMPLES = """
+ptstream drive -p "Why is the sky blue?"     a model's answer, kept while it comes
+ptstream drive -- make -j4                   any command's output, kept
+ptstream watch @last                         follow the newest stream, from any terminal
+ptstream cat @last                           print what is there
+"""
+
+
+def load(name: str) -> Any:
+    """The click command called `name`, or the group, if its module makes one."""
+    module = importlib.import_module(f"ptstream.cli.{COMMANDS[name].module}")
+    if hasattr(module, "group"):
+        return module.group()
+    return make_command(name, module.command, module.EXAMPLES, COMMANDS[name].help)
+
+
+def make_command(name: str, function: Any, examples: str, help: str) -> Any:
+    """A click command of `function`'s parameters."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(name, cls=_Examples, help=help, context_settings={"help_option_names": ["-h", "--help"]})(function)
+    command = typer.main.get_command(app)
+    assert isinstance(command, _Examples)
+    command.examples = examples
+    command.takes_command = getattr(function, "takes_command", False)
+    return command
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from ptstream import __version__
+
+        Screen().text(f"ptstream {__version__}\n")
+        raise typer.Exit()
+
+
+def _main(
+    ctx: typer.Context,
+    home: Annotated[
+        str | None, typer.Option(metavar="DIR", help="The directory that holds everything (PTSTREAM_HOME).")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Persistent text streaming: text that outlives its connection, its terminal and its daemon."""
+    ctx.obj = find_home(home)
+
+
+def application() -> Any:
+    """The whole command, as click has it."""
+    app = typer.Typer(
+        cls=_Lazy,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_main)
+    # typer makes a group only of what has commands; ours are found by `_Lazy`.
+    app.command("path")(lambda: None)
+    return typer.main.get_command(app)
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the line; its exit code."""
+    screen = Screen()
+    try:
+        application().main(args=list(words), prog_name="ptstream")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except PtstreamError as error:
+        return failed(screen, error)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return 0
+
+
+def home_of(ctx: typer.Context) -> Home:
+    """The home that the line named."""
+    home = ctx.obj
+    assert isinstance(home, Home)
+    return home

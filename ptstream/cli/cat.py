@@ -1,0 +1,34 @@
+"""`ptstream cat`: a stream's text, as far as it is there. The work is done in `hot.py`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ptstream.cli import hot
+from ptstream.cli.app import home_of
+from ptstream.cli.options import Raw, StreamRef
+from ptstream.cli.screen import Screen
+
+EXAMPLES = """
+ptstream cat @last                  the newest stream's text
+ptstream cat 7h2k > answer.md       byte for byte
+ptstream cat --wait build           when it has ended, all of it
+"""
+
+
+def command(
+    ctx: typer.Context,
+    reference: StreamRef,
+    offset: Annotated[int, typer.Option(min=0, metavar="N", help="Begin at byte N.")] = 0,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the stream's end first.")] = False,
+    raw: Raw = False,
+) -> None:
+    """The command."""
+    home = home_of(ctx)
+    if wait:
+        from ptstream.cli.wait import wait_first
+
+        wait_first(home, reference)
+    raise typer.Exit(hot.cat(home, Screen(raw=raw), reference, offset=offset))

@@ -1,0 +1,48 @@
+"""`ptstream create`: a pending stream. Needs no daemon."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ptstream.cli.app import home_of
+from ptstream.cli.describe import as_json
+from ptstream.cli.options import FlushRule, Json, Model, Name, System, Title, prompt_of, text_of
+from ptstream.cli.screen import Screen
+from ptstream.store.sqlite import Store
+from ptstream.streams import Words
+
+EXAMPLES = """
+id=$(ptstream create "Why is the sky blue?")   make it now …
+ptstream drive "$id"                           … and let it speak later, from anywhere
+ptstream create --name today --model smollm2 "Tell me about today"
+"""
+
+
+def command(
+    ctx: typer.Context,
+    prompt: Annotated[
+        str | None, typer.Argument(metavar="[PROMPT]", show_default=False, help="What to ask (@FILE reads a file).")
+    ] = None,
+    model: Model = None,
+    system: System = None,
+    title: Title = None,
+    name: Name = None,
+    flush: FlushRule = None,
+    json: Json = False,
+) -> None:
+    """The command."""
+    screen = Screen()
+    words = Words(
+        prompt=prompt_of(prompt, screen.note) if prompt is not None else None,
+        system=text_of(system, "--system"),
+        model=model,
+        flush=flush,
+    )
+    with Store(home_of(ctx)) as store:
+        stream = store.create(words, name=name, title=title)
+    if json:
+        screen.data(as_json(stream))
+    else:
+        screen.text(f"{stream.id}\n")

@@ -1,0 +1,129 @@
+"""`ptstream daemon`: run, start, stop, status, logs."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated, Any
+
+import anyio
+import typer
+
+from ptstream import client
+from ptstream.cli.app import home_of, make_command
+from ptstream.cli.describe import size
+from ptstream.cli.options import Json
+from ptstream.cli.screen import Screen
+from ptstream.errors import DaemonUnreachable, PtstreamError
+from ptstream.settings import Home
+
+STOP_TIME = 10.0
+"""Seconds that `stop` waits for the daemon to be gone."""
+
+
+def group() -> Any:
+    """The click group."""
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        help="The daemon runs generators, so that they outlive whoever asked. It starts by itself when it is needed.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_group)
+    app.command("run")(run)
+    made = typer.main.get_command(app)
+    for function, examples, help in COMMANDS:
+        name = function.__name__
+        made.add_command(make_command(name, function, examples, help), name)  # type: ignore[attr-defined]
+    return made
+
+
+def _group() -> None:
+    pass
+
+
+def run(ctx: typer.Context) -> None:
+    """In the foreground, its log on stderr."""
+    import logging
+
+    from ptstream.daemon import life
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if not life.run(home_of(ctx)):
+        raise DaemonUnreachable("this home has a running daemon already (ptstream daemon status)")
+
+
+def start(ctx: typer.Context) -> None:
+    """In the background."""
+    anyio.run(_start, home_of(ctx), Screen())
+
+
+async def _start(home: Home, screen: Screen) -> None:
+    async with client.connect_or_start(home) as daemon:
+        status = await daemon.status()
+        screen.note(f"the daemon runs, pid {status['pid']}")
+
+
+def stop(ctx: typer.Context) -> None:
+    """Each running stream ends with its text and that cause."""
+    raise typer.Exit(anyio.run(_stop, home_of(ctx), Screen()))
+
+
+async def _stop(home: Home, screen: Screen) -> int:
+    try:
+        async with client.connect(home) as daemon:
+            status = await daemon.stop()
+    except DaemonUnreachable:
+        screen.note("the daemon is not running")
+        return 0
+    with anyio.move_on_after(STOP_TIME):
+        await client.gone(home)
+        screen.note(f"the daemon has ended (pid {status['pid']})")
+        return 0
+    raise PtstreamError(f"the daemon, pid {status['pid']}, has not ended within {STOP_TIME:g} s")
+
+
+def status(ctx: typer.Context, json: Json = False) -> None:
+    """Exit code 69 when it is not running."""
+    raise typer.Exit(anyio.run(_status, home_of(ctx), Screen(), json))
+
+
+async def _status(home: Home, screen: Screen, json: bool) -> int:
+    try:
+        async with client.connect(home) as daemon:
+            told = await daemon.status()
+    except DaemonUnreachable as error:
+        if json:
+            screen.data({"pid": None, "socket": home.socket, "database": home.database, "running": 0})
+        else:
+            screen.note(str(error))
+        return error.exit_code
+    if json:
+        screen.data(told)
+    else:
+        screen.text("".join(f"{key:<10} {value}\n" for key, value in told.items() if value is not None))
+    return 0
+
+
+def logs(
+    ctx: typer.Context,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, metavar="N", help="The last N lines.")] = 50,
+) -> None:
+    """The end of its log."""
+    home, screen = home_of(ctx), Screen()
+    with contextlib.suppress(FileNotFoundError), open(home.log, "rb") as file:
+        length = file.seek(0, 2)
+        file.seek(max(0, length - 1_000_000))
+        kept = file.read().splitlines(keepends=True)[-lines:] if lines else []
+        screen.text(b"".join(kept))
+        screen.finish()
+        screen.note(f"{home.log}, {size(length)}")
+
+
+COMMANDS = (
+    (run, "ptstream daemon run                 as a service manager wants it", "Run it in the foreground."),
+    (start, "ptstream daemon start               in the background", "Start it in the background."),
+    (stop, "ptstream daemon stop                ends the running streams, text kept", "Stop it."),
+    (status, "ptstream daemon status --json", "Show whether it runs, and what."),
+    (logs, "ptstream daemon logs -n 20", "Show the end of its log."),
+)

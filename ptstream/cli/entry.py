@@ -1,0 +1,59 @@
+"""Where the command begins: the hot lines, whose every word this table knows, start in a few milliseconds.
+
+`import typer` alone takes longer than they may; everything else goes to typer with its line untouched, so help,
+errors and suggestions have one author. A test holds this table to typer's own parameters.
+"""
+
+from __future__ import annotations
+
+import sys
+
+HOT: dict[str, dict[str, type]] = {
+    "cat": {"--offset": int, "--raw": bool},
+    "ls": {"-q": bool, "--quiet": bool, "-n": int, "--limit": int, "--json": bool},
+    "path": {},
+    "__complete": {},
+}
+"""Command → its options that start fast and the kind of their value (bool: a flag)."""
+
+POSITIONALS = {"cat": range(1, 2), "ls": range(1), "path": range(1), "__complete": range(1, 64)}
+
+LONG = {"-q": "quiet", "-n": "limit"}
+
+
+def parse(words: list[str]) -> tuple[str, list[str], dict[str, int | bool]] | None:
+    """Command, positional words and options; None if the line holds anything that only typer understands."""
+    if not words or words[0] not in HOT:
+        return None
+    name, known = words[0], HOT[words[0]]
+    positional: list[str] = []
+    options: dict[str, int | bool] = {}
+    rest = iter(words[1:])
+    for word in rest:
+        if not word.startswith("-") or name == "__complete":
+            positional.append(word)
+        elif word not in known:
+            return None
+        elif known[word] is bool:
+            options[LONG.get(word, word[2:])] = True
+        elif (value := next(rest, "")).isdecimal() and value.isascii():
+            options[LONG.get(word, word[2:])] = int(value)
+        else:
+            return None
+    return (name, positional, options) if len(positional) in POSITIONALS[name] else None
+
+
+def main() -> None:
+    """The `ptstream` command."""
+    hot = parse(sys.argv[1:])
+    if hot is None:
+        from ptstream.cli.app import run
+
+        sys.exit(run(sys.argv[1:]))
+    from ptstream.cli.hot import run_hot
+
+    sys.exit(run_hot(*hot))
+
+
+if __name__ == "__main__":
+    main()

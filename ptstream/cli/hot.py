@@ -1,0 +1,124 @@
+"""The commands that must start fast: `cat`, `ls`, `path`, completion. No typer, no event loop, plain `sqlite3`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from ptstream.cli.screen import OutputClosed, Screen
+from ptstream.errors import PtstreamError, UsageError
+from ptstream.settings import Home, find_home
+from ptstream.store.cursor import Cursor
+from ptstream.store.recover import live_size, settle
+from ptstream.store.sqlite import Store
+from ptstream.streams import Status, Stream
+
+
+def run_hot(name: str, words: list[str], options: dict[str, Any]) -> int:
+    """Run one of them; its exit code."""
+    home = find_home()
+    screen = Screen(raw=bool(options.pop("raw", False)))
+    try:
+        if name == "cat":
+            return cat(home, screen, words[0], **options)
+        if name == "ls":
+            return ls(home, screen, **options)
+        if name == "path":
+            return path(home, screen)
+        from ptstream.cli.completion import complete
+
+        return complete(home, words)
+    except KeyboardInterrupt:
+        return 130
+    except PtstreamError as error:
+        return failed(screen, error)
+
+
+def failed(screen: Screen, error: PtstreamError) -> int:
+    """Say what went wrong, and give its exit code. That nobody reads our output any more is said to nobody."""
+    if isinstance(error, OutputClosed):
+        # Python flushes stdout as it exits, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno() if sys.stdout else 1)
+    else:
+        screen.error(error)
+    return error.exit_code
+
+
+def cat(home: Home, screen: Screen, reference: str, *, offset: int = 0) -> int:
+    """Print what is there, from byte `offset` on, in constant memory. A dead owner's stream gets its end first."""
+    with Store(home) as store:
+        cursor = Cursor(store, store.find(reference).id, offset)
+        while data := cursor.read():
+            screen.text(data)
+        cursor.close()
+    screen.finish()
+    return 0
+
+
+def ls(
+    home: Home,
+    screen: Screen,
+    *,
+    quiet: bool = False,
+    limit: int | None = None,
+    status: Status | None = None,
+    json: bool = False,
+) -> int:
+    """List streams, newest first, with the ends of those whose owners died."""
+    if limit is not None and limit < 0:
+        raise UsageError("-n takes a number of streams")
+    with Store(home) as store:
+        # Ends first: a dead owner's stream is not `streaming`, whatever its row still says.
+        sizes = {id: live_size(home, id, settle(store, id, store.state(id)).state) for id in store.streaming()}
+        streams = store.streams(limit=limit, status=status)
+    if quiet:
+        screen.table(["id"], [[stream.id] for stream in streams], flexible=0) if not screen.terminal else _ids(
+            screen, streams
+        )
+    elif json:
+        _json_lines(screen, streams, sizes)
+    else:
+        _table(screen, streams, sizes)
+    return 0
+
+
+def _ids(screen: Screen, streams: list[Stream]) -> None:
+    for stream in streams:
+        screen.text(f"{stream.id}\n")
+
+
+def _json_lines(screen: Screen, streams: list[Stream], sizes: dict[str, int]) -> None:
+    from dataclasses import replace
+
+    from ptstream.cli.describe import as_json
+
+    for stream in streams:
+        screen.data(as_json(replace(stream, bytes=sizes.get(stream.id, stream.bytes))))
+
+
+def _table(screen: Screen, streams: list[Stream], sizes: dict[str, int]) -> None:
+    from ptstream.cli.describe import age, size, title
+
+    rows = [
+        [
+            stream.id,
+            stream.status.value,
+            size(sizes.get(stream.id, stream.bytes)),
+            age(stream.created_at),
+            stream.name or "",
+            title(stream),
+        ]
+        for stream in streams
+    ]
+    header = ["ID", "STATUS", "SIZE", "AGE", "NAME", "TITLE"]
+    if not any(row[4] for row in rows) and screen.terminal:
+        header, rows = header[:4] + header[5:], [row[:4] + row[5:] for row in rows]
+    screen.table(header, rows, flexible=len(header) - 1, optional=(3, 2), right=(2, 3))
+
+
+def path(home: Home, screen: Screen) -> int:
+    """Print where the database is."""
+    screen.text(home.database + ("" if screen.terminal else "\n"))
+    screen.finish()
+    return 0

@@ -1,0 +1,76 @@
+"""Parameters that several commands share, each worded once, and what they are turned into."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, TypeAlias
+
+import typer
+
+from ptstream.errors import UsageError
+from ptstream.streams import Flush, Status
+
+StreamRef: TypeAlias = Annotated[
+    str, typer.Argument(metavar="ID", show_default=False, help="A stream's id, its beginning, its name, or @last.")
+]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
+Raw: TypeAlias = Annotated[bool, typer.Option("--raw", help="Pass the text's control sequences to the terminal.")]
+Model: TypeAlias = Annotated[
+    str | None, typer.Option("--model", "-m", metavar="MODEL", help="The model to ask (see ptstream models).")
+]
+System: TypeAlias = Annotated[
+    str | None, typer.Option("--system", "-s", metavar="TEXT", help="The system prompt (@FILE reads a file).")
+]
+Title: TypeAlias = Annotated[str | None, typer.Option("--title", metavar="TEXT", help="What lists call it.")]
+Name: TypeAlias = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="A unique name; the same name is the same stream.")
+]
+FlushRule: TypeAlias = Annotated[
+    Flush | None, typer.Option("--flush", help="Where text is cut into durable chunks.", show_default=False)
+]
+StatusFilter: TypeAlias = Annotated[
+    Status | None, typer.Option("--status", help="Only streams of this status.", show_default=False)
+]
+
+
+def text_of(value: str | None, what: str) -> str | None:
+    """An option's text; `@FILE` stands for what the file holds. Raises UsageError."""
+    if value is None or not value.startswith("@") or value == "@":
+        return value
+    try:
+        with open(value[1:], encoding="utf-8") as file:
+            return file.read()
+    except OSError as error:
+        raise UsageError(f"{what}: {value[1:]} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{what}: {value[1:]} is not UTF-8 text") from error
+
+
+def prompt_of(value: str | None, note_waiting: object = None) -> str | None:
+    """The prompt: the option's text after what a pipe or a file brings on stdin. Raises UsageError if it is empty."""
+    told = text_of(value, "--prompt")
+    piped = _piped(note_waiting)
+    parts = [part for part in (piped, told) if part is not None and part.strip()]
+    if not parts:
+        if told is not None or piped is not None:
+            raise UsageError("the prompt is empty")
+        return None
+    return "\n\n".join(parts)
+
+
+def _piped(note_waiting: object) -> str | None:
+    """All of stdin, if it is a pipe, a socket or a file. After a second of silence somebody is told."""
+    import select
+    import stat
+
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return None
+    if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)):
+        return None
+    if not select.select([0], [], [], 1.0)[0] and callable(note_waiting):
+        note_waiting("waiting for the prompt on standard input (close it with Ctrl-D, or run with </dev/null)")
+    data = sys.stdin.buffer.read()
+    return data.decode("utf-8", "replace")

@@ -1,0 +1,19 @@
+"""`ptstream path`: where the database is. The work is done in `hot.py`."""
+
+from __future__ import annotations
+
+import typer
+
+from ptstream.cli import hot
+from ptstream.cli.app import home_of
+from ptstream.cli.screen import Screen
+
+EXAMPLES = """
+sqlite3 "$(ptstream path)" 'SELECT id, status FROM streams'
+du -h "$(ptstream path)"
+"""
+
+
+def command(ctx: typer.Context) -> None:
+    """The command."""
+    raise typer.Exit(hot.path(home_of(ctx), Screen()))

@@ -1,0 +1,84 @@
+"""What `drive`, `watch` and `tee` share: printing a stream as it comes, and how such a reader leaves.
+
+Signals and a closed output only ever detach the reader; the stream goes on. How the stream ended is read from the
+store, and is the exit code.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterable, Awaitable, Callable
+
+import anyio
+
+from ptstream.cli.screen import OutputClosed, Screen
+from ptstream.errors import ENDS, PtstreamError, ungrouped
+from ptstream.store.recover import settle
+from ptstream.store.sqlite import State, Store
+from ptstream.streams import Status
+
+DETACHING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+async def detachable(screen: Screen, id: str, work: Callable[[], Awaitable[int]], cancel: Callable[[], None]) -> int:
+    """Run `work`; its exit code, or that of the signal that ended it. Ctrl-\\ calls `cancel` and lets it go on.
+
+    Raises what `work` raises, except that a closed output is an exit code too.
+    """
+    outcome: int | PtstreamError = 1
+
+    async def working(scope: anyio.CancelScope) -> None:
+        nonlocal outcome
+        try:
+            with ungrouped():
+                outcome = await work()
+        except PtstreamError as error:  # not through the task group, which would wrap it
+            outcome = error
+        scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.open_signal_receiver(*DETACHING, signal.SIGQUIT) as signals:
+            tasks.start_soon(working, tasks.cancel_scope)
+            async for number in signals:
+                if number == signal.SIGQUIT:
+                    cancel()
+                    continue
+                outcome = 128 + number
+                screen.note(goes_on(id))
+                tasks.cancel_scope.cancel()
+                break
+    if isinstance(outcome, OutputClosed):
+        if screen.err_terminal:
+            screen.note(goes_on(id))
+        return outcome.exit_code
+    if isinstance(outcome, PtstreamError):
+        raise outcome
+    return outcome
+
+
+def goes_on(id: str) -> str:
+    """The one line for who leaves."""
+    return f"{id} goes on · see it: ptstream watch {id} · end it: ptstream cancel {id}"
+
+
+async def show(screen: Screen, runs: AsyncIterable[bytes]) -> None:
+    """Print the runs of a stream as they come."""
+    async for data in runs:
+        await screen.show(data)
+    await screen.show_end()
+
+
+def tell_end(screen: Screen, store: Store, id: str) -> int:
+    """The stream's end as the store has it: said, unless it is `done`, and given as the exit code."""
+    state = settle(store, id, store.state(id)).state
+    if state.status in ENDS:
+        screen.error(ENDS[state.status](end_line(id, state)))
+        return ENDS[state.status].exit_code
+    return 0
+
+
+def end_line(id: str, state: State) -> str:
+    """One line on how a stream ended."""
+    words = {Status.ERROR: "ended in error", Status.TIMEOUT: "timed out", Status.CANCELLED: "was cancelled"}
+    said = f"stream {id} {words.get(state.status, state.status)}"
+    return f"{said}: {state.error}" if state.error and state.status is not Status.CANCELLED else said

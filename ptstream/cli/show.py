@@ -1,0 +1,47 @@
+"""`ptstream show`: everything that is known of one stream, except its text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import typer
+
+from ptstream.cli.app import home_of
+from ptstream.cli.describe import as_json
+from ptstream.cli.options import Json, StreamRef
+from ptstream.cli.screen import Screen
+from ptstream.store.recover import live_size, settle
+from ptstream.store.sqlite import Store
+
+EXAMPLES = """
+ptstream show @last
+ptstream show --json 7h2k | jq .attempts
+"""
+
+
+def command(ctx: typer.Context, reference: StreamRef, json: Json = False) -> None:
+    """The command."""
+    home, screen = home_of(ctx), Screen()
+    with Store(home) as store:
+        id = store.find(reference).id
+        state = settle(store, id, store.state(id)).state
+        stream = replace(store.get(id), status=state.status, error=state.error, bytes=live_size(home, id, state))
+        fields = as_json(stream, store.attempts(id))
+        fields["pieces"], fields["chunks"] = store.counts(id)
+    if json:
+        screen.data(fields)
+    else:
+        screen.text("".join(_lines(fields)))
+
+
+def _lines(fields: dict[str, Any], indent: str = "") -> list[str]:
+    lines: list[str] = []
+    for key, value in fields.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            for entry in value:
+                lines += [f"{indent}{key.removesuffix('s')}\n", *_lines(entry, indent + "  ")]
+        elif value is not None:
+            shown = " ".join(value) if isinstance(value, list) else str(value)
+            lines.append(f"{indent}{key:<12} {shown.replace(chr(10), chr(10) + indent + ' ' * 13)}\n")
+    return lines

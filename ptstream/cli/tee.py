@@ -1,0 +1,116 @@
+"""`ptstream tee`: standard input, passed through and kept as a stream. Its own owner: needs no daemon.
+
+It ignores SIGINT, SIGHUP and a closed stdout and reads to the end, since what feeds it may go on. SIGTERM ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncGenerator
+
+import anyio
+import typer
+
+from ptstream.cli.app import home_of
+from ptstream.cli.options import FlushRule, Name, Raw, Title
+from ptstream.cli.reading import show, tell_end
+from ptstream.cli.screen import OutputClosed, Screen
+from ptstream.drive import Attempt
+from ptstream.errors import GeneratorError, NameTaken
+from ptstream.follow import Follow
+from ptstream.generators import Event, Note, Source
+from ptstream.generators.command import Decoder
+from ptstream.owner import open_owner
+from ptstream.settings import Home, load
+from ptstream.store.cursor import Cursor
+from ptstream.store.sqlite import Store
+from ptstream.streams import Flush, Status, Stream, Words
+
+EXAMPLES = """
+make -j4 2>&1 | ptstream tee --name build      watch it from elsewhere: ptstream watch build
+llm "Why is the sky blue?" | ptstream tee --flush sentences
+"""
+
+AT_ONCE = 64 * 1024
+"""Bytes that are read at once."""
+
+
+def command(
+    ctx: typer.Context, name: Name = None, title: Title = None, flush: FlushRule = None, raw: Raw = False
+) -> None:
+    """The command."""
+    home, screen = home_of(ctx), Screen(raw=raw)
+    with Store(home) as store:
+        stream = store.create(Words(flush=flush), name=name, title=title or "standard input")
+        if stream.status is not Status.PENDING:
+            raise NameTaken(f"the name {name!r} is taken by stream {stream.id}, which is {stream.status}")
+        code = anyio.run(tee, home, store, screen, stream)
+    raise typer.Exit(code)
+
+
+async def tee(home: Home, store: Store, screen: Screen, stream: Stream) -> int:
+    """Keep standard input as the stream's text, and show it; the exit code of its end."""
+    screen.note(stream.id)
+    interrupted = anyio.Event()
+    async with open_owner(store, load(home)) as owner, anyio.create_task_group() as tasks:
+        attempt = await owner.start(stream.id, _source(interrupted))
+        tasks.start_soon(_watch_signals, attempt, interrupted)
+        tasks.start_soon(_show_notes, screen, attempt)
+        try:
+            await show(screen, Follow(store, Cursor(store, stream.id), bells=owner.bell))
+        except OutputClosed:
+            if screen.err_terminal:
+                screen.note(f"{stream.id} goes on · see it: ptstream watch {stream.id}")
+        await attempt.ended.wait()
+        tasks.cancel_scope.cancel()
+    return tell_end(screen, store, stream.id)
+
+
+async def _watch_signals(attempt: Attempt, interrupted: anyio.Event) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGHUP, signal.SIGTERM) as signals:
+        async for number in signals:
+            if number == signal.SIGINT:
+                interrupted.set()
+            elif number == signal.SIGTERM:
+                attempt.stop(Status.ERROR, f"terminated at byte {attempt.offset}")
+
+
+async def _show_notes(screen: Screen, attempt: Attempt) -> None:
+    seen = 0
+    while True:
+        rung = attempt.asides.bell.next()
+        entries, seen = attempt.asides.since(seen)
+        for entry in entries:
+            screen.note(entry.text)
+        await rung.wait()
+
+
+def _source(interrupted: anyio.Event) -> Source:
+    return Source(
+        model="standard input",
+        place="this terminal",
+        flush=Flush.LINES,
+        generate=lambda: _read_stdin(interrupted),
+        patient=True,
+    )
+
+
+async def _read_stdin(interrupted: anyio.Event) -> AsyncGenerator[Event, None]:
+    decoder = Decoder()
+    while data := await _next_bytes():
+        yield decoder.feed(data)
+    yield decoder.feed(b"", final=True)
+    if decoder.replaced:
+        yield Note(f"{decoder.replaced} bytes that are not UTF-8 were replaced by U+FFFD")
+    if interrupted.is_set():
+        raise GeneratorError("interrupted")
+
+
+async def _next_bytes() -> bytes:
+    """Through the loop, not in a thread, which would keep the process alive; a file never makes one wait."""
+    try:
+        await anyio.wait_readable(0)
+    except (PermissionError, OSError):  # epoll takes no regular file
+        await anyio.sleep(0)
+    return os.read(0, AT_ONCE)

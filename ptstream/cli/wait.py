@@ -1,0 +1,53 @@
+"""`ptstream wait`: until a stream has ended; the exit code is its end."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import anyio
+import typer
+
+from ptstream.cli.app import home_of
+from ptstream.cli.options import StreamRef
+from ptstream.cli.reading import detachable, tell_end
+from ptstream.cli.screen import Screen
+from ptstream.errors import NotFinished
+from ptstream.follow import wait_for_end
+from ptstream.settings import Home
+from ptstream.store.sqlite import Store
+
+EXAMPLES = """
+ptstream wait build && echo done
+ptstream wait --timeout 60 @last    exit code 8 if it has not ended by then
+"""
+
+
+def command(
+    ctx: typer.Context,
+    reference: StreamRef,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0, help="Wait no longer; then exit 8.", show_default=False)
+    ] = None,
+) -> None:
+    """The command."""
+    raise typer.Exit(anyio.run(wait, home_of(ctx), Screen(), reference, timeout))
+
+
+async def wait(home: Home, screen: Screen, reference: str, timeout: float | None) -> int:
+    """Wait for the end; its exit code. Raises NotFinished after `timeout` seconds."""
+    with Store(home) as store:
+        id = store.find(reference).id
+
+        async def work() -> int:
+            with anyio.move_on_after(timeout):
+                await wait_for_end(store, id)
+                return tell_end(screen, store, id)
+            raise NotFinished(f"stream {id} is {store.state(id).status} still, after {timeout:g} s")
+
+        return await detachable(screen, id, work, lambda: None)
+
+
+def wait_first(home: Home, reference: str) -> None:
+    """The same, for a command that is synchronous."""
+    with Store(home) as store:
+        anyio.run(wait_for_end, store, store.find(reference).id)

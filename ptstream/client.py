@@ -1,0 +1,215 @@
+"""The daemon, as its clients see it: start it if need be, ask it to drive, read from it.
+
+It knows the wire alone, never the daemon's code, which it starts as a process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import anyio
+import httpx
+import httpx_sse
+
+from ptstream import __version__, wire
+from ptstream.errors import ConfigurationError, DaemonUnreachable
+from ptstream.settings import Home
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds for a local socket to accept."""
+
+START_TIMEOUT = 20.0
+"""Seconds that a starting daemon is waited for."""
+
+DAEMON_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "USER", "LOGNAME", "SHELL")
+DAEMON_PREFIXES = ("LC_", "PYTHON", "PTSTREAM_", "XDG_", "SSL_", "COVERAGE_")
+"""All of its starter's environment that a daemon gets: other callers' keys are not its business."""
+
+
+class Driven(NamedTuple):
+    """A drive's answer: which model where, or that the stream was driven (or over) already."""
+
+    attached: bool
+    model: str | None
+    place: str | None
+
+
+class Aside(NamedTuple):
+    """What a generator said beside its text; `kind` is `wire.NOTE` or `wire.REASONING`."""
+
+    kind: str
+    text: str
+
+
+class ConnectionBroken(DaemonUnreachable):
+    """The connection broke before the end: ask again from the offset that was reached."""
+
+    code = "connection-broken"
+
+
+@dataclass(slots=True, eq=False)
+class Client:
+    """A connection to one home's daemon. Made by `connect` and `connect_or_start`."""
+
+    home: Home
+    _http: httpx.AsyncClient
+
+    async def status(self) -> dict[str, Any]:
+        """See `ptstream daemon status`."""
+        return await self._ask("GET", wire.STATUS)
+
+    async def stop(self) -> dict[str, Any]:
+        """Ask the daemon to end; its last status. Returns before it has."""
+        return await self._ask("POST", wire.STOP)
+
+    async def drive(self, id: str, *, directory: str, environment: Mapping[str, str], umask: int) -> Driven:
+        """Have the daemon drive a pending stream. Raises what stood in the way, the stream being pending still."""
+        told = {"directory": directory, "environment": dict(environment), "umask": umask, "python": sys.executable}
+        answer = await self._ask("POST", wire.DRIVE.format(id=id), wire.dumps(told))
+        return Driven(answer["attached"], answer["model"], answer["place"])
+
+    async def text(self, id: str, offset: int) -> AsyncGenerator[bytes, None]:
+        """The stream's bytes from `offset` as they come, to its end.
+
+        Raises ConnectionBroken when the body did not end in order, StreamNotFound, OffsetBeyondEnd.
+        """
+        try:
+            async with self._http.stream("GET", wire.TEXT.format(id=id), params={"offset": offset}) as response:
+                if response.status_code != 200:
+                    raise wire.error_from(await response.aread())
+                async for data in response.aiter_raw():
+                    yield data
+        except httpx.TransportError as error:
+            raise ConnectionBroken(f"the connection to the daemon broke: {error!r}") from error
+
+    async def asides(self, id: str) -> AsyncIterator[Aside]:
+        """Reasoning and notes of the running attempt, until it ends. A broken connection ends them too."""
+        with contextlib.suppress(httpx.TransportError):
+            async with httpx_sse.aconnect_sse(self._http, "GET", wire.ASIDES.format(id=id)) as events:
+                async for event in events.aiter_sse():
+                    yield Aside(event.event, json.loads(event.data))
+
+    async def _ask(self, method: str, path: str, content: bytes | None = None) -> dict[str, Any]:
+        try:
+            response = await self._http.request(method, path, content=content)
+        except httpx.TransportError as error:
+            raise DaemonUnreachable(f"the daemon at {self.home.socket} does not answer: {error!r}") from error
+        if response.status_code != 200:
+            raise wire.error_from(response.content)
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+@contextlib.asynccontextmanager
+async def connect(home: Home) -> AsyncIterator[Client]:
+    """The running daemon. Raises DaemonUnreachable when there is none."""
+    with contextlib.ExitStack() as stack:
+        try:
+            path = stack.enter_context(wire.short_path(home.socket))
+        except OSError as error:
+            raise DaemonUnreachable("the daemon is not running") from error
+        transport = httpx.AsyncHTTPTransport(uds=path)
+        async with httpx.AsyncClient(
+            transport=transport, base_url=wire.BASE_URL, timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT)
+        ) as http:
+            client = Client(home, http)
+            await _check_there(client)
+            yield client
+
+
+async def _check_there(client: Client) -> None:
+    try:
+        await client._http.get(wire.STATUS)
+    except httpx.TransportError as error:
+        raise DaemonUnreachable("the daemon is not running") from error
+
+
+@contextlib.asynccontextmanager
+async def connect_or_start(home: Home) -> AsyncIterator[Client]:
+    """The daemon, started if it is not running, replaced if it is idle and of another version.
+
+    Raises DaemonUnreachable, and ConfigurationError for a busy daemon of another version.
+    """
+    for attempt in range(3):
+        with contextlib.suppress(DaemonUnreachable):
+            async with connect(home) as client:
+                if await _fits(client, last=attempt == 2):
+                    yield client
+                    return
+        await anyio.to_thread.run_sync(start, home)
+    async with connect(home) as client:
+        yield client
+
+
+async def _fits(client: Client, last: bool) -> bool:
+    status = await client.status()
+    if status["version"] == __version__:
+        return True
+    if status["running"] or last:
+        raise ConfigurationError(
+            f"a daemon of version {status['version']} is running {status['running']} streams, and this is"
+            f" {__version__}: wait for them, or end it with 'ptstream daemon stop'"
+        )
+    await client.stop()
+    with anyio.move_on_after(START_TIMEOUT):
+        await gone(client.home)
+    return False
+
+
+async def gone(home: Home) -> None:
+    """Returns when no daemon answers any more."""
+    while os.path.exists(home.socket):
+        await anyio.sleep(0.02)
+
+
+def start(home: Home) -> None:
+    """Start the daemon in a session of its own and wait until it answers.
+
+    Nothing of the caller's standard streams goes along, or `$(ptstream drive --detach …)` would wait for it.
+    Raises DaemonUnreachable, or what the daemon says of why it cannot start.
+    """
+    home.make()
+    reading, writing = os.pipe()
+    with open(home.log, "ab", opener=_private) as log, open(reading, "rb") as ready:
+        try:
+            process = subprocess.Popen(
+                # -P: a module in the caller's directory must not become part of the daemon.
+                [sys.executable, "-P", "-m", "ptstream.daemon", "--home", home.path, "--ready-fd", str(writing)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=(writing,),
+                env=_daemon_environment(os.environ),
+            )
+        except OSError as error:
+            raise DaemonUnreachable(f"the daemon cannot be started: {error.strerror}") from error
+        finally:
+            os.close(writing)
+        answer = ready.read()
+    if answer == wire.READY:
+        # It lives on without us; its exit is not ours to wait for.
+        process.returncode = 0
+        return
+    if answer:
+        raise wire.error_from(answer)
+    raise DaemonUnreachable(f"the daemon ended as it started (exit {process.wait()}); see {home.log}")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _daemon_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in DAEMON_VARIABLES or name.startswith(DAEMON_PREFIXES)
+    }

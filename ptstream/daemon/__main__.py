@@ -1,0 +1,5 @@
+"""`python -m ptstream.daemon`: how a client starts it in the background."""
+
+from ptstream.daemon.life import main
+
+main()

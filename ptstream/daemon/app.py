@@ -1,0 +1,170 @@
+"""The daemon's routes. Each only asks or reads: generations live in the owner's tasks, never in a request.
+
+A request is cancelled when its client leaves, and nothing but its own answer ends with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from ptstream import __version__, wire
+from ptstream.drive import Asides
+from ptstream.errors import ClaimLost, DaemonStopping, PtstreamError, StreamNotFound, UsageError
+from ptstream.follow import Follow
+from ptstream.generators import Caller, Note, command
+from ptstream.owner import Owner
+from ptstream.store.cursor import Cursor
+from ptstream.store.recover import settle
+from ptstream.store.sqlite import Store
+from ptstream.streams import Status
+
+ASIDES_POLL = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class Daemon:
+    """What the routes work on. `stop` is set when the daemon is to end."""
+
+    store: Store
+    owner: Owner
+    stop: anyio.Event = field(default_factory=anyio.Event)
+    began: float = field(default_factory=time.monotonic)
+
+    def status(self) -> dict[str, Any]:
+        """What `ptstream daemon status` shows."""
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "socket": self.store.home.socket,
+            "database": self.store.home.database,
+            "running": len(self.owner.running),
+            "paused": sum(attempt.paused for attempt in self.owner.running.values()),
+            "trouble": self.owner.trouble,
+            "uptime": round(time.monotonic() - self.began, 3),
+        }
+
+    async def drive(self, id: str, caller: Caller) -> dict[str, Any]:
+        """Drive a pending stream; one that is driven already, or has ended, is left as it is.
+
+        Raises DaemonStopping, StreamNotFound, ConfigurationError when nothing can generate it.
+        """
+        if self.stop.is_set():
+            raise DaemonStopping("the daemon is stopping")
+        state, _ = settle(self.store, id, self.store.state(id))
+        stream = self.store.get(id)
+        if state.status is not Status.PENDING:
+            return {"id": id, "attached": True, "model": stream.words.model, "place": None}
+        source = command.source(stream.words, caller)
+        try:
+            attempt = await self.owner.start(id, source)
+        except ClaimLost:
+            return {"id": id, "attached": True, "model": stream.words.model, "place": None}
+        return {"id": id, "attached": False, "model": attempt.source.model, "place": attempt.source.place}
+
+    def text(self, id: str, offset: int) -> Follow:
+        """The stream's bytes from `offset` to its end, live."""
+        return Follow(self.store, Cursor(self.store, id, offset), bells=self.owner.bell)
+
+    async def asides(self, id: str) -> AsyncIterator[bytes]:
+        """What the running attempt says beside its text, as server-sent events, to its end."""
+        attempt = self.owner.running.get(id)
+        seen = 0
+        while attempt is not None:
+            ended, rung = attempt.ended.is_set(), attempt.asides.bell.next()
+            yield _events(attempt.asides, seen)
+            seen = attempt.asides.since(seen)[1]
+            if ended:
+                return
+            await rung.wait()
+
+
+def _events(asides: Asides, seen: int) -> bytes:
+    return b"".join(
+        b"event: %s\ndata: %s\n\n"
+        % ((wire.NOTE if isinstance(entry, Note) else wire.REASONING).encode(), wire.dumps(entry.text))
+        for entry in asides.since(seen)[0]
+    )
+
+
+Handler = Callable[[Daemon, Request], Awaitable[Response]]
+
+
+def _json(value: Any) -> Response:
+    return Response(wire.dumps(value), media_type="application/json")
+
+
+async def _status(daemon: Daemon, _: Request) -> Response:
+    return _json(daemon.status())
+
+
+async def _stop(daemon: Daemon, _: Request) -> Response:
+    daemon.stop.set()
+    return _json(daemon.status())
+
+
+async def _drive(daemon: Daemon, request: Request) -> Response:
+    try:
+        told = json.loads(await request.body())
+        caller = Caller(told["directory"], told["environment"], told["umask"], told["python"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"a drive is asked for with directory, environment, umask and python: {error!r}") from error
+    return _json(await daemon.drive(request.path_params["id"], caller))
+
+
+async def _text(daemon: Daemon, request: Request) -> Response:
+    id = request.path_params["id"]
+    try:
+        offset = int(request.query_params.get("offset", "0"))
+    except ValueError as error:
+        raise UsageError("an offset is a number of bytes") from error
+    probe = Cursor(daemon.store, id, offset)
+    probe.read()  # so that a bad id or offset is an answer, not a broken body
+    probe.close()
+    return StreamingResponse(daemon.text(id, offset), media_type="text/plain; charset=utf-8")
+
+
+async def _asides(daemon: Daemon, request: Request) -> Response:
+    return StreamingResponse(daemon.asides(request.path_params["id"]), media_type="text/event-stream")
+
+
+ROUTES: list[tuple[str, str, Handler]] = [
+    ("GET", wire.STATUS, _status),
+    ("POST", wire.STOP, _stop),
+    ("POST", wire.DRIVE, _drive),
+    ("GET", wire.TEXT, _text),
+    ("GET", wire.ASIDES, _asides),
+]
+
+
+def make_app(daemon: Daemon) -> Starlette:
+    """The HTTP application over `daemon`."""
+
+    def bound(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            return await handler(daemon, request)
+
+        return endpoint
+
+    return Starlette(
+        routes=[Route(path, bound(handler), methods=[method]) for method, path, handler in ROUTES],
+        exception_handlers={PtstreamError: _refuse},
+    )
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    assert isinstance(error, PtstreamError)
+    return Response(wire.error_body(error), error.http_status, media_type="application/json")
+
+
+__all__ = ["Daemon", "StreamNotFound", "make_app"]

@@ -1,0 +1,169 @@
+"""The daemon's life: one per home, started in the background or in the foreground, ended by SIGTERM or a request.
+
+The lock is the proof that it lives; the socket appears by a rename when it answers. What it does in between is
+`app.py`'s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+
+import anyio
+import uvicorn
+
+from ptstream import wire
+from ptstream.daemon.app import Daemon, make_app
+from ptstream.errors import PtstreamError
+from ptstream.owner import open_owner
+from ptstream.settings import Home, load
+from ptstream.store.sqlite import Store
+
+log = logging.getLogger("ptstream")
+
+LINGER = 1
+"""Seconds that readers get to take the end, once every stream has ended."""
+
+
+class _Server(uvicorn.Server):
+    """Signals are ours: uvicorn's own handling re-raises them and skips the streams' ends."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def main(argv: list[str] | None = None) -> None:
+    """What the background process runs."""
+    parser = argparse.ArgumentParser(prog="python -m ptstream.daemon")
+    parser.add_argument("--home", required=True)
+    parser.add_argument("--ready-fd", type=int)
+    words = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    os.chdir("/")  # holds no directory that somebody may want to unmount
+    answer = _Answer(words.ready_fd)
+    try:
+        ran = run(Home(words.home), answer.ready)
+    except PtstreamError as error:
+        answer.failed(error)
+        log.error("%s", error)
+        sys.exit(error.exit_code)
+    if not ran:
+        answer.ready()  # another one was faster, and is as good
+
+
+class _Answer:
+    """Tells whoever started us, once, over a pipe."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+
+    def ready(self) -> None:
+        self._tell(wire.READY)
+
+    def failed(self, error: PtstreamError) -> None:
+        self._tell(wire.error_body(error))
+
+    def _tell(self, what: bytes) -> None:
+        if self._descriptor is not None:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._descriptor, what)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def run(home: Home, ready: object = None) -> bool:
+    """Be the home's daemon until told to stop; False at once if it has one. Raises ConfigurationError."""
+    os.umask(0o077)
+    home.make()
+    _allow_many_files()
+    with _lock(home) as got:
+        if got:
+            anyio.run(_live, home, ready)
+    return got
+
+
+@contextlib.contextmanager
+def _lock(home: Home) -> Iterator[bool]:
+    """The daemon's lock. Never unlinked: the next one locks the same file."""
+    descriptor = os.open(home.lock("daemon"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+def _allow_many_files() -> None:
+    """Each running stream holds its tail open, each reader a socket."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _live(home: Home, ready: object) -> None:
+    with Store(home) as store:
+        async with open_owner(store, load(home)) as owner, anyio.create_task_group() as tasks:
+            daemon = Daemon(store, owner)
+            listener = _listen(home)
+            server = _Server(
+                uvicorn.Config(
+                    make_app(daemon),
+                    log_level="warning",
+                    lifespan="off",
+                    ws="none",
+                    access_log=False,
+                    timeout_graceful_shutdown=LINGER,
+                )
+            )
+            tasks.start_soon(_watch_signals, daemon)
+            tasks.start_soon(_end_when_told, daemon, server)
+            log.info("listening on %s, pid %d", home.socket, os.getpid())
+            if callable(ready):
+                ready()
+            try:
+                await server.serve(sockets=[listener])
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(home.socket)
+                tasks.cancel_scope.cancel()
+    log.info("ended")
+
+
+def _listen(home: Home) -> socket.socket:
+    """Bound under another name and renamed once it listens, so that a stale socket needs no special case."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    making = home.socket + ".new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(making)
+    with wire.short_path(making) as path:
+        listener.bind(path)
+    os.chmod(making, 0o600)
+    listener.listen(1024)
+    os.rename(making, home.socket)
+    return listener
+
+
+async def _watch_signals(daemon: Daemon) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async for number in signals:
+            if number != signal.SIGHUP:  # a terminal's going is no reason to end
+                log.info("told to end by %s", signal.Signals(number).name)
+                daemon.stop.set()
+
+
+async def _end_when_told(daemon: Daemon, server: uvicorn.Server) -> None:
+    await daemon.stop.wait()
+    await daemon.owner.stop("the daemon was stopped")
+    server.should_exit = True

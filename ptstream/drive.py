@@ -1,0 +1,314 @@
+"""One attempt: a claimed stream's generator is run to its end, whatever that end is.
+
+Each piece goes whole into the tail, then its readers are woken; text that may be flushed goes to the store, one
+flush in flight at a time, while pieces go on; the last chunk and the end are one transaction. It knows neither
+SQL nor HTTP nor a terminal, and whoever reads does not concern it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import anyio
+import anyio.lowlevel
+
+from ptstream.errors import ClaimLost, GeneratorError, GeneratorTimeout, StoreBusy
+from ptstream.generators import Event, Note, Reasoning, Source, Usage
+from ptstream.sentences import Cutter
+from ptstream.store.sqlite import Claim
+from ptstream.streams import Status
+from ptstream.tail import Bell, Tail
+
+MAX_PENDING = 1024 * 1024
+"""Bytes that may wait for the store before the generator is paused."""
+
+FAIR = 0.002
+"""Seconds that a generator which always has a next piece may keep the event loop from others."""
+
+DISK_RETRY = 0.25
+"""Seconds between two tries to write the tail on a full disk."""
+
+MAX_ASIDES = 64 * 1024
+"""Characters of reasoning and notes that are kept for a driver which connects late."""
+
+
+class Commits(Protocol):
+    """What an attempt needs of the store: see `store.writer.Writer`."""
+
+    trouble: str | None
+
+    async def append(self, claim: Claim, start: int, text: str, pieces: int) -> None: ...
+
+    async def finish(
+        self,
+        claim: Claim,
+        start: int,
+        text: str,
+        pieces: int,
+        status: Status,
+        cause: str | None,
+        usage: Mapping[str, Any] | None,
+    ) -> None: ...
+
+
+class End(NamedTuple):
+    """How an attempt ended: what the store was told, and the exception that brought it about, if one did."""
+
+    status: Status
+    cause: str | None
+    exception: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds a generator may stay silent before its first piece, between two, and may take in all. None: for ever."""
+
+    first: float | None = None
+    idle: float | None = None
+    total: float | None = None
+
+
+class Asides:
+    """What a generator says beside its text, for the driver's terminal: a bounded run of reasoning and notes."""
+
+    def __init__(self) -> None:
+        self.bell = Bell()
+        self._entries: deque[Reasoning | Note] = deque()
+        self._size = 0
+        self._dropped = 0
+
+    def add(self, entry: Reasoning | Note) -> None:
+        """Keep it; the oldest goes when there are too many."""
+        self._entries.append(entry)
+        self._size += len(entry.text)
+        while self._size > MAX_ASIDES and len(self._entries) > 1:
+            self._size -= len(self._entries.popleft().text)
+            self._dropped += 1
+        self.bell.ring()
+
+    def since(self, count: int) -> tuple[list[Reasoning | Note], int]:
+        """The entries after the first `count`, and the count to ask with next time."""
+        total = self._dropped + len(self._entries)
+        return list(self._entries)[max(0, count - self._dropped) :], total
+
+
+class Attempt:
+    """A stream being driven. `run` it once, in a task of its owner."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        source: Source,
+        tail: Tail,
+        cutter: Cutter,
+        commits: Commits,
+        limits: Limits = Limits(),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.claim = claim
+        self.source = source
+        self.asides = Asides()
+        self.pieces = 0
+        self.end: End | None = None
+        self.ended = anyio.Event()
+        """Set when the end is committed, or is left to recovery."""
+        self._tail = tail
+        self._cutter = cutter
+        self._commits = commits
+        self._limits = Limits(total=limits.total) if source.patient else limits
+        self._clock = clock
+        self._scope = anyio.CancelScope()
+        self._verdict: End | None = None
+        self._usage: Mapping[str, Any] | None = None
+        self._flushed = claim.begin
+        self._cut = ""
+        self._cut_bell = Bell()
+        self._flushed_bell = Bell()
+        self._began = self._progress = self._yielded = clock()
+        self._paused = False
+
+    def __repr__(self) -> str:
+        return f"<Attempt {self.claim.id}.{self.claim.epoch} at {self.offset}, {self._verdict or 'running'}>"
+
+    @property
+    def offset(self) -> int:
+        """Where its text ends, in bytes from the start of the stream."""
+        return self._tail.end
+
+    @property
+    def bell(self) -> Bell:
+        """Rung for each piece, and once when it has ended."""
+        return self._tail.bell
+
+    @property
+    def paused(self) -> bool:
+        """Whether the generator waits for the disk or the store."""
+        return self._paused
+
+    def stop(self, status: Status, cause: str | None, exception: BaseException | None = None) -> None:
+        """End it with this status, unless its end is decided already. Returns at once; see `ended`."""
+        if self._verdict is None:
+            self._verdict = End(status, cause, exception)
+            self._scope.cancel()
+
+    async def run(self) -> None:
+        """Generate, flush, end. Raises nothing that concerns the generator or the store: see `end`."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._flush)
+                tasks.start_soon(self._watch_the_clock)
+                await self._generate()
+                tasks.cancel_scope.cancel()
+        except* ClaimLost as lost:
+            self._verdict = End(Status.ERROR, str(lost.exceptions[0]), lost)
+        except* StoreBusy as busy:
+            self._verdict = End(Status.ERROR, str(busy.exceptions[0]), busy)
+        except* Exception as fault:  # ours, not the generator's: it must not take other streams along
+            self._verdict = End(Status.ERROR, f"fault in ptstream: {fault.exceptions[0]!r}", fault)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._finish()
+
+    # --- pieces
+
+    async def _generate(self) -> None:
+        with self._scope:
+            try:
+                async with aclosing(self.source.generate()) as events:
+                    async for event in events:
+                        await self._take(event)
+            except GeneratorTimeout as error:
+                self.stop(Status.TIMEOUT, str(error), error)
+            except GeneratorError as error:
+                self.stop(Status.ERROR, str(error), error)
+            except Exception as error:
+                self.stop(Status.ERROR, f"{type(error).__name__}: {error}", error)
+            else:
+                self.stop(Status.DONE, None)
+
+    async def _take(self, event: Event) -> None:
+        self._progress = self._clock()
+        if isinstance(event, str):
+            if self._verdict is None:
+                await self._take_piece(event)
+        elif isinstance(event, Usage):
+            self._usage = event.counts
+        else:
+            self.asides.add(event)
+        if self._progress - self._yielded > FAIR:
+            await anyio.lowlevel.checkpoint()
+            self._yielded = self._clock()
+
+    async def _take_piece(self, piece: str) -> None:
+        data, piece = encoded(piece)
+        if not data:
+            return
+        # First into the cutter: a cancellation while the disk is full must not part the store from the tail.
+        waiting = self._cutter.pending
+        self._cutter.push(piece, self._progress)
+        self.pieces += 1
+        await self._keep(data)
+        if cut := self._cutter.take(self._progress):
+            self._cut += cut
+        if cut or not waiting:
+            self._cut_bell.ring()
+        while self._tail.end - self._flushed > MAX_PENDING and self._cut:
+            await self._pause(self._flushed_bell.next().wait, self._commits.trouble)
+
+    async def _keep(self, data: bytes) -> None:
+        try:
+            self._tail.append(data)
+        except OSError as error:
+            await self._pause(self._keep_retrying, f"the tail cannot be written: {error.strerror}")
+
+    async def _keep_retrying(self) -> None:
+        while True:
+            await anyio.sleep(DISK_RETRY)
+            with contextlib.suppress(OSError):
+                return self._tail.retry()
+
+    async def _pause(self, wait: Callable[[], Any], why: str | None) -> None:
+        if why:
+            self.asides.add(Note(f"paused: {why}"))
+        self._paused = True
+        try:
+            await wait()
+        finally:
+            self._paused = False
+            self._progress = self._clock()
+
+    # --- flushes
+
+    async def _flush(self) -> None:
+        while True:
+            rung = self._cut_bell.next()
+            if not self._cut:
+                await self._wait_for_text(rung)
+                continue
+            text, self._cut = self._cut, ""
+            # Handed over is handed over: whether it was committed must be known before the end is written.
+            with anyio.CancelScope(shield=True):
+                await self._commits.append(self.claim, self._flushed, text, self.pieces)
+            self._flushed += len(text.encode())
+            self._flushed_bell.ring()
+
+    async def _wait_for_text(self, rung: anyio.Event) -> None:
+        deadline = self._cutter.deadline()
+        with anyio.move_on_after(None if deadline is None else max(0.0, deadline - self._clock())):
+            await rung.wait()
+        self._cut += self._cutter.take(self._clock())
+
+    # --- time
+
+    async def _watch_the_clock(self) -> None:
+        if self._limits == Limits():
+            return
+        while True:
+            deadline, cause = self._next_deadline()
+            if deadline <= self._clock() and not self._paused:
+                self.stop(Status.TIMEOUT, cause)
+                return
+            await anyio.sleep(min(1.0, max(0.05, deadline - self._clock())))
+
+    def _next_deadline(self) -> tuple[float, str]:
+        """The monotonic clock stands still while the machine sleeps, so sleeping is not idling."""
+        first, idle, total = self._limits.first, self._limits.idle, self._limits.total
+        silent = first if self.pieces == 0 else idle
+        what = "nothing came within" if self.pieces == 0 else "nothing more came for"
+        return min(
+            (self._began + (total or math.inf), f"not finished within {total} s"),
+            (self._progress + (silent or math.inf), f"{what} {silent} s"),
+        )
+
+    # --- the end
+
+    async def _finish(self) -> None:
+        end = self._verdict or End(Status.ERROR, f"its program ended at byte {self.offset}")
+        text = self._cut + self._cutter.rest()
+        try:
+            await self._commits.finish(self.claim, self._flushed, text, self.pieces, end.status, end.cause, self._usage)
+        except ClaimLost:
+            self._tail.discard()  # ended by a recoverer, or deleted
+        except StoreBusy:
+            self._tail.close()  # left as it is: whoever meets the stream next ends it
+        else:
+            self._tail.discard()
+        self.end = end
+        self.ended.set()
+        self.asides.bell.ring()
+
+
+def encoded(piece: str) -> tuple[bytes, str]:
+    """The piece in UTF-8 and as it will be read back: what Unicode has no character for becomes U+FFFD."""
+    try:
+        return piece.encode(), piece
+    except UnicodeEncodeError:
+        data = piece.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+        return data, data.decode()

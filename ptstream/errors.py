@@ -1,0 +1,198 @@
+"""Every error once, with its exit code and its HTTP status.
+
+All of them are `PtstreamError`. `code` is the stable word for an error on the wire and in `--json`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import ClassVar
+
+
+class PtstreamError(Exception):
+    """What went wrong, in one sentence for a person."""
+
+    exit_code: ClassVar[int] = 1
+    http_status: ClassVar[int] = 500
+    code: ClassVar[str] = "failure"
+
+
+class UsageError(PtstreamError):
+    """The words of a command, or the arguments of a call, do not fit."""
+
+    exit_code = 2
+    http_status = 400
+    code = "usage"
+
+
+class AmbiguousId(UsageError):
+    """A prefix that more than one stream begins with."""
+
+    code = "ambiguous"
+
+
+class NameTaken(UsageError):
+    """A stream with this name exists already, with other words."""
+
+    http_status = 409
+    code = "name-taken"
+
+
+class WordsDiffer(UsageError):
+    """A stream was given other words than it is driven with now."""
+
+    http_status = 409
+    code = "words-differ"
+
+
+class StreamNotFound(PtstreamError):
+    """No such stream, or it has been deleted."""
+
+    exit_code = 3
+    http_status = 404
+    code = "not-found"
+
+
+class ConfigurationError(PtstreamError):
+    """Something outside the command must be set right first: configuration, a key, a version, the home."""
+
+    exit_code = 4
+    http_status = 400
+    code = "configuration"
+
+
+class NoModel(ConfigurationError):
+    """No model was named and none was found."""
+
+    code = "no-model"
+
+
+class StoreUnusable(ConfigurationError):
+    """The database cannot be used: not one of ours, newer than this program, or not readable."""
+
+    http_status = 500
+    code = "store"
+
+
+class StoreBusy(PtstreamError):
+    """The store takes no write just now (locked, full, read-only); what was asked for did not happen."""
+
+    http_status = 503
+    code = "store-busy"
+
+
+class ClaimLost(PtstreamError):
+    """The stream is not this owner's (any more): it was claimed, ended or deleted by somebody else."""
+
+    http_status = 409
+    code = "claim-lost"
+
+
+class OffsetBeyondEnd(UsageError):
+    """An offset lies beyond the end of a stream that has ended."""
+
+    http_status = 416
+    code = "beyond-end"
+
+
+class StreamFailed(PtstreamError):
+    """The stream ended in `error`. The message is its cause."""
+
+    exit_code = 5
+    code = "stream-error"
+
+
+class StreamCancelled(PtstreamError):
+    """The stream was cancelled."""
+
+    exit_code = 6
+    code = "stream-cancelled"
+
+
+class StreamTimedOut(PtstreamError):
+    """The stream's generator did not answer in time."""
+
+    exit_code = 7
+    code = "stream-timeout"
+
+
+ENDS: dict[str, type[PtstreamError]] = {
+    "error": StreamFailed,
+    "cancelled": StreamCancelled,
+    "timeout": StreamTimedOut,
+}
+"""What a stream's bad end is as an error, by its status."""
+
+
+class NotFinished(PtstreamError):
+    """The stream had not ended when the time to wait was over."""
+
+    exit_code = 8
+    http_status = 409
+    code = "not-finished"
+
+
+class OwnerStopped(PtstreamError):
+    """The stream's owner lives but does not answer: a stopped process. It ends the stream when it goes on."""
+
+    exit_code = 8
+    http_status = 409
+    code = "owner-stopped"
+
+
+class DaemonUnreachable(PtstreamError):
+    """The daemon cannot be started or reached."""
+
+    exit_code = 69
+    http_status = 503
+    code = "daemon-unreachable"
+
+
+class DaemonStopping(DaemonUnreachable):
+    """The daemon takes no more work: it is going down."""
+
+    code = "daemon-stopping"
+
+
+class GeneratorError(PtstreamError):
+    """A generator could not begin or go on. Its message becomes the cause of the stream's end."""
+
+    http_status = 502
+    code = "generator"
+
+
+class GeneratorTimeout(GeneratorError):
+    """A generator's upstream did not answer in time: the stream ends in `timeout`."""
+
+    http_status = 504
+    code = "generator-timeout"
+
+
+def every_error() -> Iterator[type[PtstreamError]]:
+    """Every class of the family, parents before children."""
+    todo: list[type[PtstreamError]] = [PtstreamError]
+    while todo:
+        kind = todo.pop(0)
+        yield kind
+        todo.extend(kind.__subclasses__())
+
+
+def error_named(code: str, message: str) -> PtstreamError:
+    """The error that `code` stands for on the wire."""
+    kinds = {kind.code: kind for kind in every_error()}
+    return kinds.get(code, PtstreamError)(message)
+
+
+@contextlib.contextmanager
+def ungrouped() -> Iterator[None]:
+    """Around a task group: a group that holds one exception alone is raised as that exception."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        inner: BaseException = group
+        while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+            inner = inner.exceptions[0]
+        if inner is group:
+            raise
+        raise inner from inner.__cause__

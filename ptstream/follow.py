@@ -1,0 +1,85 @@
+"""Follow a stream from an offset until its end: look, give what is there, wait for more.
+
+Everything that reads and waits, reads through here. It only reads: leaving it changes nothing for anybody.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+import anyio
+
+from ptstream.store.cursor import Cursor
+from ptstream.store.recover import settle
+from ptstream.store.sqlite import State, Store
+from ptstream.store.wake import SLOW_LOOK, TAIL_POLL, Wakes
+from ptstream.tail import Bell
+
+Bells: TypeAlias = Callable[[str], Bell | None]
+"""The bell of a stream that this very process drives, None for any other."""
+
+
+def _no_bells(_: str) -> None:
+    return None
+
+
+class Follow:
+    """The cursor's runs of whole characters as they come, until the stream has ended and all of it was given.
+
+    An async iterator of bytes. With `wakes`, out of the database alone and woken by its log; without, live: at once
+    for a stream of this process, within 20 ms for another's. Afterwards `cursor.state` tells the end. Raises what
+    `Cursor.read` raises. A plain object: a loop that is left leaves nothing running.
+    """
+
+    def __init__(self, store: Store, cursor: Cursor, *, wakes: Wakes | None = None, bells: Bells = _no_bells) -> None:
+        self.cursor = cursor
+        self._store = store
+        self._wakes = wakes
+        self._bells = bells
+        self._looked_at = self._last_text_at = float("-inf")
+
+    def __aiter__(self) -> Follow:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while True:
+            bell = None if self._wakes else self._bells(self.cursor.id)
+            rung = bell.next() if bell else None  # taken before the look, so that nothing falls between
+            version = self._store.version()
+            if data := self._look():
+                self._last_text_at = time.monotonic()
+                return data
+            if self.cursor.ended:
+                self.cursor.close()
+                raise StopAsyncIteration
+            await self._wait(version, rung)
+
+    def _look(self) -> bytes:
+        """At the store only when something was committed, or when an owner may have died unseen."""
+        due = time.monotonic() >= self._looked_at + SLOW_LOOK
+        if due:
+            self._looked_at = time.monotonic()
+        return self.cursor.read(look=due or self._wakes is not None)
+
+    async def _wait(self, version: int, rung: anyio.Event | None) -> None:
+        if self._wakes:
+            await self._wakes.wait(version, last_text_at=self._last_text_at)
+        elif rung:
+            with anyio.move_on_after(SLOW_LOOK):
+                await rung.wait()
+        else:
+            await anyio.sleep(TAIL_POLL)
+
+
+async def wait_for_end(store: Store, id: str) -> State:
+    """The stream's end, when it has one; a dead owner's stream is given its. Raises StreamNotFound."""
+    wakes = Wakes(store)
+    async with wakes.open():
+        while True:
+            version = store.version()
+            state = settle(store, id, store.state(id)).state
+            if state.status.ended:
+                return state
+            await wakes.wait(version, last_text_at=time.monotonic())

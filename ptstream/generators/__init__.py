@@ -1,0 +1,81 @@
+"""Generators: where text comes from. What they are given, what they yield, and how one is found by its name.
+
+A generator is an async iterator of events: `str` is a piece of text, everything else is said beside the text.
+It knows neither store nor daemon. It raises `GeneratorError` for what went wrong outside, with a message fit
+to be the stream's cause; reaching its end without an error means that the text is whole: it must have proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from ptstream.settings import Home, Settings
+from ptstream.streams import Flush, Words
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """A model's thinking aloud: progress, shown beside the text, never part of it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the upstream says a generation took, as it says it (token counts by name)."""
+
+    counts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One line for a person at the driver's terminal."""
+
+    text: str
+
+
+Event: TypeAlias = str | Reasoning | Usage | Note
+Generation: TypeAlias = AsyncGenerator[Event, None]
+"""Whoever takes one closes it (`aclose`), also when it is left early."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Where a drive was asked for: commands run there, and keys come from its environment. Never stored."""
+
+    directory: str
+    environment: Mapping[str, str] = field(repr=False)
+    umask: int = 0o077
+    python: str | None = None
+    """The caller's Python interpreter, for generators of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A generator that is ready to run: what it is called, where it is, and how its text is cut."""
+
+    model: str
+    place: str
+    flush: Flush
+    generate: Callable[[], Generation] = field(repr=False)
+    patient: bool = False
+    """Whether silence is normal for it, as for a command: then there is no first and no idle time-out."""
+    continues: bool = False
+    """Whether it can go on from a text that broke off."""
+
+
+__all__ = [
+    "Caller",
+    "Event",
+    "Flush",
+    "Generation",
+    "Home",
+    "Note",
+    "Reasoning",
+    "Settings",
+    "Source",
+    "Usage",
+    "Words",
+]

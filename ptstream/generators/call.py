@@ -1,0 +1,358 @@
+"""A user's own Python function as a generator: inside a program, and as a command of the daemon.
+
+`async def generate(stream)` yields text, `async def generate(stream, append)` appends it; which of the two a
+function is, its parameters tell. For the daemon it runs in a process of the caller's interpreter, never in the
+daemon: `call_process` is what runs there, and it uses this module, so nothing heavy is imported at the top.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import inspect
+import json
+import os
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import aclosing
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from ptstream.errors import ConfigurationError, GeneratorError, UsageError, ungrouped
+from ptstream.generators import Caller, Event, Generation, Note, Reasoning, Source, Usage
+from ptstream.generators.surrogates import Surrogates
+from ptstream.streams import Flush, Stream
+
+if TYPE_CHECKING:
+    from ptstream.generators.command import Command
+
+GROUP = "ptstream.generators"
+"""The entry point group of generators that are installed for everybody."""
+
+PROCESS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "call_process.py")
+
+MARK = "__ptstream_generator__"
+
+Append = Callable[[str], Coroutine[Any, Any, int]]
+"""Hands text over; returns, once it is kept, the offset where it ends, in bytes from the start of the stream."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def generator(name: str) -> Callable[[Function], Function]:
+    """Name a generator function within its file: `--generator FILE.py:NAME` then finds it by `name`."""
+
+    def mark(function: Function) -> Function:
+        setattr(function, MARK, name)
+        return function
+
+    return mark
+
+
+def appends(function: Callable[..., Any]) -> bool:
+    """Whether it takes `(stream, append)`. Raises UsageError for a function that takes neither form."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    taken = [each for each in inspect.signature(function).parameters.values() if each.kind in kinds]
+    needed = [each for each in taken if each.default is each.empty]
+    if len(needed) == 2 and not inspect.isasyncgenfunction(function):
+        return True
+    if len(needed) <= 1 <= len(taken):
+        return False
+    raise UsageError(f"a generator takes (stream) and yields text, or (stream, append): {named(function)} does not")
+
+
+def named(function: Callable[..., Any]) -> str:
+    """What to call it in a message."""
+    return getattr(function, "__qualname__", type(function).__qualname__)
+
+
+def events_of(function: Callable[..., Any], stream: Stream) -> Any:
+    """What a function that takes `(stream)` gives. Raises TypeError if that is no async generator."""
+    events = function(stream)
+    if inspect.isasyncgen(events):
+        return events
+    if inspect.iscoroutine(events):
+        events.close()
+    raise TypeError(f"{named(function)} is no async generator: it is `async def` and yields")
+
+
+def checked(event: Any) -> Any:
+    """`event`, if it is one. Raises TypeError."""
+    if isinstance(event, str | Reasoning | Usage | Note):
+        return event
+    raise TypeError(f"a generator gives text (str), not {type(event).__name__}")
+
+
+# --- inside a program
+
+
+def from_function(function: Callable[..., Any], stream: Stream) -> Generation:
+    """What `function` gives for `stream`. Its own exceptions come through as they are.
+
+    Iterate and close it in one task, and leave no cancel scope in between that was open before: where the
+    function appends, it runs in a task of the generation's own.
+    """
+    return _appended(function, stream) if appends(function) else _yielded(function, stream)
+
+
+async def _yielded(function: Callable[..., Any], stream: Stream) -> Generation:
+    surrogates = Surrogates()
+    async with aclosing(events_of(function, stream)) as events:
+        async for event in events:
+            if not isinstance(checked(event), str):
+                yield event
+            elif text := surrogates.feed(event):
+                yield text
+    if text := surrogates.end():
+        yield text
+
+
+async def _appended(function: Callable[..., Any], stream: Stream) -> Generation:
+    import anyio
+
+    handover = _Handover(stream.bytes)
+    with ungrouped():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(handover.run, function, stream)
+            async with aclosing(handover.pieces()) as pieces:
+                async for piece in pieces:
+                    yield piece
+            tasks.cancel_scope.cancel()
+    if handover.failure is not None:
+        raise handover.failure
+
+
+class _Offer:
+    """One piece on its way: settled when the reader has come back for the next, or never will."""
+
+    def __init__(self, text: str) -> None:
+        import anyio
+
+        self.text = text
+        self.kept = False
+        self.settled = anyio.Event()
+
+
+class _Handover:
+    """Where a function and its reader meet, each in its task: `append` returns when the reader wants more."""
+
+    def __init__(self, offset: int) -> None:
+        import anyio
+
+        self.failure: Exception | None = None
+        self._offset = offset
+        self._turn = anyio.Lock()
+        self._offer: _Offer | None = None
+        self._ready = anyio.Event()
+        self._over = False
+        self._surrogates = Surrogates()
+
+    async def run(self, function: Callable[..., Any], stream: Stream) -> None:
+        """Call the function and remember how it ended: its exception must not cancel the reader in mid-step."""
+        try:
+            await function(stream, self.append)
+        except Exception as error:
+            self.failure = error
+        finally:
+            self._over = True
+            self._ready.set()
+            if self._offer is not None:
+                self._offer.settled.set()
+
+    async def append(self, text: str) -> int:
+        """See `Append`. Raises anyio.ClosedResourceError when the generation is over."""
+        import anyio
+
+        if not isinstance(text, str):
+            raise TypeError(f"append takes text (str), not {type(text).__name__}")
+        async with self._turn:
+            if text := self._surrogates.feed(text):
+                await self._hand_over(_Offer(text))
+            elif self._over:
+                raise anyio.ClosedResourceError
+            return self._offset
+
+    async def _hand_over(self, offer: _Offer) -> None:
+        import anyio
+
+        if not self._over:
+            self._offer = offer
+            self._ready.set()
+            try:
+                await offer.settled.wait()
+            finally:
+                if self._offer is offer:  # not looked at yet: taken back
+                    self._offer = None
+        if not offer.kept:
+            raise anyio.ClosedResourceError
+
+    async def pieces(self) -> AsyncGenerator[str, None]:
+        """The pieces as they are handed over, until the function has ended."""
+        import anyio
+
+        while not self._over:
+            if self._offer is None:
+                self._ready = anyio.Event()
+                await self._ready.wait()
+                continue
+            offer, self._offer = self._offer, None
+            try:
+                yield offer.text
+                offer.kept = True
+                self._offset += len(offer.text.encode())
+            finally:
+                offer.settled.set()
+        if rest := self._surrogates.end():
+            yield rest
+
+
+# --- as a command of the daemon
+
+
+def load(target: str) -> Callable[..., Any]:
+    """The function that `FILE.py:NAME` or an entry point's name stands for. Raises UsageError, and whatever the
+    user's code raises when it is imported.
+    """
+    file, name = split(target)
+    return _from_file(file, name) if file else _from_entry_point(target)
+
+
+def split(target: str) -> tuple[str | None, str]:
+    """`FILE.py:NAME` in its two halves; no file for an entry point's name."""
+    file, _, name = target.rpartition(":")
+    if file.endswith(".py"):
+        return file, name
+    return (name, "") if name.endswith(".py") else (None, target)
+
+
+def source(stream: Stream, caller: Caller) -> Source:
+    """The stream's own generator function, ready to run. Its silence is its author's business.
+
+    Raises ConfigurationError where it can be seen at once that there is none.
+    """
+    target = stream.words.generator or ""
+    file, _ = split(target)
+    if file and not os.path.isfile(os.path.join(caller.directory, file)):
+        raise ConfigurationError(f"--generator {target}: there is no file {file} in {caller.directory}")
+    return Source(
+        model=target,
+        place=caller.directory,
+        flush=Flush.SENTENCES,
+        generate=lambda: _called(target, stream, caller),
+        patient=True,
+    )
+
+
+async def _called(target: str, stream: Stream, caller: Caller) -> Generation:
+    from ptstream.generators import command
+
+    # -P: no module of the working directory stands in for one of Python's.
+    argv = [caller.python or sys.executable, "-P", PROCESS, target]
+    frames, beside = Frames(target), command.Decoder()
+    async with command.running(argv, stdin=json.dumps(_described(stream)).encode("ascii"), caller=caller) as process:
+        async for pipe, data in process.output:
+            if pipe == "stdout":
+                for event in frames.feed(data):
+                    yield event
+            elif line := beside.feed(data):
+                yield Note(line)
+        for event in frames.end():
+            yield event
+        if not frames.ended:
+            await _raise_exit(process, target)
+
+
+async def _raise_exit(process: Command, target: str) -> NoReturn:
+    """The process went without a frame that says so."""
+    try:
+        await process.end()
+    except GeneratorError as error:
+        raise GeneratorError(f"{target}: {error}") from error
+    raise GeneratorError(f"{target}: left its process before its end")
+
+
+def _described(stream: Stream) -> dict[str, Any]:
+    words = stream.words
+    return {
+        "id": stream.id,
+        "name": stream.name,
+        "title": stream.title,
+        "bytes": stream.bytes,
+        "created_at": stream.created_at,
+        "words": {"prompt": words.prompt, "system": words.system, "model": words.model},
+    }
+
+
+class Frames:
+    """What `call_process` writes: a JSON object a line, in ASCII, each with one key."""
+
+    def __init__(self, target: str) -> None:
+        self.ended = False
+        self._target = target
+        self._rest = b""
+        self._surrogates = Surrogates()
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """The events in it. Raises GeneratorError for the error that the function ended with."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            ((kind, value),) = json.loads(line).items()
+            yield from self._event(kind, value)
+
+    def end(self) -> Iterator[str]:
+        """What is left to say after the last frame."""
+        if text := self._surrogates.end():
+            yield text
+
+    def _event(self, kind: str, value: Any) -> Iterator[Event]:
+        match kind:
+            case "text":
+                if text := self._surrogates.feed(value):
+                    yield text
+            case "reasoning":
+                yield Reasoning(value)
+            case "note":
+                yield Note(value)
+            case "usage":
+                yield Usage(value)
+            case "end":
+                self.ended = True
+            case _:
+                raise GeneratorError(f"{self._target}: {value}")
+
+
+def _from_file(file: str, name: str) -> Callable[..., Any]:
+    module = _imported(file)
+    values = vars(module)
+    marked = {getattr(value, MARK): value for value in values.values() if hasattr(value, MARK)}
+    function: Callable[..., Any] | None = marked.get(name) or values.get(name)
+    if callable(function):
+        return function
+    own = [key for key, value in values.items() if inspect.isfunction(value) and value.__module__ == module.__name__]
+    names = ", ".join(dict.fromkeys([*marked, *own])) or "none at all"
+    problem = f"has no function {name}" if name else "needs a function's name"
+    raise UsageError(f"{file} {problem}; write {file}:NAME (there is {names})")
+
+
+def _imported(file: str) -> ModuleType:
+    path = os.path.abspath(file)
+    # As for a script: what lies beside the file can be imported by it.
+    sys.path.insert(0, os.path.dirname(path))
+    name = os.path.splitext(os.path.basename(path))[0]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _from_entry_point(name: str) -> Callable[..., Any]:
+    found = importlib.metadata.entry_points(group=GROUP)
+    for entry in found:
+        if entry.name == name:
+            function: Callable[..., Any] = entry.load()
+            return function
+    names = ", ".join(sorted({entry.name for entry in found})) or "none"
+    raise UsageError(f"no generator is called {name}; installed: {names}; one of your own: --generator FILE.py:NAME")

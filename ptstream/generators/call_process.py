@@ -1,0 +1,123 @@
+"""The process that runs a user's generator function: the stream as JSON on stdin, framed pieces on stdout.
+
+`call` starts it, by path, in the caller's interpreter and directory, and reads the frames. What the user's code
+prints goes to stderr, and it reads an empty stdin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+if importlib.util.find_spec("ptstream") is None:
+    # An interpreter that ptstream is not installed in: what is needed here lies beside this file.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from ptstream.errors import PtstreamError
+from ptstream.generators import Note, Reasoning, Usage
+from ptstream.generators.call import appends, checked, events_of, load
+from ptstream.generators.surrogates import Surrogates
+from ptstream.streams import Status, Stream, Words
+
+
+class Writer:
+    """Writes one frame a line, each whole before the next, and counts the text."""
+
+    def __init__(self, descriptor: int, offset: int) -> None:
+        self._descriptor = descriptor
+        self._offset = offset
+        self._surrogates = Surrogates()
+
+    async def append(self, text: str) -> int:
+        """Hand over text; the offset where it ends, in bytes from the start of the stream."""
+        if not isinstance(text, str):
+            raise TypeError(f"append takes text (str), not {type(text).__name__}")
+        self._text(self._surrogates.feed(text))
+        await asyncio.sleep(0)  # let others run, also in a function that never waits
+        return self._offset
+
+    async def write(self, event: Any) -> None:
+        """Hand over what a generator yields."""
+        match checked(event):
+            case Reasoning(text):
+                self.frame("reasoning", text)
+            case Note(text):
+                self.frame("note", text)
+            case Usage(counts):
+                self.frame("usage", dict(counts))
+            case text:
+                await self.append(text)
+
+    def end(self) -> None:
+        """The proof that all of it was said."""
+        self._text(self._surrogates.end())
+        self.frame("end", True)
+
+    def frame(self, kind: str, value: Any) -> None:
+        """Write one frame; waits while the reader is busy."""
+        data = memoryview(json.dumps({kind: value}).encode("ascii") + b"\n")
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+    def _text(self, text: str) -> None:
+        if text:
+            self.frame("text", text)
+            self._offset += len(text.encode())
+
+
+async def run(target: str, stream: Stream, writer: Writer) -> None:
+    """Call the function and hand over all it gives."""
+    function = load(target)
+    if appends(function):
+        await function(stream, writer.append)
+    else:
+        async for event in events_of(function, stream):
+            await writer.write(event)
+    writer.end()
+
+
+def main() -> None:
+    """Run the function that the only argument names; a failure of its own is a frame, too."""
+    stream = _stream(json.load(sys.stdin))
+    writer = Writer(_private_stdout(), stream.bytes)
+    try:
+        asyncio.run(run(sys.argv[1], stream, writer))
+    except BrokenPipeError:
+        sys.exit(1)  # nobody reads any more
+    except PtstreamError as error:
+        writer.frame("error", str(error))
+    except Exception as error:
+        traceback.print_exc()
+        writer.frame("error", _named(error))
+
+
+def _private_stdout() -> int:
+    """The real stdout, out of the reach of the user's code and of the processes it starts."""
+    frames = os.dup(1)
+    os.dup2(2, 1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return frames
+
+
+def _stream(table: dict[str, Any]) -> Stream:
+    words = Words(**table.pop("words"))
+    rest: dict[str, Any] = dict.fromkeys(("error", "ended_at", "parent", "parent_offset"))
+    return Stream(status=Status.STREAMING, words=words, **table, **rest)
+
+
+def _named(error: Exception) -> str:
+    """The exception in one line, with the line of the user's code where it came from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
+    return traceback.format_exception_only(error)[-1].strip() + where
+
+
+if __name__ == "__main__":
+    main()

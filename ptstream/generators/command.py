@@ -1,0 +1,234 @@
+"""A command's output as a stream: its prompt on stdin, its stdout the text, its exit the end.
+
+It runs in its own session, in the caller's directory, with the caller's environment and umask. What it writes to
+stderr goes beside the text, and the end of it becomes the cause when the command fails.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import signal
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import anyio
+from anyio.abc import ByteReceiveStream, ByteSendStream, Process
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from ptstream.errors import GeneratorError, ungrouped
+from ptstream.generators import Caller, Event, Note, Source
+from ptstream.streams import Flush, Words
+
+DRAIN = 0.5
+"""Seconds that output is still read after the exit: a child in the background may hold the pipe open for ever."""
+
+GRACE = 0.1
+"""Seconds between SIGTERM and SIGKILL."""
+
+KEPT_STDERR = 4096
+"""Bytes of the end of stderr that are kept for the cause."""
+
+Output = tuple[Literal["stdout", "stderr"], bytes]
+
+
+@dataclass(slots=True, eq=False)
+class Command:
+    """A running command. `output` gives what it writes as it comes, and ends soon after its exit."""
+
+    argv: Sequence[str]
+    output: MemoryObjectReceiveStream[Output]
+    _process: Process
+    _stderr: bytearray = field(default_factory=bytearray)
+
+    async def end(self) -> None:
+        """Wait for the exit. Raises GeneratorError for a bad one, with the end of stderr as the cause."""
+        code = await self._process.wait()
+        if code == 0:
+            return
+        how = f"exit code {code}" if code > 0 else f"killed by {_signal_name(-code)}"
+        raise GeneratorError(": ".join(filter(None, [f"{self.argv[0]}: {how}", self.last_words])))
+
+    @property
+    def last_words(self) -> str:
+        """The end of its stderr."""
+        lines = self._stderr.decode("utf-8", "replace").strip().splitlines()
+        return "\n".join(lines[-10:])[-1000:]
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+@contextlib.asynccontextmanager
+async def running(argv: Sequence[str], *, stdin: bytes | None, caller: Caller) -> AsyncIterator[Command]:
+    """The command, for as long as the context lasts; whatever of it is left then is killed, children included.
+
+    Raises GeneratorError when it cannot be started.
+    """
+    process = await _start(argv, stdin, caller)
+    send, receive = anyio.create_memory_object_stream[Output](0)
+    command = Command(argv, receive, process)
+    try:
+        with ungrouped():
+            async with anyio.create_task_group() as tasks:
+                if process.stdin is not None:
+                    tasks.start_soon(_feed, process.stdin, stdin)
+                tasks.start_soon(_read_all, process, send, command._stderr)
+                yield command
+                tasks.cancel_scope.cancel()
+    finally:
+        receive.close()
+        with anyio.CancelScope(shield=True):
+            await _kill(process)
+            await process.aclose()
+
+
+async def _start(argv: Sequence[str], stdin: bytes | None, caller: Caller) -> Process:
+    try:
+        return await anyio.open_process(
+            _located(argv, caller),
+            stdin=-3 if stdin is None else -1,  # subprocess.DEVNULL, subprocess.PIPE
+            cwd=caller.directory,
+            env=dict(caller.environment),
+            umask=caller.umask,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        missing = caller.directory if not os.path.isdir(caller.directory) else argv[0]
+        raise GeneratorError(f"{missing}: no such command" if missing == argv[0] else f"{missing} is gone") from error
+    except (OSError, ValueError) as error:
+        raise GeneratorError(f"{argv[0]} cannot be started: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _located(argv: Sequence[str], caller: Caller) -> list[str]:
+    """Found on the caller's PATH, not on ours."""
+    import shutil
+
+    program = argv[0]
+    if os.sep not in program:
+        found = shutil.which(program, path=caller.environment.get("PATH", os.defpath))
+        if found is None:
+            raise FileNotFoundError(program)
+        # A PATH may name directories relative to the caller's.
+        program = os.path.join(caller.directory, found)
+    return [program, *argv[1:]]
+
+
+async def _feed(pipe: ByteSendStream, data: bytes | None) -> None:
+    with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        async with pipe:
+            await pipe.send(data or b"")
+
+
+async def _read_all(process: Process, send: MemoryObjectSendStream[Output], stderr: bytearray) -> None:
+    """Both pipes until their ends, or until a short while after the exit."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    async with send, anyio.create_task_group() as tasks:
+        tasks.start_soon(_read, "stdout", process.stdout, send, None)
+        tasks.start_soon(_read, "stderr", process.stderr, send, stderr)
+        await process.wait()
+        tasks.cancel_scope.deadline = anyio.current_time() + DRAIN
+
+
+async def _read(
+    name: Literal["stdout", "stderr"],
+    pipe: ByteReceiveStream,
+    send: MemoryObjectSendStream[Output],
+    kept: bytearray | None,
+) -> None:
+    with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        async for data in pipe:
+            if kept is not None:
+                kept += data
+                del kept[:-KEPT_STDERR]
+            await send.send((name, data))
+
+
+async def _kill(process: Process) -> None:
+    left = descendants(process.pid)
+    if process.returncode is None:
+        _signal_group(process.pid, signal.SIGTERM)
+        with anyio.move_on_after(GRACE):
+            await process.wait()
+    # Also after an orderly exit: the group outlives its leader when it left children behind.
+    _signal_group(process.pid, signal.SIGKILL)
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    await process.wait()
+
+
+def _signal_group(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def descendants(pid: int, proc: str = "/proc") -> list[int]:
+    """The processes that `pid` started and theirs, also those that left its group. Empty where the system is silent."""
+    found: list[int] = []
+    todo = [pid]
+    while todo:
+        children = _children(todo.pop(), proc)
+        found += children
+        todo += children
+    return found
+
+
+def _children(pid: int, proc: str) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"{proc}/{pid}/task"):
+            with open(f"{proc}/{pid}/task/{task}/children", encoding="ascii") as file:
+                found += [int(word) for word in file.read().split()]
+    return found
+
+
+class Decoder:
+    """UTF-8 in any cuts; what is not UTF-8 becomes U+FFFD and is counted in `replaced`."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._carry = b""
+        self.replaced = 0
+
+    def feed(self, data: bytes, final: bool = False) -> str:
+        """The text that is whole now."""
+        text = self._decoder.decode(data, final)
+        genuine = (self._carry + data).count(b"\xef\xbf\xbd")  # U+FFFD that was there already
+        self._carry = data[-2:] if len(data) >= 2 else (self._carry + data)[-2:]
+        self.replaced += max(0, text.count("\ufffd") - genuine)
+        return text
+
+
+async def _generate(argv: Sequence[str], stdin: bytes | None, caller: Caller) -> AsyncGenerator[Event, None]:
+    text, beside = Decoder(), Decoder()
+    async with running(argv, stdin=stdin, caller=caller) as command:
+        async for name, data in command.output:
+            if name == "stdout":
+                yield text.feed(data)
+            elif line := beside.feed(data):
+                yield Note(line)
+        yield text.feed(b"", final=True)
+        if text.replaced:
+            yield Note(f"{text.replaced} bytes that are not UTF-8 were replaced by U+FFFD\n")
+        await command.end()
+
+
+def source(words: Words, caller: Caller) -> Source:
+    """The stream's command, ready to run. Silence is normal for it."""
+    assert words.command
+    prompt = None if words.prompt is None else words.prompt.encode("utf-8", "replace")
+    return Source(
+        model=os.path.basename(words.command[0]),
+        place=caller.directory,
+        flush=Flush.LINES,
+        generate=lambda: _generate(words.command or (), prompt, caller),
+        patient=True,
+    )

@@ -1,0 +1,41 @@
+"""Text that JSON brought in halves: joins surrogate pairs across pieces, so that every piece can be encoded.
+
+A model's token may end in the middle of an emoji; JSON then carries two lone surrogates in two strings. Knows
+nothing of where the pieces come from or go to.
+"""
+
+from __future__ import annotations
+
+import re
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Surrogates:
+    """Takes pieces and gives text without surrogates; at most one half of a pair is held back meanwhile."""
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def __repr__(self) -> str:
+        return f"Surrogates(held={self._held!r})"
+
+    def feed(self, piece: str) -> str:
+        """The text that is certain now: may be empty while a first half waits for its second."""
+        text = self._held + piece
+        self._held = ""
+        if not _SURROGATE.search(text):
+            return text
+        if "\ud800" <= text[-1] <= "\udbff":
+            text, self._held = text[:-1], text[-1]
+        return mend(text)
+
+    def end(self) -> str:
+        """What is still held when nothing more comes: a replacement character, or nothing."""
+        held, self._held = self._held, ""
+        return mend(held)
+
+
+def mend(text: str) -> str:
+    """`text` with surrogate pairs joined and lone surrogates replaced by U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -1,0 +1,393 @@
+"""ptstream inside a program: create, drive, follow, persist. No daemon: the program itself is the owner.
+
+What the iterators here return only reads, so that leaving a loop detaches and never cancels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, overload
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+from anyio.from_thread import BlockingPortal
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from ptstream.drive import Attempt
+from ptstream.errors import (
+    ENDS,
+    ClaimLost,
+    GeneratorError,
+    NameTaken,
+    OwnerStopped,
+    PtstreamError,
+    StreamCancelled,
+    StreamFailed,
+    ungrouped,
+)
+from ptstream.follow import Follow, wait_for_end
+from ptstream.generators import Source
+from ptstream.generators.call import from_function
+from ptstream.owner import Owner, open_owner
+from ptstream.settings import Settings, find_home, load
+from ptstream.store.cursor import Cursor
+from ptstream.store.recover import settle
+from ptstream.store.sqlite import State, Store
+from ptstream.store.wake import Wakes
+from ptstream.streams import Body, Flush, Piece, Status, Stream, Words
+
+ANSWER_TIME = 2.0
+"""Seconds after which an owner that lives and does not end a cancelled stream is said to be stopped."""
+
+Generate = Callable[..., Any]
+"""`async def generate(stream): yield "…"`, or `async def generate(stream, append): await append("…")`."""
+
+
+class Pieces:
+    """An async iterator of `Piece`. Raises StreamFailed, StreamTimedOut or StreamCancelled after a bad end."""
+
+    def __init__(self, follow: Follow, begin: Callable[[], Any] | None = None) -> None:
+        self._follow = follow
+        self._begin = begin
+        self._attempt: Attempt | None = None
+
+    def __aiter__(self) -> Pieces:
+        return self
+
+    async def __anext__(self) -> Piece:
+        if self._begin is not None:
+            begin, self._begin = self._begin, None
+            self._attempt = await begin()
+        cursor = self._follow.cursor
+        try:
+            data = await anext(self._follow)
+        except StopAsyncIteration:
+            self._raise_bad_end(cursor.state)
+            raise
+        try:
+            return Piece(data.decode(), cursor.offset)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"offset {cursor.offset - len(data)} lies inside a character") from error
+
+    def _raise_bad_end(self, state: State | None) -> None:
+        if state is not None and state.status in ENDS:
+            exception = self._attempt.end.exception if self._attempt and self._attempt.end else None
+            raise ENDS[state.status](state.error or f"the stream was {state.status}") from exception
+
+
+class PersistentStreams:
+    """The streams of one home, and the drives of this program. Made by `open`."""
+
+    def __init__(self, store: Store, settings: Settings, tasks: TaskGroup) -> None:
+        self._store = store
+        self._settings = settings
+        self._tasks = tasks
+        self._owner: Owner | None = None
+        self._owner_lock = anyio.Lock()
+        self._leave = anyio.Event()
+        self._left = anyio.Event()
+        self._wakes: Wakes | None = None
+
+    async def create(
+        self,
+        prompt: str | None = None,
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        system: str | None = None,
+        model: str | None = None,
+        flush: Flush | None = None,
+    ) -> str:
+        """Make a pending stream; its id. The same name and words are the same stream.
+
+        Raises NameTaken for a taken name with other words, UsageError for a name that cannot be one.
+        """
+        words = Words(prompt=prompt, system=system, model=model, flush=flush)
+        return self._store.create(words, name=name, title=title).id
+
+    def drive(self, id: str, generate: Generate) -> Pieces:
+        """Run `generate` as the stream's text, from the first `anext` on, and read it from its start.
+
+        A stream that is driven already (by anybody) is attached to, one that has ended is read; its generator is
+        not called again. Leaving the loop leaves the drive running.
+        """
+
+        async def begin() -> Attempt | None:
+            return await self._start(id, generate)
+
+        return Pieces(Follow(self._store, Cursor(self._store, id), bells=self._bell), begin)
+
+    async def stream(self, id: str) -> Stream:
+        """What is known of the stream. Raises StreamNotFound."""
+        return self._store.get(id)
+
+    async def body(self, id: str) -> Body:
+        """All the text there is now, the tail included, and the status. Raises StreamNotFound."""
+        cursor = Cursor(self._store, id)
+        text = b""
+        try:
+            while data := cursor.read():
+                text += data
+        finally:
+            cursor.close()
+        assert cursor.state is not None
+        return Body(text.decode(), cursor.state.status, cursor.offset, cursor.state.error)
+
+    def follow(self, id: str, offset: int = 0, *, live: bool = True) -> Pieces:
+        """Read the stream from byte `offset` to its end: every piece as it comes, or whole sentences out of the
+        database if not `live`. Raises ValueError for an offset inside a character."""
+        if live:
+            return Pieces(Follow(self._store, Cursor(self._store, id, offset), bells=self._bell))
+        follow = Follow(self._store, Cursor(self._store, id, offset, live=False), wakes=self._open_wakes())
+        return Pieces(follow)
+
+    async def cancel(self, id: str) -> State:
+        """End the stream as `cancelled`, whoever drives it; see `cancel`."""
+        return await cancel(self._store, id)
+
+    async def delete(self, id: str) -> None:
+        """Cancel the stream, then remove it and its text. Raises StreamNotFound, OwnerStopped."""
+        await cancel(self._store, id)
+        self._store.delete(id)
+
+    # --- driving
+
+    def _bell(self, id: str) -> Any:
+        return self._owner.bell(id) if self._owner else None
+
+    def _open_wakes(self) -> Wakes:
+        if self._wakes is None:
+            self._store.home.make()
+            self._wakes = Wakes(self._store)
+            self._tasks.start_soon(self._keep_open, self._wakes)
+        return self._wakes
+
+    async def _keep_open(self, wakes: Wakes) -> None:
+        async with wakes.open():
+            await anyio.sleep_forever()
+
+    async def _start(self, id: str, generate: Generate) -> Attempt | None:
+        """The attempt, None if the stream is not pending: then it is only read."""
+        stream = self._store.get(id)
+        if settle(self._store, id, self._store.state(id)).state.status is not Status.PENDING:
+            return self._owner.running.get(id) if self._owner else None
+        owner = await self._own()
+        try:
+            return await owner.start(id, function_source(generate, stream))
+        except ClaimLost:
+            return owner.running.get(id)
+
+    async def _own(self) -> Owner:
+        async with self._owner_lock:
+            if self._owner is None:
+                self._owner = await self._tasks.start(self._be_owner)
+        return self._owner
+
+    async def _be_owner(self, *, task_status: TaskStatus[Owner]) -> None:
+        try:
+            async with open_owner(self._store, self._settings) as owner:
+                task_status.started(owner)
+                await self._leave.wait()
+        finally:
+            self._left.set()
+
+    async def _finish(self, grace: float | None) -> None:
+        """Wait for the running drives, at most `grace` seconds; then end them."""
+        if self._owner is None:
+            return
+        with anyio.move_on_after(grace):
+            for attempt in list(self._owner.running.values()):
+                await attempt.ended.wait()
+        with anyio.CancelScope(shield=True):
+            self._leave.set()
+            await self._left.wait()
+
+
+def function_source(generate: Generate, stream: Stream) -> Source:
+    """A Python function as a generator. It is its program's business how long it is silent."""
+    return Source(
+        model=getattr(generate, "__name__", type(generate).__name__),
+        place="this program",
+        flush=Flush.SENTENCES,
+        generate=lambda: from_function(generate, stream),
+        patient=True,
+    )
+
+
+@contextlib.asynccontextmanager
+async def open(path: str | None = None, *, grace: float | None = None) -> AsyncIterator[PersistentStreams]:
+    """The streams of the user's home, or of a directory of one's own.
+
+    Leaving it waits for running drives, at most `grace` seconds (None: as long as they take), and then ends them;
+    leaving it by an exception ends them at once (`error`, "its program ended at byte N", text kept). Raises
+    ConfigurationError for a home or a database that cannot be used.
+    """
+    home = find_home(path)
+    settings = load(home)
+    with Store(home) as store, ungrouped():
+        async with anyio.create_task_group() as tasks:
+            streams = PersistentStreams(store, settings, tasks)
+            grace_now: float | None = 0
+            try:
+                yield streams
+                grace_now = grace
+            finally:
+                await streams._finish(grace_now)
+                tasks.cancel_scope.cancel()
+
+
+async def cancel(store: Store, id: str) -> State:
+    """Cancel, and wait for the end: of a pending stream at once, else its owner's. What has ended stays as it is.
+
+    Raises OwnerStopped when the owner lives and does not answer within 2 s, StreamNotFound.
+    """
+    settle(store, id, store.state(id))
+    state = store.cancel(id)
+    if state.status.ended:
+        return state
+    with anyio.move_on_after(ANSWER_TIME):
+        return await wait_for_end(store, id)
+    raise OwnerStopped(
+        f"stream {id} is marked, but its owner does not answer: a stopped process ends it when it goes on"
+    )
+
+
+@overload
+def persist(pieces: AsyncIterable[str], *, name: str | None = None, path: str | None = None) -> AsyncIterator[str]: ...
+
+
+@overload
+def persist(pieces: Iterable[str], *, name: str | None = None, path: str | None = None) -> Iterable[str]: ...
+
+
+def persist(
+    pieces: Iterable[str] | AsyncIterable[str], *, name: str | None = None, path: str | None = None
+) -> Iterable[str] | AsyncIterator[str]:
+    """One line around a loop that one already has: each piece is kept, then handed on. The loop is the generator.
+
+    Exhausted: `done`. The source raises: `error`, and the same exception. The loop is left: `error`, "left at byte
+    N". Cancelled from outside: the next step raises StreamCancelled. Raises NameTaken for a name that another
+    stream has, before anything is pulled.
+    """
+    if isinstance(pieces, AsyncIterable):
+        return _persist_async(pieces, name, path)
+    return _persist(pieces, name, path)
+
+
+def _persist(pieces: Iterable[str], name: str | None, path: str | None) -> Generator[str, None, None]:
+    keeper = _Keeper(name, path)
+    try:
+        for piece in pieces:
+            keeper.keep(piece)
+            yield piece
+    except GeneratorExit:
+        keeper.finish(_Left())
+        raise
+    except BaseException as error:
+        keeper.finish(error)
+        raise
+    keeper.finish(None)
+
+
+async def _persist_async(pieces: AsyncIterable[str], name: str | None, path: str | None) -> AsyncIterator[str]:
+    keeper = await anyio.to_thread.run_sync(_Keeper, name, path)
+    try:
+        async for piece in pieces:
+            await anyio.to_thread.run_sync(keeper.keep, piece)
+            yield piece
+    except GeneratorExit:
+        keeper.finish(_Left())
+        raise
+    except BaseException as error:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(keeper.finish, error)
+        raise
+    await anyio.to_thread.run_sync(keeper.finish, None)
+
+
+class _Left(Exception):
+    """The loop was left."""
+
+
+class _Keeper:
+    """A stream that another thread's loop feeds. Its own thread is a daemon: it never keeps a program from ending."""
+
+    def __init__(self, name: str | None, path: str | None) -> None:
+        self._error: BaseException | None = None
+        self._begun: Future[None] = Future()
+        self._ended: Future[BaseException | None] = Future()
+        self._portal: BlockingPortal
+        self._send: MemoryObjectSendStream[str]
+        self._kept: anyio.Event
+        self._over = False
+        threading.Thread(target=self._run, args=(name, path), name="ptstream persist", daemon=True).start()
+        self._begun.result()
+
+    def keep(self, piece: str) -> None:
+        """Returns when the piece is kept. Raises StreamCancelled, StreamFailed when the stream has ended."""
+        try:
+            self._portal.call(self._hand_over, piece)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, RuntimeError):
+            raise self._ended.result() or StreamFailed("the stream has ended") from None
+
+    def finish(self, error: BaseException | None) -> None:
+        """End the stream: `done`, or in error because of `error`. Returns when that is committed."""
+        self._error = error
+        with contextlib.suppress(RuntimeError):  # it has ended already
+            self._portal.call(self._send.aclose)
+        self._ended.result()
+
+    def _run(self, name: str | None, path: str | None) -> None:
+        end: BaseException | None = None
+        try:
+            anyio.run(self._live, name, path)
+        except BaseException as error:
+            end = error
+        if not self._begun.done():
+            self._begun.set_exception(end or PtstreamError("the stream did not begin"))
+        self._ended.set_result(end)
+
+    async def _live(self, name: str | None, path: str | None) -> None:
+        async with open(path) as streams:
+            id = await streams.create(name=name)
+            stream = await streams.stream(id)
+            if stream.status is not Status.PENDING:
+                raise NameTaken(f"the name {name!r} is taken by stream {id}, which is {stream.status}")
+            async with BlockingPortal() as self._portal:
+                self._kept = anyio.Event()
+                self._send, receive = anyio.create_memory_object_stream[str](0)
+                attempt = await streams._start(id, partial(self._pieces, receive))
+                if attempt is None:
+                    raise NameTaken(f"the name {name!r} is taken by stream {id}, which is driven already")
+                self._begun.set_result(None)
+                await attempt.ended.wait()
+                self._over = True
+                self._kept.set()
+                await self._portal.stop(cancel_remaining=False)
+            end = streams._store.state(id)
+            if end.status is Status.CANCELLED:
+                raise StreamCancelled(end.error or "cancelled")
+
+    async def _hand_over(self, piece: str) -> None:
+        self._kept = anyio.Event()
+        await self._send.send(piece)
+        await self._kept.wait()
+        if self._over:
+            raise anyio.BrokenResourceError
+
+    async def _pieces(self, receive: MemoryObjectReceiveStream[str], _: Stream) -> AsyncIterator[str]:
+        length = 0
+        async with receive:
+            async for piece in receive:
+                yield piece
+                # Asked for the next one: this one is kept.
+                length += len(piece.encode("utf-8", "replace"))
+                self._kept.set()
+        if isinstance(self._error, _Left):
+            raise GeneratorError(f"left at byte {length}")
+        if self._error is not None:
+            raise GeneratorError(f"{type(self._error).__name__}: {self._error}") from self._error

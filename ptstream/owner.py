@@ -1,0 +1,133 @@
+"""An owner: a process that drives streams. Its proof of life, its writer, its running attempts, and how they stop.
+
+The daemon has one, a program that uses the library has one, `tee` has one. What one attempt does is `drive.py`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ptstream.drive import Attempt, Limits
+from ptstream.generators import Source
+from ptstream.sentences import Cutter
+from ptstream.settings import Settings
+from ptstream.store.owners import Lease
+from ptstream.store.recover import settle_all
+from ptstream.store.sqlite import Store
+from ptstream.store.writer import Writer
+from ptstream.streams import Status
+from ptstream.tail import Bell, Tail
+
+PATIENCE = 3.0
+"""Seconds that the ends of stopped streams wait for a store that takes no write."""
+
+CANCEL_POLL = 0.1
+"""Seconds between two looks for a stream that somebody cancelled (4 µs each)."""
+
+
+@dataclass(slots=True, eq=False)
+class Owner:
+    """Drives streams in this process. Made by `open_owner`."""
+
+    store: Store
+    settings: Settings
+    _lease: Lease
+    _writer: Writer
+    _tasks: TaskGroup
+    running: dict[str, Attempt] = field(default_factory=dict)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is written just now, None when all is well."""
+        return self._writer.trouble
+
+    def bell(self, id: str) -> Bell | None:
+        """The bell of a stream that is driven here."""
+        attempt = self.running.get(id)
+        return attempt.bell if attempt else None
+
+    async def start(self, id: str, source: Source) -> Attempt:
+        """Claim the stream and begin to drive it; returns when its first piece is awaited.
+
+        Raises ClaimLost when it is not pending, StreamNotFound, StoreBusy, and OSError when there is no room for
+        a tail.
+        """
+        words = self.store.get(id).words
+        claim = await self._writer.claim(id)
+        try:
+            tail = Tail(self.store.tail_path(id, claim.epoch), claim.begin)
+        except OSError as error:
+            with anyio.CancelScope(shield=True):
+                cause = f"no tail could be made: {error.strerror}"
+                await self._writer.finish(claim, claim.begin, "", 0, Status.ERROR, cause, None)
+            raise
+        cutter = Cutter(
+            words.flush or source.flush, max_delay=self.settings.max_delay, max_bytes=self.settings.max_bytes
+        )
+        limits = Limits(self.settings.first_timeout, self.settings.idle_timeout, self.settings.total_timeout)
+        attempt = Attempt(claim, source, tail, cutter, self._writer, limits)
+        self.running[id] = attempt
+        self._tasks.start_soon(self._run, attempt, name=f"drive {id}")
+        return attempt
+
+    async def _run(self, attempt: Attempt) -> None:
+        try:
+            await attempt.run()
+        finally:
+            self.running.pop(attempt.claim.id, None)
+            attempt.bell.ring()
+
+    async def stop(self, cause: str) -> None:
+        """End every running stream with `cause` ("… at byte N" is added) and wait until that is committed.
+
+        A store that takes no write for PATIENCE seconds is not waited for: those streams are left to recovery.
+        """
+        attempts = list(self.running.values())
+        for attempt in attempts:
+            attempt.stop(Status.ERROR, f"{cause} at byte {attempt.offset}")
+        with anyio.move_on_after(PATIENCE):
+            for attempt in attempts:
+                await attempt.ended.wait()
+        self._writer.close()
+        for attempt in attempts:
+            await attempt.ended.wait()
+
+    async def _watch_for_cancels(self) -> None:
+        seen = -1
+        while True:
+            await anyio.sleep(CANCEL_POLL)
+            if self.running and (version := self.store.version()) != seen:
+                seen = version
+                for id in self.store.cancelling():
+                    if attempt := self.running.get(id):
+                        attempt.stop(Status.CANCELLED, f"cancelled at byte {attempt.offset}")
+
+
+@contextlib.asynccontextmanager
+async def open_owner(store: Store, settings: Settings) -> AsyncIterator[Owner]:
+    """An owner for as long as the context lasts. Leaving it ends what still runs.
+
+    Raises ConfigurationError when the home or the database cannot be used.
+    """
+    store.home.make()
+    lease = Lease(store.home)
+    try:
+        writer = Writer(store, lease.id)
+        async with writer.open():
+            settle_all(store)
+            async with anyio.create_task_group() as tasks:
+                owner = Owner(store, settings, lease, writer, tasks)
+                tasks.start_soon(owner._watch_for_cancels)
+                try:
+                    yield owner
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await owner.stop("its program ended")
+                    tasks.cancel_scope.cancel()
+    finally:
+        lease.release()

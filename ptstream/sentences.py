@@ -1,0 +1,363 @@
+"""Pieces in, flush points out: where a growing text may be cut into chunks.
+
+Pure: time comes in as a parameter, and nothing is read or written. Whether a sentence ends at a stop is
+`stops`' business; what becomes of a chunk is the caller's.
+
+"Not yet" is a value here: a place whose future is in doubt (the next word, the next line's first letter, a
+character that may still grow) is looked at again when more text has come. What has been decided stays so,
+and does not depend on how the text was cut into pieces. Every search goes on from where the last one ended,
+within a window, so that a megabyte in single characters costs no more per character than a sentence does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import Protocol
+
+from ptstream.stops import CLOSERS, FULL, NATIVE, SAMPLE, STOPS, Segmenter, ends, points_inward, sentencex
+from ptstream.streams import Flush
+
+CONTEXT = 400
+"""Characters kept before the place that is looked at."""
+
+LOOKAHEAD = 80
+"""Characters behind a possible sentence end that decide about it at the latest."""
+
+LONGEST_WORD = 100
+"""Characters without a word border that are no longer taken for one word."""
+
+LONG_LINE = 60
+"""Characters from which on a line without a stop may be a paragraph's that somebody wrapped."""
+
+
+class Scanner(Protocol):
+    """Sees every piece once, and knows where the text may be cut."""
+
+    boundary: int
+    """The last certain flush point, in characters from the start of all that was pushed."""
+
+    def push(self, piece: str) -> None:
+        """Adds a piece."""
+
+
+class Cutter:
+    """Pieces in, flush points out.
+
+    All that `take` and `rest` return is, in order, exactly what was pushed. `max_delay` is in seconds,
+    `max_bytes` in bytes of UTF-8, `now` in seconds of any one monotonic clock.
+    """
+
+    def __init__(
+        self,
+        rule: Flush,
+        *,
+        max_delay: float = 10.0,
+        max_bytes: int = 16 * 1024,
+        segmenter: Segmenter = sentencex,
+    ) -> None:
+        self._scanner: Scanner = Lines() if rule is Flush.LINES else Sentences(segmenter)
+        self._words = Words()
+        self._max_delay = max_delay
+        self._max_bytes = max_bytes
+        self._pieces: list[str] = []
+        self._arrivals: deque[tuple[int, float]] = deque()  # where a piece ends, and when it came
+        self._begin = 0  # both in characters from the start of all that was pushed
+        self._end = 0
+        self._bytes = 0
+
+    def __repr__(self) -> str:
+        return f"<Cutter {type(self._scanner).__name__} {self._begin}..{self._end}: {self._bytes} bytes>"
+
+    @property
+    def pending(self) -> int:
+        """Bytes of UTF-8 waiting."""
+        return self._bytes
+
+    def push(self, piece: str, now: float) -> None:
+        """Adds a piece that came at `now`."""
+        if not piece:
+            return
+        self._pieces.append(piece)
+        self._end += len(piece)
+        self._bytes += _size(piece)
+        self._arrivals.append((self._end, now))
+        self._scanner.push(piece)
+        self._words.push(piece)
+
+    def take(self, now: float) -> str:
+        """The text that may be flushed at `now`; it leaves the cutter. Empty if there is none."""
+        text = self._leave(self._scanner.boundary)
+        if self._pieces and self._arrivals[0][1] + self._max_delay <= now:
+            text += self._leave(self._words.border)
+        if self._bytes > self._max_bytes:
+            text += self._shrink()
+        return text
+
+    def rest(self) -> str:
+        """Everything pending, for an end; it leaves the cutter."""
+        return self._leave(self._end)
+
+    def deadline(self) -> float | None:
+        """When `take` will have something without another piece, by the clock of `now`.
+
+        None if only another piece can bring that about: nothing is pending, or a single word that may go on.
+        """
+        if not self._pieces:
+            return None
+        came = self._arrivals[0][1]
+        if self._scanner.boundary > self._begin or self._bytes > self._max_bytes:
+            return came
+        return came + self._max_delay if self._words.border > self._begin else None
+
+    def _shrink(self) -> str:
+        """What is too much, up to the last word; if that is too long in itself, up to its last character."""
+        text = self._leave(self._words.border)
+        if self._bytes > self._max_bytes:
+            pending = self._joined()
+            text += self._leave(self._begin + _border(pending, len(pending) - 1))
+        if self._bytes > self._max_bytes:
+            text += self._leave(self._end)
+        return text
+
+    def _leave(self, position: int) -> str:
+        if position <= self._begin:
+            return ""
+        pending, size = self._joined(), position - self._begin
+        head, tail = pending[:size], pending[size:]
+        self._pieces = [tail] if tail else []
+        self._begin = position
+        self._bytes -= _size(head)
+        while self._arrivals and self._arrivals[0][0] <= position:
+            self._arrivals.popleft()
+        return head
+
+    def _joined(self) -> str:
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0]
+
+
+class Lines:
+    """Cuts behind each line feed, so that CR LF stays whole."""
+
+    def __init__(self) -> None:
+        self.boundary = 0
+        self._end = 0
+
+    def push(self, piece: str) -> None:
+        """Adds a piece."""
+        newline = piece.rfind("\n")
+        if newline >= 0:
+            self.boundary = self._end + newline + 1
+        self._end += len(piece)
+
+
+class Sentences:
+    """Cuts behind sentences, and behind the lines of code, tables, headings and lists.
+
+    `_text` is a window on all that was pushed, and `_start` is its place there; `_next` and `_line` are places
+    in the window: where to look next, and where the current line begins.
+    """
+
+    def __init__(self, segmenter: Segmenter = sentencex) -> None:
+        self.boundary = 0
+        self._segmenter = segmenter
+        self._text = ""
+        self._start = 0
+        self._next = 0
+        self._line = 0
+        self._whole = True  # the current line's beginning is in the window
+        self._by_line: bool | None = None  # whether the current line is cut nowhere but at its end
+        self._fence = ""  # what opened the code that we are in
+        self._said = ""  # what has left the window, for the language
+
+    def push(self, piece: str) -> None:
+        """Adds a piece."""
+        for at in range(0, len(piece), CONTEXT):
+            self._text += piece[at : at + CONTEXT]
+            while self._step():
+                pass
+            if self._next > 2 * CONTEXT:
+                self._move(self._next - CONTEXT)
+
+    def _step(self) -> bool:
+        """Looks at the next place where the text may be cut; False if that needs more text."""
+        found = self._find()
+        if found < 0:
+            self._next = len(self._text)
+            return False
+        behind = self._newline(found) if self._text[found] == "\n" else self._stop(found)
+        self._next = found if behind is None else behind
+        return behind is not None
+
+    def _find(self) -> int:
+        if self._fence or self._is_by_line():
+            return self._text.find("\n", self._next)
+        found = _PLACE.search(self._text, self._next)
+        return found.start() if found else -1
+
+    def _is_by_line(self) -> bool:
+        if self._by_line is not None:
+            return self._by_line
+        by_line = bool(_BY_LINE.match(self._text, self._line))
+        if by_line or len(self._text) - self._line > LOOKAHEAD:
+            self._by_line = by_line
+        return by_line
+
+    def _newline(self, index: int) -> int | None:
+        """Decides about the line feed at `index`; where to go on, or None to wait."""
+        cuts = self._ends_block(index)
+        if cuts is None:
+            return None
+        if self._whole:
+            self._fence = _fence_after(self._text[self._line : index].strip(" \t\r>"), self._fence)
+        self._line = index + 1
+        self._whole, self._by_line = True, None
+        return self._cut(index + 1) if cuts else index + 1
+
+    def _ends_block(self, index: int) -> bool | None:
+        """Whether the line feed at `index` ends more than a line of a wrapped paragraph; None if in doubt."""
+        line = self._text[self._line : index].rstrip()
+        if not line:
+            # A blank line alone is no chunk worth a commit: it goes with what comes next.
+            return bool(self._text[:index].strip())
+        stopped = line[-1] in _LINE_END
+        if self._fence or self._is_by_line() or (stopped and len(line) < LONG_LINE):
+            return True
+        following = self._text[index + 1 : index + LOOKAHEAD].lstrip(" \t\r")
+        if not following:
+            return True if len(self._text) >= index + LOOKAHEAD else None
+        if following[0].islower():
+            return False
+        return stopped or len(line) < LONG_LINE or not following[0].isupper()
+
+    def _stop(self, index: int) -> int | None:
+        """Decides about the stop at `index`; where to go on, or None to wait."""
+        known = self._text[: index + LOOKAHEAD]
+        behind = _run_end(known, index)
+        space = _SPACE.match(known, behind)
+        begin = space.end() if space else behind
+        verdict: bool | None = False
+        if begin == len(known):
+            verdict = None
+        elif known[begin] != "\n" and (space or known[index] in _NO_SPACE_BEHIND):
+            verdict = ends(known, index, begin, self._said, self._segmenter)
+        if verdict is None:
+            return None if len(known) < index + LOOKAHEAD else behind
+        return self._cut(begin) if verdict and _border(known, begin) == begin else behind
+
+    def _cut(self, index: int) -> int:
+        """Lets what is before `index` go; returns where to go on, which is the window's new beginning."""
+        self.boundary = self._start + index
+        self._move(index)
+        return 0
+
+    def _move(self, index: int) -> None:
+        """Lets the window begin at what is `index` now."""
+        if self._line < index:
+            self._by_line = self._is_by_line()
+            self._whole = False
+        self._said = (self._said + self._text[:index])[-SAMPLE:]
+        self._text = self._text[index:]
+        self._start += index
+        self._next = max(0, self._next - index)
+        self._line = max(0, self._line - index)
+
+
+_PLACE = re.compile(rf"[\n{STOPS}]|(?<=ครับ)\s|(?<=ค่ะ)\s")
+"""Where the text may be cut. In Thai, what is said politely ends in a word for it."""
+
+_BY_LINE = re.compile(r"[ \t>]*(?:```|~~~|\||#{1,6}[ \t]|[-*+•][ \t]|\(?(?:\d{1,9}|[a-z]|[ivx]{1,5})(?:\.|\.?\))[ \t])")
+"""How a line begins that is cut at its end only: a fence, a table's row, a heading, a list's item."""
+
+_FENCE = re.compile(r"(`{3,}(?=[^`]*\Z)|~{3,})")
+_LINE_END = ".!?:…：" + NATIVE + FULL
+_NO_SPACE_BEHIND = NATIVE + FULL
+_SPACE = re.compile(r"[^\S\n]+")
+
+_EMOJI = "(?:[ \xa0]?[\u2600-\u27bf\U0001f000-\U0001faff][\ufe0f\u200d]*)"
+_NOTE = r"(?: ?\[\^?\w{0,3}(?:\]|\Z))"
+_RUN = re.compile(rf"[{STOPS}]+(?:[{CLOSERS}]|{_NOTE}|{_EMOJI})*")
+_SPACED_RUN = re.compile(rf"[{STOPS}]+(?:[ \xa0\u202f]?[»›]|[{CLOSERS}]|{_NOTE}|{_EMOJI})*")
+_WIDE_RUN = re.compile(rf"[{FULL}!?…]+(?:[”’»)\]}}*_」』）】〕〉》]|{_NOTE}|{_EMOJI})*")
+"""A stop with all that belongs to it: more stops, closing quotes, a footnote's number, a smile."""
+
+
+def _run_end(text: str, index: int) -> int:
+    """Where the stop at `index` ends with all that belongs to it."""
+    if text[index] in FULL:
+        pattern = _WIDE_RUN
+    elif not points_inward(text[:index]) and text.rfind("«", 0, index) > text.rfind("»", 0, index):
+        pattern = _SPACED_RUN
+    else:
+        pattern = _RUN
+    run = pattern.match(text, index)
+    return run.end() if run else index
+
+
+def _fence_after(line: str, fence: str) -> str:
+    """What opened the code that the text is in behind `line`, a whole one; empty outside of code."""
+    if fence:
+        return "" if line.startswith(fence) and not line.strip(fence[0]) else fence
+    found = _FENCE.match(line)
+    return found[0] if found else ""
+
+
+class Words:
+    """Knows the last place between two words, for text that has waited too long for a better one."""
+
+    def __init__(self) -> None:
+        self.border = 0
+        self._text = ""
+        self._fresh: list[str] = []
+        self._fresh_size = 0
+
+    def push(self, piece: str) -> None:
+        """Adds a piece."""
+        self._fresh.append(piece)
+        self._fresh_size += len(piece)
+        # A single character of any length can be pushed: look again only when it has grown by a part.
+        if self._fresh_size * 4 > len(self._text) - LONGEST_WORD:
+            self._look()
+
+    def _look(self) -> None:
+        self._text = "".join((self._text, *self._fresh))
+        self._fresh = []
+        self._fresh_size = 0
+        found = _between_words(self._text)
+        if not found and len(self._text) > LONGEST_WORD:
+            found = _border(self._text, len(self._text) - 1)
+        self.border += found
+        self._text = self._text[found:]
+
+
+_NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff00-\uffef]")
+
+
+def _between_words(text: str) -> int:
+    """The last index in `text` that lies between two words for certain; 0 if there is none."""
+    if text.endswith("\n"):
+        return len(text)
+    words = text.rstrip()
+    if words and len(words) < len(text) and _border(text, len(words)) == len(words):
+        return len(words)
+    last = len(words) - len(words.rsplit(None, 1)[-1]) if words else 0
+    if not words.isascii():
+        for index in range(len(words) - 1, last, -1):
+            if _NO_SPACES.match(words, index) and _border(text, index) == index:
+                return index
+    return last if last and _border(text, last) == last else 0
+
+
+def _border(text: str, index: int) -> int:
+    """The last border of two grapheme clusters at or before `index`, an index of a character of `text`."""
+    from wcwidth import grapheme_boundary_before
+
+    border: int = grapheme_boundary_before(text, index + 1)
+    return border
+
+
+def _size(text: str) -> int:
+    """Bytes of UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())

@@ -1,0 +1,205 @@
+"""Where things lie and what the user set: the home, and the config file in it.
+
+Flags over environment over config over defaults. The home is never named by the config file, because
+`cat` must find the database without reading one.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ptstream.errors import ConfigurationError
+
+NETWORK_FILESYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs", "lustre"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The one directory that holds everything (mode 0700). Paths only: nothing is made before it is needed."""
+
+    path: str
+
+    @property
+    def database(self) -> str:
+        """The SQLite file, alone in its folder, so that nothing but a commit wakes the folder's watchers."""
+        return os.path.join(self.path, "db", "ptstream.db")
+
+    @property
+    def tails(self) -> str:
+        """The folder of running streams' tails."""
+        return os.path.join(self.path, "tails")
+
+    @property
+    def owners(self) -> str:
+        """The folder of owners' lock files."""
+        return os.path.join(self.path, "owners")
+
+    @property
+    def socket(self) -> str:
+        """The daemon's Unix socket."""
+        return os.path.join(self.path, "daemon.sock")
+
+    @property
+    def model_socket(self) -> str:
+        """The Unix socket of the embedded model's server."""
+        return os.path.join(self.path, "model.sock")
+
+    @property
+    def models(self) -> str:
+        """The folder where `models pull` keeps model files."""
+        return os.path.join(self.path, "models")
+
+    @property
+    def log(self) -> str:
+        """The daemon's log."""
+        return os.path.join(self.path, "log", "daemon.log")
+
+    @property
+    def config(self) -> str:
+        """The config file (it may be missing)."""
+        return os.path.join(self.path, "config.toml")
+
+    def lock(self, name: str) -> str:
+        """The lock file called `name`. Such a file is never unlinked: several lock it in turn."""
+        return os.path.join(self.path, f"{name}.lock")
+
+    def make(self) -> None:
+        """Make the home and its folders, private to their owner.
+
+        Raises ConfigurationError where that is not possible, or where the place is somebody else's or lies on
+        a network file system, on which neither the write-ahead log nor locks hold.
+        """
+        if os.path.isdir(os.path.join(self.path, "db")) and os.path.isdir(self.tails) and os.path.isdir(self.owners):
+            self.check()
+            return
+        try:
+            os.makedirs(self.path, mode=0o700, exist_ok=True)
+            self.check()
+            for folder in (os.path.dirname(self.database), self.tails, self.owners, os.path.dirname(self.log)):
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the home {self.path} cannot be made: {error.strerror}; name another with --home"
+            ) from error
+
+    def check(self) -> None:
+        """Raises ConfigurationError if the home is not ours alone or lies on a network file system."""
+        found = os.stat(self.path)
+        if found.st_uid != os.geteuid():
+            raise ConfigurationError(f"the home {self.path} belongs to another user; name another with --home")
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            os.chmod(self.path, 0o700)
+        kind = filesystem_of(self.path)
+        if kind in NETWORK_FILESYSTEMS:
+            raise ConfigurationError(
+                f"the home {self.path} is on a network file system ({kind}), where locks do not hold;"
+                " name a local directory with --home"
+            )
+
+
+def filesystem_of(path: str, mounts: str = "/proc/self/mounts") -> str | None:
+    """The type of the file system that `path` lies on, None where the system does not tell."""
+    try:
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as table:
+            rows = [line.split() for line in table]
+    except OSError:
+        return None
+    real = os.path.realpath(path)
+    best, kind = "", None
+    for row in rows:
+        point = row[1].replace("\\040", " ")
+        inside = point == "/" or real == point or real.startswith(point + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, row[2]
+    return kind
+
+
+def find_home(flag: str | None = None, environment: Mapping[str, str] = os.environ) -> Home:
+    """The home: the flag, else PTSTREAM_HOME, else $XDG_DATA_HOME/ptstream, else ~/.local/share/ptstream."""
+    if flag or environment.get("PTSTREAM_HOME"):
+        return Home(os.path.abspath(os.path.expanduser(flag or environment["PTSTREAM_HOME"])))
+    data = environment.get("XDG_DATA_HOME", "")
+    if not os.path.isabs(data):  # the XDG specification: a relative path is to be ignored
+        data = os.path.join(os.path.expanduser("~"), ".local", "share")
+    return Home(os.path.join(data, "ptstream"))
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One OpenAI-compatible endpoint of the config file: `[endpoints.NAME]`.
+
+    The key is read from the variable `key_env` or the file `key_file` (mode 0600), never from the config itself.
+    """
+
+    name: str
+    base_url: str
+    model: str | None = None
+    key_env: str | None = None
+    key_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the config file says, with the defaults for what it leaves out. Times are seconds, sizes bytes."""
+
+    model: str | None = None
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    first_timeout: float | None = 120.0
+    idle_timeout: float | None = 120.0
+    total_timeout: float | None = None
+    max_delay: float = 10.0
+    max_bytes: int = 16 * 1024
+
+
+def load(home: Home, environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in force. Raises ConfigurationError for a config file that is not TOML or has odd keys."""
+    import tomllib
+
+    try:
+        with open(home.config, "rb") as file:
+            table = tomllib.load(file)
+    except FileNotFoundError:
+        table = {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{home.config}: {error}") from error
+    if environment.get("PTSTREAM_MODEL"):
+        table["model"] = environment["PTSTREAM_MODEL"]
+    return _settings(table, home.config)
+
+
+def _settings(table: dict[str, Any], place: str) -> Settings:
+    kinds: dict[str, tuple[type, ...]] = {
+        "model": (str,),
+        "first_timeout": (int, float),
+        "idle_timeout": (int, float),
+        "total_timeout": (int, float),
+        "max_delay": (int, float),
+        "max_bytes": (int,),
+    }
+    values: dict[str, Any] = {"endpoints": _endpoints(table.pop("endpoints", {}), place)}
+    for key, value in table.items():
+        if key not in kinds:
+            raise ConfigurationError(f"{place}: unknown key {key!r} (known: {', '.join([*kinds, 'endpoints'])})")
+        if not isinstance(value, kinds[key]) or isinstance(value, bool):
+            raise ConfigurationError(f"{place}: {key} has a value of the wrong kind: {value!r}")
+        # A time-out of 0 switches it off.
+        values[key] = None if key.endswith("_timeout") and value == 0 else value
+    return Settings(**values)
+
+
+def _endpoints(table: Any, place: str) -> dict[str, Endpoint]:
+    found: dict[str, Endpoint] = {}
+    try:
+        for name, entry in table.items():
+            found[name] = Endpoint(name=name, **entry)
+    except (TypeError, AttributeError) as error:
+        raise ConfigurationError(
+            f"{place}: an [endpoints.NAME] table has base_url, and may have model, key_env, key_file"
+        ) from error
+    return found

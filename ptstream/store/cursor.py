@@ -1,0 +1,114 @@
+"""A reader is an offset: the text that is there now, from there on. Never waits, holds one page at most.
+
+One snapshot of where the stream stands; chunks up to there, then the tail, then the end, without a seam. Waiting
+for more is `follow.py`'s business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from ptstream.errors import OffsetBeyondEnd, StreamNotFound, UsageError
+from ptstream.store import owners
+from ptstream.store.recover import settle
+from ptstream.store.sqlite import PAGE, State, Store
+from ptstream.streams import Status
+from ptstream.tail import TailReader
+
+
+class Cursor:
+    """Reads one stream from `offset` (bytes). A `live` one reads the tail; else sentences out of the store alone."""
+
+    def __init__(self, store: Store, id: str, offset: int = 0, *, live: bool = True) -> None:
+        if offset < 0:
+            raise UsageError("an offset is not below 0")
+        self._store = store
+        self.id = id
+        self.offset = offset
+        self._live = live
+        self._tail: TailReader | None = None
+        self._seen: int | None = None
+        self._tail_epoch = 0
+        self._rest = b""
+        self.state: State | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stream has ended and all its text has been read."""
+        return self.state is not None and self.state.status.ended and self.offset >= self._end
+
+    @property
+    def _end(self) -> int:
+        assert self.state is not None
+        return self.state.bytes + len(self._rest)
+
+    def read(self, *, look: bool = True) -> bytes:
+        """The next run of whole characters, b"" if there is none now (see `ended`). Moves `offset`.
+
+        With `look=False` the store is asked only if something was committed since it was asked last.
+        Raises StreamNotFound when the stream is deleted, OffsetBeyondEnd.
+        """
+        data = self._read_tail()
+        while not data and not self.ended:
+            version = self._store.version()
+            if not look and version == self._seen and self._tail_known:
+                return b""
+            before, self._seen = self.state, version
+            self.state, rest = settle(self._store, self.id, self._store.state(self.id))
+            self._rest = rest
+            self._drop_old_tail(self.state.epoch)
+            data = self._read_chunks() or self._read_rest() or self._read_tail()
+            if self.state == before:
+                break
+        self.offset += len(data)
+        return data
+
+    def close(self) -> None:
+        """Let go of the tail."""
+        if self._tail is not None:
+            self._tail.close()
+            self._tail = None
+
+    @property
+    def _tail_known(self) -> bool:
+        return not self._live or self._tail is not None or self.state is None or self.state.status is Status.PENDING
+
+    def _read_chunks(self) -> bytes:
+        assert self.state is not None
+        if self.state.status.ended and self.offset > self._end:
+            raise OffsetBeyondEnd(f"stream {self.id} ended at byte {self._end}, before byte {self.offset}")
+        if self.offset >= self.state.bytes:
+            return b""
+        data = self._store.text(self.id, self.offset, self.state.bytes)
+        if not data:
+            raise StreamNotFound(f"stream {self.id} has been deleted")
+        return data
+
+    def _read_rest(self) -> bytes:
+        """Of a dead owner's tail that could not be brought into the store."""
+        if not self._rest or self.state is None:
+            return b""
+        return self._rest[self.offset - self.state.bytes :]
+
+    def _read_tail(self) -> bytes:
+        if not self._live:
+            return b""
+        if self._tail is None:
+            self._open_tail()
+        if self._tail is None or self.offset < self._tail.begin:
+            return b""
+        return self._tail.read(self.offset, PAGE)
+
+    def _open_tail(self) -> None:
+        state = self.state
+        if state is None or state.status is not Status.STREAMING or state.boot != owners.boot_id():
+            return
+        # Gone or not made yet: the next look tells.
+        with contextlib.suppress(FileNotFoundError):
+            self._tail = TailReader(self._store.tail_path(self.id, state.epoch), state.begin)
+            self._tail_epoch = state.epoch
+
+    def _drop_old_tail(self, epoch: int) -> None:
+        """Another attempt has another tail; what the one before it wrote is in the chunks."""
+        if epoch != self._tail_epoch:
+            self.close()

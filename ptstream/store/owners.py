@@ -1,0 +1,104 @@
+"""Who lives: an owner holds the lock of a file named after it for as long as its process does.
+
+The name is random and never used again, so a file that is absent or unlocked means dead, for ever. A process that
+is only stopped, or a machine that slept, keeps its lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import weakref
+
+from ptstream.settings import Home
+
+
+class Lease:
+    """This process's proof of life, until `release` or its death. In a forked child it is void."""
+
+    def __init__(self, home: Home) -> None:
+        """Take it. Raises OSError."""
+        self.id = secrets.token_hex(8)
+        self._path = os.path.join(home.owners, self.id)
+        making = self._path + ".new"
+        self._fd = os.open(making, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        os.rename(making, self._path)  # only now, locked, can anybody see it
+        _void_in_children(self)
+
+    @property
+    def held(self) -> bool:
+        """Whether it still stands: not released, and this is not a forked child."""
+        return self._fd >= 0
+
+    def release(self) -> None:
+        """Give it up: whatever is still `streaming` under this name is now for others to recover."""
+        if self._fd >= 0:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
+            self.void()
+
+    def void(self) -> None:
+        """Close the descriptor alone, as a forked child must: a copy of it would keep the lock alive."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _void_in_children(lease: Lease) -> None:
+    reference = weakref.ref(lease)
+
+    def in_child() -> None:
+        held = reference()
+        if held is not None:
+            held.void()
+
+    os.register_at_fork(after_in_child=in_child)
+
+
+def alive(home: Home, owner: str) -> bool:
+    """Whether the owner's process still is."""
+    try:
+        descriptor = os.open(os.path.join(home.owners, owner), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared: two that check at once must not take each other for a living owner.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def sweep(home: Home, streaming: frozenset[str]) -> None:
+    """Unlink the files of dead owners, except of those named in `streaming`, which still await recovery."""
+    for name in os.listdir(home.owners):
+        if name not in streaming and not name.endswith(".new") and not alive(home, name):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(home.owners, name))
+
+
+def boot_id(place: str = "/proc/sys/kernel/random/boot_id") -> str:
+    """A word for the machine's present boot: what was written in another one may have been lost with the power."""
+    try:
+        with open(place, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return _boot_session()
+
+
+def _boot_session() -> str:
+    """The same from macOS, which has no /proc; without either, tails of an earlier boot cannot be told apart."""
+    import subprocess
+
+    try:
+        answer = subprocess.run(
+            ["sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, check=True, text=True, timeout=5
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return answer.stdout.strip()

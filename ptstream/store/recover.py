@@ -1,0 +1,89 @@
+"""What a dead owner left: the text of its tail, and no end. Whoever meets such a stream gives it one.
+
+Two recoverers at once do no harm: the end is fenced by the epoch, so the second finds an end. Who cannot write
+lays the tail over what it reads and tells the same end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import NamedTuple
+
+from ptstream.errors import StoreBusy, StoreUnusable
+from ptstream.settings import Home
+from ptstream.store import owners
+from ptstream.store.sqlite import State, Store, owner_dead
+from ptstream.streams import Status
+from ptstream.tail import whole
+
+
+class Left(NamedTuple):
+    """A stream's end as it is to be told, and the text that is not in the store (yet)."""
+
+    state: State
+    rest: bytes
+
+
+def settle(store: Store, id: str, state: State) -> Left:
+    """The stream's state, and if its owner is dead, its end. Raises StreamNotFound if it is deleted meanwhile."""
+    if not owner_dead(store.home, state):
+        return Left(state, b"")
+    rest = left_over(store, id, state)
+    end = state.bytes + len(rest)
+    cause = f"its owner died at byte {end}"
+    row = (id, state.epoch, state.bytes, end, rest.decode(), time.time(), 0, Status.ERROR.value, cause, None)
+    try:
+        store.flush(row)
+    except (StoreBusy, StoreUnusable, OSError):
+        # Only its chunks' end is the store's; the rest is laid over, and the end is the same.
+        return Left(state._replace(status=Status.ERROR, error=cause), rest)
+    found = store.state(id)
+    if found.status.ended:
+        _forget(store, id, state)
+    return Left(found, b"")
+
+
+def left_over(store: Store, id: str, state: State) -> bytes:
+    """The tail's text beyond the chunks, as far as it is whole characters; b"" for a tail of another boot."""
+    if state.boot != owners.boot_id():
+        return b""
+    try:
+        with open(store.tail_path(id, state.epoch), "rb") as file:
+            file.seek(state.bytes - state.begin)
+            data = file.read()
+    except FileNotFoundError:
+        return b""
+    return data[: whole(data)]
+
+
+def settle_all(store: Store) -> None:
+    """Give every stream of a dead owner its end, then sweep what nobody needs. For whoever starts or cleans up."""
+    lying = os.listdir(store.home.tails)  # before the store is read: a tail made after this is not swept
+    for id in store.streaming():
+        settle(store, id, store.state(id))
+    needed = store.tails_in_use()
+    for name in lying:
+        if name not in needed:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(store.home.tails, name))
+    owners.sweep(store.home, store.owners_in_use())
+
+
+def live_size(home: Home, id: str, state: State) -> int:
+    """Where a stream's text ends now, its tail included, in bytes."""
+    if state.status is not Status.STREAMING:
+        return state.bytes
+    try:
+        return max(state.bytes, state.begin + os.stat(os.path.join(home.tails, f"{id}.{state.epoch}")).st_size)
+    except FileNotFoundError:
+        return state.bytes
+
+
+def _forget(store: Store, id: str, state: State) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(store.tail_path(id, state.epoch))
+    if state.owner and state.owner not in store.owners_in_use():
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(store.home.owners, state.owner))

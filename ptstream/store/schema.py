@@ -1,0 +1,195 @@
+"""The database as it lies on disk: tables, the one statement that appends, and how a file becomes ours.
+
+SQLite, write-ahead log, `synchronous=FULL`. Everything can be read with the plain `sqlite3` shell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+
+from ptstream.errors import StoreUnusable
+from ptstream.settings import Home
+
+VERSION = 1
+APPLICATION_ID = 0x70747331  # "pts1", so that `file` and we can tell our database from another's
+
+BUSY_TIMEOUT = 5.0
+"""Seconds a statement waits for another process's transaction."""
+
+TABLES = """
+CREATE TABLE streams (
+  seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT UNIQUE, title TEXT,
+  status TEXT NOT NULL DEFAULT 'pending', bytes INTEGER NOT NULL DEFAULT 0, epoch INTEGER NOT NULL DEFAULT 0,
+  error TEXT, created_at REAL NOT NULL, ended_at REAL, cancel_at REAL,
+  prompt TEXT, system TEXT, model TEXT, command TEXT, generator TEXT, flush TEXT,
+  parent TEXT, parent_offset INTEGER
+);
+CREATE INDEX streaming ON streams (status) WHERE status = 'streaming';
+CREATE TABLE attempts (
+  stream TEXT NOT NULL, epoch INTEGER NOT NULL, owner TEXT NOT NULL, begin_offset INTEGER NOT NULL, boot TEXT NOT NULL,
+  started_at REAL NOT NULL, ended_at REAL, pieces INTEGER NOT NULL DEFAULT 0, cause TEXT, usage TEXT,
+  PRIMARY KEY (stream, epoch)
+) WITHOUT ROWID;
+CREATE TABLE chunks (
+  stream TEXT NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL, epoch INTEGER NOT NULL, at REAL NOT NULL,
+  text TEXT NOT NULL,
+  PRIMARY KEY (stream, start)
+);
+CREATE TRIGGER claimed AFTER INSERT ON attempts BEGIN
+  UPDATE streams SET status = 'streaming', epoch = NEW.epoch WHERE id = NEW.stream;
+END;
+CREATE VIEW flushes AS
+  SELECT stream, epoch, start, stop, text, at, 0 AS pieces, NULL AS status, NULL AS cause, NULL AS usage FROM chunks;
+CREATE TRIGGER flushed INSTEAD OF INSERT ON flushes BEGIN
+  INSERT INTO chunks (stream, start, stop, epoch, at, text)
+    SELECT NEW.stream, NEW.start, NEW.stop, NEW.epoch, NEW.at, NEW.text WHERE NEW.stop > NEW.start;
+  UPDATE streams SET bytes = NEW.stop, status = coalesce(NEW.status, status), error = NEW.cause,
+    ended_at = CASE WHEN NEW.status IS NULL THEN NULL ELSE NEW.at END
+    WHERE id = NEW.stream;
+  UPDATE attempts SET pieces = max(pieces, NEW.pieces), cause = NEW.cause, usage = coalesce(NEW.usage, usage),
+    ended_at = CASE WHEN NEW.status IS NULL THEN NULL ELSE NEW.at END
+    WHERE stream = NEW.stream AND epoch = NEW.epoch;
+END;
+"""
+
+FLUSH_COLUMNS = 10
+MAX_GROUP = 256
+"""Flushes in one statement: SQLite's limit of 32,766 parameters is far, and a group's latency stays short."""
+
+
+def flush_statement(rows: int) -> str:
+    """The one statement that appends: `rows` flushes, each fenced by its epoch, returning the streams that took one.
+
+    Parameters of a row, in order: stream, epoch, start, stop, text, at, pieces, status, cause, usage.
+    What does not come back was refused: claimed by another, ended, deleted, or not where the last chunk ends.
+    """
+    values = ",".join(["(?,?,?,?,?,?,?,?,?,?)"] * rows)
+    return (
+        "WITH v (stream, epoch, start, stop, text, at, pieces, status, cause, usage)"
+        f" AS (VALUES {values})"
+        " INSERT INTO flushes (stream, epoch, start, stop, text, at, pieces, status, cause, usage)"
+        " SELECT v.stream, v.epoch, v.start, v.stop, v.text, v.at, v.pieces, v.status, v.cause, v.usage"
+        " FROM v JOIN streams s ON s.id = v.stream"
+        " WHERE s.epoch = v.epoch AND s.status = 'streaming' AND s.bytes = v.start"
+        f" AND {VERSION} = (SELECT user_version FROM pragma_user_version)"
+        " RETURNING stream"
+    )
+
+
+CLAIM = f"""
+INSERT INTO attempts (stream, epoch, owner, begin_offset, boot, started_at)
+  SELECT id, epoch + 1, :owner, bytes, :boot, :at FROM streams
+  WHERE id = :id AND status = 'pending' AND cancel_at IS NULL
+    AND {VERSION} = (SELECT user_version FROM pragma_user_version)
+  RETURNING epoch, begin_offset
+"""
+"""The claim, one atomic statement: a row comes back for the one owner that got the stream."""
+
+
+def uri(home: Home, query: str) -> str:
+    """The database's URI; a path may hold any character."""
+    import urllib.parse
+
+    return "file:" + urllib.parse.quote(home.database) + "?" + query
+
+
+def translate(error: sqlite3.Error, home: Home) -> StoreUnusable:
+    """What an unusable database means for a person."""
+    return StoreUnusable(f"the database {home.database} cannot be used: {error}")
+
+
+def check_version(connection: sqlite3.Connection, home: Home) -> int:
+    """The schema's version in the file, 0 for an empty one.
+
+    Raises StoreUnusable for a database that is not ours or that a newer ptstream wrote.
+    """
+    try:
+        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        mark: int = connection.execute("PRAGMA application_id").fetchone()[0]
+        empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    except sqlite3.DatabaseError as error:
+        raise translate(error, home) from error
+    if mark != APPLICATION_ID and not empty:
+        raise StoreUnusable(f"{home.database} is not a ptstream database; name another home with --home")
+    if found > VERSION:
+        raise StoreUnusable(
+            f"{home.database} was written by a newer ptstream (schema {found}, this one knows {VERSION}):"
+            " upgrade ptstream, or name another home with --home"
+        )
+    return found
+
+
+def connect_writer(home: Home) -> sqlite3.Connection:
+    """A connection that may write, to a database that is ours: made first, if there is none.
+
+    Raises ConfigurationError (StoreUnusable) where that cannot be.
+    """
+    prepare(home)
+    connection = sqlite3.connect(
+        uri(home, "mode=rw"), uri=True, isolation_level=None, timeout=BUSY_TIMEOUT, cached_statements=64
+    )
+    set_up_writer(connection)
+    return connection
+
+
+WRITER_PRAGMAS = (
+    "PRAGMA synchronous=FULL",
+    # Only `Writer` checkpoints, under a lock: SQLite's WAL-reset bug (before 3.51.3) needs two that do.
+    "PRAGMA wal_autocheckpoint=0",
+    # Deleted text leaves the file.
+    "PRAGMA secure_delete=ON",
+)
+
+
+def set_up_writer(connection: sqlite3.Connection) -> None:
+    """What every writing connection has to be told."""
+    for pragma in WRITER_PRAGMAS:
+        connection.execute(pragma)
+
+
+def prepare(home: Home) -> None:
+    """Make the home, the database file and its tables, unless they are there. Raises ConfigurationError."""
+    if sqlite3.sqlite_version_info < (3, 35, 0):
+        raise StoreUnusable(f"SQLite {sqlite3.sqlite_version} is too old: ptstream needs 3.35 or newer")
+    home.make()
+    # Never opened by us when it exists: closing it would drop SQLite's own locks on it.
+    try:
+        os.close(os.open(home.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise StoreUnusable(f"the database {home.database} cannot be made: {error.strerror}") from error
+    connection = sqlite3.connect(uri(home, "mode=rw"), uri=True, isolation_level=None, timeout=BUSY_TIMEOUT)
+    try:
+        if check_version(connection, home) != VERSION:
+            with locked(home.lock("schema")):
+                _create(connection, home)
+    except sqlite3.Error as error:
+        raise translate(error, home) from error
+    finally:
+        connection.close()
+
+
+def _create(connection: sqlite3.Connection, home: Home) -> None:
+    if check_version(connection, home) == VERSION:
+        return  # another process was faster
+    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # ignored once the file is in WAL mode
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.executescript(
+        f"BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION_ID}; {TABLES} PRAGMA user_version={VERSION}; COMMIT;"
+    )
+
+
+@contextlib.contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Hold the lock file `path` (flock); waits for it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,446 @@
+"""The store as anybody has it: create, look, list, cancel, recover, delete. Synchronous, plain `sqlite3`.
+
+What an owner does to its own stream (claim, append, finish) is `writer.py`'s; how text is read is `cursor.py`'s.
+Reading needs no write permission and never waits for a writer. One `Store` belongs to one thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from ptstream.errors import (
+    AmbiguousId,
+    NameTaken,
+    NotFinished,
+    StoreBusy,
+    StoreUnusable,
+    StreamNotFound,
+    UsageError,
+    WordsDiffer,
+)
+from ptstream.settings import Home
+from ptstream.store import owners, schema
+from ptstream.streams import Attempt, Flush, Status, Stream, Words, new_id
+
+NAME = re.compile(r"[^\s@/\x00-\x1f\x7f-\x9f]{1,200}")
+"""A stream's name: printable, without space, @ or /."""
+
+PAGE = 256 * 1024
+"""Bytes of text that one look takes from the database, about: a reader never holds more."""
+
+_STREAM_COLUMNS = (
+    "id, name, title, status, bytes, prompt, system, model, command, generator, flush,"
+    " error, created_at, ended_at, parent, parent_offset"
+)
+
+
+class State(NamedTuple):
+    """A stream at one moment. `bytes` is where its chunks end; the last four describe its running attempt."""
+
+    status: Status
+    bytes: int
+    error: str | None
+    cancelling: bool
+    epoch: int
+    owner: str | None
+    begin: int
+    boot: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to write a stream: valid while the store's epoch is this one. `begin` is an offset in bytes."""
+
+    id: str
+    epoch: int
+    begin: int
+
+
+class Store:
+    """The database of one home. Nothing is opened before it is needed, nothing made before something is written."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self._reader: sqlite3.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        self._reader = self._writer = None
+
+    # --- reading
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a database at all."""
+        return os.path.exists(self.home.database)
+
+    def version(self) -> int:
+        """A number that changes whenever another connection has committed (4 µs)."""
+        rows = self._read("PRAGMA data_version")
+        return int(rows[0][0]) if rows else 0
+
+    def state(self, id: str) -> State:
+        """Where the stream stands, one snapshot. Raises StreamNotFound."""
+        rows = self._read(
+            "SELECT s.status, s.bytes, s.error, s.cancel_at IS NOT NULL, s.epoch, a.owner,"
+            " coalesce(a.begin_offset, 0), a.boot"
+            " FROM streams s LEFT JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch WHERE s.id = ?",
+            (id,),
+        )
+        if not rows:
+            raise StreamNotFound(f"no stream {id}")
+        status, *rest = rows[0]
+        return State(Status(status), *rest)
+
+    def text(self, id: str, offset: int, stop: int) -> bytes:
+        """Chunks' text from `offset`, inside a chunk too, to `stop` at most: the next page of it (see PAGE)."""
+        first = self._read(
+            "SELECT start, stop FROM chunks WHERE stream = ? AND start <= ? ORDER BY start DESC LIMIT 1", (id, offset)
+        )
+        if not first or first[0][1] <= offset:
+            return b""
+        rows = self._read(
+            "SELECT start, CAST(text AS BLOB) FROM chunks WHERE stream = ? AND start >= ? AND start < ?"
+            " ORDER BY start LIMIT 64",
+            (id, first[0][0], min(stop, offset + PAGE)),
+        )
+        joined = b"".join(text for _, text in rows)
+        begin = rows[0][0] if rows else offset
+        return joined[offset - begin : stop - begin]
+
+    def counts(self, id: str) -> tuple[int, int]:
+        """How many pieces the stream's attempts were given, and how many chunks it has."""
+        pieces, rows = self._read(
+            "SELECT (SELECT coalesce(sum(pieces), 0) FROM attempts WHERE stream = :id),"
+            " (SELECT count(*) FROM chunks WHERE stream = :id)",
+            {"id": id},
+        )[0]
+        return pieces, rows
+
+    def get(self, id: str) -> Stream:
+        """The stream with exactly this id. Raises StreamNotFound."""
+        rows = self._read(f"SELECT {_STREAM_COLUMNS} FROM streams WHERE id = ?", (id,))
+        if not rows:
+            raise StreamNotFound(f"no stream {id}")
+        return _stream(rows[0])
+
+    def find(self, reference: str) -> Stream:
+        """The stream meant by an id, a name, `@last` or an unambiguous beginning of an id.
+
+        Raises StreamNotFound, AmbiguousId, and UsageError for what can be none of these.
+        """
+        if reference == "@last":
+            newest = self.streams(limit=1)
+            if not newest:
+                raise StreamNotFound("there is no stream yet")
+            return newest[0]
+        _check_reference(reference)
+        lower = reference.lower()
+        exact = f"SELECT {_STREAM_COLUMNS} FROM streams WHERE id = ?1 OR name = ?2 ORDER BY id = ?1 DESC LIMIT 1"
+        # A range rather than LIKE, so that the index serves it.
+        begins = (
+            f"SELECT {_STREAM_COLUMNS} FROM streams WHERE id >= ?1 AND id < ?1 || 'zzzzzzzzzzzz' ORDER BY id LIMIT 4"
+        )
+        rows = self._read(exact, (lower, reference)) or self._read(begins, (lower,))
+        if not rows:
+            raise StreamNotFound(f"no stream {reference!r} (ptstream ls shows them)")
+        if len(rows) > 1:
+            some = ", ".join(row[0] for row in rows[:3])
+            raise AmbiguousId(f"{reference!r} is the beginning of several ids: {some}{' …' if len(rows) > 3 else ''}")
+        return _stream(rows[0])
+
+    def streams(self, *, limit: int | None = None, status: Status | None = None) -> list[Stream]:
+        """Streams, newest first."""
+        where = "WHERE status = ?" if status else ""
+        return [
+            _stream(row)
+            for row in self._read(
+                f"SELECT {_STREAM_COLUMNS} FROM streams {where} ORDER BY seq DESC LIMIT ?",
+                (*([status.value] if status else []), -1 if limit is None else limit),
+            )
+        ]
+
+    def streaming(self) -> list[str]:
+        """The ids of all streams that are `streaming`."""
+        return [row[0] for row in self._read("SELECT id FROM streams WHERE status = 'streaming'")]
+
+    def tails_in_use(self) -> frozenset[str]:
+        """The names that tails of `streaming` streams have."""
+        rows = self._read("SELECT id, epoch FROM streams WHERE status = 'streaming'")
+        return frozenset(f"{id}.{epoch}" for id, epoch in rows)
+
+    def owners_in_use(self) -> frozenset[str]:
+        """The owners that `streaming` streams name."""
+        rows = self._read(
+            "SELECT a.owner FROM streams s JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch"
+            " WHERE s.status = 'streaming'"
+        )
+        return frozenset(row[0] for row in rows)
+
+    def cancelling(self) -> list[str]:
+        """The ids of streams that are to be cancelled and have not ended yet."""
+        return [
+            row[0] for row in self._read("SELECT id FROM streams WHERE status = 'streaming' AND cancel_at IS NOT NULL")
+        ]
+
+    def attempts(self, id: str) -> list[Attempt]:
+        """The stream's attempts, first one first."""
+        rows = self._read(
+            "SELECT epoch, owner, begin_offset, started_at, ended_at, pieces, cause, usage"
+            " FROM attempts WHERE stream = ? ORDER BY epoch",
+            (id,),
+        )
+        return [_attempt(*row) for row in rows]
+
+    def tail_path(self, id: str, epoch: int) -> str:
+        """Where the tail of this attempt lies."""
+        return os.path.join(self.home.tails, f"{id}.{epoch}")
+
+    # --- writing
+
+    def create(
+        self,
+        words: Words = Words(),  # noqa: B008 - an immutable value
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        parent: tuple[str, int] | None = None,
+    ) -> Stream:
+        """A new pending stream; with a taken name and the same words, the one that has it.
+
+        Raises NameTaken for a taken name and other words, UsageError for a name that cannot be one.
+        """
+        if name is not None and (not NAME.fullmatch(name)):
+            raise UsageError(f"{name!r} cannot be a name: it holds no space, @ or /, and is not empty")
+        with self._writing() as connection:
+            row = connection.execute(f"SELECT {_STREAM_COLUMNS} FROM streams WHERE name = ?", (name,)).fetchone()
+            if row is None:
+                id = self._insert(connection, words, name, title, parent)
+                row = connection.execute(f"SELECT {_STREAM_COLUMNS} FROM streams WHERE id = ?", (id,)).fetchone()
+                return _stream(row)
+        found = _stream(row)
+        if _differences(found.words, words):
+            raise NameTaken(
+                f"the name {name!r} is taken by stream {found.id}, which has another"
+                f" {' and another '.join(_differences(found.words, words))}"
+            )
+        return found
+
+    def _insert(
+        self,
+        connection: sqlite3.Connection,
+        words: Words,
+        name: str | None,
+        title: str | None,
+        parent: tuple[str, int] | None,
+    ) -> str:
+        id = new_id()
+        values: dict[str, Any] = {
+            "id": id,
+            "name": name,
+            "title": title,
+            "created_at": time.time(),
+            "parent": parent and parent[0],
+            "parent_offset": parent and parent[1],
+            **_columns(words),
+        }
+        marks = ", ".join(f":{column}" for column in values)
+        connection.execute(f"INSERT INTO streams ({', '.join(values)}) VALUES ({marks})", values)
+        return id
+
+    def fill(self, id: str, words: Words) -> Stream:
+        """Give a pending stream what it was created without. Raises WordsDiffer for what it has otherwise."""
+        found = self.get(id)
+        if not (different := _differences(found.words, words, open_is_free=found.status is Status.PENDING)):
+            given = {column: value for column, value in _columns(words).items() if value is not None}
+            if given and found.status is Status.PENDING:
+                with self._writing() as connection:
+                    changes = ", ".join(f"{column} = coalesce({column}, :{column})" for column in given)
+                    connection.execute(
+                        f"UPDATE streams SET {changes} WHERE id = :id AND status = 'pending'", {**given, "id": id}
+                    )
+                return self.get(id)
+            return found
+        raise WordsDiffer(
+            f"stream {id} was given another {' and another '.join(different)}:"
+            " a stream says one thing (make a new one for another)"
+        )
+
+    def cancel(self, id: str) -> State:
+        """End a pending stream; mark one that is streaming, for its owner to end. What has ended stays as it is."""
+        state = self.state(id)
+        if state.status.ended:
+            return state
+        now = time.time()
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE streams SET cancel_at = coalesce(cancel_at, ?1),"
+                " status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END,"
+                " ended_at = CASE status WHEN 'pending' THEN ?1 ELSE ended_at END"
+                " WHERE id = ?2 AND status IN ('pending', 'streaming')",
+                (now, id),
+            )
+        return self.state(id)
+
+    def delete(self, id: str) -> None:
+        """Remove an ended or pending stream and its text. Raises NotFinished while it is streaming, StreamNotFound."""
+        self.state(id)
+        with self._writing() as connection:
+            gone = connection.execute(
+                "DELETE FROM streams WHERE id = ? AND status <> 'streaming' RETURNING epoch", (id,)
+            ).fetchall()
+            if not gone:
+                raise NotFinished(f"stream {id} is streaming")
+            connection.execute("DELETE FROM chunks WHERE stream = ?", (id,))
+            connection.execute("DELETE FROM attempts WHERE stream = ?", (id,))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.tail_path(id, gone[0][0]))
+
+    def flush(self, row: Sequence[Any]) -> bool:
+        """Append one row (see `schema.flush_statement`), fenced; whether the store took it."""
+        with self._writing() as connection:
+            return bool(connection.execute(schema.flush_statement(1), row).fetchall())
+
+    # --- connections
+
+    def _read(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
+        try:
+            if self._reader is None:
+                if not self.exists:
+                    return []
+                self._reader = self._connect_reader()
+            return self._reader.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return []  # a file that its first writer is just making
+            raise schema.translate(error, self.home) from error
+        except sqlite3.DatabaseError as error:
+            raise schema.translate(error, self.home) from error
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        connection = self._open("mode=ro")
+        try:
+            schema.check_version(connection, self.home)
+        except StoreUnusable:
+            connection.close()
+            wal = self.home.database + "-wal"
+            # In a read-only directory SQLite cannot make the -shm. Without a WAL the file alone is the truth.
+            if os.access(os.path.dirname(self.home.database), os.W_OK) or (
+                os.path.exists(wal) and os.stat(wal).st_size > 0
+            ):
+                raise
+            connection = self._open("mode=ro&immutable=1")
+            schema.check_version(connection, self.home)
+        return connection
+
+    def _open(self, query: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            schema.uri(self.home, query), uri=True, isolation_level=None, timeout=schema.BUSY_TIMEOUT
+        )
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One short transaction. Raises StoreBusy where the disk or another writer does not let it happen."""
+        if self._writer is None:
+            self._writer = schema.connect_writer(self.home)
+        connection = self._writer
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            self._check_unmigrated(connection)
+            yield connection
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise StoreBusy(f"{self.home.database} takes no write: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise schema.translate(error, self.home) from error
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _check_unmigrated(self, connection: sqlite3.Connection) -> None:
+        if connection.execute("PRAGMA user_version").fetchone()[0] != schema.VERSION:
+            raise StoreUnusable(f"{self.home.database} was migrated by another ptstream: start this one again")
+
+
+def _check_reference(reference: str) -> None:
+    if not reference:
+        raise UsageError("an empty word is no id")
+    if any(character.isspace() for character in reference):
+        raise UsageError("that is a sentence, not an id; did you mean --prompt?  (ids: ptstream ls)")
+    if not NAME.fullmatch(reference):
+        raise UsageError(f"{reference!r} is neither an id nor a name")
+
+
+def _columns(words: Words) -> dict[str, str | None]:
+    return {
+        "prompt": words.prompt,
+        "system": words.system,
+        "model": words.model,
+        "command": None if words.command is None else json.dumps(list(words.command)),
+        "generator": words.generator,
+        "flush": words.flush and words.flush.value,
+    }
+
+
+def _differences(had: Words, given: Words, *, open_is_free: bool = False) -> list[str]:
+    """The names of the words that were given now and are not what the stream has."""
+    before, now = _columns(had), _columns(given)
+    return [
+        column
+        for column, value in now.items()
+        if value is not None and value != before[column] and not (open_is_free and before[column] is None)
+    ]
+
+
+def _attempt(
+    epoch: int,
+    owner: str,
+    begin: int,
+    started_at: float,
+    ended_at: float | None,
+    pieces: int,
+    cause: str | None,
+    usage: str | None,
+) -> Attempt:
+    return Attempt(epoch, owner, begin, started_at, ended_at, pieces, cause, json.loads(usage) if usage else None)
+
+
+def _stream(row: Sequence[Any]) -> Stream:
+    (id, name, title, status, size, prompt, system, model, command, generator, flush, *rest) = row
+    words = Words(
+        prompt,
+        system,
+        model,
+        tuple(json.loads(command)) if command else None,
+        generator,
+        Flush(flush) if flush else None,
+    )
+    return Stream(id, name, title, Status(status), size, words, *rest)
+
+
+def with_end(stream: Stream, state: State) -> Stream:
+    """The stream with the end that `state` has, where its own was read before it."""
+    return replace(stream, status=state.status, bytes=state.bytes, error=state.error)
+
+
+def owner_dead(home: Home, state: State) -> bool:
+    """Whether the stream is `streaming` under an owner that is no more."""
+    return state.status is Status.STREAMING and (state.owner is None or not owners.alive(home, state.owner))

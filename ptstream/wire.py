@@ -1,0 +1,74 @@
+"""What the daemon and its clients share: paths, the forms of requests and answers, and how errors travel.
+
+HTTP over the Unix socket of the home. The wire of a live read is the text itself, so that the number of bytes
+received is the cursor; a body that ends cleanly has reached an end that the store holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from ptstream.errors import PtstreamError, error_named
+
+BASE_URL = "http://ptstream"
+STATUS = "/status"
+STOP = "/stop"
+DRIVE = "/streams/{id}/drive"
+TEXT = "/streams/{id}/text"
+ASIDES = "/streams/{id}/asides"
+
+NOTE = "note"
+REASONING = "reasoning"
+
+READY = b"ready"
+"""What a started daemon writes to the pipe of whoever started it; anything else there is why it did not start."""
+
+SOCKET_PATH_MAX = 100
+"""Bytes a Unix socket's path may safely have: the systems allow 104 to 108."""
+
+
+def dumps(value: Any) -> bytes:
+    """JSON in pure ASCII: a lone surrogate (an undecodable byte of a file name) and U+2028 pass unharmed."""
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+
+
+def error_body(error: PtstreamError) -> bytes:
+    """An error as an answer's body."""
+    return dumps({"error": {"code": error.code, "message": str(error)}})
+
+
+def error_from(body: bytes) -> PtstreamError:
+    """The error that an answer's body carries."""
+    try:
+        told = json.loads(body)["error"]
+        return error_named(told["code"], told["message"])
+    except (ValueError, KeyError, TypeError):
+        return PtstreamError(f"the daemon answered {body[:200]!r}")
+
+
+@contextlib.contextmanager
+def short_path(path: str, proc: str = "/proc/self/fd") -> Iterator[str]:
+    """A way to a socket that fits into a socket address, for as long as the context lasts.
+
+    The directory's descriptor under /proc where there is one; else a symbolic link to it in a private directory.
+    """
+    if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
+        yield path
+        return
+    folder, name = os.path.split(path)
+    if os.path.isdir(proc):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield f"{proc}/{descriptor}/{name}"
+        finally:
+            os.close(descriptor)
+        return
+    with tempfile.TemporaryDirectory(prefix="pts-") as private:  # mode 0700
+        link = os.path.join(private, "h")
+        os.symlink(folder, link)
+        yield os.path.join(link, name)

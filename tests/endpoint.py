@@ -1,0 +1,396 @@
+"""A small scripted endpoint on loopback: plays OpenAI-compatible servers that behave, and all that do not.
+
+The name of the model chooses what happens (`PLAYS`). In a test: `async with endpoint.serve() as server`. As a
+process, to point a daemon at: `python -m tests.endpoint` prints its base URL, and ends with its stdin.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import struct
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from anyio.abc import SocketAttribute, SocketStream
+
+TEXT = "It was a dark night. The rain fell, and nobody said why. Then it stopped."
+PIECES = re.findall(r"\S+\s*", TEXT)
+
+TLS_HANDSHAKE = b"\x16"
+
+MODELS = ("ok", "reasoning", "slow")
+"""What `GET /models` tells."""
+
+
+@dataclass
+class Request:
+    """One request as it came in; header names in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+    @property
+    def model(self) -> str:
+        return str(self.body.get("model", ""))
+
+
+@dataclass
+class Server:
+    """The endpoint: what it was asked, and the events that let a test decide when it goes on."""
+
+    base_url: str
+    requests: list[Request] = field(default_factory=list)
+    tries: Counter[str] = field(default_factory=Counter)
+    stalled: anyio.Event = field(default_factory=anyio.Event)
+    """Set when a play has come to its stall."""
+    release: anyio.Event = field(default_factory=anyio.Event)
+    """Set by the test: a stalled play goes on to its end."""
+    left: anyio.Event = field(default_factory=anyio.Event)
+    """Set when a client closed its connection before its play was over."""
+
+    @property
+    def port(self) -> int:
+        return int(self.base_url.removesuffix("/v1").rpartition(":")[2])
+
+
+class Exchange:
+    """One request and the ways to answer it."""
+
+    def __init__(self, stream: SocketStream, server: Server, request: Request) -> None:
+        self.server = server
+        self.request = request
+        self._stream = stream
+
+    async def raw(self, data: bytes) -> None:
+        await self._stream.send(data)
+
+    async def head(self, status: str = "200 OK", **headers: str) -> None:
+        fields = {"content_type": "text/event-stream", "connection": "close"} | headers
+        lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
+        await self.raw("\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode())
+
+    async def body(self, status: str, text: str, **headers: str) -> None:
+        await self.head(status, content_length=str(len(text.encode())), **headers)
+        await self.raw(text.encode())
+
+    async def begin(self) -> None:
+        await self.head(transfer_encoding="chunked")
+
+    async def data(self, text: str) -> None:
+        event = f"data: {text}\n\n".encode()
+        await self.raw(b"%x\r\n%s\r\n" % (len(event), event))
+
+    async def event(self, **fields: Any) -> None:
+        await self.data(json.dumps({"object": "chat.completion.chunk", **fields}))
+
+    async def delta(self, finish: str | None = None, **delta: Any) -> None:
+        await self.event(choices=[{"index": 0, "delta": delta, "finish_reason": finish}])
+
+    async def pieces(self, pieces: list[str]) -> None:
+        for piece in pieces:
+            await self.delta(content=piece)
+
+    async def end(self, finish: str | None = "stop") -> None:
+        if finish:
+            await self.delta(finish)
+        await self.event(choices=[], usage={"prompt_tokens": 7, "completion_tokens": len(PIECES)})
+        await self.data("[DONE]")
+        await self.close()
+
+    async def close(self) -> None:
+        await self.raw(b"0\r\n\r\n")
+
+    async def stall(self) -> None:
+        """Nothing, until the test says so or the client leaves."""
+        self.server.stalled.set()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._until_left, tasks.cancel_scope)
+            await self.server.release.wait()
+            tasks.cancel_scope.cancel()
+
+    async def _until_left(self, scope: anyio.CancelScope) -> None:
+        try:
+            await self._stream.receive()
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            self.server.left.set()
+            scope.cancel()
+
+    def reset(self) -> None:
+        """Makes the coming close a reset instead of an orderly end."""
+        raw = self._stream.extra(SocketAttribute.raw_socket)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def ok(exchange: Exchange) -> None:
+    await exchange.begin()
+    await exchange.delta(role="assistant", content="")
+    await exchange.pieces(PIECES)
+    await exchange.end()
+
+
+async def slow(exchange: Exchange) -> None:
+    """A piece every 50 ms: slow enough to be watched."""
+    await exchange.begin()
+    for piece in PIECES:
+        await exchange.delta(content=piece)
+        await anyio.sleep(0.05)
+    await exchange.end()
+
+
+async def stall(exchange: Exchange) -> None:
+    """Three pieces, then nothing until it is released."""
+    await exchange.begin()
+    await exchange.pieces(PIECES[:3])
+    await exchange.stall()
+    await exchange.pieces(PIECES[3:])
+    await exchange.end()
+
+
+async def silent(exchange: Exchange) -> None:
+    """Takes the request and says nothing until it is released."""
+    await exchange.stall()
+    await ok(exchange)
+
+
+async def keep_alive(exchange: Exchange) -> None:
+    """Comments, as OpenRouter sends them while a model is loaded; then the answer."""
+    await exchange.begin()
+    for _ in range(3):
+        await exchange.raw(b"e\r\n: PROCESSING\n\n\r\n")
+    await exchange.pieces(PIECES)
+    await exchange.end()
+
+
+async def late(exchange: Exchange) -> None:
+    """The finish reason, but never the end of the connection."""
+    await exchange.begin()
+    await exchange.pieces(PIECES)
+    await exchange.delta("stop")
+    await exchange.stall()
+
+
+async def truncate(exchange: Exchange) -> None:
+    """The connection ends in the middle of an event."""
+    await exchange.begin()
+    await exchange.pieces(PIECES[:3])
+    await exchange.raw(b'400\r\ndata: {"choices": [{"delta": {"cont')
+
+
+async def reset(exchange: Exchange) -> None:
+    await exchange.begin()
+    await exchange.pieces(PIECES[:3])
+    # Only an answered question shows that the pieces have arrived: a reset may overtake them.
+    await exchange.stall()
+    exchange.reset()
+
+
+async def reset_at_once(exchange: Exchange) -> None:
+    exchange.reset()
+
+
+async def no_finish(exchange: Exchange) -> None:
+    """An orderly end without a finish reason."""
+    await exchange.begin()
+    await exchange.pieces(PIECES[:3])
+    await exchange.end(finish=None)
+
+
+async def no_done(exchange: Exchange) -> None:
+    """An orderly end of the body with neither a finish reason nor `[DONE]`."""
+    await exchange.begin()
+    await exchange.pieces(PIECES[:3])
+    await exchange.close()
+
+
+async def malformed(exchange: Exchange) -> None:
+    await exchange.begin()
+    await exchange.pieces(PIECES[:3])
+    await exchange.data('{"choices": [{"delta": {"content": "It wa')
+    await exchange.end()
+
+
+async def odd(exchange: Exchange) -> None:
+    """JSON, but nothing that belongs into an answer."""
+    await exchange.begin()
+    await exchange.delta(content=17)
+    await exchange.end()
+
+
+async def error_inside(exchange: Exchange) -> None:
+    await exchange.begin()
+    await exchange.pieces(PIECES[:3])
+    await exchange.event(error={"code": 502, "message": "the model ran out of memory"})
+    await exchange.close()
+
+
+async def reasoning(exchange: Exchange) -> None:
+    await exchange.begin()
+    await exchange.delta(reasoning_content="Let me think. ")
+    await exchange.delta(reasoning="Rain.")
+    await exchange.pieces(PIECES)
+    await exchange.end()
+
+
+async def emoji(exchange: Exchange) -> None:
+    """An emoji in two halves, then a half alone, then one at the very end."""
+    await exchange.begin()
+    await exchange.pieces(["a\ud83d", "\ude00b", "\ud83d", "c", "\udc00", "d\ud83d"])
+    await exchange.end()
+
+
+async def length(exchange: Exchange) -> None:
+    await exchange.begin()
+    await exchange.pieces(PIECES[:3])
+    await exchange.end("length")
+
+
+async def content_filter(exchange: Exchange) -> None:
+    await exchange.begin()
+    await exchange.pieces(PIECES[:3])
+    await exchange.end("content_filter")
+
+
+async def whole(exchange: Exchange) -> None:
+    """A server that knows no streaming: one JSON body."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}
+    await exchange.body("200 OK", json.dumps({"choices": [choice]}), content_type="application/json")
+
+
+async def html(exchange: Exchange) -> None:
+    await exchange.body("200 OK", "<html>Please log in</html>", content_type="text/html")
+
+
+async def too_long(exchange: Exchange) -> None:
+    """llama.cpp's answer to a prompt that does not fit."""
+    message = "request (5031 tokens) exceeds the available context size (2048 tokens), try increasing it"
+    error = {"code": 400, "message": message, "type": "exceed_context_size_error"}
+    await exchange.body("400 Bad Request", json.dumps({"error": error}), content_type="application/json")
+
+
+async def echo_key(exchange: Exchange) -> None:
+    """A careless server that repeats the key."""
+    key = exchange.request.headers.get("authorization", "")
+    text = json.dumps({"error": {"message": f"bad key {key}"}})
+    await exchange.body("401 Unauthorized", text, content_type="application/json")
+
+
+PLAYS: dict[str, Callable[[Exchange], Awaitable[None]]] = {
+    play.__name__.replace("_", "-"): play
+    for play in (
+        *(ok, slow, stall, silent, keep_alive, late, truncate, reset, reset_at_once, no_finish, no_done),
+        *(
+            malformed,
+            odd,
+            error_inside,
+            reasoning,
+            emoji,
+            length,
+            content_filter,
+            whole,
+            html,
+            too_long,
+            echo_key,
+        ),
+    )
+}
+"""What each model name does.
+
+Beside them: `status-CODE` always answers with that status, `flaky-CODE-N` does so N times before it behaves,
+and `count-N` sends N pieces as fast as it can.
+"""
+
+
+async def status(exchange: Exchange, code: str, **headers: str) -> None:
+    error = {"error": {"message": f"this is a scripted {code}", "type": "scripted"}}
+    await exchange.body(f"{code} Scripted", json.dumps(error), content_type="application/json", **headers)
+
+
+async def play(exchange: Exchange) -> None:
+    """Answers one request as its model's name says."""
+    model = exchange.request.model
+    match model.split("-"):
+        case ["status", code]:
+            await status(exchange, code)
+        case ["flaky", code, times]:
+            exchange.server.tries[model] += 1
+            failing = exchange.server.tries[model] <= int(times)
+            await (status(exchange, code, retry_after="0") if failing else ok(exchange))
+        case ["count", number]:
+            await exchange.begin()
+            await exchange.pieces([f"{n} " for n in range(int(number))])
+            await exchange.end()
+        case _:
+            await PLAYS[model](exchange)
+
+
+async def _answer(exchange: Exchange) -> None:
+    if exchange.request.path.endswith("/models"):
+        table = {"object": "list", "data": [{"id": name} for name in MODELS]}
+        await exchange.body("200 OK", json.dumps(table), content_type="application/json")
+    elif exchange.request.path.endswith("/api/tags"):  # Ollama's own way to ask
+        table = {"models": [{"name": name} for name in MODELS]}
+        await exchange.body("200 OK", json.dumps(table), content_type="application/json")
+    elif exchange.request.model in PLAYS or exchange.request.model.startswith(
+        ("status-", "flaky-", "count-")
+    ):
+        await play(exchange)
+    else:
+        await status(exchange, "404")
+
+
+async def _read(stream: SocketStream) -> Request:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += await stream.receive()
+        if data.startswith(TLS_HANDSHAKE):
+            await stream.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            raise anyio.EndOfStream
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    method, path, _ = first.split(" ")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    while len(body) < int(headers.get("content-length", "0")):
+        body += await stream.receive()
+    return Request(method, path, headers, json.loads(body) if body else {})
+
+
+@asynccontextmanager
+async def serve(port: int = 0) -> AsyncIterator[Server]:
+    """A running endpoint on a loopback port of its own, gone when the block is left."""
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port)
+    bound = listener.listeners[0].extra(SocketAttribute.local_port)
+    server = Server(f"http://127.0.0.1:{bound}/v1")
+
+    async def handle(stream: SocketStream) -> None:
+        async with stream:
+            try:
+                request = await _read(stream)
+                server.requests.append(request)
+                await _answer(Exchange(stream, server, request))
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                server.left.set()
+
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, handle)
+        yield server
+        tasks.cancel_scope.cancel()
+
+
+async def main() -> None:
+    async with serve() as server:
+        sys.stdout.write(server.base_url + "\n")
+        sys.stdout.flush()
+        await anyio.wait_readable(sys.stdin)
+
+
+if __name__ == "__main__":
+    anyio.run(main)

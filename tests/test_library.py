@@ -1,0 +1,254 @@
+"""ptstream inside a program: who drives, who reads, and how each ends."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+
+import ptstream
+from ptstream.settings import Home
+from ptstream.store.sqlite import Store
+from ptstream.streams import Status, Stream
+
+pytestmark = pytest.mark.anyio
+
+
+async def greet(stream: Stream) -> AsyncIterator[str]:
+    """A generator that yields."""
+    yield "Hi there! "
+    yield f"You said {stream.words.prompt}. "
+    yield "Bye."
+
+
+async def test_drive_body_follow(home: Home) -> None:
+    async with ptstream.open(home.path) as pts:
+        id = await pts.create(prompt="hello")
+        assert await pts.body(id) == ("", Status.PENDING, 0, None)
+        pieces = [piece async for piece in pts.drive(id, greet)]
+        assert "".join(piece.text for piece in pieces) == "Hi there! You said hello. Bye."
+        assert pieces[-1].offset == 30
+        assert await pts.body(id) == ("Hi there! You said hello. Bye.", Status.DONE, 30, None)
+        for live in (True, False):
+            again = [piece async for piece in pts.follow(id, 10, live=live)]
+            assert "".join(piece.text for piece in again) == "You said hello. Bye."
+        assert "".join([piece.text async for piece in pts.drive(id, greet)]) == "Hi there! You said hello. Bye."
+
+
+async def test_append_returns_the_offset(home: Home) -> None:
+    offsets: list[int] = []
+
+    async def generate(stream: Stream, append: Callable[[str], Awaitable[int]]) -> None:
+        offsets.append(await append("Grüße. "))
+        offsets.append(await append("Tschüß."))
+
+    async with ptstream.open(home.path) as pts:
+        id = await pts.create()
+        text = "".join([piece.text async for piece in pts.drive(id, generate)])
+    assert text == "Grüße. Tschüß."
+    assert offsets == [9, 18]
+
+
+async def test_a_second_drive_attaches(home: Home) -> None:
+    began, go_on = anyio.Event(), anyio.Event()
+    calls = 0
+
+    async def generate(stream: Stream) -> AsyncIterator[str]:
+        nonlocal calls
+        calls += 1
+        yield "One. "
+        began.set()
+        await go_on.wait()
+        yield "Two."
+
+    texts: list[str] = []
+
+    async def read(pts: ptstream.PersistentStreams, id: str) -> None:
+        texts.append("".join([piece.text async for piece in pts.drive(id, generate)]))
+
+    async with ptstream.open(home.path) as pts, anyio.create_task_group() as tasks:
+        id = await pts.create()
+        tasks.start_soon(read, pts, id)
+        await began.wait()
+        tasks.start_soon(read, pts, id)
+        tasks.start_soon(read, pts, id)
+        go_on.set()
+    assert texts == ["One. Two."] * 3
+    assert calls == 1
+
+
+async def test_leaving_a_loop_detaches(home: Home) -> None:
+    async with ptstream.open(home.path) as pts:
+        id = await pts.create(prompt="x")
+        async for _piece in pts.drive(id, greet):
+            break
+        gc.collect()
+        assert "".join([piece.text async for piece in pts.follow(id)]) == "Hi there! You said x. Bye."
+        assert (await pts.body(id)).status is Status.DONE
+
+
+async def never(stream: Stream) -> AsyncIterator[str]:
+    """A generator that begins and does not end."""
+    yield "Begun. "
+    await anyio.sleep_forever()
+
+
+async def test_leaving_the_with_waits_or_ends(home: Home) -> None:
+    async with ptstream.open(home.path) as pts:
+        whole = await pts.create(prompt="x")
+        await anext(pts.drive(whole, greet))
+    async with ptstream.open(home.path, grace=0.01) as pts:
+        cut = await pts.create()
+        await anext(pts.drive(cut, never))
+    async with ptstream.open(home.path) as pts:
+        assert (await pts.body(whole)).status is Status.DONE
+        assert await pts.body(cut) == ("Begun. ", Status.ERROR, 7, "its program ended at byte 7")
+
+
+async def test_leaving_by_an_exception_ends_at_once(home: Home) -> None:
+    with pytest.raises(KeyError):
+        async with ptstream.open(home.path) as pts:
+            id = await pts.create()
+            await anext(pts.drive(id, never))
+            raise KeyError
+    with anyio.CancelScope() as scope:
+        async with ptstream.open(home.path) as pts:
+            other = await pts.create()
+            await anext(pts.drive(other, never))
+            scope.cancel()
+            await anyio.sleep_forever()
+    async with ptstream.open(home.path) as pts:
+        for ended in (id, other):
+            assert await pts.body(ended) == ("Begun. ", Status.ERROR, 7, "its program ended at byte 7")
+
+
+async def test_a_generators_exception_is_the_cause(home: Home) -> None:
+    async def fails(stream: Stream) -> AsyncIterator[str]:
+        yield "Before. "
+        raise LookupError("no more words")
+
+    async with ptstream.open(home.path) as pts:
+        id = await pts.create()
+        text = ""
+        with pytest.raises(ptstream.StreamFailed, match="LookupError: no more words") as caught:
+            async for piece in pts.drive(id, fails):
+                text += piece.text
+        assert isinstance(caught.value.__cause__, LookupError)
+        assert text == "Before. "
+        with pytest.raises(ptstream.StreamFailed, match="no more words"):
+            [piece async for piece in pts.follow(id)]
+
+
+async def test_cancel_and_delete(home: Home) -> None:
+    async with ptstream.open(home.path) as pts:
+        id = await pts.create()
+        reader = pts.drive(id, never)
+        assert (await anext(reader)).text == "Begun. "
+        await pts.cancel(id)
+        with pytest.raises(ptstream.StreamCancelled):
+            await anext(reader)
+        assert await pts.body(id) == ("Begun. ", Status.CANCELLED, 7, "cancelled at byte 7")
+        running = await pts.create()
+        reader = pts.drive(running, never)
+        await anext(reader)
+        await pts.delete(running)
+        with pytest.raises(ptstream.StreamNotFound):
+            await pts.body(running)
+
+
+async def test_an_offset_inside_a_character(home: Home) -> None:
+    async def umlaut(stream: Stream) -> AsyncIterator[str]:
+        yield "ü"
+
+    async with ptstream.open(home.path) as pts:
+        id = await pts.create()
+        [piece async for piece in pts.drive(id, umlaut)]
+        with pytest.raises(ValueError, match="inside a character"):
+            await anext(pts.follow(id, 1))
+
+
+async def test_lone_surrogates_are_replaced(home: Home) -> None:
+    async def halves(stream: Stream) -> AsyncIterator[str]:
+        yield "a\ud83d"
+        yield "\ude42b\ud83d"
+        yield "c"
+
+    async with ptstream.open(home.path) as pts:
+        id = await pts.create()
+        assert "".join([piece.text async for piece in pts.drive(id, halves)]) == "a🙂b\ufffdc"
+
+
+# --- persist
+
+
+def test_persist_keeps_each_piece_first(home: Home) -> None:
+    seen = []
+    with Store(home) as store:
+        from ptstream.store.cursor import Cursor
+
+        for text in ptstream.persist(iter(["One. ", "Two. ", "Three."]), name="loop", path=home.path):
+            seen.append(text)
+            assert Cursor(store, store.find("loop").id).read().decode() == "".join(seen)
+        assert store.find("loop").status is Status.DONE
+
+
+def test_persist_ends(home: Home) -> None:
+    def source() -> Any:
+        yield "One. "
+        raise LookupError("gone")
+
+    with Store(home) as store:
+        with pytest.raises(LookupError):
+            list(ptstream.persist(source(), name="raised", path=home.path))
+        assert store.find("raised").error == "LookupError: gone"
+        loop = ptstream.persist(iter(["One. ", "Two. "]), name="left", path=home.path)
+        for _ in loop:
+            break
+        loop.close()  # type: ignore[attr-defined]
+        assert (store.find("left").status, store.find("left").error) == (Status.ERROR, "left at byte 5")
+        cancelled = iter(ptstream.persist((f"{n}. " for n in range(10**9)), name="cancelled", path=home.path))
+        next(cancelled)
+        store.cancel(store.find("cancelled").id)
+        with pytest.raises(ptstream.StreamCancelled):
+            list(cancelled)
+
+
+def test_persist_with_a_taken_name_pulls_nothing(home: Home) -> None:
+    with Store(home) as store:
+        store.cancel(store.create(name="taken").id)
+    source = iter(["One. "])
+    with pytest.raises(ptstream.NameTaken):
+        next(iter(ptstream.persist(source, name="taken", path=home.path)))
+    assert next(source) == "One. "
+
+
+async def test_persist_async(home: Home) -> None:
+    async def source() -> AsyncIterator[str]:
+        yield "One. "
+        yield "Two."
+
+    assert [text async for text in ptstream.persist(source(), name="a", path=home.path)] == ["One. ", "Two."]
+    with Store(home) as store:
+        assert (store.find("a").status, store.find("a").bytes) == (Status.DONE, 9)
+
+
+def test_a_killed_program_is_recovered(home: Home) -> None:
+    script = (
+        "import os, sys, ptstream\n"
+        "for n, text in enumerate(ptstream.persist((f'{n} ' for n in range(10**9)), name='p', path=sys.argv[1])):\n"
+        "    print(text, end='', flush=True)\n"
+        "    if n == 500: os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, home.path], stdout=subprocess.PIPE)
+    with Store(home) as store:
+        from ptstream.store.cursor import Cursor
+
+        cursor = Cursor(store, store.find("p").id)
+        assert cursor.read() == done.stdout
+        assert cursor.state is not None
+        assert cursor.state.error == f"its owner died at byte {len(done.stdout)}"

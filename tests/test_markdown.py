@@ -1,0 +1,211 @@
+"""Markdown while it is being written: on a terminal, resized ones included, nothing is missing and nothing is twice."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+
+import pyte
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ptstream.cli.markdown import FRAMES, TAIL, Rendered
+from ptstream.cli.screen import cells
+
+SIZES = [(80, 24), (40, 10)]
+
+ANSWER = """\
+# m01 Why the sky is blue
+
+m02 Sunlight is **m03 scattered** by the air, and `m04` blue light more than red. \
+m05 That is why one sees blue wherever one looks, and why the sun is yellow, orange and at last red. \
+m06 空が青いのは、太陽の光が空気の分子によって散乱されるからです。 m07
+
+1. m08 first
+2. m09 second, with an item below
+   - m10 inner, which is long enough that it must be wrapped on a narrow terminal, and even twice there
+   - m11 inner
+3. m12 third
+
+```python
+def m13(x):
+    '''m14'''
+
+    return "m15 " + x  # a long line of code that the terminal wraps by itself, so that it is copied as one
+```
+
+| m16 | m17 |
+|-----|----:|
+| m18 | m19 |
+
+> m20 quoted
+> m21 quoted
+
+m22 [a link](https://example.com/m23) and <b>m24</b>
+
+---
+
+- m25
+- m26 the end"""
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Reflowing:
+    """A terminal that wraps its lines again when it is resized, as most do. Knows what `Rendered` may send only."""
+
+    def __init__(self, columns: int) -> None:
+        self.columns = columns
+        self.lines = [""]
+        self.erased = 0
+
+    def rows(self, line: str) -> int:
+        return max(1, math.ceil(cells(line) / self.columns))
+
+    def feed(self, text: str) -> None:
+        for part in re.findall(r"\x1b\[[\d;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", text):
+            self.take(part)
+
+    def take(self, part: str) -> None:
+        if part == "\n":
+            self.lines.append("")
+        elif part.endswith("A") and part[0] == "\x1b":
+            self.up = int(part[2:-1])
+        elif part == "\r":
+            self.up = 0
+        elif part == "\x1b[J":
+            self.erase()
+        elif part[0] != "\x1b":
+            self.lines[-1] += part
+        else:
+            assert part.endswith("m"), part
+
+    def erase(self) -> None:
+        """From the row that the cursor was moved up to. It must be where a line begins, never inside one."""
+        rows = self.up + 1
+        while rows > 0:
+            rows -= self.rows(self.lines.pop())
+        assert rows == 0
+        self.lines.append("")
+        self.erased += 1
+
+
+def whole(text: str, size: tuple[int, int]) -> list[str]:
+    """The lines of a text that came at once."""
+    rendered = Rendered(lambda: size, Clock())
+    terminal = Reflowing(size[0])
+    terminal.feed(rendered.feed(text) + rendered.end())
+    return terminal.lines
+
+
+def marks(lines: Iterable[str]) -> list[str]:
+    return re.findall(r"m\d\d", "".join(lines))
+
+
+def tokens(text: str) -> list[str]:
+    return re.findall(r"\s*\S{1,4}", text)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_on_a_terminal_nothing_is_missing_and_nothing_is_twice(size: tuple[int, int]) -> None:
+    clock = Clock()
+    rendered = Rendered(lambda: size, clock)
+    screen = pyte.HistoryScreen(*size, history=1000)
+    stream = pyte.Stream(screen)
+    for token in tokens(ANSWER):
+        clock.now += 0.02
+        stream.feed(rendered.feed(token).replace("\n", "\r\n"))
+    stream.feed(rendered.end().replace("\n", "\r\n"))
+    above = ["".join(row[x].data for x in range(size[0])) for row in screen.history.top]
+    shown = [*above, *screen.display]
+    assert marks(shown) == [f"m{number:02}" for number in range(1, 27)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_text_in_pieces_ends_as_the_whole_text_does(size: tuple[int, int]) -> None:
+    clock = Clock()
+    rendered = Rendered(lambda: size, clock)
+    terminal = Reflowing(size[0])
+    for character in ANSWER:
+        clock.now += 1
+        terminal.feed(rendered.feed(character))
+    terminal.feed(rendered.end())
+    assert terminal.lines == whole(ANSWER, size)
+
+
+def test_resized_in_between_nothing_is_missing_and_nothing_is_twice() -> None:
+    sizes = [(80, 24), (40, 10), (80, 24), (60, 12), (40, 10)]
+    clock = Clock()
+    terminal = Reflowing(80)
+    rendered = Rendered(lambda: (terminal.columns, 24), clock)
+    pieces = tokens(ANSWER)
+    for number, token in enumerate(pieces):
+        clock.now += 0.05
+        terminal.columns = sizes[number * len(sizes) // len(pieces)][0]
+        terminal.feed(rendered.feed(token))
+    terminal.feed(rendered.end())
+    assert marks(terminal.lines) == [f"m{number:02}" for number in range(1, 27)]
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        "# h",
+        "- a",
+        "* b",
+        "1. c",
+        "2. d",
+        "   - e",
+        "```",
+        "```py",
+        "~~~",
+        "    f",
+        "> g",
+        "| h | i |",
+        "|---|---|",
+        "---",
+    ]
+    + [
+        "***",
+        "===",
+        "j `k",
+        "**l",
+        "<div>",
+        "[m]: n",
+        "[o](p)",
+        "",
+        "",
+        "",
+        "q\\",
+        "全角",
+        "&#27;[2J",
+        "\x1b[2J",
+        "\t",
+        "  ",
+    ]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(FRAGMENTS, max_size=12), st.sampled_from(["\n", "\n\n", "\r\n"]), st.data())
+def test_any_text_cut_anywhere_ends_as_the_whole_does(lines: list[str], end: str, data: st.DataObject) -> None:
+    text = end.join(lines)
+    clock = Clock()
+    rendered = Rendered(lambda: (40, 10), clock)
+    terminal = Reflowing(40)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=20)))
+    for begin, stop in zip([0, *cuts], [*cuts, len(text)], strict=True):
+        clock.now += 1
+        terminal.feed(rendered.feed(text[begin:stop]))
+    terminal.feed(rendered.end())
+    assert terminal.lines == whole(text, (40, 10))
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", "".join(terminal.lines))

@@ -1,0 +1,539 @@
+"""The store's promises: one claim, fenced appends, one end, and recovery by whoever meets a stream."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from ptstream.errors import (
+    AmbiguousId,
+    ClaimLost,
+    NameTaken,
+    NotFinished,
+    OffsetBeyondEnd,
+    StoreBusy,
+    StoreUnusable,
+    StreamNotFound,
+    UsageError,
+    WordsDiffer,
+)
+from ptstream.settings import Home
+from ptstream.store import owners, schema
+from ptstream.store.cursor import Cursor
+from ptstream.store.owners import Lease
+from ptstream.store.recover import settle, settle_all
+from ptstream.store.sqlite import Claim, Store
+from ptstream.store.writer import Writer
+from ptstream.streams import Status, Words
+from ptstream.tail import Tail
+
+
+def read(store: Store, id: str, offset: int = 0, *, live: bool = True) -> bytes:
+    """All that is there from `offset`."""
+    cursor, text = Cursor(store, id, offset, live=live), b""
+    while data := cursor.read():
+        text += data
+    cursor.close()
+    return text
+
+
+def row(claim: Claim, start: int, text: str, status: Status | None = None) -> tuple[Any, ...]:
+    stop = start + len(text.encode())
+    return (claim.id, claim.epoch, start, stop, text, time.time(), 1, status and status.value, None, None)
+
+
+@pytest.mark.anyio
+async def test_one_claim(store: Store) -> None:
+    id = store.create(Words(prompt="x")).id
+    first, second = Writer(store, "one"), Writer(store, "two")
+    got: list[Claim] = []
+    lost: list[ClaimLost] = []
+
+    async def claim(writer: Writer) -> None:
+        try:
+            got.append(await writer.claim(id))
+        except ClaimLost as error:
+            lost.append(error)
+
+    async with first.open(), second.open(), anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(claim, first)
+            tasks.start_soon(claim, second)
+    assert [c.epoch for c in got] == [1]
+    assert len(lost) == 9
+
+
+@pytest.mark.anyio
+async def test_appends_are_fenced_and_nothing_follows_the_end(store: Store) -> None:
+    id = store.create().id
+    lease = Lease(store.home)
+    writer = Writer(store, lease.id)
+    async with writer.open():
+        claim = await writer.claim(id)
+        await writer.append(claim, 0, "One. ", 1)
+        with pytest.raises(ClaimLost):
+            await writer.append(Claim(id, claim.epoch + 1, 0), 5, "of another epoch", 1)
+        with pytest.raises(ClaimLost):
+            await writer.append(claim, 0, "not where the last chunk ends", 1)
+        await writer.finish(claim, 5, "Two.", 2, Status.DONE, None, {"total_tokens": 7})
+        with pytest.raises(ClaimLost):
+            await writer.append(claim, 9, "after the end", 3)
+        with pytest.raises(ClaimLost):
+            await writer.finish(claim, 9, "", 3, Status.ERROR, "another end", None)
+    assert read(store, id) == b"One. Two."
+    assert store.state(id).status is Status.DONE
+    assert store.attempts(id)[0].usage == {"total_tokens": 7}
+    assert store.counts(id) == (2, 2)
+    lease.release()
+
+
+@pytest.mark.anyio
+async def test_flushes_of_many_streams_are_one_group(store: Store) -> None:
+    ids = [store.create().id for _ in range(600)]
+    lease = Lease(store.home)
+    writer = Writer(store, lease.id)
+    async with writer.open():
+        claims = [await writer.claim(id) for id in ids]
+        async with anyio.create_task_group() as tasks:
+            for claim in claims:
+                tasks.start_soon(writer.finish, claim, 0, f"text of {claim.id}", 1, Status.DONE, None, None)
+    assert all(read(store, id) == f"text of {id}".encode() for id in ids)
+    lease.release()
+
+
+@pytest.mark.anyio
+async def test_a_locked_store_delays_and_loses_nothing(store: Store) -> None:
+    id = store.create().id
+    lease = Lease(store.home)
+    writer = Writer(store, lease.id)
+    other = schema.connect_writer(store.home)
+    async with writer.open(), anyio.create_task_group() as tasks:
+        assert writer._connection is not None
+        await writer._connection.execute_fetchall("PRAGMA busy_timeout=1")
+        claim = await writer.claim(id)
+        other.execute("BEGIN IMMEDIATE")
+        tasks.start_soon(writer.append, claim, 0, "kept", 1)
+        while writer.trouble is None:
+            await anyio.sleep(0.001)
+        assert "locked" in writer.trouble
+        other.execute("ROLLBACK")
+    assert store.text(id, 0, 100) == b"kept"
+    assert writer.trouble is None
+    other.close()
+    lease.release()
+
+
+@pytest.mark.anyio
+async def test_a_closing_writer_gives_back_what_a_locked_store_did_not_take(store: Store) -> None:
+    id = store.create().id
+    writer = Writer(store, "owner")
+    other = schema.connect_writer(store.home)
+    async with writer.open():
+        assert writer._connection is not None
+        await writer._connection.execute_fetchall("PRAGMA busy_timeout=1")
+        claim = await writer.claim(id)
+        other.execute("BEGIN IMMEDIATE")
+        writer.close()
+        with pytest.raises(StoreBusy, match="locked"):
+            await writer.append(claim, 0, "kept", 1)
+    other.close()
+
+
+def test_the_log_is_checkpointed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ptstream.store import writer as module
+
+    monkeypatch.setattr(module, "CHECKPOINT_BYTES", 200_000)
+
+    async def write() -> None:
+        id = store.create().id
+        writer = Writer(store, "owner")
+        async with writer.open():
+            claim, offset = await writer.claim(id), 0
+            for _ in range(60):
+                await writer.append(claim, offset, "x" * 10_000, 1)
+                offset += 10_000
+            assert os.stat(store.home.database + "-wal").st_size < 400_000
+
+    anyio.run(write)
+
+
+# --- recovery
+
+
+def orphan(store: Store, chunks: str, tail: bytes) -> tuple[str, Claim]:
+    """A stream whose owner died: chunks in the store, more in the tail, a lock file that nobody holds."""
+    id = store.create().id
+    dead = Lease(store.home)
+    writer = Writer(store, dead.id)
+
+    async def begin() -> Claim:
+        async with writer.open():
+            claim = await writer.claim(id)
+            if chunks:
+                await writer.append(claim, 0, chunks, 1)
+            return claim
+
+    claim = anyio.run(begin)
+    file = Tail(store.tail_path(id, claim.epoch), 0)
+    file.append(tail)
+    file.close()
+    dead.void()
+    return id, claim
+
+
+def test_whoever_meets_a_dead_owners_stream_ends_it(store: Store) -> None:
+    id, claim = orphan(store, "Stored. ", b"Stored. And shown")
+    assert read(store, id) == b"Stored. And shown"
+    state = store.state(id)
+    assert (state.status, state.error) == (Status.ERROR, "its owner died at byte 17")
+    assert not os.path.exists(store.tail_path(id, claim.epoch))
+    assert os.listdir(store.home.owners) == []
+    assert read(store, id, live=False) == b"Stored. And shown"
+
+
+def test_a_character_cut_by_the_death_is_left_out(store: Store) -> None:
+    id, _ = orphan(store, "", "Grüße 🙂".encode()[:-1])
+    assert read(store, id) == "Grüße ".encode()
+    assert store.state(id).error == "its owner died at byte 8"
+
+
+def test_a_tail_of_another_boot_is_not_trusted(store: Store) -> None:
+    id, _ = orphan(store, "Stored. ", b"Stored. \0\0\0\0")
+    with store._writing() as connection:
+        connection.execute("UPDATE attempts SET boot = 'another'")
+    assert read(store, id) == b"Stored. "
+
+
+def test_a_missing_tail_means_an_empty_rest(store: Store) -> None:
+    id, claim = orphan(store, "Stored. ", b"Stored. And shown")
+    os.unlink(store.tail_path(id, claim.epoch))
+    assert read(store, id) == b"Stored. "
+    assert store.state(id).status is Status.ERROR
+
+
+def test_who_cannot_write_lays_the_tail_over(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    id, _ = orphan(store, "Stored. ", b"Stored. And shown")
+    other = schema.connect_writer(store.home)
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(schema, "BUSY_TIMEOUT", 0.001)
+    with Store(store.home) as reader:
+        assert read(reader, id) == b"Stored. And shown"
+        told = settle(reader, id, reader.state(id)).state
+        assert (told.status, told.error) == (Status.ERROR, "its owner died at byte 17")
+        assert reader.state(id).status is Status.STREAMING
+    other.close()
+
+
+def test_a_living_owner_keeps_its_streams(store: Store) -> None:
+    id = store.create().id
+    lease = Lease(store.home)
+
+    async def claim() -> None:
+        writer = Writer(store, lease.id)
+        async with writer.open():
+            await writer.claim(id)
+
+    anyio.run(claim)
+    settle_all(store)
+    assert store.state(id).status is Status.STREAMING
+    assert owners.alive(store.home, lease.id)
+    lease.release()
+    settle_all(store)
+    assert store.state(id).status is Status.ERROR
+    assert not owners.alive(store.home, lease.id)
+
+
+def test_a_stopped_owner_is_alive(store: Store, home: Home) -> None:
+    home.make()
+    script = "import sys; from ptstream.settings import Home; from ptstream.store.owners import Lease\n"
+    script += "print(Lease(Home(sys.argv[1])).id, flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, home.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        name = process.stdout.readline().strip()
+        process.send_signal(signal.SIGSTOP)
+        assert owners.alive(home, name)
+        process.kill()
+        process.wait()
+        assert not owners.alive(home, name)
+
+
+def test_a_forked_child_does_not_keep_the_lease(home: Home) -> None:
+    home.make()
+    lease = Lease(home)
+    reading, writing = os.pipe()
+    began, beginning = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(beginning, b"x")
+        os.read(reading, 1)
+        os._exit(0)
+    try:
+        os.read(began, 1)
+        os.close(lease._fd)  # as the death of this process would
+        lease._fd = -1
+        assert not owners.alive(home, lease.id)
+    finally:
+        os.write(writing, b"x")
+        os.waitpid(child, 0)
+        for descriptor in (reading, writing, began, beginning):
+            os.close(descriptor)
+
+
+def _recover(path: str, id: str, start: Any, results: Any) -> None:
+    with Store(Home(path)) as store:
+        start.wait()
+        results.put(read(store, id))
+
+
+def test_recoverers_at_once(store: Store) -> None:
+    id, _ = orphan(store, "Stored. ", b"Stored. And shown")
+    context = multiprocessing.get_context("spawn")
+    start, results = context.Event(), context.Queue()
+    processes = [context.Process(target=_recover, args=(store.home.path, id, start, results)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    start.set()
+    assert {results.get(timeout=30) for _ in processes} == {b"Stored. And shown"}
+    for process in processes:
+        process.join()
+    assert store.counts(id)[1] == 2
+
+
+def test_a_recoverer_that_is_killed_between_any_two_statements(store: Store) -> None:
+    """Killed before, in and after its transaction, another one finds the same text and one end."""
+    for kill_at in ("before", "inside", "after"):
+        id, _ = orphan(store, "Stored. ", b"Stored. And shown")
+        script = (
+            "import os, sys\n"
+            "from ptstream.settings import Home\n"
+            "from ptstream.store import recover, sqlite\n"
+            "store = sqlite.Store(Home(sys.argv[1])); id, at = sys.argv[2:]\n"
+            "def die(*_): os.kill(os.getpid(), 9)\n"
+            "if at == 'before': store.flush = die\n"
+            "if at == 'after': recover._forget = die\n"
+            "if at == 'inside':\n"
+            "    connection = sqlite.schema.connect_writer(store.home)\n"
+            "    connection.create_function('die', 0, die)\n"
+            "    connection.execute('CREATE TEMP TRIGGER t AFTER INSERT ON main.chunks BEGIN SELECT die(); END')\n"
+            "    store._writer = connection\n"
+            "recover.settle(store, id, store.state(id))\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script, store.home.path, id, kill_at], capture_output=True)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert read(store, id) == b"Stored. And shown", kill_at
+        assert store.state(id).error == "its owner died at byte 17"
+
+
+def test_an_owner_killed_between_any_two_system_calls(home: Home, store: Store) -> None:
+    """What a reader got out of the tail is in the store after the death, however far the owner was."""
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    script = (
+        "import os, sys, anyio\n"
+        "from ptstream.settings import Home, Settings\n"
+        "from ptstream.store.sqlite import Store\n"
+        "from ptstream.owner import open_owner\n"
+        "from ptstream.generators import Source\n"
+        "from ptstream.streams import Flush\n"
+        "async def pieces():\n"
+        "    for n in range(100000): yield f'Piece {n}. '\n"
+        "async def main():\n"
+        "    with Store(Home(sys.argv[1])) as store:\n"
+        "        id = store.create().id; print(id, flush=True)\n"
+        "        async with open_owner(store, Settings()) as owner:\n"
+        "            attempt = await owner.start(id, Source('m', 'p', Flush.SENTENCES, pieces))\n"
+        "            await attempt.ended.wait()\n"
+        "anyio.run(main)\n"
+    )
+    whole = "".join(f"Piece {n}. " for n in range(100000)).encode()
+    for _ in range(6):
+        with subprocess.Popen([sys.executable, "-c", script, home.path], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            cursor = Cursor(store, process.stdout.readline().strip())
+            seen, wanted = b"", chance.randrange(1, 60_000)
+            while len(seen) < wanted:
+                seen += cursor.read()
+            process.kill()
+            process.wait()
+        text = read(store, cursor.id)
+        assert whole.startswith(text)
+        assert text.startswith(seen)
+        assert store.state(cursor.id).status is Status.ERROR
+        cursor.close()
+
+
+# --- reading
+
+
+@pytest.mark.anyio
+async def test_any_offset_reads_the_rest(store: Store) -> None:
+    id = store.create().id
+    text = "Grüße, 世界! 🙂 \0 end."
+    writer = Writer(store, "owner")
+    async with writer.open():
+        claim, offset = await writer.claim(id), 0
+        for word in text.split(" "):
+            await writer.append(claim, offset, f"{word} ", 1)
+            offset += len(f"{word} ".encode())
+        await writer.finish(claim, offset, "", 1, Status.DONE, None, None)
+    data = f"{text} ".encode()
+    assert [read(store, id, n) for n in range(len(data) + 1)] == [data[n:] for n in range(len(data) + 1)]
+    with pytest.raises(OffsetBeyondEnd):
+        read(store, id, len(data) + 1)
+    with pytest.raises(UsageError):
+        Cursor(store, id, -1)
+
+
+def test_a_deleted_stream_ends_its_readers(store: Store) -> None:
+    id, _ = orphan(store, "Stored. ", b"")
+    cursor = Cursor(store, id)
+    assert cursor.read() == b"Stored. "
+    other = Cursor(store, id)
+    settle(store, id, store.state(id))
+    store.delete(id)
+    with pytest.raises(StreamNotFound):
+        other.read()
+
+
+# --- names and words
+
+
+def test_references(store: Store) -> None:
+    with pytest.raises(StreamNotFound):
+        store.find("@last")
+    made = [store.create(Words(prompt=str(n))) for n in range(40)]
+    named = store.create(name="build")
+    assert store.find("build").id == store.find("@last").id == named.id
+    assert store.find(made[0].id.upper()).id == made[0].id
+    prefix = next(p for p in (made[3].id[:n] for n in range(1, 12)) if sum(s.id.startswith(p) for s in made) == 1)
+    assert store.find(prefix).id == made[3].id or named.id.startswith(prefix)
+    common = next(s.id[0] for s in made if sum(t.id[0] == s.id[0] for t in made) > 1)
+    with pytest.raises(AmbiguousId):
+        store.find(common)
+    with pytest.raises(UsageError, match="did you mean --prompt"):
+        store.find("Why is the sky blue?")
+    for bad in ("", "a/b", "a\x1b[2Jb"):
+        with pytest.raises(UsageError):
+            store.find(bad)
+    with pytest.raises(StreamNotFound):
+        store.find("nowhere")
+
+
+def test_a_name_is_one_stream(store: Store) -> None:
+    first = store.create(Words(prompt="a"), name="n")
+    assert store.create(Words(prompt="a"), name="n").id == first.id
+    with pytest.raises(NameTaken, match="prompt"):
+        store.create(Words(prompt="b"), name="n")
+    for bad in ("", "a b", "a@b", "a/b", "a\nb"):
+        with pytest.raises(UsageError):
+            store.create(name=bad)
+
+
+def test_what_was_left_open_may_be_given_once(store: Store) -> None:
+    id = store.create(Words(prompt="a")).id
+    assert store.fill(id, Words(prompt="a", model="m")).words == Words(prompt="a", model="m")
+    with pytest.raises(WordsDiffer, match="model"):
+        store.fill(id, Words(model="other"))
+    with pytest.raises(WordsDiffer, match="prompt"):
+        store.fill(id, Words(prompt="b"))
+    store.cancel(id)
+    with pytest.raises(WordsDiffer, match="system"):
+        store.fill(id, Words(system="s"))
+
+
+def test_cancel_and_delete(store: Store) -> None:
+    id = store.create().id
+    assert store.cancel(id).status is Status.CANCELLED
+    assert store.cancel(id).status is Status.CANCELLED
+    store.delete(id)
+    with pytest.raises(StreamNotFound):
+        store.delete(id)
+    lease = Lease(store.home)
+    id = store.create().id
+
+    async def claim() -> None:
+        writer = Writer(store, lease.id)
+        async with writer.open():
+            await writer.claim(id)
+
+    anyio.run(claim)
+    assert store.cancel(id).cancelling
+    with pytest.raises(NotFinished):
+        store.delete(id)
+    lease.release()
+
+
+# --- the file
+
+
+def test_everything_is_private(store: Store, home: Home) -> None:
+    old = os.umask(0)
+    try:
+        store.create()
+        lease = Lease(home)
+    finally:
+        os.umask(old)
+    for folder, _, files in os.walk(home.path):
+        assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
+        for name in files:
+            assert stat.S_IMODE(os.stat(os.path.join(folder, name)).st_mode) == 0o600, name
+    lease.release()
+
+
+def test_reading_makes_nothing(home: Home, store: Store) -> None:
+    assert store.streams() == []
+    with pytest.raises(StreamNotFound):
+        store.find("abc")
+    assert not os.path.exists(home.path)
+
+
+def test_databases_that_are_not_ours(home: Home, store: Store) -> None:
+    home.make()
+    Path(home.database).write_bytes(b"not a database, but long enough to be taken for one" * 40)
+    for use in (store.streams, store.create):
+        with pytest.raises(StoreUnusable, match="not a database"):
+            use()
+
+
+def test_another_programs_database(home: Home, store: Store) -> None:
+    import sqlite3
+
+    home.make()
+    with sqlite3.connect(home.database) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    with pytest.raises(StoreUnusable, match="not a ptstream database"):
+        store.create()
+
+
+def test_a_newer_database(home: Home, store: Store) -> None:
+    store.create()
+    with store._writing() as connection:
+        connection.execute("PRAGMA user_version=99")
+    for use in (Store(home).streams, Store(home).create):
+        with pytest.raises(StoreUnusable, match="newer"):
+            use()
+    with pytest.raises(StoreUnusable):
+        store.create()
+
+
+def test_a_path_with_every_character(folder: Path) -> None:
+    home = Home(str(folder / "a?b#c%20d é"))
+    with Store(home) as store:
+        id = store.create().id
+    with Store(home) as store:
+        assert store.get(id).status is Status.PENDING
+    assert all(name.startswith("ptstream.db") for name in os.listdir(os.path.dirname(home.database)))

@@ -1,0 +1,129 @@
+"""What a terminal may be sent: no control of any kind, whatever the text and however it is cut."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pyte
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ptstream.cli.untrusted import FORBIDDEN, LIMIT, Filter, clean
+
+BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+CONTROLS = [*map(chr, range(0x20)), "\x7f", *map(chr, range(0x80, 0xA0)), *BIDI]
+FRAGMENTS = [
+    *("\x1b[", "\x1b]", "\x1b]0;", "\x1b]52;c;", "\x1bP", "\x1bX", "\x1b^", "\x1b_", "\x1b\\"),
+    *("\x1b(", "\x1b#8", "\x1bN", "\x1bO", "\x1bc", "\x1b[31m", "\x1b[?25l", "\x1b[2J", "\x1b[1;1H"),
+    *("\x9b5A", "\x9d2;t\x9c", "\r\n", "word", " ", "1;2", "m", "é", "あ", "👩‍👩‍👧", "❤\ufe0f", "\u200d"),
+]
+HOSTILE = st.lists(st.one_of(st.sampled_from(CONTROLS + FRAGMENTS), st.text(max_size=3))).map("".join)
+
+
+def filtered(*pieces: str) -> str:
+    sieve = Filter()
+    return "".join([*map(sieve.feed, pieces), sieve.end()])
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain\ttext\n", "plain\ttext\n"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b[38:2::1:2:3mred\x9b0m", "red"),
+        ("\x1b]0;title\x07text", "text"),
+        ("\x1b]52;c;aGk=\x1b\\text", "text"),
+        ("\x9d0;title\x9ctext", "text"),
+        ("\x1bPq#0!4~\x1b\\text", "text"),
+        ("\x1bXsos\x1b\\\x1b^pm\x1b\\\x1b_apc\x1b\\text", "text"),
+        ("\x1b(0\x1b#8\x1b%G\x1bctext", "text"),
+        ("\x1bNtext", "text"),
+        ("one\r\ntwo", "one\ntwo"),
+        ("10%\r20%\r", "10%\n20%\n"),
+        ("N\bNA\bA", "NNAA"),
+        ("a\x00\x07\x0b\x0c\x7f\x85b", "ab"),
+        ("\u202eabc\u202c \u2066def\u2069", "abc def"),
+        *[(text, text) for text in ("👩\u200d👩\u200d👧 ❤\ufe0f", "a\u200cb \u200f\ufeff")],
+        ("\u3000全角\u00a0nbsp", "\u3000全角\u00a0nbsp"),
+        ("\ud83d", "\ud83d"),
+    ],
+)
+def test_takes_out_what_acts_and_leaves_what_is_read(text: str, shown: str) -> None:
+    assert filtered(text) == clean(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b]0;title\nnext line", "0;title\nnext line"),
+        ("\x1b]0;title\x1b[31mred", "0;titlered"),
+        ("\x1b]0;title\x18text", "0;titletext"),
+        ("â\x80\x9cquoted\x80\x9d and on\n", "âquoted and on\n"),
+        ("\x1b]0;" + "x" * 2 * LIMIT, "0;" + "x" * 2 * LIMIT),
+        ("\x1b[31", "31"),
+        ("\x1b[31\nm", "31\nm"),
+        ("\x1b[" + "1" * 100 + "m", "1" * 100 + "m"),
+        ("\x1b", ""),
+        ("\x1bé", "é"),
+    ],
+)
+def test_a_broken_sequence_swallows_nothing(text: str, shown: str) -> None:
+    assert filtered(text) == filtered(*text) == shown
+
+
+@pytest.mark.parametrize("length", [LIMIT - 1, LIMIT, LIMIT + 1])
+def test_the_limit_of_a_body_does_not_depend_on_its_pieces(length: int) -> None:
+    body = "x" * length
+    text = f"\x1b]{body}\x1b\\end"
+    shown = "end" if length <= LIMIT else body + "end"
+    assert filtered(text) == filtered(text[:9], text[9:-5], *text[-5:]) == shown
+
+
+def test_one_line_for_names_and_titles() -> None:
+    assert clean(" a\n\tb\r\n  c\x1b[2Jd\u2028e ", one_line=True) == "a b cd e"
+
+
+def test_what_may_be_a_sequence_waits_and_nothing_else_does() -> None:
+    sieve = Filter()
+    pieces = ["one\x1b", "[3", "1mtwo", "\r", "three"]
+    assert [sieve.feed(piece) for piece in pieces] == ["one", "", "two", "", "\nthree"]
+
+
+@given(HOSTILE)
+def test_nothing_forbidden_comes_out_and_a_second_time_changes_nothing(text: str) -> None:
+    shown = filtered(text)
+    assert not re.search(f"[{FORBIDDEN}]", shown)
+    assert filtered(shown) == shown
+
+
+@given(HOSTILE, st.data())
+def test_cut_anywhere_it_is_the_same(text: str, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
+    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    assert filtered(*pieces) == filtered(*text) == filtered(text) == clean(text)
+
+
+@given(st.text(st.characters(exclude_categories=("Cc", "Cs"), exclude_characters=BIDI)))
+def test_text_without_controls_is_left_alone(text: str) -> None:
+    assert filtered(*text) == text
+
+
+@given(HOSTILE)
+def test_a_terminal_only_gets_text(text: str) -> None:
+    screen = pyte.HistoryScreen(40, 10)
+    modes = set(screen.mode)
+    pyte.Stream(screen).feed("prompt$ " + filtered(text).replace("\ud800", "?"))
+    assert (screen.title, screen.mode, screen.cursor.hidden, screen.margins) == ("", modes, False, None)
+    assert screen.cursor.attrs == screen.default_char
+
+
+def test_plain_text_needs_no_regular_expressions() -> None:
+    program = (
+        "import sys; sys.modules['re'] = None\n"
+        "from ptstream.cli.untrusted import Filter, clean\n"
+        "assert Filter().feed('Grüße, мир 世界!\\n\\t') + Filter().end() + clean('a\\nb', one_line=True)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
