@@ -360,11 +360,12 @@ class _Keeper:
             async with BlockingPortal() as self._portal:
                 self._kept = anyio.Event()
                 self._send, receive = anyio.create_memory_object_stream[str](0)
-                attempt = await streams._start(id, partial(self._pieces, receive))
-                if attempt is None:
-                    raise NameTaken(f"the name {name!r} is taken by stream {id}, which is driven already")
-                self._begun.set_result(None)
-                await attempt.ended.wait()
+                with self._send, receive:
+                    attempt = await streams._start(id, partial(self._pieces, receive))
+                    if attempt is None:
+                        raise NameTaken(f"the name {name!r} is taken by stream {id}, which is driven already")
+                    self._begun.set_result(None)
+                    await attempt.ended.wait()
                 self._over = True
                 self._kept.set()
                 await self._portal.stop(cancel_remaining=False)

@@ -58,7 +58,7 @@ class Owner:
         a tail.
         """
         words = self.store.get(id).words
-        claim = await self._writer.claim(id)
+        claim = await self._writer.claim(id, source.model, source.place)
         try:
             tail = Tail(self.store.tail_path(id, claim.epoch), claim.begin)
         except OSError as error:

@@ -82,6 +82,8 @@ class Attempt:
     pieces: int
     cause: str | None
     usage: dict[str, Any] | None
+    model: str | None
+    place: str | None
 
 
 @dataclass(frozen=True, slots=True)

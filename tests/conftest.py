@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from ptstream.settings import Home
+from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Store
 
 PTSTREAM = [sys.executable, "-P", "-m", "ptstream.cli.entry"]
@@ -113,6 +114,15 @@ class Cli:
 def cli(home: Home) -> Cli:
     """The command against the home."""
     return Cli(home)
+
+
+def read(store: Store, id: str, offset: int = 0, *, live: bool = True) -> bytes:
+    """All the text that is there from `offset`."""
+    cursor, text = Cursor(store, id, offset, live=live), b""
+    while data := cursor.read():
+        text += data
+    cursor.close()
+    return text
 
 
 def until(what: Callable[[], Any], limit: float = LIMIT) -> Any:

@@ -17,7 +17,7 @@ import pytest
 
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Event, Usage, embedded
-from ptstream.generators.llamacpp import MAX_PROMPT, PROCESS, LocalServer, sweep
+from ptstream.generators.llamacpp import MAX_PROMPT, PROCESS, LocalServer, reachable, sweep
 from ptstream.generators.openai import Message
 from ptstream.settings import Home
 
@@ -215,6 +215,13 @@ def test_sockets_of_the_dead_are_swept_and_others_kept(tmp_path: Path) -> None:
             os.utime(tmp_path / name, (0, 0))
         sweep(str(tmp_path))
     assert sorted(os.listdir(tmp_path)) == ["model-living.sock", "model-young.sock"]
+
+
+def test_a_long_path_where_the_system_offers_no_way_round(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    with pytest.raises(ConfigurationError, match="too long for a socket"), reachable(str(folder / "s"), "/nowhere"):
+        pass
 
 
 def test_the_file_is_found_without_importing_its_package(home: Home) -> None:

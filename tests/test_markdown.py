@@ -112,6 +112,11 @@ def marks(lines: Iterable[str]) -> list[str]:
     return re.findall(r"m\d\d", "".join(lines))
 
 
+def drawn(text: str, size: tuple[int, int] = (40, 10)) -> str:
+    """What the terminal is sent for a text whose end is not there yet."""
+    return Rendered(lambda: size, Clock()).feed(text)
+
+
 def tokens(text: str) -> list[str]:
     return re.findall(r"\s*\S{1,4}", text)
 
@@ -159,38 +164,9 @@ def test_resized_in_between_nothing_is_missing_and_nothing_is_twice() -> None:
 
 FRAGMENTS = st.sampled_from(
     [
-        "# h",
-        "- a",
-        "* b",
-        "1. c",
-        "2. d",
-        "   - e",
-        "```",
-        "```py",
-        "~~~",
-        "    f",
-        "> g",
-        "| h | i |",
-        "|---|---|",
-        "---",
-    ]
-    + [
-        "***",
-        "===",
-        "j `k",
-        "**l",
-        "<div>",
-        "[m]: n",
-        "[o](p)",
-        "",
-        "",
-        "",
-        "q\\",
-        "全角",
-        "&#27;[2J",
-        "\x1b[2J",
-        "\t",
-        "  ",
+        *("# h", "- a", "* b", "1. c", "2. d", "   - e", "```", "```py", "~~~", "    f", "> g", "---", "***", "==="),
+        *("| h | i |", "|---|---|", "j `k", "**l", "<div>", "[m]: n", "[o](p)", "q\\", "全角", "\t", "  ", "", "", ""),
+        *("&#27;[2J", "\x1b[2J"),
     ]
 )
 
@@ -209,3 +185,79 @@ def test_any_text_cut_anywhere_ends_as_the_whole_does(lines: list[str], end: str
     terminal.feed(rendered.end())
     assert terminal.lines == whole(text, (40, 10))
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", "".join(terminal.lines))
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", [""]),
+        ("\n\n", [""]),
+        ("one\ntwo", ["one", "two", ""]),
+        ("[a](https://b.c) <https://d.e> ![f](g.png)", ["a (https://b.c) https://d.e !f (g.png)", ""]),
+        ("<b>a</b>\n\n<div>b</div>", ["<b>a</b>", "", "<div>b</div>", ""]),
+        ("[a][1]\n\n[1]: https://b.c", ["[a][1]", "", "[1]: https://b.c", ""]),
+        (">" * 40 + "deep", [">" * 39, ">deep", ""]),
+        ("-", ["-", ""]),
+        ("```\n" + "x" * 100 + "\n\n  y\n", ["x" * 100, "", "  y", ""]),
+        ("```\nx\n```\n\ny", ["x", "", "y", ""]),
+        ("  ```\n    x\n  ```", ["  x", ""]),
+        ("9. a\n10. b\n1. c", ["  9 a", " 10 b", " 11 c", ""]),
+        ("&#27;[2J&#x202e;a", ["\N{REPLACEMENT CHARACTER}[2Ja", ""]),
+        ("\x1b]0;title\x07*a*", ["a", ""]),
+    ],
+)
+def test_what_is_written_is_shown(text: str, lines: list[str]) -> None:
+    assert whole(text, (40, 10)) == lines
+
+
+def test_a_table_cuts_no_cell() -> None:
+    cell = "abcdefghij" * 8
+    shown = "".join(whole(f"| a | b |\n|---|---|\n| {cell} | c |", (40, 10)))
+    assert "".join(re.findall("[a-j]", shown)).count("abcdefghij") >= 3
+    assert len(re.findall("[d-j]", shown)) == 7 * 8
+
+
+@pytest.mark.parametrize(
+    "text", ["word " * 100, "全角" * 100, "word " * 2000, "```\n" + "x" * 9000, "a\n\n" + "b " * 100]
+)
+@pytest.mark.parametrize("size", [*SIZES, (12, 3)])
+def test_the_tail_leaves_room(text: str, size: tuple[int, int]) -> None:
+    rows = re.sub(r"\x1b\[[\d;]*m", "", drawn(text, size).removeprefix("a\n")).split("\n")
+    assert len(rows) <= min(TAIL, size[1] - 2) + 1
+    assert all(cells(row) < size[0] for row in rows)
+    assert text.split()[-1][-3:] in "".join(rows)
+
+
+def test_a_terminal_too_small_has_no_tail() -> None:
+    assert drawn("word", (40, 2)) == ""
+
+
+def test_it_is_drawn_once_a_frame_and_then_completely() -> None:
+    clock = Clock()
+    rendered = Rendered(lambda: (40, 10), clock)
+    assert rendered.feed("one") == "one"
+    clock.now = 0.5 / FRAMES
+    assert rendered.feed(" two") == rendered.draw() == ""
+    clock.now = 1 / FRAMES
+    assert rendered.draw() == "\r\x1b[Jone two"
+    clock.now = 2 / FRAMES
+    assert rendered.draw() == ""
+    assert rendered.end() == "\r\x1b[Jone two\n"
+
+
+def test_hidden_it_comes_back() -> None:
+    clock = Clock()
+    rendered = Rendered(lambda: (40, 10), clock)
+    rendered.feed("one\ntwo")
+    assert rendered.hide() == "\r\x1b[1A\x1b[J"
+    assert rendered.hide() == ""
+    clock.now = 1
+    assert rendered.draw() == "one\ntwo"
+
+
+def test_another_text_may_follow() -> None:
+    rendered = Rendered(lambda: (40, 10), Clock())
+    terminal = Reflowing(40)
+    for text in ("```\none", "*two*", "", "- three"):
+        terminal.feed(rendered.feed(text) + rendered.end())
+    assert terminal.lines == ["one", "two", " • three", ""]

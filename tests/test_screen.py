@@ -17,6 +17,7 @@ import tty
 from collections.abc import Iterator
 
 import anyio
+import pyte
 import pytest
 
 from ptstream.cli import screen as module
@@ -195,9 +196,7 @@ def test_a_note_begins_a_line_of_its_own_and_the_text_goes_on_below(terminal: Te
     screen.text("sentence.")
     screen.finish()
     screen.error(StreamNotFound("no stream begins with abcd"))
-    assert terminal.rest() == (
-        "first\nhalf a \nsecond line\nsentence.\nptstream: no stream begins with abcd\n"
-    )
+    assert terminal.rest() == ("first\nhalf a \nsecond line\nsentence.\nptstream: no stream begins with abcd\n")
 
 
 def test_reasoning_and_text_do_not_share_a_line(terminal: Terminal) -> None:
@@ -233,9 +232,7 @@ def test_an_error_without_a_message_still_says_something(pipe: Pipe, null: int) 
     assert pipe.rest() == b"ptstream: StreamNotFound\n"
 
 
-def test_stderr_that_is_closed_or_full_stops_nothing(
-    pipe: Pipe, null: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stderr_that_is_closed_or_full_stops_nothing(pipe: Pipe, null: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0)
     screen = Screen(null, pipe.fd, environ=PLAIN)
     pipe.fill()
@@ -258,15 +255,50 @@ def test_stderr_that_is_closed_or_full_stops_nothing(
         ({"TERM": "dumb", "NO_COLOR": "1"}, "always", True),
     ],
 )
-def test_when_there_is_colour(
-    terminal: Terminal, environ: dict[str, str], color: module.When, expected: bool
-) -> None:
+def test_when_there_is_colour(terminal: Terminal, environ: dict[str, str], color: module.When, expected: bool) -> None:
     assert Screen(terminal.fd, terminal.fd, environ=environ, color=color).color is expected
 
 
 def test_each_descriptor_has_its_own_colour(terminal: Terminal, pipe: Pipe) -> None:
     screen = Screen(pipe.fd, terminal.fd, environ=XTERM)
     assert (screen.color, screen.err_color) == (False, True)
+
+
+def test_rendered_text_makes_way_for_stderr(terminal: Terminal) -> None:
+    async def session(screen: Screen) -> None:
+        assert screen.render()
+        async with anyio.create_task_group() as group:
+            await screen.aside("Let me think")
+            await screen.show("# One\n\n**tw")
+            screen.note("a note")
+            await screen.aside("thinking\n")
+            await screen.show(b"o** three")
+            group.start_soon(screen.redraw)
+            while b"three" not in await read():
+                continue
+            group.cancel_scope.cancel()
+        await screen.show_end()
+        screen.note("the end")
+        screen.close()
+
+    async def read() -> bytes:
+        await anyio.wait_readable(terminal.reader)
+        data = os.read(terminal.reader, 65536)
+        got.append(data)
+        return data
+
+    got: list[bytes] = []
+    anyio.run(session, Screen(terminal.fd, terminal.fd, environ=XTERM))
+    paper = pyte.Screen(80, 24)
+    pyte.ByteStream(paper).feed((b"".join(got) + terminal.rest().encode()).replace(b"\n", b"\r\n"))
+    shown = "\n".join(line.rstrip() for line in paper.display).rstrip()
+    assert shown == "Let me think\nOne\na note\nthinking\n\ntwo three\nthe end"
+
+
+def test_only_a_terminal_with_colour_renders(terminal: Terminal, pipe: Pipe) -> None:
+    assert not Screen(pipe.fd, terminal.fd, environ=XTERM).render()
+    assert not Screen(terminal.fd, terminal.fd, environ=PLAIN).render()
+    assert not Screen(terminal.fd, terminal.fd, environ=XTERM, raw=True).render()
 
 
 # Waiting without blocking
@@ -464,11 +496,7 @@ def test_a_cut_splits_no_character(text: str, width: int, shown: str) -> None:
 def test_the_size_is_the_terminals(terminal: Terminal, null: int) -> None:
     assert Screen(null, null, environ=PLAIN).size == (80, 24)
     fcntl.ioctl(terminal.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 10, 40, 0, 0))
-    assert (
-        Screen(terminal.fd, null, environ=PLAIN).size
-        == Screen(null, terminal.fd, environ=PLAIN).size
-        == (40, 10)
-    )
+    assert Screen(terminal.fd, null, environ=PLAIN).size == Screen(null, terminal.fd, environ=PLAIN).size == (40, 10)
 
 
 def test_copying_bytes_loads_nothing_it_does_not_need() -> None:

@@ -37,15 +37,7 @@ from ptstream.store.sqlite import Claim, Store
 from ptstream.store.writer import Writer
 from ptstream.streams import Status, Words
 from ptstream.tail import Tail
-
-
-def read(store: Store, id: str, offset: int = 0, *, live: bool = True) -> bytes:
-    """All that is there from `offset`."""
-    cursor, text = Cursor(store, id, offset, live=live), b""
-    while data := cursor.read():
-        text += data
-    cursor.close()
-    return text
+from tests.conftest import read
 
 
 def row(claim: Claim, start: int, text: str, status: Status | None = None) -> tuple[Any, ...]:
@@ -175,9 +167,9 @@ def orphan(store: Store, chunks: str, tail: bytes) -> tuple[str, Claim]:
     """A stream whose owner died: chunks in the store, more in the tail, a lock file that nobody holds."""
     id = store.create().id
     dead = Lease(store.home)
-    writer = Writer(store, dead.id)
 
     async def begin() -> Claim:
+        writer = Writer(store, dead.id)
         async with writer.open():
             claim = await writer.claim(id)
             if chunks:

@@ -122,8 +122,7 @@ def test_a_terminal_only_gets_text(text: str) -> None:
 
 def test_plain_text_needs_no_regular_expressions() -> None:
     program = (
-        "import sys; sys.modules['re'] = None\n"
-        "from ptstream.cli.untrusted import Filter, clean\n"
+        "import sys; from ptstream.cli.untrusted import Filter, clean; sys.modules['re'] = None\n"
         "assert Filter().feed('Grüße, мир 世界!\\n\\t') + Filter().end() + clean('a\\nb', one_line=True)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

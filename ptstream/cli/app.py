@@ -6,6 +6,7 @@ import importlib
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any, cast
 
 import typer
@@ -25,6 +26,22 @@ class Command:
     module: str
     help: str
     function: str | None = None
+
+
+class Color(StrEnum):
+    """When to use colour."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the line said before the command's name."""
+
+    home: Home
+    color: Color
 
 
 COMMANDS = {
@@ -137,9 +154,10 @@ def _main(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    color: Annotated[Color, typer.Option(help="Colour on a terminal (NO_COLOR).", show_default=False)] = Color.AUTO,
 ) -> None:
     """Persistent text streaming: text that outlives its connection, its terminal and its daemon."""
-    ctx.obj = find_home(home)
+    ctx.obj = Line(find_home(home), color)
 
 
 def application() -> Any:
@@ -172,8 +190,8 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def home_of(ctx: typer.Context) -> Home:
-    """The home that the line named."""
-    home = ctx.obj
-    assert isinstance(home, Home)
-    return home
+def session(ctx: typer.Context, *, raw: bool = False) -> tuple[Home, Screen]:
+    """The home that the line named, and the screen as it is to be."""
+    line = ctx.obj
+    assert isinstance(line, Line)
+    return line.home, Screen(color=line.color.value, raw=raw)

@@ -7,9 +7,8 @@ from typing import Annotated
 import anyio
 import typer
 
-from ptstream.cli.app import home_of
+from ptstream.cli.app import session
 from ptstream.cli.options import StreamRef
-from ptstream.cli.screen import Screen
 from ptstream.library import cancel
 from ptstream.store.sqlite import Store
 
@@ -25,8 +24,8 @@ def command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing of how it ended.")] = False,
 ) -> None:
     """The command."""
-    screen = Screen()
-    with Store(home_of(ctx)) as store:
+    home, screen = session(ctx)
+    with Store(home) as store:
         id = store.find(reference).id
         state = anyio.run(cancel, store, id)
     if not quiet:

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from ptstream.cli import hot
-from ptstream.cli.app import home_of
+from ptstream.cli.app import session
 from ptstream.cli.options import Raw, StreamRef
-from ptstream.cli.screen import Screen
 
 EXAMPLES = """
 ptstream cat @last                  the newest stream's text
@@ -26,9 +25,9 @@ def command(
     raw: Raw = False,
 ) -> None:
     """The command."""
-    home = home_of(ctx)
+    home, screen = session(ctx, raw=raw)
     if wait:
         from ptstream.cli.wait import wait_first
 
         wait_first(home, reference)
-    raise typer.Exit(hot.cat(home, Screen(raw=raw), reference, offset=offset))
+    raise typer.Exit(hot.cat(home, screen, reference, offset=offset))

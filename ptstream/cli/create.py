@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from ptstream.cli.app import home_of
+from ptstream.cli.app import session
 from ptstream.cli.describe import as_json
 from ptstream.cli.options import FlushRule, Json, Model, Name, System, Title, prompt_of, text_of
-from ptstream.cli.screen import Screen
 from ptstream.store.sqlite import Store
 from ptstream.streams import Words
 
@@ -33,14 +32,14 @@ def command(
     json: Json = False,
 ) -> None:
     """The command."""
-    screen = Screen()
+    home, screen = session(ctx)
     words = Words(
         prompt=prompt_of(prompt, screen.note) if prompt is not None else None,
         system=text_of(system, "--system"),
         model=model,
         flush=flush,
     )
-    with Store(home_of(ctx)) as store:
+    with Store(home) as store:
         stream = store.create(words, name=name, title=title)
     if json:
         screen.data(as_json(stream))

@@ -9,7 +9,7 @@ import anyio
 import typer
 
 from ptstream import client
-from ptstream.cli.app import home_of, make_command
+from ptstream.cli.app import make_command, session
 from ptstream.cli.describe import size
 from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
@@ -49,13 +49,13 @@ def run(ctx: typer.Context) -> None:
     from ptstream.daemon import life
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    if not life.run(home_of(ctx)):
+    if not life.run(session(ctx)[0]):
         raise DaemonUnreachable("this home has a running daemon already (ptstream daemon status)")
 
 
 def start(ctx: typer.Context) -> None:
     """In the background."""
-    anyio.run(_start, home_of(ctx), Screen())
+    anyio.run(_start, *session(ctx))
 
 
 async def _start(home: Home, screen: Screen) -> None:
@@ -66,7 +66,7 @@ async def _start(home: Home, screen: Screen) -> None:
 
 def stop(ctx: typer.Context) -> None:
     """Each running stream ends with its text and that cause."""
-    raise typer.Exit(anyio.run(_stop, home_of(ctx), Screen()))
+    raise typer.Exit(anyio.run(_stop, *session(ctx)))
 
 
 async def _stop(home: Home, screen: Screen) -> int:
@@ -85,7 +85,7 @@ async def _stop(home: Home, screen: Screen) -> int:
 
 def status(ctx: typer.Context, json: Json = False) -> None:
     """Exit code 69 when it is not running."""
-    raise typer.Exit(anyio.run(_status, home_of(ctx), Screen(), json))
+    raise typer.Exit(anyio.run(_status, *session(ctx), json))
 
 
 async def _status(home: Home, screen: Screen, json: bool) -> int:
@@ -110,7 +110,7 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, metavar="N", help="The last N lines.")] = 50,
 ) -> None:
     """The end of its log."""
-    home, screen = home_of(ctx), Screen()
+    home, screen = session(ctx)
     with contextlib.suppress(FileNotFoundError), open(home.log, "rb") as file:
         length = file.seek(0, 2)
         file.seek(max(0, length - 1_000_000))

@@ -35,6 +35,8 @@ def as_json(stream: Stream, attempts: list[Attempt] | None = None) -> dict[str, 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
     return {
         "epoch": attempt.epoch,
+        "model": attempt.model,
+        "place": attempt.place,
         "owner": attempt.owner,
         "begin": attempt.begin,
         "started_at": iso(attempt.started_at),

@@ -13,7 +13,7 @@ import anyio
 import typer
 
 from ptstream import wire
-from ptstream.cli.app import home_of
+from ptstream.cli.app import session
 from ptstream.cli.options import FlushRule, Model, Name, Raw, System, Title, prompt_of, text_of
 from ptstream.cli.reading import detachable, show, tell_end
 from ptstream.cli.screen import Screen
@@ -72,7 +72,7 @@ def command(
     raw: Raw = False,
 ) -> None:
     """The command."""
-    home, screen = home_of(ctx), Screen(raw=raw)
+    home, screen = session(ctx, raw=raw)
     argv: tuple[str, ...] | None = ctx.meta.get("ptstream.command")
     if argv == ():
         raise UsageError("there is no command after --")

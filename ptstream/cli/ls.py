@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from ptstream.cli import hot
-from ptstream.cli.app import home_of
+from ptstream.cli.app import session
 from ptstream.cli.options import Json, StatusFilter
-from ptstream.cli.screen import Screen
 
 EXAMPLES = """
 ptstream ls -n 10                   the ten newest
@@ -28,4 +27,4 @@ def command(
     json: Json = False,
 ) -> None:
     """The command."""
-    raise typer.Exit(hot.ls(home_of(ctx), Screen(), quiet=quiet, limit=limit, status=status, json=json))
+    raise typer.Exit(hot.ls(*session(ctx), quiet=quiet, limit=limit, status=status, json=json))

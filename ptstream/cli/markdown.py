@@ -1,9 +1,9 @@
 """Markdown on a terminal, while it is being written.
 
-A finished block is printed once, by rich, and never touched again: it can be scrolled back to, copied, and survives
-every resize. Below it stands the tail, the end of the block that is being written; it is erased and drawn again, at
-most `FRAMES` times a second. This module makes strings; writing them, and asking for one while no text comes, is
-left to `screen.py`.
+A finished block is printed once, by rich, and never touched again: it can be scrolled back to and copied, and
+survives every resize. Below it stands the tail, the end of the block that is being written; it is erased and
+drawn again, at most `FRAMES` times a second. This module makes strings; writing them, and asking for one while
+no text comes, is left to `screen.py`.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from ptstream.cli.screen import cells
+from ptstream.cli.screen import erased
 from ptstream.cli.untrusted import Filter, clean
 
 FRAMES = 15
 """How often a second the terminal is written to, at most."""
 
 TAIL = 4
-"""Rows of the tail. Made half as wide, a terminal shows them in twice as many: still on a screen of ten lines."""
+"""Rows of the tail. On a terminal made half as wide it takes twice as many, which ten lines still hold."""
 
 _LONG = 4096
-"""Characters of an unfinished block from which on its tail is shown unrendered, because rendering takes its time."""
+"""Characters of an unfinished block from which on its tail is shown as it was written: rendering takes long."""
 
 _DEEP = 16  # of the 20 levels that the parser reads
 
@@ -42,8 +42,8 @@ _SGR = re.compile(r"(\x1b\[[\d;]*m)")
 class Rendered:
     """Takes a model's text in pieces and gives back what to write to a terminal, control sequences included.
 
-    `size` tells the terminal's columns and lines as they are now, `clock` the time in seconds. Whoever writes anything
-    else to the terminal calls `hide` first.
+    `size` tells the terminal's columns and lines as they are now, `clock` the time in seconds. Whoever writes
+    anything else to the terminal calls `hide` first.
     """
 
     pause = 1 / FRAMES
@@ -55,7 +55,7 @@ class Rendered:
         self._filter = Filter()
         self._blocks = _Blocks()
         self._tail: list[str] = []
-        self._drawn_at = float("-inf")
+        self._due = float("-inf")
         self._stale = False
 
     def feed(self, text: str) -> str:
@@ -66,33 +66,32 @@ class Rendered:
 
     def draw(self) -> str:
         """Shows what is not shown yet, unless the last time was less than a frame ago."""
-        now = self._clock()
-        if not self._stale or now - self._drawn_at < self.pause:
+        begun = self._clock()
+        if not self._stale or begun < self._due:
             return ""
-        self._drawn_at = now
         columns, lines = self._size()
         finished = self._blocks.finished(columns)
         tail = self._blocks.tail(columns, min(TAIL, lines - 2))
         shown = self.hide() + finished + "\n".join(tail) if finished or tail != self._tail else ""
         self._tail = tail
         self._stale = False
+        now = self._clock()
+        # A long block takes long: the more, the seldomer, so that four fifths of the time are left to others.
+        self._due = now + max(self.pause, 4 * (now - begun))
         return shown
 
     def hide(self) -> str:
         """Takes the tail away and leaves the cursor at the beginning of a line."""
         if not self._tail:
             return ""
-        columns, _ = self._size()
-        # A terminal wraps its lines again when it is resized: what counts is the rows that they take now.
-        rows = sum(max(1, -(-cells(_SGR.sub("", line)) // columns)) for line in self._tail)
-        self._tail = []
+        tail, self._tail = self._tail, []
         self._stale = True
-        return ("\r" if rows == 1 else f"\r\x1b[{rows - 1}A") + "\x1b[J"
+        return erased(tail, self._size()[0])
 
     def end(self) -> str:
         """Shows everything, in its final form. Another text may follow."""
         self._blocks.add(self._filter.end())
-        shown = self.hide() + self._blocks.rest(self._size()[0])
+        shown = self.hide() + self._blocks.finished(self._size()[0], final=True)
         self._blocks = _Blocks()
         self._stale = False
         return shown
@@ -104,26 +103,27 @@ class _Blocks:
     def __init__(self) -> None:
         self._parser = _parser()
         self._source = ""
+        self._new: list[str] = []
         self._below = False  # whether there is a block above it
         self._fence: _Fence | None = None  # whose first lines are printed
         self._number: int | None = None  # of the next item, in a list whose first items are printed
 
     def add(self, text: str) -> None:
         """Takes more text."""
-        self._source += text
+        self._new.append(text)
 
-    def finished(self, columns: int) -> str:
-        """Prints what no further text can change. An incomplete line can still become anything: it stays."""
-        *lines, incomplete = self._source.split("\n")
+    def finished(self, columns: int, final: bool = False) -> str:
+        """Prints what no further text can change, or everything.
+
+        A line without its end can still become anything: it is left for the tail.
+        """
+        *lines, incomplete = "".join([self._source, *self._new]).split("\n")
+        self._new.clear()
+        if final and incomplete:
+            lines, incomplete = [*lines, incomplete], ""
         paper = _Paper(columns, self._below)
-        self._source = "\n".join([*self._print(paper, lines, final=False), incomplete])
+        self._source = "\n".join([*self._print(paper, lines, final), incomplete])
         self._below = paper.used
-        return "".join(f"{line}\n" for line in paper.lines)
-
-    def rest(self, columns: int) -> str:
-        """Prints everything."""
-        paper = _Paper(columns, self._below)
-        self._print(paper, self._source.removesuffix("\n").split("\n"), final=True)
         return "".join(f"{line}\n" for line in paper.lines)
 
     def tail(self, columns: int, rows: int) -> list[str]:
@@ -133,9 +133,9 @@ class _Blocks:
         paper = _Paper(columns, self._below)
         if self._fence:
             if not self._fence.may_end_with(self._source):
-                paper.put(self._fence.code(self._source))
+                paper.put(self._fence.code(self._source[-_LONG:]))
         elif len(self._source) > _LONG:
-            paper.put(Text(self._source[-rows * columns :]))
+            paper.put(Text(self._source[-_LONG:]))
         else:
             number = self._number
             for block in self._parsed(self._source):
@@ -222,9 +222,9 @@ class _Block(NamedTuple):
         return int(self.tokens[0].attrs.get("start", 1))
 
     @property
-    def source(self) -> list[str]:
-        """Its lines, as they were written."""
-        return "\n".join(self.lines[self.begin : self.end]).strip("\n").split("\n")
+    def source(self) -> str:
+        """Its text, as it was written."""
+        return "\n".join(self.lines[self.begin : self.end])
 
     @property
     def is_deep(self) -> bool:
@@ -303,7 +303,7 @@ class _Paper:
         if number is not None:
             block.tokens[0].attrs["start"] = number
         lines = [] if block.is_deep else self._rendered(_Document(block.tokens))
-        self._put(lines or block.source, apart=number is None)
+        self._put(lines or self._rendered(Text(block.source)), apart=number is None)
 
     def put(self, text: Text) -> None:
         """Text as it is, wrapped, right below what is there."""
@@ -327,7 +327,7 @@ class _Paper:
 
     def _rendered(self, renderable: RenderableType, wrap: bool = True) -> list[str]:
         with self._console.capture() as captured:
-            self._console.print(renderable, overflow="fold", soft_wrap=not wrap)
+            self._console.print(renderable, overflow="fold" if wrap else "ignore", soft_wrap=not wrap)
         lines = [_tidy(line) for line in captured.get().split("\n")]
         printed = [number for number, line in enumerate(lines) if _SGR.sub("", line)]
         return lines[printed[0] : printed[-1] + 1] if printed else []

@@ -5,8 +5,7 @@ from __future__ import annotations
 import typer
 
 from ptstream.cli import hot
-from ptstream.cli.app import home_of
-from ptstream.cli.screen import Screen
+from ptstream.cli.app import session
 
 EXAMPLES = """
 sqlite3 "$(ptstream path)" 'SELECT id, status FROM streams'
@@ -16,4 +15,4 @@ du -h "$(ptstream path)"
 
 def command(ctx: typer.Context) -> None:
     """The command."""
-    raise typer.Exit(hot.path(home_of(ctx), Screen()))
+    raise typer.Exit(hot.path(*session(ctx)))

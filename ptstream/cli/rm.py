@@ -7,9 +7,8 @@ from typing import Annotated
 import anyio
 import typer
 
-from ptstream.cli.app import home_of
+from ptstream.cli.app import session
 from ptstream.cli.hot import failed
-from ptstream.cli.screen import Screen
 from ptstream.errors import PtstreamError
 from ptstream.library import cancel
 from ptstream.store.recover import settle_all
@@ -28,8 +27,8 @@ def command(
     ],
 ) -> None:
     """The command."""
-    screen, code = Screen(), 0
-    with Store(home_of(ctx)) as store:
+    (home, screen), code = session(ctx), 0
+    with Store(home) as store:
         for reference in references:
             try:
                 id = store.find(reference).id

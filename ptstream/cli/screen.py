@@ -139,6 +139,10 @@ class Screen:
             await sleep(self._rendered.pause)
             await self._out.send(self._placed(self._rendered.draw()))
 
+    def draw(self, sequences: str) -> None:
+        """Writes to the terminal what this program drew itself, control sequences included."""
+        self._out.write(sequences.encode("utf-8", "replace"))
+
     def note(self, line: str) -> None:
         """A line beside the text, on stderr. Never raises: there is nobody left who could be told."""
         self._say(clean(line, one_line=True) + "\n", _DIM, fresh=True)
@@ -392,6 +396,17 @@ def cut(text: str, width: int) -> str:
     from wcwidth import clip
 
     return clip(text, 0, width - 1).rstrip() + "…"
+
+
+def erased(lines: Sequence[str], columns: int) -> str:
+    """What takes these lines off a terminal, if its cursor is still at the end of the last of them.
+
+    A terminal wraps its lines again when it is resized: what counts is how many rows they take now.
+    """
+    import re
+
+    rows = sum(max(1, -(-cells(re.sub(r"\x1b\[[\d;]*m", "", line)) // columns)) for line in lines)
+    return ("\r" if rows == 1 else f"\r\x1b[{rows - 1}A") + "\x1b[J"
 
 
 def _is_narrow(text: str) -> bool:

@@ -7,10 +7,9 @@ from typing import Any
 
 import typer
 
-from ptstream.cli.app import home_of
+from ptstream.cli.app import session
 from ptstream.cli.describe import as_json
 from ptstream.cli.options import Json, StreamRef
-from ptstream.cli.screen import Screen
 from ptstream.store.recover import live_size, settle
 from ptstream.store.sqlite import Store
 
@@ -22,7 +21,7 @@ ptstream show --json 7h2k | jq .attempts
 
 def command(ctx: typer.Context, reference: StreamRef, json: Json = False) -> None:
     """The command."""
-    home, screen = home_of(ctx), Screen()
+    home, screen = session(ctx)
     with Store(home) as store:
         id = store.find(reference).id
         state = settle(store, id, store.state(id)).state

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 import anyio
 import typer
 
-from ptstream.cli.app import home_of
+from ptstream.cli.app import session
 from ptstream.cli.options import FlushRule, Name, Raw, Title
 from ptstream.cli.reading import show, tell_end
 from ptstream.cli.screen import OutputClosed, Screen
@@ -40,7 +40,7 @@ def command(
     ctx: typer.Context, name: Name = None, title: Title = None, flush: FlushRule = None, raw: Raw = False
 ) -> None:
     """The command."""
-    home, screen = home_of(ctx), Screen(raw=raw)
+    home, screen = session(ctx, raw=raw)
     with Store(home) as store:
         stream = store.create(Words(flush=flush), name=name, title=title or "standard input")
         if stream.status is not Status.PENDING:

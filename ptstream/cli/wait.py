@@ -7,7 +7,7 @@ from typing import Annotated
 import anyio
 import typer
 
-from ptstream.cli.app import home_of
+from ptstream.cli.app import session
 from ptstream.cli.options import StreamRef
 from ptstream.cli.reading import detachable, tell_end
 from ptstream.cli.screen import Screen
@@ -30,7 +30,7 @@ def command(
     ] = None,
 ) -> None:
     """The command."""
-    raise typer.Exit(anyio.run(wait, home_of(ctx), Screen(), reference, timeout))
+    raise typer.Exit(anyio.run(wait, *session(ctx), reference, timeout))
 
 
 async def wait(home: Home, screen: Screen, reference: str, timeout: float | None) -> int:

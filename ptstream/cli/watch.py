@@ -7,7 +7,7 @@ from typing import Annotated
 import anyio
 import typer
 
-from ptstream.cli.app import home_of
+from ptstream.cli.app import session
 from ptstream.cli.options import Raw, StreamRef
 from ptstream.cli.reading import detachable, show, tell_end
 from ptstream.cli.screen import Screen
@@ -34,7 +34,7 @@ def command(
     raw: Raw = False,
 ) -> None:
     """The command."""
-    raise typer.Exit(anyio.run(watch, home_of(ctx), Screen(raw=raw), reference, offset, live))
+    raise typer.Exit(anyio.run(watch, *session(ctx, raw=raw), reference, offset, live))
 
 
 async def watch(home: Home, screen: Screen, reference: str, offset: str, live: bool) -> int:

@@ -22,7 +22,9 @@ from ptstream import __version__, wire
 from ptstream.drive import Asides
 from ptstream.errors import ClaimLost, DaemonStopping, PtstreamError, StreamNotFound, UsageError
 from ptstream.follow import Follow
-from ptstream.generators import Caller, Note, command
+from ptstream.generators import Caller, Note
+from ptstream.generators.llamacpp import LocalServer
+from ptstream.generators.models import resolve
 from ptstream.owner import Owner
 from ptstream.store.cursor import Cursor
 from ptstream.store.recover import settle
@@ -38,6 +40,7 @@ class Daemon:
 
     store: Store
     owner: Owner
+    local: LocalServer
     stop: anyio.Event = field(default_factory=anyio.Event)
     began: float = field(default_factory=time.monotonic)
 
@@ -65,7 +68,7 @@ class Daemon:
         stream = self.store.get(id)
         if state.status is not Status.PENDING:
             return {"id": id, "attached": True, "model": stream.words.model, "place": None}
-        source = command.source(stream.words, caller)
+        source = await resolve(stream, caller, self.owner.settings, self.store.home, self.local)
         try:
             attempt = await self.owner.start(id, source)
         except ClaimLost:

@@ -105,6 +105,20 @@ async def send(client: httpx.AsyncClient, request: httpx.Request, upstream: Upst
         await response.aclose()
 
 
+async def get_json(upstream: Upstream, url: str) -> Any:
+    """What is at `url`, asked once. Raises GeneratorError, also for what is not JSON."""
+    async with client_for(upstream) as client:
+        response = await send(client, client.build_request("GET", url), upstream)
+        try:
+            return json.loads(await response.aread())
+        except httpx.HTTPError as error:
+            raise unreachable(error, upstream) from error
+        except ValueError as error:
+            raise GeneratorError(f"{upstream.host} answered with something that is not JSON") from error
+        finally:
+            await response.aclose()
+
+
 def unreachable(error: Exception, upstream: Upstream) -> Refused:
     """What a failure below HTTP means."""
     host = upstream.host

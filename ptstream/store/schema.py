@@ -32,6 +32,7 @@ CREATE INDEX streaming ON streams (status) WHERE status = 'streaming';
 CREATE TABLE attempts (
   stream TEXT NOT NULL, epoch INTEGER NOT NULL, owner TEXT NOT NULL, begin_offset INTEGER NOT NULL, boot TEXT NOT NULL,
   started_at REAL NOT NULL, ended_at REAL, pieces INTEGER NOT NULL DEFAULT 0, cause TEXT, usage TEXT,
+  model TEXT, place TEXT,
   PRIMARY KEY (stream, epoch)
 ) WITHOUT ROWID;
 CREATE TABLE chunks (
@@ -40,7 +41,9 @@ CREATE TABLE chunks (
   PRIMARY KEY (stream, start)
 );
 CREATE TRIGGER claimed AFTER INSERT ON attempts BEGIN
-  UPDATE streams SET status = 'streaming', epoch = NEW.epoch WHERE id = NEW.stream;
+  UPDATE streams SET status = 'streaming', epoch = NEW.epoch,
+    model = CASE WHEN command IS NULL AND generator IS NULL THEN coalesce(model, NEW.model) END
+    WHERE id = NEW.stream;
 END;
 CREATE VIEW flushes AS
   SELECT stream, epoch, start, stop, text, at, 0 AS pieces, NULL AS status, NULL AS cause, NULL AS usage FROM chunks;
@@ -81,8 +84,8 @@ def flush_statement(rows: int) -> str:
 
 
 CLAIM = f"""
-INSERT INTO attempts (stream, epoch, owner, begin_offset, boot, started_at)
-  SELECT id, epoch + 1, :owner, bytes, :boot, :at FROM streams
+INSERT INTO attempts (stream, epoch, owner, begin_offset, boot, started_at, model, place)
+  SELECT id, epoch + 1, :owner, bytes, :boot, :at, :model, :place FROM streams
   WHERE id = :id AND status = 'pending' AND cancel_at IS NULL
     AND {VERSION} = (SELECT user_version FROM pragma_user_version)
   RETURNING epoch, begin_offset

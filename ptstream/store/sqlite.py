@@ -204,7 +204,7 @@ class Store:
     def attempts(self, id: str) -> list[Attempt]:
         """The stream's attempts, first one first."""
         rows = self._read(
-            "SELECT epoch, owner, begin_offset, started_at, ended_at, pieces, cause, usage"
+            "SELECT epoch, owner, begin_offset, started_at, ended_at, pieces, cause, usage, model, place"
             " FROM attempts WHERE stream = ? ORDER BY epoch",
             (id,),
         )
@@ -419,8 +419,10 @@ def _attempt(
     pieces: int,
     cause: str | None,
     usage: str | None,
+    *source: str | None,
 ) -> Attempt:
-    return Attempt(epoch, owner, begin, started_at, ended_at, pieces, cause, json.loads(usage) if usage else None)
+    counts = json.loads(usage) if usage else None
+    return Attempt(epoch, owner, begin, started_at, ended_at, pieces, cause, counts, *source)
 
 
 def _stream(row: Sequence[Any]) -> Stream:

@@ -52,6 +52,7 @@ class Writer:
         self._lock = anyio.Lock()
         self._waiting: list[_Flush] = []
         self._bell = Bell()
+        self._committing = anyio.CancelScope(shield=True)
         self._closing = False
         self._no_checkpoint_before = 0.0
         self.trouble: str | None = None
@@ -68,8 +69,10 @@ class Writer:
                 await self._connection.execute_fetchall(pragma)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._commit_groups)
-                yield
-                tasks.cancel_scope.cancel()
+                try:
+                    yield
+                finally:
+                    self._committing.cancel()
         finally:
             with anyio.CancelScope(shield=True):
                 await self._connection.close()  # an open one keeps the process from exiting
@@ -78,9 +81,16 @@ class Writer:
         """From now on, a commit that does not succeed at once is given back as StoreBusy instead of waited for."""
         self._closing = True
 
-    async def claim(self, id: str) -> Claim:
-        """Claim a pending stream. Raises ClaimLost when it is not pending (any more), StreamNotFound, StoreBusy."""
-        values = {"id": id, "owner": self._owner, "boot": owners.boot_id(), "at": time.time()}
+    async def claim(self, id: str, model: str | None = None, place: str | None = None) -> Claim:
+        """Claim a pending stream for a generator called `model` at `place`. Raises ClaimLost when it is not pending (any more), StreamNotFound, StoreBusy."""
+        values = {
+            "id": id,
+            "owner": self._owner,
+            "boot": owners.boot_id(),
+            "at": time.time(),
+            "model": model,
+            "place": place,
+        }
         with anyio.CancelScope(shield=True):  # a claim that happened must not be forgotten
             try:
                 rows = list(await self._execute(schema.CLAIM, values))
@@ -122,14 +132,16 @@ class Writer:
             raise flush.error
 
     async def _commit_groups(self) -> None:
-        while True:
-            rung = self._bell.next()
-            if self._waiting:
-                group, self._waiting = self._waiting[: schema.MAX_GROUP], self._waiting[schema.MAX_GROUP :]
-                with anyio.CancelScope(shield=True):
-                    await self._commit_group(group)
-            else:
-                await rung.wait()
+        # Shielded: when its owner is cancelled, the ends of its streams are still to be written.
+        with self._committing:
+            while True:
+                rung = self._bell.next()
+                if self._waiting:
+                    group, self._waiting = self._waiting[: schema.MAX_GROUP], self._waiting[schema.MAX_GROUP :]
+                    with anyio.CancelScope(shield=True):
+                        await self._commit_group(group)
+                else:
+                    await rung.wait()
 
     async def _commit_group(self, group: list[_Flush]) -> None:
         wait = 0.05

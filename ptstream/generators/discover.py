@@ -1,0 +1,105 @@
+"""What models there are: everything that `--model` could name from here, and which is the default.
+
+Asks the endpoints of this machine only; an endpoint elsewhere is listed as it was set up, unasked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from ptstream.errors import ConfigurationError, NoModel
+from ptstream.generators import Caller, embedded
+from ptstream.generators.models import GGUF, Models, quickly
+from ptstream.settings import Endpoint, Home, Settings
+
+PORTS = ("llamacpp", "vllm", "lmstudio")
+"""Endpoints that are looked for on their well-known ports, beside Ollama."""
+
+HERE = "this machine"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model that can be asked, or could be but for its `problem`. `name` is what `--model` takes."""
+
+    name: str
+    place: str
+    how: str
+    problem: str | None = None
+    default: bool = False
+
+
+async def discover(caller: Caller, settings: Settings, home: Home) -> list[Found]:
+    """Every model in reach of `caller`, the default first and marked. Takes about a second at most."""
+    import anyio
+
+    models = Models(caller, settings, home)
+    running: dict[str, list[str]] = {}
+    async with anyio.create_task_group() as tasks:
+        for name in PORTS:
+            tasks.start_soon(_ask, models, name, running)
+        running["ollama"] = await models.ollama()
+    try:
+        default = models.chosen() or models.ready(running["ollama"])
+    except NoModel:
+        default = None
+    found = [*_configured(models), *_running(models, running), *_here(home)]
+    return _marked(found, *default) if default else found
+
+
+async def _ask(models: Models, name: str, running: dict[str, list[str]]) -> None:
+    running[name] = await quickly(models.offered(name)) or []
+
+
+def _configured(models: Models) -> Iterator[Found]:
+    for endpoint in models.endpoints.values():
+        if how := _how(models, endpoint):
+            yield _described(models, endpoint, how)
+
+
+def _how(models: Models, endpoint: Endpoint) -> str | None:
+    """By what an endpoint was set up, None if it is only well known."""
+    if endpoint.name in models.settings.endpoints:
+        return models.home.config
+    variables = (f"{endpoint.name.upper()}_BASE_URL", endpoint.key_env or "")
+    return next(filter(models.caller.environment.get, variables), None)
+
+
+def _described(models: Models, endpoint: Endpoint, how: str) -> Found:
+    name = f"{endpoint.name}/{endpoint.model}" if endpoint.model else endpoint.name
+    try:
+        return Found(name, models.upstream(endpoint).host, how)
+    except ConfigurationError as error:
+        return Found(name, endpoint.base_url, how, str(error))
+
+
+def _running(models: Models, running: dict[str, list[str]]) -> Iterator[Found]:
+    for name, offered in running.items():
+        for model in offered:
+            yield Found(f"{name}/{model}", models.upstream(models.endpoints[name]).host, "it is running")
+
+
+def _here(home: Home) -> Iterator[Found]:
+    path = embedded.find(home)
+    missing = None if embedded.runnable() else embedded.NOT_INSTALLED
+    problem = missing or (None if path else embedded.NO_FILE)
+    yield Found(embedded.NAME, HERE, path or "the embedded model", problem)
+    for name in sorted(_names(home.models)):
+        if name.endswith(".gguf") and name != embedded.FILE:
+            yield Found(GGUF + os.path.join(home.models, name), HERE, home.models, missing)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _marked(found: list[Found], default: str, how: str) -> list[Found]:
+    """`found`, the default first and marked; it may be one that was only named, and not found."""
+    same = [each for each in found if default in (each.name, each.name.partition("/")[0])]
+    first = same[0] if same else Found(default, "", how)
+    return [replace(first, default=True, how=how), *(each for each in found if each is not first)]

@@ -1,0 +1,83 @@
+"""The endpoints that a caller can name: the well-known ones, the environment's and the config file's, and their keys.
+
+Only who there is; whether one answers is not asked here.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ptstream.errors import ConfigurationError
+from ptstream.generators import Caller
+from ptstream.settings import Endpoint, Home, Settings
+
+WELL_KNOWN = (
+    Endpoint("openai", "https://api.openai.com/v1", model="gpt-4.1-mini", key_env="OPENAI_API_KEY"),
+    Endpoint("openrouter", "https://openrouter.ai/api/v1", model="openrouter/auto", key_env="OPENROUTER_API_KEY"),
+    Endpoint("ollama", "http://127.0.0.1:11434/v1"),
+    Endpoint("llamacpp", "http://127.0.0.1:8080/v1"),
+    Endpoint("vllm", "http://127.0.0.1:8000/v1"),
+    Endpoint("lmstudio", "http://127.0.0.1:1234/v1"),
+)
+"""Endpoints that need no entry in the config file, which may give each of them another address."""
+
+
+def known(caller: Caller, settings: Settings) -> dict[str, Endpoint]:
+    """Every endpoint by its name: the config file's go before the environment's, and those before the rest."""
+    endpoints = {endpoint.name: endpoint for endpoint in WELL_KNOWN}
+    endpoints["openai"] = _openai(endpoints["openai"], caller.environment)
+    endpoints["ollama"] = _ollama(endpoints["ollama"], caller.environment)
+    return {**endpoints, **settings.endpoints}
+
+
+def key_for(endpoint: Endpoint, caller: Caller, home: Home) -> str | None:
+    """The endpoint's key, None if it has none. Raises ConfigurationError if it should have one."""
+    value = caller.environment.get(endpoint.key_env or "", "").strip()
+    if value:
+        return value
+    if endpoint.key_file:
+        return _key_in(os.path.join(home.path, os.path.expanduser(endpoint.key_file)))
+    if endpoint.key_env:
+        raise ConfigurationError(f"{endpoint.name} needs a key: set {endpoint.key_env}")
+    return None
+
+
+def _openai(endpoint: Endpoint, environment: Mapping[str, str]) -> Endpoint:
+    base_url = environment.get("OPENAI_BASE_URL")
+    if not base_url or base_url.rstrip("/") == endpoint.base_url:
+        return endpoint
+    # Another server: it has other models, and perhaps no need of a key.
+    key_env = endpoint.key_env if environment.get(endpoint.key_env or "") else None
+    return replace(endpoint, base_url=base_url, model=None, key_env=key_env)
+
+
+def _ollama(endpoint: Endpoint, environment: Mapping[str, str]) -> Endpoint:
+    """As Ollama's own client reads OLLAMA_HOST: every part of the address may be left out."""
+    host = environment.get("OLLAMA_HOST", "").strip().rstrip("/")
+    if not host:
+        return endpoint
+    scheme, separator, rest = host.rpartition("://")
+    name, _, port = rest.partition(":")
+    # An address to listen on is none to connect to.
+    name = "127.0.0.1" if name in ("", "0.0.0.0") else name
+    usual = {"http": "80", "https": "443"}[scheme] if separator and scheme in ("http", "https") else "11434"
+    return replace(endpoint, base_url=f"{scheme or 'http'}://{name}:{port or usual}/v1")
+
+
+def _key_in(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            key = file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"the key file {path} cannot be read: {getattr(error, 'strerror', 'not ASCII')}"
+        ) from None
+    if mode & 0o077:
+        raise ConfigurationError(f"the key file {path} can be read by others: chmod 600 {path}")
+    if not key:
+        raise ConfigurationError(f"the key file {path} is empty")
+    return key

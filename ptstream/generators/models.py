@@ -1,0 +1,238 @@
+"""From what a stream was asked for to the generator that can say it: models by name, and the default without one.
+
+A model's name is `ENDPOINT/MODEL` (an endpoint of the config file, or a well-known one), a plain `MODEL` of the
+OpenAI-compatible endpoint in the environment, `smollm2`, `gguf:PATH` or `replay:PATH`. What asking takes is the
+business of the other modules here, each of which is imported when it is needed; `discover` lists what there is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ptstream.errors import ConfigurationError, GeneratorError, NoModel, UsageError
+from ptstream.generators import Caller, Generation, Source, embedded, replay
+from ptstream.generators.endpoints import key_for, known
+from ptstream.settings import Endpoint, Home, Settings
+from ptstream.streams import Flush, Stream, Words
+
+if TYPE_CHECKING:
+    from ptstream.generators.connection import Upstream
+    from ptstream.generators.llamacpp import LocalServer
+    from ptstream.generators.openai import Message
+
+T = TypeVar("T")
+
+GGUF = "gguf:"
+
+QUICKLY = 1.0
+"""Seconds that an endpoint may take to say what it has, when it was not asked for by name."""
+
+PATIENTLY = 15.0
+"""Seconds that it may take when it was."""
+
+NO_MODEL = """\
+no model was named and none was found. One of these helps:
+  a model on this machine:  pip install 'ptstream[local]', then ptstream models pull; or a running Ollama
+  a model elsewhere:        set OPENAI_API_KEY (and OPENAI_BASE_URL), or an endpoint in {config}
+  no model at all:          ptstream drive -- COMMAND streams any program's output"""
+
+
+async def resolve(stream: Stream, caller: Caller, settings: Settings, home: Home, local: LocalServer) -> Source:
+    """The generator for what `stream` was asked for, ready to run.
+
+    Raises NoModel, ConfigurationError for a model, endpoint or key that cannot be used, UsageError for an empty
+    prompt, GeneratorError where an endpoint must say which models it has, and does not.
+    """
+    if stream.words.command:
+        from ptstream.generators import command
+
+        return command.source(stream.words, caller)
+    if stream.words.generator:
+        from ptstream.generators import call
+
+        return call.source(stream, caller)
+    return await Models(caller, settings, home).source(stream.words, local)
+
+
+def messages(words: Words, *, system: str | None = None, history: Sequence[Message] = ()) -> list[Message]:
+    """The conversation to send: the system prompt (`system` if the stream has none), what was said, the prompt."""
+    instruction = words.system or system
+    begin = [{"role": "system", "content": instruction}] if instruction else []
+    end = [{"role": "user", "content": words.prompt}] if words.prompt else []
+    return [*begin, *history, *end]
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What can be asked from where a caller stands."""
+
+    caller: Caller
+    settings: Settings
+    home: Home
+
+    @property
+    def endpoints(self) -> Mapping[str, Endpoint]:
+        """The endpoints that can be named here."""
+        return known(self.caller, self.settings)
+
+    async def source(self, words: Words, local: LocalServer) -> Source:
+        """The model that `words` name, or the default. Raises as `resolve` does."""
+        name = words.model or (await self.default())[0]
+        if name.startswith(replay.PREFIX):
+            return replay.source(name, self.caller.directory)
+        if not (words.prompt or "").strip():
+            raise UsageError("the prompt is empty")
+        if name == embedded.NAME:
+            return self._embedded(words, local)
+        if name.startswith(GGUF):
+            return self._gguf(name, words, local)
+        return await self._at_endpoint(name, words)
+
+    async def default(self) -> tuple[str, str]:
+        """The name of the model to ask when none is named, and how it was found. Raises NoModel."""
+        return self.chosen() or self.ready(await self.ollama())
+
+    def chosen(self) -> tuple[str, str] | None:
+        """The default that the user set, None without one."""
+        environment = self.caller.environment
+        if environment.get("PTSTREAM_MODEL"):
+            return environment["PTSTREAM_MODEL"], "PTSTREAM_MODEL"
+        if self.settings.model:
+            return self.settings.model, self.home.config
+        for variable in ("OPENAI_BASE_URL", "OPENAI_API_KEY"):
+            if environment.get(variable):
+                return "openai", variable
+        return None
+
+    def ready(self, ollama: list[str]) -> tuple[str, str]:
+        """The default that is there without being set. Raises NoModel."""
+        if ollama:
+            return f"ollama/{ollama[0]}", "a running Ollama"
+        if embedded.runnable() and embedded.find(self.home):
+            return embedded.NAME, "the embedded model"
+        raise NoModel(NO_MODEL.format(config=self.home.config))
+
+    async def ollama(self) -> list[str]:
+        """The models of a running Ollama that write text on its own machine; none if there is no Ollama."""
+        table: Any = await quickly(self._tags())
+        try:
+            return [str(entry["name"]) for entry in table["models"] if _writes_here(entry)]
+        except (TypeError, KeyError):
+            return []
+
+    async def _tags(self) -> Any:
+        from ptstream.generators.connection import get_json
+
+        upstream = self.upstream(self.endpoints["ollama"])
+        return await get_json(upstream, upstream.base_url.removesuffix("/").removesuffix("/v1") + "/api/tags")
+
+    # --- endpoints
+
+    async def _at_endpoint(self, name: str, words: Words) -> Source:
+        from ptstream.generators.openai import chat
+
+        endpoint, model = self._named(name)
+        upstream = self.upstream(endpoint)
+        chosen = model or endpoint.model or await self._first(upstream)
+        return Source(
+            model=chosen,
+            place=upstream.host,
+            flush=Flush.SENTENCES,
+            generate=lambda: chat(upstream, chosen, messages(words)),
+        )
+
+    def _named(self, name: str) -> tuple[Endpoint, str]:
+        """The endpoint and what it calls the model; an empty name leaves that to the endpoint."""
+        head, _, model = name.partition("/")
+        if head in self.endpoints:
+            return self.endpoints[head], model
+        environment = self.caller.environment
+        # OpenAI's own models have no slash: what has one was meant for an endpoint, and is not sent to OpenAI.
+        if environment.get("OPENAI_BASE_URL") or (environment.get("OPENAI_API_KEY") and "/" not in name):
+            return self.endpoints["openai"], name
+        raise ConfigurationError(
+            f"no model or endpoint is called {name}. A name is ENDPOINT/MODEL, with one of"
+            f" {', '.join(self.endpoints)}; or {embedded.NAME}, {GGUF}PATH, {replay.PREFIX}PATH;"
+            " or a plain MODEL where OPENAI_API_KEY or OPENAI_BASE_URL is set"
+        )
+
+    def upstream(self, endpoint: Endpoint) -> Upstream:
+        """Where to ask an endpoint, with its key. Raises ConfigurationError if that is missing."""
+        from ptstream.generators.connection import Upstream
+
+        key = key_for(endpoint, self.caller, self.home)
+        return Upstream(endpoint.base_url, key, environment=self.caller.environment)
+
+    async def offered(self, name: str) -> list[str]:
+        """The models that the endpoint called `name` says it has. Raises GeneratorError, ConfigurationError."""
+        from ptstream.generators.openai import models
+
+        return await models(self.upstream(self.endpoints[name]))
+
+    async def _first(self, upstream: Upstream) -> str:
+        import anyio
+
+        from ptstream.generators.openai import models
+
+        with anyio.move_on_after(PATIENTLY):
+            for name in await models(upstream):
+                return name
+            raise GeneratorError(f"{upstream.host} says that it has no model; name one with --model")
+        raise GeneratorError(f"{upstream.host} does not say which models it has; name one with --model")
+
+    # --- this machine
+
+    def _embedded(self, words: Words, local: LocalServer) -> Source:
+        path = embedded.find(self.home)
+        if path is None:
+            raise ConfigurationError(embedded.NO_FILE)
+        return self._local(embedded.NAME, path, messages(words, system=embedded.SYSTEM), embedded.OPTIONS, local)
+
+    def _gguf(self, name: str, words: Words, local: LocalServer) -> Source:
+        path = os.path.join(self.caller.directory, os.path.expanduser(name.removeprefix(GGUF)))
+        # Looked at first: opening a pipe would wait for its writer.
+        if not os.path.isfile(path):
+            raise ConfigurationError(f"--model {name}: there is no such file")
+        try:
+            with open(path, "rb") as file:
+                begin = file.read(4)
+        except OSError as error:
+            raise ConfigurationError(f"--model {name}: {error.strerror}") from error
+        if begin != b"GGUF":
+            raise ConfigurationError(f"--model {name}: this is not a GGUF file")
+        return self._local(os.path.basename(path), path, messages(words), {}, local)
+
+    def _local(
+        self,
+        name: str,
+        path: str,
+        conversation: list[Message],
+        options: Mapping[str, Any],
+        local: LocalServer,
+    ) -> Source:
+        if not embedded.runnable():
+            raise ConfigurationError(embedded.NOT_INSTALLED)
+
+        def generate() -> Generation:
+            return local.chat(os.path.realpath(path), conversation, options)
+
+        return Source(model=name, place="this machine", flush=Flush.SENTENCES, generate=generate, continues=True)
+
+
+def _writes_here(entry: Mapping[str, Any]) -> bool:
+    """Whether one of Ollama's models writes text (embedding models do not), and does so on its machine."""
+    family = str((entry.get("details") or {}).get("family", ""))
+    return "bert" not in family and not entry.get("remote_host")
+
+
+async def quickly(asked: Coroutine[Any, Any, T]) -> T | None:
+    """What an endpoint answers that nobody asked for by name: None if it does not, or not at once."""
+    import anyio
+
+    with anyio.move_on_after(QUICKLY), suppress(GeneratorError, ConfigurationError):
+        return await asked
+    return None

@@ -1,0 +1,293 @@
+"""Names of models, and what is asked when none is named; against real files, keys and a scripted endpoint."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+import anyio
+import pytest
+
+from ptstream.errors import ConfigurationError, GeneratorError, NoModel, UsageError, ungrouped
+from ptstream.generators import Caller, Event, Source, embedded
+from ptstream.generators.discover import Found, discover
+from ptstream.generators.llamacpp import LocalServer
+from ptstream.generators.models import messages, resolve
+from ptstream.settings import Endpoint, Home, Settings, load
+from ptstream.streams import Flush, Status, Stream, Words
+from tests import endpoint
+
+pytestmark = pytest.mark.anyio
+
+KEY = "sk-very-secret"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[endpoint.Server]:
+    async with endpoint.serve() as running:
+        yield running
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(str(tmp_path))
+    os.makedirs(home.models)
+    return home
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """An address where nobody listens, so that a real Ollama of this machine's does not answer."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if neither the embedded model's file nor llama.cpp was installed."""
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if "site-packages" not in place])
+    monkeypatch.delitem(sys.modules, "xllamacpp", raising=False)
+
+
+def caller_in(home: Home, **environment: str) -> Caller:
+    return Caller(home.path, environment)
+
+
+async def resolved(words: Words, caller: Caller, home: Home, settings: Settings = Settings()) -> Source:  # noqa: B008
+    stream = Stream("id1", None, None, Status.PENDING, 0, words, None, 0.0, None, None, None)
+    with ungrouped():
+        async with anyio.create_task_group() as tasks:
+            source = await resolve(stream, caller, settings, home, LocalServer(home, tasks))
+    return source
+
+
+async def text_of(source: Source) -> str:
+    async with aclosing(source.generate()) as events:
+        said: list[Event] = [event async for event in events]
+    return "".join(event for event in said if isinstance(event, str))
+
+
+def asking(model: str | None = None, prompt: str | None = "Why?", system: str | None = None) -> Words:
+    return Words(prompt=prompt, system=system, model=model)
+
+
+# --- by name
+
+
+async def test_an_endpoint_of_the_config_file_with_its_key_file(server: endpoint.Server, home: Home) -> None:
+    Path(home.path, "key").write_text(f"{KEY}\n", encoding="utf-8")
+    os.chmod(os.path.join(home.path, "key"), 0o600)
+    Path(home.config).write_text(
+        f'[endpoints.mine]\nbase_url = "{server.base_url}"\nkey_file = "key"\nmodel = "reasoning"\n', encoding="utf-8"
+    )
+    for name, model in (("mine/ok", "ok"), ("mine", "reasoning")):
+        source = await resolved(asking(name, system="Be brief."), caller_in(home), home, load(home, {}))
+        assert (source.model, source.place) == (model, f"127.0.0.1:{server.port}")
+        assert KEY not in repr(source)
+        assert await text_of(source) == endpoint.TEXT
+        request = server.requests[-1]
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        assert request.body["messages"] == [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Why?"},
+        ]
+
+
+async def test_a_plain_name_goes_to_the_endpoint_of_the_environment(server: endpoint.Server, home: Home) -> None:
+    caller = caller_in(home, OPENAI_BASE_URL=server.base_url, OPENAI_API_KEY=KEY)
+    for name in ("ok", "openai/ok"):
+        assert await text_of(await resolved(asking(name), caller, home)) == endpoint.TEXT
+    assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
+
+
+async def test_a_name_with_a_slash_is_one_where_the_endpoint_is_not_openai(server: endpoint.Server, home: Home) -> None:
+    source = await resolved(asking("meta/count-3"), caller_in(home, OPENAI_BASE_URL=server.base_url), home)
+    assert source.model == "meta/count-3"
+
+
+async def test_openai_without_a_model_has_a_default_and_another_address_is_asked(
+    server: endpoint.Server, home: Home
+) -> None:
+    source = await resolved(asking("openai"), caller_in(home, OPENAI_API_KEY=KEY), home)
+    assert (source.place, source.model) == ("api.openai.com", "gpt-4.1-mini")
+    source = await resolved(asking("openai"), caller_in(home, OPENAI_BASE_URL=server.base_url), home)
+    assert source.model == endpoint.MODELS[0]
+
+
+async def test_an_address_of_ollama(server: endpoint.Server, home: Home) -> None:
+    for host in (
+        f"127.0.0.1:{server.port}",
+        f"http://127.0.0.1:{server.port}/",
+        f"0.0.0.0:{server.port}",
+        f":{server.port}",
+    ):
+        source = await resolved(asking("ollama/ok"), caller_in(home, OLLAMA_HOST=host), home)
+        assert source.place == f"127.0.0.1:{server.port}"
+    source = await resolved(asking("ollama/ok"), caller_in(home, OLLAMA_HOST="box"), home)
+    assert source.place == "box:11434"
+
+
+async def test_a_replay_needs_no_prompt(home: Home) -> None:
+    Path(home.path, "text").write_text("Some text.", encoding="utf-8")
+    source = await resolved(asking("replay:text?rate=0", prompt=None), caller_in(home), home)
+    assert await text_of(source) == "Some text."
+
+
+async def test_a_command_and_a_function_go_before_models(home: Home) -> None:
+    caller = caller_in(home, PATH=os.environ["PATH"])
+    source = await resolved(Words(prompt="said", command=("cat",)), caller, home)
+    assert source.flush is Flush.LINES
+    assert await text_of(source) == "said"
+    assert (await resolved(Words(generator="some-entry-point"), caller, home)).model == "some-entry-point"
+
+
+async def test_the_embedded_model_and_a_file_of_ones_own(home: Home) -> None:
+    if not embedded.runnable():
+        pytest.skip("the package xllamacpp is not installed")
+    for name in (embedded.FILE, "mine.gguf"):
+        Path(home.models, name).write_bytes(b"GGUF")
+    source = await resolved(asking("smollm2"), caller_in(home), home)
+    assert (source.model, source.place, source.continues) == ("smollm2", "this machine", True)
+    source = await resolved(asking("gguf:models/mine.gguf"), caller_in(home), home)
+    assert (source.model, source.place) == ("mine.gguf", "this machine")
+
+
+# --- what is wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "said"),
+    [
+        ("mine/ok", {}, "no model or endpoint is called mine/ok"),
+        ("mine/ok", {"OPENAI_API_KEY": KEY}, "no model or endpoint is called mine/ok"),
+        ("gpt", {}, "no model or endpoint is called gpt"),
+        ("openrouter/x", {}, "openrouter needs a key: set OPENROUTER_API_KEY"),
+        ("openai/x", {}, "openai needs a key: set OPENAI_API_KEY"),
+        ("ok", {"OPENAI_BASE_URL": "localhost"}, "not a web address"),
+        ("gguf:nowhere", {}, "there is no such file"),
+        ("gguf:text", {}, "this is not a GGUF file"),
+        ("replay:text?rate=x", {}, "neither rate"),
+    ],
+)
+async def test_a_name_that_cannot_be_used(home: Home, name: str, environment: dict[str, str], said: str) -> None:
+    Path(home.path, "text").write_text("text", encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        await resolved(asking(name), caller_in(home, **environment), home)
+    assert said in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "said"),
+    [
+        (KEY, 0o640, "chmod 600"),
+        ("", 0o600, "is empty"),
+        ("schlüssel", 0o600, "cannot be read"),
+        (None, 0, "cannot be read"),
+    ],
+)
+async def test_a_key_file_that_cannot_be_used(home: Home, content: str | None, mode: int, said: str) -> None:
+    if content is not None:
+        Path(home.path, "key").write_text(content, encoding="utf-8")
+        os.chmod(os.path.join(home.path, "key"), mode)
+    settings = Settings(endpoints={"mine": Endpoint("mine", "http://127.0.0.1:1/v1", key_file="key")})
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        await resolved(asking("mine/x"), caller_in(home), home, settings)
+    assert not content or content not in str(caught.value)
+
+
+async def test_an_empty_prompt(server: endpoint.Server, home: Home) -> None:
+    for prompt in (None, "", " \n"):
+        with pytest.raises(UsageError, match="the prompt is empty"):
+            await resolved(asking("ok", prompt), caller_in(home, OPENAI_BASE_URL=server.base_url), home)
+
+
+async def test_an_endpoint_that_does_not_say_what_it_has(home: Home, nobody: str) -> None:
+    with pytest.raises(GeneratorError, match="nothing listens there"):
+        await resolved(asking("openai"), caller_in(home, OPENAI_BASE_URL=f"http://{nobody}/v1"), home)
+
+
+@pytest.mark.usefixtures("bare")
+async def test_what_is_not_installed_is_said(home: Home) -> None:
+    with pytest.raises(ConfigurationError, match="ptstream models pull"):
+        await resolved(asking("smollm2"), caller_in(home), home)
+    Path(home.models, embedded.FILE).write_bytes(b"GGUF")
+    with pytest.raises(ConfigurationError, match=r"llama\.cpp is not installed"):
+        await resolved(asking("smollm2"), caller_in(home), home)
+
+
+# --- the default, in its order
+
+
+async def test_the_order_of_defaults(server: endpoint.Server, home: Home, nobody: str) -> None:
+    settings = Settings(model="mine/reasoning", endpoints={"mine": Endpoint("mine", server.base_url)})
+    ollama = {"OLLAMA_HOST": f"127.0.0.1:{server.port}"}
+    key = {"OPENAI_API_KEY": KEY}
+    for environment, chosen, model in (
+        ({"PTSTREAM_MODEL": "mine/slow", **key, **ollama}, settings, "slow"),
+        ({**key, **ollama}, settings, "reasoning"),
+        ({**key, **ollama}, Settings(), "gpt-4.1-mini"),
+        (ollama, Settings(), endpoint.MODELS[0]),
+    ):
+        assert (await resolved(asking(), caller_in(home, **environment), home, chosen)).model == model
+    if embedded.runnable():
+        Path(home.models, embedded.FILE).write_bytes(b"GGUF")
+        assert (await resolved(asking(), caller_in(home, OLLAMA_HOST=nobody), home)).model == "smollm2"
+
+
+@pytest.mark.usefixtures("bare")
+async def test_without_any_model_three_lines_say_what_to_do(home: Home, nobody: str) -> None:
+    with pytest.raises(NoModel) as caught:
+        await resolved(asking(), caller_in(home, OLLAMA_HOST=nobody), home)
+    first, *rest = str(caught.value).splitlines()
+    assert "no model" in first
+    assert len(rest) == 3
+
+
+# --- what there is
+
+
+async def test_what_is_found_and_which_is_the_default(server: endpoint.Server, home: Home) -> None:
+    Path(home.models, "mine.gguf").touch()
+    settings = Settings(endpoints={"far": Endpoint("far", "https://far.example/v1", model="m", key_env="FAR_KEY")})
+    caller = caller_in(home, OLLAMA_HOST=f"127.0.0.1:{server.port}")
+    found = {each.name: each for each in await discover(caller, settings, home)}
+    place = f"127.0.0.1:{server.port}"
+    assert next(iter(found)) == "ollama/ok"
+    assert found["ollama/ok"] == Found("ollama/ok", place, "a running Ollama", default=True)
+    assert found["ollama/slow"] == Found("ollama/slow", place, "it is running")
+    assert found["far/m"].problem == "far needs a key: set FAR_KEY"
+    assert f"gguf:{home.models}/mine.gguf" in found
+    assert "smollm2" in found
+    assert [each.name for each in found.values() if each.default] == ["ollama/ok"]
+
+
+async def test_a_default_that_was_only_named_is_listed(home: Home, nobody: str) -> None:
+    found = await discover(caller_in(home, OLLAMA_HOST=nobody), Settings(model="openrouter/x"), home)
+    assert found[0] == Found("openrouter/x", "", home.config, default=True)
+
+
+@pytest.mark.usefixtures("bare")
+async def test_without_any_model_there_is_no_default(home: Home, nobody: str) -> None:
+    found = await discover(caller_in(home, OLLAMA_HOST=nobody), Settings(), home)
+    assert not any(each.default for each in found)
+    assert {each.name: each.problem for each in found}["smollm2"] == embedded.NOT_INSTALLED
+
+
+def test_a_conversation() -> None:
+    said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    assert messages(Words(prompt="Why?"), system="S", history=said) == [
+        {"role": "system", "content": "S"},
+        *said,
+        {"role": "user", "content": "Why?"},
+    ]
