@@ -238,6 +238,7 @@ class Sentences:
         behind = _run_end(known, index)
         space = _SPACE.match(known, behind)
         begin = space.end() if space else behind
+        behind = max(behind, index + 1)
         verdict: bool | None = False
         if begin == len(known):
             verdict = None

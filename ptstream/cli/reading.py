@@ -15,7 +15,7 @@ from ptstream.cli.screen import OutputClosed, Screen
 from ptstream.errors import ENDS, PtstreamError, ungrouped
 from ptstream.store.recover import settle
 from ptstream.store.sqlite import State, Store
-from ptstream.streams import Status
+from ptstream.streams import Status, Words
 
 DETACHING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -61,11 +61,24 @@ def goes_on(id: str) -> str:
     return f"{id} goes on · see it: ptstream watch {id} · end it: ptstream cancel {id}"
 
 
-async def show(screen: Screen, runs: AsyncIterable[bytes]) -> None:
-    """Print the runs of a stream as they come."""
-    async for data in runs:
-        await screen.show(data)
+async def show(screen: Screen, runs: AsyncIterable[bytes], *, render: bool = False) -> None:
+    """Print the runs of a stream as they come; with `render`, a terminal with colour gets them as Markdown."""
+    if not (render and screen.render()):
+        async for data in runs:
+            await screen.show(data)
+        await screen.show_end()
+        return
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(screen.redraw)
+        async for data in runs:
+            await screen.show(data)
+        tasks.cancel_scope.cancel()
     await screen.show_end()
+
+
+def is_models(words: Words) -> bool:
+    """Whether a model writes this text: what a command or a program writes is no Markdown."""
+    return words.prompt is not None and not words.command and not words.generator
 
 
 def tell_end(screen: Screen, store: Store, id: str) -> int:

@@ -8,8 +8,8 @@ import anyio
 import typer
 
 from ptstream.cli.app import session
-from ptstream.cli.options import Raw, StreamRef
-from ptstream.cli.reading import detachable, show, tell_end
+from ptstream.cli.options import Plain, Raw, StreamRef
+from ptstream.cli.reading import detachable, is_models, show, tell_end
 from ptstream.cli.screen import Screen
 from ptstream.errors import UsageError
 from ptstream.follow import Follow
@@ -31,25 +31,27 @@ def command(
     reference: StreamRef,
     offset: Annotated[str, typer.Option(metavar="N|now", help="Begin at byte N, or at what comes now.")] = "0",
     live: Annotated[bool, typer.Option("--live", help="Every piece as it comes, instead of sentences.")] = False,
+    plain: Plain = False,
     raw: Raw = False,
 ) -> None:
     """The command."""
-    raise typer.Exit(anyio.run(watch, *session(ctx, raw=raw), reference, offset, live))
+    raise typer.Exit(anyio.run(watch, *session(ctx, raw=raw), reference, offset, live, plain or raw))
 
 
-async def watch(home: Home, screen: Screen, reference: str, offset: str, live: bool) -> int:
+async def watch(home: Home, screen: Screen, reference: str, offset: str, live: bool, plain: bool) -> int:
     """Print the stream from `offset` to its end; the exit code of that end."""
     with Store(home) as store:
-        id = store.find(reference).id
+        stream = store.find(reference)
+        id, render = stream.id, is_models(stream.words) and not plain
         cursor = Cursor(store, id, _offset(store, id, offset), live=live)
 
         async def read() -> int:
             if live:
-                await show(screen, Follow(store, cursor))
+                await show(screen, Follow(store, cursor), render=render)
             else:
                 wakes = Wakes(store)
                 async with wakes.open():
-                    await show(screen, Follow(store, cursor, wakes=wakes))
+                    await show(screen, Follow(store, cursor, wakes=wakes), render=render)
             return tell_end(screen, store, id)
 
         return await detachable(screen, id, read, lambda: None)

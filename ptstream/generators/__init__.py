@@ -38,7 +38,8 @@ class Note:
 
 Event: TypeAlias = str | Reasoning | Usage | Note
 Generation: TypeAlias = AsyncGenerator[Event, None]
-"""Whoever takes one closes it (`aclose`), also when it is left early."""
+"""Whoever takes one closes it (`aclose`), also when it is left early, in the task that iterated it; and leaves no
+cancel scope in between that was open before, since a generation may hold a task group of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ daemon: `call_process` is what runs there, and it uses this module, so nothing h
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import inspect
 import json
@@ -349,7 +348,9 @@ def _imported(file: str) -> ModuleType:
 
 
 def _from_entry_point(name: str) -> Callable[..., Any]:
-    found = importlib.metadata.entry_points(group=GROUP)
+    from importlib.metadata import entry_points
+
+    found = entry_points(group=GROUP)
     for entry in found:
         if entry.name == name:
             function: Callable[..., Any] = entry.load()

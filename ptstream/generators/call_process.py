@@ -24,6 +24,9 @@ from ptstream.generators.call import appends, checked, events_of, load
 from ptstream.generators.surrogates import Surrogates
 from ptstream.streams import Status, Stream, Words
 
+FRAME = 64 * 1024
+"""Characters of text in a frame at most, so that whoever reads it needs to hold little."""
+
 
 class Writer:
     """Writes one frame a line, each whole before the next, and counts the text."""
@@ -65,9 +68,10 @@ class Writer:
             data = data[os.write(self._descriptor, data) :]
 
     def _text(self, text: str) -> None:
-        if text:
-            self.frame("text", text)
-            self._offset += len(text.encode())
+        for begin in range(0, len(text), FRAME):
+            part = text[begin : begin + FRAME]
+            self.frame("text", part)
+            self._offset += len(part.encode())
 
 
 async def run(target: str, stream: Stream, writer: Writer) -> None:

@@ -72,7 +72,7 @@ def _described(models: Models, endpoint: Endpoint, how: str) -> Found:
     try:
         return Found(name, models.upstream(endpoint).host, how)
     except ConfigurationError as error:
-        return Found(name, endpoint.base_url, how, str(error))
+        return Found(name, "", how, str(error))
 
 
 def _running(models: Models, running: dict[str, list[str]]) -> Iterator[Found]:

@@ -112,7 +112,7 @@ def _patience(refusal: Refused, trial: int, tries: int) -> tuple[float, Note]:
 
 
 async def _answer(response: httpx.Response, upstream: Upstream) -> Generation:
-    answer = _Answer(upstream.host)
+    answer = _Answer(upstream)
     async with aclosing(_events(response, upstream)) as events:
         # Once the finish reason is there, the text is whole, whatever becomes of the connection.
         while not answer.finish_reason and (data := await anext(events, None)) is not None:
@@ -146,9 +146,9 @@ async def _events(response: httpx.Response, upstream: Upstream) -> AsyncGenerato
 class _Answer:
     """One answer as it comes in: turns the events' data into ours and remembers whether the end was given."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, upstream: Upstream) -> None:
         self.finish_reason: str | None = None
-        self._host = host
+        self._upstream = upstream
         self._usage: Mapping[str, Any] | None = None
         self._text = Surrogates()
         self._thoughts = Surrogates()
@@ -156,7 +156,7 @@ class _Answer:
     def read(self, data: str) -> Iterator[Event]:
         """What one event says. Raises GeneratorError for an error in it, and for what is no event at all."""
         if data == DONE:
-            raise GeneratorError(f"{self._host} ended its answer without a finish reason")
+            raise GeneratorError(f"{self._upstream.host} ended its answer without a finish reason")
         message = self._message(data)
         choice = self._table(self._first(message.get("choices")))
         delta = self._table(choice.get("delta") or choice.get("message"))
@@ -166,7 +166,7 @@ class _Answer:
             yield text
         self.finish_reason = self._string(choice.get("finish_reason")) or None
         if self.finish_reason in BAD_ENDS:
-            raise GeneratorError(f"{self._host} {BAD_ENDS[self.finish_reason]}")
+            raise GeneratorError(f"{self._upstream.host} {BAD_ENDS[self.finish_reason]}")
 
     def read_usage(self, data: str) -> None:
         """What an event after the finish reason says: all but its usage is over and done with."""
@@ -180,7 +180,7 @@ class _Answer:
         if self._usage:
             yield Usage(self._usage)
         if self.finish_reason is None:
-            raise GeneratorError(f"{self._host} closed the connection before the answer's end")
+            raise GeneratorError(f"{self._upstream.host} closed the connection before the answer's end")
         if self.finish_reason == "length":
             yield Note("the answer was cut off: it reached the limit of its length in tokens")
 
@@ -190,7 +190,7 @@ class _Answer:
         except ValueError as error:
             raise self._malformed(data) from error
         if message.get("error"):
-            raise GeneratorError(f"{self._host} reported an error: {said(data)}")
+            raise GeneratorError(f"{self._upstream.host} reported an error: {self._upstream.redact(said(data))}")
         # Some endpoints count on with every event: the last word is the one that holds.
         self._usage = self._table(message.get("usage")) or self._usage
         return message
@@ -209,4 +209,5 @@ class _Answer:
         raise self._malformed(json.dumps(value))
 
     def _malformed(self, data: str) -> GeneratorError:
-        return GeneratorError(f"{self._host} sent something that is not part of an answer: {shorten(data)[:80]!r}")
+        begin = self._upstream.redact(shorten(data))[:80]
+        return GeneratorError(f"{self._upstream.host} sent something that is not part of an answer: {begin!r}")

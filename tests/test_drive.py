@@ -1,0 +1,378 @@
+"""One attempt, in each of its stages: what is kept, what is shown, how it ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from ptstream.drive import Asides, Attempt, End, Limits
+from ptstream.errors import GeneratorError, GeneratorTimeout
+from ptstream.follow import Follow
+from ptstream.generators import Event, Note, Reasoning, Source, Usage
+from ptstream.owner import Owner, open_owner
+from ptstream.settings import Settings
+from ptstream.store.cursor import Cursor
+from ptstream.store.sqlite import Store
+from ptstream.store.wake import Wakes
+from ptstream.streams import Flush, Status
+from tests.conftest import read
+
+pytestmark = pytest.mark.anyio
+
+Generate = Callable[[], AsyncGenerator[Event, None]]
+
+
+def source(generate: Generate, *, patient: bool = False, flush: Flush = Flush.SENTENCES) -> Source:
+    return Source("test", "here", flush, generate, patient=patient)
+
+
+@asynccontextmanager
+async def owning(store: Store, settings: Settings | None = None) -> AsyncIterator[Owner]:
+    async with open_owner(store, settings or Settings()) as owner:
+        yield owner
+
+
+async def driven(store: Store, owner: Owner, generate: Generate, *, patient: bool = False) -> Attempt:
+    """A stream driven to its end."""
+    attempt = await owner.start(store.create().id, source(generate, patient=patient))
+    await attempt.ended.wait()
+    return attempt
+
+
+async def test_text_usage_and_asides(store: Store) -> None:
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield Reasoning("Let me think.")
+        yield "One. "
+        yield Note("halfway")
+        yield ""
+        yield "Two."
+        yield Usage({"total_tokens": 3})
+
+    async with owning(store) as owner:
+        attempt = await driven(store, owner, generate)
+        id = attempt.claim.id
+        assert attempt.end == End(Status.DONE, None)
+        assert attempt.asides.since(0)[0] == [Reasoning("Let me think."), Note("halfway")]
+        assert read(store, id) == b"One. Two."
+        (kept,) = store.attempts(id)
+        assert (kept.pieces, kept.usage, kept.model) == (2, {"total_tokens": 3}, "test")
+        assert os.listdir(store.home.tails) == []
+        assert owner.running == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "cause"),
+    [
+        (GeneratorError("the line broke"), Status.ERROR, "the line broke"),
+        (GeneratorTimeout("no answer"), Status.TIMEOUT, "no answer"),
+        (LookupError("what?"), Status.ERROR, "LookupError: what?"),
+    ],
+)
+async def test_a_failing_generator(store: Store, error: Exception, status: Status, cause: str) -> None:
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield "The tail, not a whole sentence"
+        raise error
+
+    async with owning(store) as owner:
+        attempt = await driven(store, owner, generate)
+        state = store.state(attempt.claim.id)
+        assert (state.status, state.error) == (status, cause)
+        assert attempt.end is not None
+        assert attempt.end.exception is error
+        assert store.text(attempt.claim.id, 0, 100) == b"The tail, not a whole sentence"
+
+
+async def test_every_piece_is_in_the_tail_before_it_is_shown(store: Store) -> None:
+    shown, go_on = anyio.Event(), anyio.Event()
+
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield "Half a sen"
+        shown.set()
+        await go_on.wait()
+        yield "tence."
+
+    async with owning(store) as owner:
+        id = store.create().id
+        attempt = await owner.start(id, source(generate))
+        await shown.wait()
+        assert store.text(id, 0, 100) == b""
+        assert read(store, id) == b"Half a sen"
+        with open(store.tail_path(id, 1), "rb") as file:
+            assert file.read() == b"Half a sen"
+        go_on.set()
+        await attempt.ended.wait()
+        assert store.counts(id) == (2, 1)
+
+
+async def test_cancel_reaches_a_silent_generator(store: Store) -> None:
+    closed = anyio.Event()
+
+    async def generate() -> AsyncGenerator[Event, None]:
+        try:
+            yield "Begun"
+            await anyio.sleep_forever()
+        finally:
+            closed.set()
+
+    async with owning(store) as owner:
+        id = store.create().id
+        attempt = await owner.start(id, source(generate))
+        follow = Follow(store, Cursor(store, id), bells=owner.bell)
+        assert await anext(follow) == b"Begun"
+        with Store(store.home) as elsewhere:
+            elsewhere.cancel(id)
+        await attempt.ended.wait()
+        assert closed.is_set()
+        state = store.state(id)
+        assert (state.status, state.error, state.bytes) == (Status.CANCELLED, "cancelled at byte 5", 5)
+        with pytest.raises(StopAsyncIteration):
+            await anext(follow)
+
+
+async def test_what_a_generator_says_after_its_end_is_decided_does_not_count(store: Store) -> None:
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield "Begun"
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0)
+
+    async with owning(store) as owner:
+        attempt = await owner.start(store.create().id, source(generate))
+        while attempt.pieces == 0:
+            await anyio.sleep(0)
+        attempt.stop(Status.CANCELLED, "first")
+        attempt.stop(Status.ERROR, "second")
+        await attempt.ended.wait()
+        assert attempt.end == End(Status.CANCELLED, "first")
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("limits", "pieces", "patient", "cause"),
+    [
+        (Limits(first=5), 0, False, "nothing came within 5 s"),
+        (Limits(first=5, idle=7), 1, False, "nothing more came for 7 s"),
+        (Limits(total=9), 1, True, "not finished within 9 s"),
+        (Limits(first=5, idle=7), 0, True, None),
+        (Limits(), 1, False, None),
+    ],
+)
+async def test_time_outs(store: Store, limits: Limits, pieces: int, patient: bool, cause: str | None) -> None:
+    from ptstream.sentences import Cutter
+    from ptstream.store.owners import Lease
+    from ptstream.store.writer import Writer
+    from ptstream.tail import Tail
+
+    silent, go_on, clock = anyio.Event(), anyio.Event(), Clock()
+
+    async def generate() -> AsyncGenerator[Event, None]:
+        for _ in range(pieces):
+            yield "piece "
+        silent.set()
+        await go_on.wait()
+
+    id = store.create().id
+    lease = Lease(store.home)
+    writer = Writer(store, lease.id)
+    async with writer.open(), anyio.create_task_group() as tasks:
+        claim = await writer.claim(id)
+        tail = Tail(store.tail_path(id, claim.epoch), 0)
+        attempt = Attempt(
+            claim, source(generate, patient=patient), tail, Cutter(Flush.SENTENCES), writer, limits, clock
+        )
+        tasks.start_soon(attempt.run)
+        await silent.wait()
+        clock.now += 60
+        if cause is None:
+            go_on.set()
+        await attempt.ended.wait()
+    state = store.state(id)
+    assert (state.status, state.error) == ((Status.TIMEOUT, cause) if cause else (Status.DONE, None))
+    lease.release()
+
+
+async def test_a_full_disk_pauses_the_generator(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that is taken in part, and then refused for a while."""
+    real, full = os.write, True
+
+    def write(descriptor: int, data: bytes) -> int:
+        if full and bytes(data).startswith(b"Two"):
+            return real(descriptor, data[:2])
+        if full and bytes(data).startswith(b"o"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data)
+
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield "One. "
+        yield "Two. "
+        yield "Three."
+
+    async with owning(store) as owner:
+        monkeypatch.setattr(os, "write", write)
+        id = store.create().id
+        attempt = await owner.start(id, source(generate))
+        while not attempt.paused:
+            await anyio.sleep(0.001)
+        assert attempt.pieces == 2
+        assert attempt.asides.since(0)[0] == [Note("paused: the tail cannot be written: No space left on device")]
+        full = False
+        await attempt.ended.wait()
+    assert read(store, id) == b"One. Two. Three."
+    assert store.state(id).status is Status.DONE
+
+
+async def test_pieces_go_on_while_the_store_is_locked(store: Store) -> None:
+    from ptstream.store import schema
+
+    locked, go_on = anyio.Event(), anyio.Event()
+
+    async def generate() -> AsyncGenerator[Event, None]:
+        await locked.wait()
+        for n in range(100):
+            yield f"Sentence number {n}. "
+        await go_on.wait()
+
+    async with owning(store) as owner:
+        id = store.create().id
+        attempt = await owner.start(id, source(generate))
+        other = schema.connect_writer(store.home)
+        other.execute("BEGIN IMMEDIATE")
+        locked.set()
+        cursor = Cursor(store, id)
+        text = b""
+        while b"number 99." not in text:
+            text += cursor.read()
+            await anyio.sleep(0)
+        assert store.text(id, 0, 10_000) == b""
+        other.execute("ROLLBACK")
+        other.close()
+        go_on.set()
+        await attempt.ended.wait()
+        cursor.close()
+    assert read(store, id) == text
+    assert store.counts(id)[1] < 10
+
+
+async def test_a_watcher_gets_every_sentence_and_the_end(store: Store) -> None:
+    async def generate() -> AsyncGenerator[Event, None]:
+        for n in range(50):
+            yield f"Sentence number {n}. "
+            await anyio.sleep(0.001)
+
+    async with owning(store) as owner:
+        id = store.create().id
+        got = b""
+        wakes = Wakes(store)
+        async with wakes.open():
+            await owner.start(id, source(generate))
+            follow = Follow(store, Cursor(store, id, live=False), wakes=wakes)
+            async for data in follow:
+                got += data
+        assert got == "".join(f"Sentence number {n}. " for n in range(50)).encode()
+        assert follow.cursor.state is not None
+        assert follow.cursor.state.status is Status.DONE
+
+
+async def test_a_watcher_goes_on_without_inotify(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    import watchfiles
+
+    def exhausted(*_: object, **__: object) -> object:
+        raise watchfiles._rust_notify.WatchfilesRustInternalError("Too many open files")
+
+    monkeypatch.setattr(watchfiles, "awatch", exhausted)
+    await test_a_watcher_gets_every_sentence_and_the_end(store)
+
+
+async def test_what_waited_long_enough_is_flushed(store: Store) -> None:
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield "a few words without an end "
+        await anyio.sleep_forever()
+
+    async with owning(store, Settings(max_delay=0.01)) as owner:
+        id = store.create().id
+        attempt = await owner.start(id, source(generate))
+        while not store.text(id, 0, 100):
+            await anyio.sleep(0.001)
+        assert store.text(id, 0, 100).startswith(b"a few words")
+        attempt.stop(Status.CANCELLED, None)
+
+
+async def test_a_deleted_stream_ends_its_attempt(store: Store) -> None:
+    async def generate() -> AsyncGenerator[Event, None]:
+        while True:
+            yield "Sentence. "
+            await anyio.sleep(0.001)
+
+    async with owning(store) as owner:
+        id = store.create().id
+        attempt = await owner.start(id, source(generate))
+        with store._writing() as connection:
+            connection.execute("DELETE FROM streams WHERE id = ?", (id,))
+        await attempt.ended.wait()
+        assert owner.running == {}
+    assert os.listdir(store.home.tails) == []
+
+
+async def test_no_room_for_a_tail(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ptstream.owner
+
+    def full(path: str, begin: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield "never"
+
+    async with owning(store) as owner:
+        id = store.create().id
+        monkeypatch.setattr(ptstream.owner, "Tail", full)
+        with pytest.raises(OSError, match="No space"):
+            await owner.start(id, source(generate))
+    assert store.state(id).error == "no tail could be made: No space left on device"
+
+
+async def test_one_bad_generator_takes_nothing_else_along(store: Store) -> None:
+    go_on = anyio.Event()
+
+    async def good() -> AsyncGenerator[Event, None]:
+        yield "One. "
+        await go_on.wait()
+        yield "Two."
+
+    async def bad() -> AsyncGenerator[Event, None]:
+        yield "x"
+        raise SystemError("very bad")
+
+    async with owning(store) as owner:
+        attempt = await owner.start(store.create().id, source(good))
+        for _ in range(3):
+            await driven(store, owner, bad)
+        go_on.set()
+        await attempt.ended.wait()
+        assert attempt.end == End(Status.DONE, None)
+
+
+def test_asides_are_bounded() -> None:
+    asides = Asides()
+    for n in range(3000):
+        asides.add(Note(f"{n:>100}"))
+    entries, count = asides.since(0)
+    assert count == 3000
+    assert len(entries) < 700
+    assert entries[-1].text.strip() == "2999"
+    assert asides.since(2999) == ([entries[-1]], 3000)
