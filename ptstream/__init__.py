@@ -10,9 +10,10 @@ Everything here is loaded when it is first used (PEP 562), so that `import ptstr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # importing `typing` would cost as much as starting Python
 if TYPE_CHECKING:
+    from typing import Any
+
     from ptstream.errors import NameTaken, PtstreamError, StreamCancelled, StreamFailed, StreamNotFound, StreamTimedOut
     from ptstream.generators.call import generator
     from ptstream.library import PersistentStreams, open, persist

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -23,13 +24,16 @@ from ptstream.errors import ConfigurationError, DaemonUnreachable
 from ptstream.settings import Home
 
 CONNECT_TIMEOUT = 5.0
-"""Seconds for a local socket to accept."""
+"""Seconds for a daemon to accept and to answer what takes no time."""
 
 START_TIMEOUT = 20.0
 """Seconds that a starting daemon is waited for."""
 
+LOG_BYTES = 1024 * 1024
+"""The size of the log from which on the next daemon begins another."""
+
 DAEMON_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "USER", "LOGNAME", "SHELL")
-DAEMON_PREFIXES = ("LC_", "PYTHON", "PTSTREAM_", "XDG_", "SSL_", "COVERAGE_")
+DAEMON_PREFIXES = ("LC_", "PYTHON", "SSL_", "COVERAGE_")
 """All of its starter's environment that a daemon gets: other callers' keys are not its business."""
 
 
@@ -52,6 +56,12 @@ class ConnectionBroken(DaemonUnreachable):
     """The connection broke before the end: ask again from the offset that was reached."""
 
     code = "connection-broken"
+
+
+class DaemonSilent(DaemonUnreachable):
+    """The daemon is there and does not answer: another one would not help."""
+
+    code = "daemon-silent"
 
 
 @dataclass(slots=True, eq=False)
@@ -126,7 +136,11 @@ async def connect(home: Home) -> AsyncIterator[Client]:
 
 async def _check_there(client: Client) -> None:
     try:
-        await client._http.get(wire.STATUS)
+        await client._http.get(wire.STATUS, timeout=CONNECT_TIMEOUT)
+    except httpx.TimeoutException as error:
+        raise DaemonSilent(
+            f"the daemon does not answer within {CONNECT_TIMEOUT:g} s: is its process stopped? (see {client.home.log})"
+        ) from error
     except httpx.TransportError as error:
         raise DaemonUnreachable("the daemon is not running") from error
 
@@ -137,30 +151,34 @@ async def connect_or_start(home: Home) -> AsyncIterator[Client]:
 
     Raises DaemonUnreachable, and ConfigurationError for a busy daemon of another version.
     """
-    for attempt in range(3):
-        with contextlib.suppress(DaemonUnreachable):
-            async with connect(home) as client:
-                if await _fits(client, last=attempt == 2):
-                    yield client
-                    return
-        await anyio.to_thread.run_sync(start, home)
-    async with connect(home) as client:
+    async with contextlib.AsyncExitStack() as stack:
+        deadline = anyio.current_time() + START_TIMEOUT
+        while (client := await _connected(stack, home)) is None:
+            if anyio.current_time() > deadline:
+                raise DaemonUnreachable(f"the daemon does not answer; see {home.log}")
+            await anyio.to_thread.run_sync(start, home)
         yield client
 
 
-async def _fits(client: Client, last: bool) -> bool:
-    status = await client.status()
-    if status["version"] == __version__:
-        return True
-    if status["running"] or last:
-        raise ConfigurationError(
-            f"a daemon of version {status['version']} is running {status['running']} streams, and this is"
-            f" {__version__}: wait for them, or end it with 'ptstream daemon stop'"
-        )
-    await client.stop()
-    with anyio.move_on_after(START_TIMEOUT):
-        await gone(client.home)
-    return False
+async def _connected(stack: contextlib.AsyncExitStack, home: Home) -> Client | None:
+    """A connection to a daemon of our own version, None if there is none (any more)."""
+    try:
+        client = await stack.enter_async_context(connect(home))
+        status = await client.status()
+        if status["version"] == __version__:
+            return client
+        if status["running"]:
+            raise ConfigurationError(
+                f"a daemon of version {status['version']} is running {status['running']} streams, and this is"
+                f" {__version__}: wait for them, or end it with 'ptstream daemon stop'"
+            )
+        await client.stop()
+        await gone(home)
+    except DaemonSilent:
+        raise
+    except DaemonUnreachable:
+        pass
+    return None
 
 
 async def gone(home: Home) -> None:
@@ -176,6 +194,7 @@ def start(home: Home) -> None:
     Raises DaemonUnreachable, or what the daemon says of why it cannot start.
     """
     home.make()
+    _trim(home.log)
     reading, writing = os.pipe()
     with open(home.log, "ab", opener=_private) as log, open(reading, "rb") as ready:
         try:
@@ -193,14 +212,26 @@ def start(home: Home) -> None:
             raise DaemonUnreachable(f"the daemon cannot be started: {error.strerror}") from error
         finally:
             os.close(writing)
-        answer = ready.read()
+        answer = ready.read() if select.select([ready], [], [], START_TIMEOUT)[0] else b""
     if answer == wire.READY:
         # It lives on without us; its exit is not ours to wait for.
         process.returncode = 0
         return
     if answer:
         raise wire.error_from(answer)
-    raise DaemonUnreachable(f"the daemon ended as it started (exit {process.wait()}); see {home.log}")
+    if process.poll() is None:
+        process.returncode = 0
+        raise DaemonUnreachable(
+            f"the daemon, pid {process.pid}, did not come up in {START_TIMEOUT:g} s; see {home.log}"
+        )
+    raise DaemonUnreachable(f"the daemon ended as it started (exit {process.returncode}); see {home.log}")
+
+
+def _trim(log: str) -> None:
+    """What a daemon before this one wrote is kept once."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.stat(log).st_size > LOG_BYTES:
+            os.replace(log, log + ".1")
 
 
 def _private(path: str, flags: int) -> int:

@@ -127,6 +127,7 @@ class Attempt:
         self._scope = anyio.CancelScope()
         self._verdict: End | None = None
         self._usage: Mapping[str, Any] | None = None
+        self._said: str | None = None
         self._flushed = claim.begin
         self._cut = ""
         self._cut_bell = Bell()
@@ -196,11 +197,13 @@ class Attempt:
     async def _take(self, event: Event) -> None:
         self._progress = self._clock()
         if isinstance(event, str):
+            self._said = None
             if self._verdict is None:
                 await self._take_piece(event)
         elif isinstance(event, Usage):
             self._usage = event.counts
         else:
+            self._said = event.text if isinstance(event, Note) else None
             self.asides.add(event)
         if self._progress - self._yielded > FAIR:
             await anyio.lowlevel.checkpoint()
@@ -273,7 +276,8 @@ class Attempt:
         while True:
             deadline, cause = self._next_deadline()
             if deadline <= self._clock() and not self._paused:
-                self.stop(Status.TIMEOUT, cause)
+                # What the generator said last is often the reason: "429, trying again".
+                self.stop(Status.TIMEOUT, f"{cause} ({self._said})" if self._said else cause)
                 return
             await anyio.sleep(min(1.0, max(0.05, deadline - self._clock())))
 

@@ -177,7 +177,7 @@ class PersistentStreams:
             return self._owner.running.get(id) if self._owner else None
         owner = await self._own()
         try:
-            return await owner.start(id, function_source(generate, stream))
+            return await owner.start(id, function_source(generate, stream), self._settings)
         except ClaimLost:
             return owner.running.get(id)
 
@@ -189,7 +189,7 @@ class PersistentStreams:
 
     async def _be_owner(self, *, task_status: TaskStatus[Owner]) -> None:
         try:
-            async with open_owner(self._store, self._settings) as owner:
+            async with open_owner(self._store) as owner:
                 task_status.started(owner)
                 await self._leave.wait()
         finally:

@@ -13,6 +13,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ptstream.drive import Attempt, Limits
+from ptstream.errors import PtstreamError
 from ptstream.generators import Source
 from ptstream.sentences import Cutter
 from ptstream.settings import Settings
@@ -35,7 +36,6 @@ class Owner:
     """Drives streams in this process. Made by `open_owner`."""
 
     store: Store
-    settings: Settings
     _lease: Lease
     _writer: Writer
     _tasks: TaskGroup
@@ -51,7 +51,7 @@ class Owner:
         attempt = self.running.get(id)
         return attempt.bell if attempt else None
 
-    async def start(self, id: str, source: Source) -> Attempt:
+    async def start(self, id: str, source: Source, settings: Settings = Settings()) -> Attempt:  # noqa: B008
         """Claim the stream and begin to drive it; returns when its first piece is awaited.
 
         Raises ClaimLost when it is not pending, StreamNotFound, StoreBusy, and OSError when there is no room for
@@ -67,9 +67,9 @@ class Owner:
                 await self._writer.finish(claim, claim.begin, "", 0, Status.ERROR, cause, None)
             raise
         cutter = Cutter(
-            words.flush or source.flush, max_delay=self.settings.max_delay, max_bytes=self.settings.max_bytes
+            words.flush or source.flush, max_delay=settings.max_delay, max_bytes=settings.max_bytes
         )
-        limits = Limits(self.settings.first_timeout, self.settings.idle_timeout, self.settings.total_timeout)
+        limits = Limits(settings.first_timeout, settings.idle_timeout, settings.total_timeout)
         attempt = Attempt(claim, source, tail, cutter, self._writer, limits)
         self.running[id] = attempt
         self._tasks.start_soon(self._run, attempt, name=f"drive {id}")
@@ -101,15 +101,19 @@ class Owner:
         seen = -1
         while True:
             await anyio.sleep(CANCEL_POLL)
-            if self.running and (version := self.store.version()) != seen:
-                seen = version
-                for id in self.store.cancelling():
-                    if attempt := self.running.get(id):
-                        attempt.stop(Status.CANCELLED, f"cancelled at byte {attempt.offset}")
+            with contextlib.suppress(PtstreamError):  # a store that cannot be read now is looked at again
+                if self.running and (version := self.store.version()) != seen:
+                    self._stop_cancelled()
+                    seen = version
+
+    def _stop_cancelled(self) -> None:
+        for id in self.store.cancelling():
+            if attempt := self.running.get(id):
+                attempt.stop(Status.CANCELLED, f"cancelled at byte {attempt.offset}")
 
 
 @contextlib.asynccontextmanager
-async def open_owner(store: Store, settings: Settings) -> AsyncIterator[Owner]:
+async def open_owner(store: Store) -> AsyncIterator[Owner]:
     """An owner for as long as the context lasts. Leaving it ends what still runs.
 
     Raises ConfigurationError when the home or the database cannot be used.
@@ -121,7 +125,7 @@ async def open_owner(store: Store, settings: Settings) -> AsyncIterator[Owner]:
         async with writer.open():
             settle_all(store)
             async with anyio.create_task_group() as tasks:
-                owner = Owner(store, settings, lease, writer, tasks)
+                owner = Owner(store, lease, writer, tasks)
                 tasks.start_soon(owner._watch_for_cancels)
                 try:
                     yield owner

@@ -157,7 +157,7 @@ class Sentences:
     """Cuts behind sentences, and behind the lines of code, tables, headings and lists.
 
     `_text` is a window on all that was pushed, and `_start` is its place there; `_next` and `_line` are places
-    in the window: where to look next, and where the current line begins.
+    in the window: where to look next, and where the current line begins (before the window, if negative).
     """
 
     def __init__(self, segmenter: Segmenter = sentencex) -> None:
@@ -167,7 +167,6 @@ class Sentences:
         self._start = 0
         self._next = 0
         self._line = 0
-        self._whole = True  # the current line's beginning is in the window
         self._by_line: bool | None = None  # whether the current line is cut nowhere but at its end
         self._fence = ""  # what opened the code that we are in
         self._said = ""  # what has left the window, for the language
@@ -210,27 +209,27 @@ class Sentences:
         cuts = self._ends_block(index)
         if cuts is None:
             return None
-        if self._whole:
+        if self._line >= 0:
             self._fence = _fence_after(self._text[self._line : index].strip(" \t\r>"), self._fence)
         self._line = index + 1
-        self._whole, self._by_line = True, None
+        self._by_line = None
         return self._cut(index + 1) if cuts else index + 1
 
     def _ends_block(self, index: int) -> bool | None:
         """Whether the line feed at `index` ends more than a line of a wrapped paragraph; None if in doubt."""
-        line = self._text[self._line : index].rstrip()
+        line = self._text[max(0, self._line) : index].rstrip()
         if not line:
             # A blank line alone is no chunk worth a commit: it goes with what comes next.
             return bool(self._text[:index].strip())
-        stopped = line[-1] in _LINE_END
-        if self._fence or self._is_by_line() or (stopped and len(line) < LONG_LINE):
+        stopped, short = line[-1] in _LINE_END, index - self._line < LONG_LINE
+        if self._fence or self._is_by_line() or (stopped and short):
             return True
         following = self._text[index + 1 : index + LOOKAHEAD].lstrip(" \t\r")
         if not following:
             return True if len(self._text) >= index + LOOKAHEAD else None
         if following[0].islower():
             return False
-        return stopped or len(line) < LONG_LINE or not following[0].isupper()
+        return stopped or short or not following[0].isupper()
 
     def _stop(self, index: int) -> int | None:
         """Decides about the stop at `index`; where to go on, or None to wait."""
@@ -242,6 +241,8 @@ class Sentences:
         verdict: bool | None = False
         if begin == len(known):
             verdict = None
+        elif not space and _RUN_TOGETHER.search(known[max(0, index - LONGEST_WORD) : begin + 1]):
+            verdict = True
         elif known[begin] != "\n" and (space or known[index] in _NO_SPACE_BEHIND):
             verdict = ends(known, index, begin, self._said, self._segmenter)
         if verdict is None:
@@ -258,23 +259,27 @@ class Sentences:
         """Lets the window begin at what is `index` now."""
         if self._line < index:
             self._by_line = self._is_by_line()
-            self._whole = False
         self._said = (self._said + self._text[:index])[-SAMPLE:]
         self._text = self._text[index:]
         self._start += index
         self._next = max(0, self._next - index)
-        self._line = max(0, self._line - index)
+        self._line -= index
 
 
 _PLACE = re.compile(rf"[\n{STOPS}]|(?<=ครับ)\s|(?<=ค่ะ)\s")
 """Where the text may be cut. In Thai, what is said politely ends in a word for it."""
 
-_BY_LINE = re.compile(r"[ \t>]*(?:```|~~~|\||#{1,6}[ \t]|[-*+•][ \t]|\(?(?:\d{1,9}|[a-z]|[ivx]{1,5})(?:\.|\.?\))[ \t])")
+_BY_LINE = re.compile(
+    r"[ \t>]{0,60}(?:```|~~~|\||#{1,6}[ \t]|[-*+•][ \t]|\(?(?:\d{1,9}|[a-z]|[ivx]{1,5})(?:\.|\.?\))[ \t])"
+)
 """How a line begins that is cut at its end only: a fence, a table's row, a heading, a list's item."""
 
-_FENCE = re.compile(r"(`{3,}(?=[^`]*\Z)|~{3,})")
+_FENCE = re.compile(r"(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(`{3,}(?=[^`]*\Z)|~{3,})")
 _LINE_END = ".!?:…：" + NATIVE + FULL
 _NO_SPACE_BEHIND = NATIVE + FULL
+_RUN_TOGETHER = re.compile(r"(?:^|\s)[^\W\d_A-Z]?[^\W\d_A-Z'’]*[^\W\d_A-Z][!?]+[A-Z]\Z")
+"""Two sentences that were appended without a space, "there!How": a plain word, not part of an address or of code."""
+
 _SPACE = re.compile(r"[^\S\n]+")
 
 _EMOJI = "(?:[ \xa0]?[\u2600-\u27bf\U0001f000-\U0001faff][\ufe0f\u200d]*)"
@@ -302,7 +307,7 @@ def _fence_after(line: str, fence: str) -> str:
     if fence:
         return "" if line.startswith(fence) and not line.strip(fence[0]) else fence
     found = _FENCE.match(line)
-    return found[0] if found else ""
+    return found[1] if found else ""
 
 
 class Words:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ptstream.errors import ConfigurationError
 
@@ -19,8 +19,7 @@ NETWORK_FILESYSTEMS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(NamedTuple):
     """The one directory that holds everything (mode 0700). Paths only: nothing is made before it is needed."""
 
     path: str
@@ -130,8 +129,7 @@ def find_home(flag: str | None = None, environment: Mapping[str, str] = os.envir
     return Home(os.path.join(data, "ptstream"))
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """One OpenAI-compatible endpoint of the config file: `[endpoints.NAME]`.
 
     The key is read from the variable `key_env` or the file `key_file` (mode 0600), never from the config itself.
@@ -144,12 +142,11 @@ class Endpoint:
     key_file: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What the config file says, with the defaults for what it leaves out. Times are seconds, sizes bytes."""
 
     model: str | None = None
-    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    endpoints: Mapping[str, Endpoint] = MappingProxyType({})
     first_timeout: float | None = 120.0
     idle_timeout: float | None = 120.0
     total_timeout: float | None = None
@@ -157,8 +154,8 @@ class Settings:
     max_bytes: int = 16 * 1024
 
 
-def load(home: Home, environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings in force. Raises ConfigurationError for a config file that is not TOML or has odd keys."""
+def load(home: Home) -> Settings:
+    """What the config file says. Raises ConfigurationError for one that cannot be read, or says something odd."""
     import tomllib
 
     try:
@@ -166,15 +163,15 @@ def load(home: Home, environment: Mapping[str, str] = os.environ) -> Settings:
             table = tomllib.load(file)
     except FileNotFoundError:
         table = {}
+    except OSError as error:
+        raise ConfigurationError(f"{home.config} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{home.config}: {error}") from error
-    if environment.get("PTSTREAM_MODEL"):
-        table["model"] = environment["PTSTREAM_MODEL"]
     return _settings(table, home.config)
 
 
-def _settings(table: dict[str, Any], place: str) -> Settings:
-    kinds: dict[str, tuple[type, ...]] = {
+KEYS: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {
         "model": (str,),
         "first_timeout": (int, float),
         "idle_timeout": (int, float),
@@ -182,24 +179,36 @@ def _settings(table: dict[str, Any], place: str) -> Settings:
         "max_delay": (int, float),
         "max_bytes": (int,),
     }
+)
+"""The keys of the config file outside its tables, and what their values may be."""
+
+
+def _settings(table: dict[str, Any], place: str) -> Settings:
     values: dict[str, Any] = {"endpoints": _endpoints(table.pop("endpoints", {}), place)}
     for key, value in table.items():
-        if key not in kinds:
-            raise ConfigurationError(f"{place}: unknown key {key!r} (known: {', '.join([*kinds, 'endpoints'])})")
-        if not isinstance(value, kinds[key]) or isinstance(value, bool):
-            raise ConfigurationError(f"{place}: {key} has a value of the wrong kind: {value!r}")
+        if key not in KEYS:
+            raise ConfigurationError(f"{place}: unknown key {key!r} (known: {', '.join([*KEYS, 'endpoints'])})")
+        if not isinstance(value, KEYS[key]) or isinstance(value, bool) or not _sensible(key, value):
+            raise ConfigurationError(f"{place}: {key} cannot be {value!r}")
         # A time-out of 0 switches it off.
         values[key] = None if key.endswith("_timeout") and value == 0 else value
     return Settings(**values)
 
 
+def _sensible(key: str, value: Any) -> bool:
+    least = {"max_bytes": 1}.get(key, 0)
+    return isinstance(value, str) or least <= value < float("inf")
+
+
 def _endpoints(table: Any, place: str) -> dict[str, Endpoint]:
     found: dict[str, Endpoint] = {}
-    try:
-        for name, entry in table.items():
-            found[name] = Endpoint(name=name, **entry)
-    except (TypeError, AttributeError) as error:
-        raise ConfigurationError(
-            f"{place}: an [endpoints.NAME] table has base_url, and may have model, key_env, key_file"
-        ) from error
+    for name, entry in table.items() if isinstance(table, dict) else [("?", table)]:
+        keys = set(entry) if isinstance(entry, dict) else set()
+        if not {"base_url"} <= keys <= set(Endpoint._fields) - {"name"} or not all(
+            isinstance(value, str) for value in entry.values()
+        ):
+            raise ConfigurationError(
+                f"{place}: [endpoints.{name}] has base_url, and may have model, key_env, key_file, all of them strings"
+            )
+        found[name] = Endpoint(name=name, **entry)
     return found

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ptstream.languages import guess, is_common
+from ptstream.languages import FALLBACK, guess, is_common
 
 Segmenter = Callable[[str, str], list[int]]
 """Language and text in; out, the indices of characters where sentences end, white space behind included."""
@@ -44,8 +44,11 @@ _QUOTED = {"」": "「", "』": "『", "”": "“", "’": "‘", "»": "«"}
 _BRACKETS = (("(", ")"), ("（", "）"), ("「", "」"), ("『", "』"), ("《", "》"), ("【", "】"))
 _PLAIN = str.maketrans(dict.fromkeys("\"'«»„“”‘’‚‹›()[]{}*_~`", " "))
 
-_CLOSED = re.compile(r"`[^`]*`|(?<!\w)\"[^\"]*\"")
-_OPEN = re.compile(r"(?<!\w)[`\"](?=\S)")
+_OUTSIDE_WORDS = r"(?<![^\W\u2e80-\u9fff\uac00-\ud7af])"
+"""What follows does not stand behind a letter, unless of a script without spaces."""
+
+_CLOSED = re.compile(rf'`[^`]*`|{_OUTSIDE_WORDS}"[^"]*"')
+_OPEN = re.compile(rf'{_OUTSIDE_WORDS}[`"](?=\S)')
 _GREEK = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff][»)\"]*\Z")
 _ARMENIAN = re.compile(r"[\u0530-\u058f][»)\"]*\Z")
 _GEORGIAN = re.compile("[\u10a0-\u10ff]")
@@ -100,7 +103,7 @@ language for them; left out is what is a word in another language to end a sente
 
 _ENDING = _words("""
     etc usw usf uvm itd itp ecc enz osv jne yms stb dll dsb apod atd aj κ.λπ κλπ κτλ m.m m.fl v.v s.r.o o.o ș.a
-    ș.a.m.d т.д т.п т.ч н.э тыс млн млрд руб грн чел год гг
+    ș.a.m.d т.д т.п т.ч н.э тыс млн млрд руб грн чел
 """)
 """Shortened words that often end a sentence: in front of a capital they do."""
 
@@ -124,12 +127,15 @@ def ends(text: str, stop: int, begin: int, said: str, segmenter: Segmenter) -> b
         return False
     mark = text[stop]
     if mark in FULL:
-        return _ends_wide(text[:begin], stop)
+        return not (mark == "．" and following[0].isdigit()) and _ends_wide(text[:begin], stop)
     if mark in ";:\u037e":
         return bool((_ARMENIAN if mark == ":" else _GREEK).search(text, 0, stop))
-    if mark != "." or text[stop + 1 : stop + 2] == ".":
-        return mark in "!?" or not following[0].isdigit()
-    return _ends_dotted(FullStop(text[:stop], following, said), segmenter)
+    if mark in "…‥" or text[stop : stop + 2] == "..":
+        return not following[0].isdigit()
+    place = Place(text[:stop], mark, following, said)
+    if mark == "!" and following[0].isupper():
+        return _agrees(FALLBACK, place, following[0], segmenter)  # not so behind a name like Yahoo!
+    return _ends_dotted(place, segmenter) if mark == "." else True
 
 
 def _goes_on(first: str) -> bool:
@@ -158,9 +164,9 @@ def points_inward(text: str) -> bool:
 
 
 def _ends_wide(text: str, stop: int) -> bool:
-    """A quoted stop is the sentence's end if the quote was announced (他说：“…。”) or is all there is.
+    """A quoted stop is the sentence's end if the quote was announced (他说：“…。”).
 
-    Otherwise the sentence goes on about it (「…。」と, “…。”他说).
+    Otherwise the sentence may go on about it (「…。」と, “…。”他说).
     """
     quote = next((char for char in text[stop:] if char in _QUOTED), "")
     if not quote:
@@ -170,10 +176,11 @@ def _ends_wide(text: str, stop: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class FullStop:
-    """A full stop: the text before it, what may be the next sentence as far as it is known, what was said before."""
+class Place:
+    """A stop: the text before it, what may be the next sentence as far as it is known, what was said before."""
 
     before: str
+    mark: str
     following: str
     said: str
 
@@ -187,32 +194,34 @@ class FullStop:
         return guess((self.said + self.before)[-SAMPLE:])
 
 
-def _ends_dotted(stop: FullStop, segmenter: Segmenter) -> bool | None:
-    word, first = stop.word(), stop.following[0]
+def _ends_dotted(place: Place, segmenter: Segmenter) -> bool | None:
+    word, first = place.word(), place.following[0]
     if not word:
         return True
     if _OWN_STOP.search(word):
-        return stop.language() == "mr"
-    if first in _UNITS and len(stop.following) < 2:
+        return place.language() == "mr"
+    if first in _UNITS and len(place.following) < 2:
         return None
-    if stop.following.lstrip(_UNITS)[:1].isdigit():
+    if place.following.lstrip(_UNITS)[:1].isdigit():
         return False
     if word[-1].isdigit():
-        return _ends_number(stop, word)
+        return _ends_number(place, word)
     if not first.isupper():
         return _ends_uncased(word)
-    return _ends_cased(stop, word, segmenter)
+    return _ends_cased(place, word, segmenter)
 
 
-def _ends_number(stop: FullStop, word: str) -> bool | None:
+def _ends_number(place: Place, word: str) -> bool | None:
     """A number and a full stop: `3. Oktober`, `1892. 3. 4. 평안북도`, or the end."""
-    if _HANGUL.match(stop.following):
+    if _HANGUL.match(place.following):
         return False
-    if not word.isdigit() or len(word) > 2 or not stop.following[0].isupper():
+    if not word.isdigit() or len(word) > 2 or not place.following[0].isupper():
         return True
-    if len(stop.following) < 4:
+    if len(place.before.split()) <= 2:
+        return False  # a label: Step 1.
+    if len(place.following) < 4:
         return None
-    return not _MONTH.match(stop.following) and stop.language() != "de"
+    return not _MONTH.match(place.following) and place.language() != "de"
 
 
 def _ends_uncased(word: str) -> bool:
@@ -223,22 +232,24 @@ def _ends_uncased(word: str) -> bool:
     return letters > (2 if _INDIC.search(word) else 1)
 
 
-def _ends_cased(stop: FullStop, word: str, segmenter: Segmenter) -> bool | None:
+def _ends_cased(place: Place, word: str, segmenter: Segmenter) -> bool | None:
     """In front of a capital: it may begin a sentence, or be a name."""
     if word.lower() in _ENDING or word.lower() in _SHORTENED:
         return word.lower() in _ENDING
-    language = stop.language()
+    language = place.language()
     if _INITIALS.fullmatch(word):
-        return _asked(language, stop, segmenter) if language == "en" else _ends_initials(stop.before, word)
+        if place.before.lstrip(f"{_OPENERS} \n>") == word:
+            return False  # a label: Q.
+        return _asked(language, place, segmenter) if language == "en" else _ends_initials(place.before, word)
     if _is_squeezed(word):
-        return bool(_COUNTED.search(stop.before))
+        return _counts(place.before)
     if _ROMAN.fullmatch(word) and language in _ORDINALS:
         return False
     if language not in _ASKED or is_common(word, language):
         return True
-    if _agrees(_ASKED[language], stop, stop.following[0], segmenter):
+    if _agrees(_ASKED[language], place, place.following[0], segmenter):
         return True
-    return _asked(_ASKED[language], stop, segmenter)
+    return _asked(_ASKED[language], place, segmenter)
 
 
 def _ends_initials(before: str, word: str) -> bool:
@@ -246,7 +257,12 @@ def _ends_initials(before: str, word: str) -> bool:
     spaced = _SPACED_INITIALS.search(before)
     if spaced:
         return re.sub(r"\s", "", spaced[0]).lower() in _ENDING
-    return len(word) == 1 and word.islower() and bool(_COUNTED.search(before))
+    return len(word) == 1 and word.islower() and _counts(before)
+
+
+def _counts(before: str) -> bool:
+    """Whether `before` ends in a number and its unit or kind of year, and that is not just how a sentence begins."""
+    return bool(_COUNTED.search(before)) and len(before.split()) > 3
 
 
 def _is_squeezed(word: str) -> bool:
@@ -254,13 +270,13 @@ def _is_squeezed(word: str) -> bool:
     return word.isalpha() and not word.isupper() and not _VOWEL.search(unicodedata.normalize("NFD", word.lower()))
 
 
-def _asked(language: str, stop: FullStop, segmenter: Segmenter) -> bool | None:
+def _asked(language: str, place: Place, segmenter: Segmenter) -> bool | None:
     """What the segmenter says with the whole next word."""
-    whole = _WHOLE_WORD.match(stop.following)
-    return _agrees(language, stop, whole[0], segmenter) if whole else None
+    whole = _WHOLE_WORD.match(place.following)
+    return _agrees(language, place, whole[0], segmenter) if whole else None
 
 
-def _agrees(language: str, stop: FullStop, following: str, segmenter: Segmenter) -> bool:
+def _agrees(language: str, place: Place, following: str, segmenter: Segmenter) -> bool:
     # Quotes and brackets have been judged here, and would only confuse it.
-    head = (stop.before[-MEMORY:] + ". ").translate(_PLAIN)
+    head = f"{place.before[-MEMORY:]}{place.mark} ".translate(_PLAIN)
     return len(head) in segmenter(language, head + following.translate(_PLAIN))

@@ -1,12 +1,12 @@
 """The nouns: a stream, its status, its text, its pieces, and what it was asked to say.
 
-Values only. Who stores them is `store`'s business, who makes them `drive`'s.
+Values only, and as named tuples: `cat` loads this, and importing `dataclasses` would cost it half a start of Python.
+Who stores them is `store`'s business, who makes them `drive`'s.
 """
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass
+import os
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -58,8 +58,7 @@ class Body(NamedTuple):
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(NamedTuple):
     """What a stream was asked to say, and by what. None means: left open, may be given when it is driven."""
 
     prompt: str | None = None
@@ -70,8 +69,7 @@ class Words:
     flush: Flush | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One claim of a stream by an owner. `begin` is the offset where its text starts; times are Unix seconds."""
 
     epoch: int
@@ -86,8 +84,7 @@ class Attempt:
     place: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(NamedTuple):
     """One text, append-only. `bytes` is the end of its last chunk; times are Unix seconds."""
 
     id: str
@@ -120,4 +117,5 @@ class Stream:
 
 def new_id() -> str:
     """A fresh random id: 12 characters of Crockford's base32 (60 bits)."""
-    return "".join(secrets.choice(ALPHABET) for _ in range(ID_LENGTH))
+    number = int.from_bytes(os.urandom(8))
+    return "".join(ALPHABET[number >> 5 * place & 31] for place in range(ID_LENGTH))

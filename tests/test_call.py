@@ -350,7 +350,7 @@ async def test_leaving_ends_its_process(caller: Caller) -> None:
 
 def test_frames_may_be_cut_anywhere() -> None:
     data = b'{"text": "a\\ud83d"}\n{"text": "\\ude00"}\n{"text": "\\ud83d"}\n{"end": true}\n'
-    frames = Frames("t")
+    frames = Frames()
     events = [event for byte in data for event in frames.feed(bytes([byte]))]
     assert [*events, *frames.end()] == ["a", "😀", "\ufffd"]
     assert frames.ended

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from ptstream.drive import Asides, Attempt, End, Limits
@@ -32,8 +33,8 @@ def source(generate: Generate, *, patient: bool = False, flush: Flush = Flush.SE
 
 
 @asynccontextmanager
-async def owning(store: Store, settings: Settings | None = None) -> AsyncIterator[Owner]:
-    async with open_owner(store, settings or Settings()) as owner:
+async def owning(store: Store) -> AsyncIterator[Owner]:
+    async with open_owner(store) as owner:
         yield owner
 
 
@@ -141,12 +142,12 @@ async def test_what_a_generator_says_after_its_end_is_decided_does_not_count(sto
             await anyio.sleep_forever()
         finally:
             with anyio.CancelScope(shield=True):
-                await anyio.sleep(0)
+                await anyio.lowlevel.checkpoint()
 
     async with owning(store) as owner:
         attempt = await owner.start(store.create().id, source(generate))
         while attempt.pieces == 0:
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
         attempt.stop(Status.CANCELLED, "first")
         attempt.stop(Status.ERROR, "second")
         await attempt.ended.wait()
@@ -258,7 +259,7 @@ async def test_pieces_go_on_while_the_store_is_locked(store: Store) -> None:
         text = b""
         while b"number 99." not in text:
             text += cursor.read()
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
         assert store.text(id, 0, 10_000) == b""
         other.execute("ROLLBACK")
         other.close()
@@ -304,9 +305,9 @@ async def test_what_waited_long_enough_is_flushed(store: Store) -> None:
         yield "a few words without an end "
         await anyio.sleep_forever()
 
-    async with owning(store, Settings(max_delay=0.01)) as owner:
+    async with owning(store) as owner:
         id = store.create().id
-        attempt = await owner.start(id, source(generate))
+        attempt = await owner.start(id, source(generate), Settings(max_delay=0.01))
         while not store.text(id, 0, 100):
             await anyio.sleep(0.001)
         assert store.text(id, 0, 100).startswith(b"a few words")

@@ -67,37 +67,30 @@ class Reflowing:
     def __init__(self, columns: int) -> None:
         self.columns = columns
         self.lines = [""]
-        self.erased = 0
 
     def rows(self, line: str) -> int:
         return max(1, math.ceil(cells(line) / self.columns))
 
     def feed(self, text: str) -> None:
-        for part in re.findall(r"\x1b\[[\d;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", text):
+        for part in re.findall(r"\r(?:\x1b\[2K\x1b\[A)*\x1b\[2K|\x1b\[[\d;]*m|\n|[^\x1b\r\n]+|.", text):
             self.take(part)
 
     def take(self, part: str) -> None:
         if part == "\n":
             self.lines.append("")
-        elif part.endswith("A") and part[0] == "\x1b":
-            self.up = int(part[2:-1])
-        elif part == "\r":
-            self.up = 0
-        elif part == "\x1b[J":
-            self.erase()
+        elif part[0] == "\r":
+            self.erase(part.count("2K"))
         elif part[0] != "\x1b":
             self.lines[-1] += part
         else:
             assert part.endswith("m"), part
 
-    def erase(self) -> None:
-        """From the row that the cursor was moved up to. It must be where a line begins, never inside one."""
-        rows = self.up + 1
+    def erase(self, rows: int) -> None:
+        """The last rows. They must be whole lines."""
         while rows > 0:
             rows -= self.rows(self.lines.pop())
         assert rows == 0
         self.lines.append("")
-        self.erased += 1
 
 
 def whole(text: str, size: tuple[int, int]) -> list[str]:
@@ -239,17 +232,17 @@ def test_it_is_drawn_once_a_frame_and_then_completely() -> None:
     clock.now = 0.5 / FRAMES
     assert rendered.feed(" two") == rendered.draw() == ""
     clock.now = 1 / FRAMES
-    assert rendered.draw() == "\r\x1b[Jone two"
+    assert rendered.draw() == "\r\x1b[2Kone two"
     clock.now = 2 / FRAMES
     assert rendered.draw() == ""
-    assert rendered.end() == "\r\x1b[Jone two\n"
+    assert rendered.end() == "\r\x1b[2Kone two\n"
 
 
 def test_hidden_it_comes_back() -> None:
     clock = Clock()
     rendered = Rendered(lambda: (40, 10), clock)
     rendered.feed("one\ntwo")
-    assert rendered.hide() == "\r\x1b[1A\x1b[J"
+    assert rendered.hide() == "\r\x1b[2K\x1b[A\x1b[2K"
     assert rendered.hide() == ""
     clock.now = 1
     assert rendered.draw() == "one\ntwo"

@@ -91,7 +91,7 @@ async def test_an_endpoint_of_the_config_file_with_its_key_file(server: endpoint
         f'[endpoints.mine]\nbase_url = "{server.base_url}"\nkey_file = "key"\nmodel = "reasoning"\n', encoding="utf-8"
     )
     for name, model in (("mine/ok", "ok"), ("mine", "reasoning")):
-        source = await resolved(asking(name, system="Be brief."), caller_in(home), home, load(home, {}))
+        source = await resolved(asking(name, system="Be brief."), caller_in(home), home, load(home))
         assert (source.model, source.place) == (model, f"127.0.0.1:{server.port}")
         assert KEY not in repr(source)
         assert await text_of(source) == endpoint.TEXT

@@ -21,6 +21,7 @@ import pyte
 import pytest
 
 from ptstream.cli import screen as module
+from ptstream.cli.panes import Panes
 from ptstream.cli.screen import OutputClosed, OutputFailed, Screen, cells, cut
 from ptstream.cli.untrusted import FORBIDDEN
 from ptstream.errors import StreamNotFound
@@ -39,12 +40,12 @@ class Pipe:
 
     def fill(self) -> None:
         """Makes the next write wait."""
-        own = os.open(f"/proc/self/fd/{self.fd}", os.O_WRONLY | os.O_NONBLOCK)
+        os.set_blocking(self.fd, False)
         try:
             while True:
-                os.write(own, b"x" * 4096)
+                os.write(self.fd, b"x" * 4096)
         except BlockingIOError:
-            os.close(own)
+            os.set_blocking(self.fd, True)
 
     def rest(self) -> bytes:
         """Everything written, once the writing end is closed."""
@@ -210,6 +211,17 @@ def test_reasoning_and_text_do_not_share_a_line(terminal: Terminal) -> None:
 
     anyio.run(session, Screen(terminal.fd, terminal.fd, environ=XTERM))
     assert terminal.rest() == "\x1b[2mLet me \x1b[0m\x1b[2mthink.\x1b[0m\nIt is so.\n"
+
+
+def test_reasoning_without_an_answer_is_a_line_of_its_own_too(terminal: Terminal) -> None:
+    async def session(screen: Screen) -> None:
+        await screen.aside("Let me think.")
+        await screen.show_end()
+        screen.note("cancelled")
+        screen.close()
+
+    anyio.run(session, Screen(terminal.fd, terminal.fd, environ=PLAIN))
+    assert terminal.rest() == "Let me think.\ncancelled\n"
 
 
 def test_what_is_in_another_place_moves_nothing(pipe: Pipe, terminal: Terminal) -> None:
@@ -507,3 +519,107 @@ def test_copying_bytes_loads_nothing_it_does_not_need() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
     assert ran.stdout.decode() == "Grüße, Привет\nж\n[]\n"
+
+
+# The demo's panes
+
+PIECES = [
+    "Why is ",
+    "the sky",
+    " blue?\n",
+    "\n空は",
+    "なぜ青い",
+    "のか。",
+    "\x1b[2J",
+    "\x1b]0;title\x07",
+    " The end",
+    ".",
+]
+
+
+class Shown(Terminal):
+    """A terminal, and what it shows."""
+
+    def __init__(self, columns: int, lines: int) -> None:
+        super().__init__(columns, lines)
+        self.screen = pyte.Screen(columns, lines)
+        self.stream = pyte.Stream(self.screen)
+
+    def lines(self) -> list[str]:
+        self.stream.feed(self.rest().replace("\n", "\r\n"))
+        return [line.rstrip() for line in self.screen.display]
+
+
+@pytest.fixture(params=[(80, 24), (40, 10), (30, 5)])
+def shown(request: pytest.FixtureRequest) -> Iterator[Shown]:
+    shown = Shown(*request.param)
+    yield shown
+    os.close(shown.reader)
+    os.close(shown.fd)
+
+
+@pytest.mark.parametrize("environ", [{}, {"TERM": "xterm"}])
+def test_each_pane_shows_its_text_and_its_count(shown: Shown, environ: dict[str, str]) -> None:
+    async def session(panes: Panes) -> None:
+        for number, piece in enumerate(PIECES, 1):
+            panes.left(piece)
+            panes.counts(number, 0)
+            await panes.draw()
+            shown.lines()
+        panes.right("Why is the sky blue?\n")
+        panes.counts(1234, 1)
+        await panes.finish()
+
+    anyio.run(session, Panes(Screen(shown.fd, shown.fd, environ=environ)))
+    lines = shown.lines()
+    text = "\n".join(lines)
+    assert text.count("end.") == text.count("1,234 pieces") == text.count("every") == 1
+    assert text.count("1 row") == 1
+    assert shown.screen.title == ""
+    if shown.screen.columns == 80:
+        assert lines[1].split("│")[0].strip() == lines[1].split("│")[1].strip() == "Why is the sky blue?"
+        assert lines[1].index("│") == 39
+    assert shown.screen.cursor.x == 0
+
+
+def test_what_does_not_change_is_not_drawn(shown: Shown) -> None:
+    async def session(panes: Panes) -> None:
+        panes.left("text")
+        await panes.draw()
+        assert "text" in "".join(shown.lines())
+        shown.screen.reset()
+        await panes.draw()
+        assert not "".join(shown.lines())
+
+    anyio.run(session, Panes(Screen(shown.fd, shown.fd, environ={})))
+
+
+def test_it_draws_by_itself(shown: Shown) -> None:
+    async def session(panes: Panes) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(panes.redraw)
+            panes.left("text")
+            await anyio.wait_readable(shown.reader)
+            group.cancel_scope.cancel()
+
+    anyio.run(session, Panes(Screen(shown.fd, shown.fd, environ={})))
+
+
+def test_without_a_terminal_the_end_is_told() -> None:
+    async def session(screen: Screen) -> None:
+        panes = Panes(screen)
+        for piece in PIECES:
+            panes.left(piece)
+        panes.right("Why is the sky blue?\n")
+        panes.counts(1000, 1)
+        await panes.redraw()
+        await panes.finish()
+        screen.close()
+
+    reader, writer = os.pipe()
+    anyio.run(session, Screen(writer, writer))
+    os.close(writer)
+    with open(reader, encoding="utf-8") as file:
+        pieces, rows = file.read().splitlines()
+    assert "1,000 pieces" in pieces
+    assert rows == "whole sentences, from the database: 1 row, 21 bytes"

@@ -335,7 +335,7 @@ def test_an_owner_killed_between_any_two_system_calls(home: Home, store: Store) 
     chance = random.Random(seed)
     script = (
         "import os, sys, anyio\n"
-        "from ptstream.settings import Home, Settings\n"
+        "from ptstream.settings import Home\n"
         "from ptstream.store.sqlite import Store\n"
         "from ptstream.owner import open_owner\n"
         "from ptstream.generators import Source\n"
@@ -345,7 +345,7 @@ def test_an_owner_killed_between_any_two_system_calls(home: Home, store: Store) 
         "async def main():\n"
         "    with Store(Home(sys.argv[1])) as store:\n"
         "        id = store.create().id; print(id, flush=True)\n"
-        "        async with open_owner(store, Settings()) as owner:\n"
+        "        async with open_owner(store) as owner:\n"
         "            attempt = await owner.start(id, Source('m', 'p', Flush.SENTENCES, pieces))\n"
         "            await attempt.ended.wait()\n"
         "anyio.run(main)\n"

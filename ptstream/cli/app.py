@@ -185,6 +185,8 @@ def run(words: Sequence[str]) -> int:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except PtstreamError as error:
         return failed(screen, error)
+    except OSError as error:  # help or a list that a full disk did not take
+        return failed(screen, PtstreamError(f"{error.strerror or error}"))
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return 0

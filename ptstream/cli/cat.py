@@ -29,5 +29,5 @@ def command(
     if wait:
         from ptstream.cli.wait import wait_first
 
-        wait_first(home, reference)
+        reference = wait_first(home, reference)
     raise typer.Exit(hot.cat(home, screen, reference, offset=offset))

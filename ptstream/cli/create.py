@@ -34,7 +34,7 @@ def command(
     """The command."""
     home, screen = session(ctx)
     words = Words(
-        prompt=prompt_of(prompt, screen.note) if prompt is not None else None,
+        prompt=prompt_of(prompt, screen.note),
         system=text_of(system, "--system"),
         model=model,
         flush=flush,

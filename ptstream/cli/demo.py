@@ -68,12 +68,15 @@ async def demo(screen: Screen, folder: str, rate: float) -> None:
 
     async with library.open(folder) as pts, anyio.create_task_group() as tasks:
         id = await pts.create(title="demo")
-        tasks.start_soon(_pane, pts.drive(id, generate), panes.left)
-        tasks.start_soon(_pane, pts.follow(id, live=False), panes.right)
+        tasks.start_soon(panes.redraw)
         tasks.start_soon(_count, folder, id, panes)
+        async with anyio.create_task_group() as both:
+            both.start_soon(_pane, pts.drive(id, generate), panes.left)
+            both.start_soon(_pane, pts.follow(id, live=False), panes.right)
+        tasks.cancel_scope.cancel()
     with Store(Home(folder)) as store:
         panes.counts(*store.counts(id))
-    panes.finish()
+    await panes.finish()
 
 
 async def _pane(pieces: AsyncIterator[Piece], add: Callable[[str], None]) -> None:
@@ -83,6 +86,6 @@ async def _pane(pieces: AsyncIterator[Piece], add: Callable[[str], None]) -> Non
 
 async def _count(folder: str, id: str, panes: Panes) -> None:
     with Store(Home(folder)) as store:
-        while not store.state(id).status.ended:
+        while True:
             panes.counts(*store.counts(id))
             await anyio.sleep(0.1)

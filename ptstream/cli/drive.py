@@ -14,7 +14,18 @@ import typer
 
 from ptstream import wire
 from ptstream.cli.app import session
-from ptstream.cli.options import FlushRule, Model, Name, Plain, Raw, System, Title, prompt_of, text_of
+from ptstream.cli.options import (
+    FlushRule,
+    Model,
+    Name,
+    Plain,
+    Raw,
+    System,
+    Title,
+    current_directory,
+    prompt_of,
+    text_of,
+)
 from ptstream.cli.reading import detachable, is_models, show, tell_end
 from ptstream.cli.screen import Screen
 from ptstream.client import Client, connect, connect_or_start
@@ -79,6 +90,8 @@ def command(
         raise UsageError("there is no command after --")
     if argv and (model or generator):
         raise UsageError("a stream has one generator: a command, --model or --generator")
+    if reference is not None and (name or title):
+        raise UsageError("a stream is named when it is made: --name and --title do not go with an id")
     words = Words(None, text_of(system, "--system"), model, argv, generator, flush)
     order = Order(reference, words, name, title, detach)
     with Store(home) as store:
@@ -123,27 +136,21 @@ async def drive(home: Home, store: Store, screen: Screen, stream: Stream, detach
                 tasks.cancel_scope.deadline = anyio.current_time() + LAST_ASIDES
         return tell_end(screen, store, stream.id)
 
-    return await detachable(screen, stream.id, work, lambda: _cancel(store, stream.id))
-
-
-def _cancel(store: Store, id: str) -> None:
-    store.cancel(id)
+    return await detachable(screen, store, stream.id, work, lambda: store.cancel(stream.id))
 
 
 async def _ask(client: Client, screen: Screen, stream: Stream, quiet: bool) -> None:
     umask = os.umask(0)
     os.umask(umask)
-    driven = await client.drive(stream.id, directory=os.getcwd(), environment=dict(os.environ), umask=umask)
+    driven = await client.drive(stream.id, directory=current_directory(), environment=dict(os.environ), umask=umask)
     if driven.place and not stream.words.command and not quiet:
         screen.note(f"model {driven.model} at {driven.place}")
 
 
 async def _show_asides(client: Client, screen: Screen, id: str) -> None:
     async for aside in client.asides(id):
-        if aside.kind == wire.NOTE:
-            await screen.aside(aside.text if aside.text.endswith("\n") else aside.text + "\n")
-        else:
-            await screen.aside(aside.text)
+        # A note is of whole lines; reasoning comes in pieces.
+        await screen.aside(aside.text + "\n" if aside.kind == wire.NOTE else aside.text)
 
 
 async def _text(home: Home, store: Store, client: Client, id: str) -> AsyncGenerator[bytes, None]:

@@ -6,6 +6,7 @@ errors and suggestions have one author. A test holds this table to typer's own p
 
 from __future__ import annotations
 
+import os
 import sys
 
 HOT: dict[str, dict[str, type]] = {
@@ -43,16 +44,33 @@ def parse(words: list[str]) -> tuple[str, list[str], dict[str, int | bool]] | No
     return (name, positional, options) if len(positional) in POSITIONALS[name] else None
 
 
+def secure_descriptors() -> None:
+    """A standard stream that is closed must stay so: else the first file that is opened would take its place."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)  # gets the lowest free one, and refuses a write as a closed one does
+
+
 def main() -> None:
     """The `ptstream` command."""
-    hot = parse(sys.argv[1:])
+    secure_descriptors()
+    try:
+        sys.exit(_run(sys.argv[1:]))
+    except KeyboardInterrupt:  # also while the modules are loaded
+        sys.exit(130)
+
+
+def _run(words: list[str]) -> int:
+    hot = parse(words)
     if hot is None:
         from ptstream.cli.app import run
 
-        sys.exit(run(sys.argv[1:]))
+        return run(words)
     from ptstream.cli.hot import run_hot
 
-    sys.exit(run_hot(*hot))
+    return run_hot(*hot)
 
 
 if __name__ == "__main__":

@@ -89,12 +89,10 @@ def _ids(screen: Screen, streams: list[Stream]) -> None:
 
 
 def _json_lines(screen: Screen, streams: list[Stream], sizes: dict[str, int]) -> None:
-    from dataclasses import replace
-
     from ptstream.cli.describe import as_json
 
     for stream in streams:
-        screen.data(as_json(replace(stream, bytes=sizes.get(stream.id, stream.bytes))))
+        screen.data(as_json(stream._replace(bytes=sizes.get(stream.id, stream.bytes))))
 
 
 def _table(screen: Screen, streams: list[Stream], sizes: dict[str, int]) -> None:

@@ -285,6 +285,7 @@ class _Paper:
     def __init__(self, columns: int, used: bool) -> None:
         self.lines: list[str] = []
         self.used = used
+        self._document = _Document("")
         self._console = Console(
             file=io.StringIO(),
             width=max(columns - 1, 10),
@@ -302,7 +303,8 @@ class _Paper:
         """A block; with a number, a list that goes on with it."""
         if number is not None:
             block.tokens[0].attrs["start"] = number
-        lines = [] if block.is_deep else self._rendered(_Document(block.tokens))
+        self._document.parsed = block.tokens
+        lines = [] if block.is_deep else self._rendered(self._document)
         self._put(lines or self._rendered(Text(block.source)), apart=number is None)
 
     def put(self, text: Text) -> None:
@@ -334,11 +336,7 @@ class _Paper:
 
 
 class _Document(Markdown):
-    """Blocks that are parsed already."""
-
-    def __init__(self, tokens: list[Token]) -> None:
-        super().__init__("")
-        self.parsed = tokens
+    """Blocks that are parsed already, given as `parsed`."""
 
     class _Heading(Heading):
         LEVEL_ALIGN: ClassVar[dict[str, JustifyMethod]] = {}

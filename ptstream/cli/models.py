@@ -11,9 +11,9 @@ import anyio
 import typer
 
 from ptstream.cli.app import session
-from ptstream.cli.options import Json
+from ptstream.cli.options import Json, current_directory
 from ptstream.cli.screen import Screen
-from ptstream.generators import Caller, embedded
+from ptstream.generators import Caller, pull
 from ptstream.generators.discover import discover
 from ptstream.settings import Home, load
 
@@ -39,13 +39,13 @@ def command(
     """The command."""
     home, screen = session(ctx)
     if action is Action.PULL:
-        screen.text(f"{embedded.pull(home)}\n")
+        screen.text(f"{pull.pull(home)}\n")
     else:
         anyio.run(_list, home, screen, json)
 
 
 async def _list(home: Home, screen: Screen, json: bool) -> None:
-    caller = Caller(os.getcwd(), os.environ)
+    caller = Caller(current_directory(), os.environ)
     found = await discover(caller, load(home), home)
     if json:
         for each in found:

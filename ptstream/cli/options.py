@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated, TypeAlias
 
 import typer
@@ -48,10 +49,18 @@ def text_of(value: str | None, what: str) -> str | None:
         raise UsageError(f"{what}: {value[1:]} is not UTF-8 text") from error
 
 
-def prompt_of(value: str | None, note_waiting: object = None) -> str | None:
+def current_directory() -> str:
+    """Where the caller stands. Raises UsageError if that has been removed."""
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise UsageError("the current directory is gone: change to another") from error
+
+
+def prompt_of(value: str | None, say: Callable[[str], None]) -> str | None:
     """The prompt: the option's text after what a pipe or a file brings on stdin. Raises UsageError if it is empty."""
     told = text_of(value, "--prompt")
-    piped = _piped(note_waiting)
+    piped = _piped(say)
     parts = [part for part in (piped, told) if part is not None and part.strip()]
     if not parts:
         if told is not None or piped is not None:
@@ -60,7 +69,7 @@ def prompt_of(value: str | None, note_waiting: object = None) -> str | None:
     return "\n\n".join(parts)
 
 
-def _piped(note_waiting: object) -> str | None:
+def _piped(say: Callable[[str], None]) -> str | None:
     """All of stdin, if it is a pipe, a socket or a file. After a second of silence somebody is told."""
     import select
     import stat
@@ -71,7 +80,11 @@ def _piped(note_waiting: object) -> str | None:
         return None
     if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)):
         return None
-    if not select.select([0], [], [], 1.0)[0] and callable(note_waiting):
-        note_waiting("waiting for the prompt on standard input (close it with Ctrl-D, or run with </dev/null)")
+    if not select.select([0], [], [], 1.0)[0]:
+        say("waiting for the prompt on standard input (close it with Ctrl-D, or run with </dev/null)")
     data = sys.stdin.buffer.read()
-    return data.decode("utf-8", "replace")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        say("what standard input holds is not all UTF-8: the rest was replaced by U+FFFD")
+        return data.decode("utf-8", "replace")

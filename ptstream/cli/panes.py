@@ -6,9 +6,7 @@ only the end is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from time import monotonic
-
+import anyio
 from wcwidth import ljust, wrap
 
 from ptstream.cli.screen import Screen, cut, erased
@@ -20,57 +18,67 @@ FRAMES = 15
 _NARROW = 60
 """Columns below which the panes stand one above the other."""
 
+_LOW = 8
+"""Lines below which there is no room for that."""
+
 _ROWS = 16
 """Rows of text in a pane, at most."""
 
 
 class Panes:
-    """Two panes on `screen`, each with its text's end and its count. `clock` tells the time in seconds."""
+    """Two panes on `screen`, each with its text's end and its count.
 
-    def __init__(self, screen: Screen, clock: Callable[[], float] = monotonic) -> None:
+    Taking text never waits for the terminal: `redraw` shows what there is.
+    """
+
+    def __init__(self, screen: Screen) -> None:
         self._screen = screen
-        self._clock = clock
         self._panes = _Pane("every piece, as it comes", "pieces"), _Pane("whole sentences, from the database", "rows")
         self._lines: list[str] = []
-        self._due = float("-inf")
 
     def left(self, text: str) -> None:
-        """Adds a piece as it came."""
+        """Takes a piece as it came."""
         self._panes[0].add(text)
-        self._draw()
 
     def right(self, text: str) -> None:
-        """Adds what came out of the database."""
+        """Takes what came out of the database."""
         self._panes[1].add(text)
-        self._draw()
 
     def counts(self, pieces: int, rows: int) -> None:
-        """How many pieces came, and how many rows of the database hold them."""
+        """Takes how many pieces came, and how many rows of the database hold them."""
         self._panes[0].count, self._panes[1].count = pieces, rows
-        self._draw()
 
-    def finish(self) -> None:
-        """Shows how it ended, and leaves the cursor below."""
-        if self._screen.terminal:
-            self._due = float("-inf")
-            self._draw()
-            self._screen.draw("\n")
-        else:
-            self._screen.text("".join(f"{pane.title}: {pane.counted}, {pane.size} bytes\n" for pane in self._panes))
+    async def redraw(self) -> None:
+        """Shows what changes. Runs until it is cancelled."""
+        while self._screen.terminal:
+            await self.draw()
+            await anyio.sleep(1 / FRAMES)
 
-    def _draw(self) -> None:
-        if not self._screen.terminal or self._clock() < self._due:
+    async def draw(self) -> None:
+        """Shows how it is now, where there is a terminal."""
+        if not self._screen.terminal:
             return
         columns, lines = self._screen.size
-        before = erased(self._lines, columns) if self._lines else ""
-        self._lines = self._laid_out(columns, lines)
-        self._screen.draw(before + "\n".join(self._lines))
-        self._due = self._clock() + 1 / FRAMES
+        drawn = self._laid_out(columns, lines)
+        if drawn != self._lines:
+            before = erased(self._lines, columns) if self._lines else ""
+            self._lines = drawn
+            await self._screen.draw(before + "\n".join(drawn))
+
+    async def finish(self) -> None:
+        """Shows how it ended, and leaves the cursor below. To be called when `redraw` runs no more."""
+        if self._screen.terminal:
+            await self.draw()
+            await self._screen.draw("\n")
+        else:
+            await self._screen.show(
+                "".join(f"{pane.title}: {pane.counted}, {pane.size:,} bytes\n" for pane in self._panes)
+            )
 
     def _laid_out(self, columns: int, lines: int) -> list[str]:
         left, right = self._panes
         styled = self._screen.color
-        if columns < _NARROW:
+        if columns < _NARROW and lines >= _LOW:
             rows = max(1, min(_ROWS, (lines - 2) // 2 - 2))
             return left.shown(columns - 1, rows, styled) + right.shown(columns - 1, rows, styled)
         width, rows = (columns - 4) // 2, max(1, min(_ROWS, lines - 4))
@@ -91,7 +99,8 @@ class _Pane:
 
     @property
     def counted(self) -> str:
-        return f"{self.count:,} {self.unit}"
+        """The count and what it counts."""
+        return f"{self.count:,} {self.unit if self.count != 1 else self.unit.removesuffix('s')}"
 
     def add(self, text: str) -> None:
         """Adds to the text."""
@@ -104,5 +113,5 @@ class _Pane:
         paragraphs = self._text.split("\n")[-rows:]
         text = [row for paragraph in paragraphs for row in wrap(paragraph, width) or [""]][-rows:]
         plain = [self.title, *text, *[""] * (rows - len(text)), self.counted]
-        title, *text, counted = (ljust(cut(line, width), width) for line in plain)
-        return [f"\x1b[1m{title}\x1b[0m", *text, f"\x1b[2m{counted}\x1b[0m"] if styled else [title, *text, counted]
+        title, *text, count = (ljust(cut(line, width), width) for line in plain)
+        return [f"\x1b[1m{title}\x1b[0m", *text, f"\x1b[2m{count}\x1b[0m"] if styled else [title, *text, count]

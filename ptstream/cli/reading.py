@@ -20,7 +20,9 @@ from ptstream.streams import Status, Words
 DETACHING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-async def detachable(screen: Screen, id: str, work: Callable[[], Awaitable[int]], cancel: Callable[[], None]) -> int:
+async def detachable(
+    screen: Screen, store: Store, id: str, work: Callable[[], Awaitable[int]], cancel: Callable[[], object]
+) -> int:
     """Run `work`; its exit code, or that of the signal that ended it. Ctrl-\\ calls `cancel` and lets it go on.
 
     Raises what `work` raises, except that a closed output is an exit code too.
@@ -44,20 +46,22 @@ async def detachable(screen: Screen, id: str, work: Callable[[], Awaitable[int]]
                     cancel()
                     continue
                 outcome = 128 + number
-                screen.note(goes_on(id))
+                screen.note(goes_on(store, id))
                 tasks.cancel_scope.cancel()
                 break
     if isinstance(outcome, OutputClosed):
         if screen.err_terminal:
-            screen.note(goes_on(id))
+            screen.note(goes_on(store, id))
         return outcome.exit_code
     if isinstance(outcome, PtstreamError):
         raise outcome
     return outcome
 
 
-def goes_on(id: str) -> str:
+def goes_on(store: Store, id: str) -> str:
     """The one line for who leaves."""
+    if store.state(id).status is Status.PENDING:
+        return f"{id} has not begun · run it: ptstream drive {id}"
     return f"{id} goes on · see it: ptstream watch {id} · end it: ptstream cancel {id}"
 
 

@@ -139,9 +139,9 @@ class Screen:
             await sleep(self._rendered.pause)
             await self._out.send(self._placed(self._rendered.draw()))
 
-    def draw(self, sequences: str) -> None:
-        """Writes to the terminal what this program drew itself, control sequences included."""
-        self._out.write(sequences.encode("utf-8", "replace"))
+    async def draw(self, sequences: str) -> None:
+        """Writes what this program drew itself, control sequences included. Waits as `show` does."""
+        await self._out.send(sequences.encode("utf-8", "replace"))
 
     def note(self, line: str) -> None:
         """A line beside the text, on stderr. Never raises: there is nobody left who could be told."""
@@ -185,12 +185,12 @@ class Screen:
         fit: the `flexible` one is cut, and when too little would be left of it, the `optional` ones go, in
         their order. Those in `right` are aligned to the right.
         """
-        cells = [[clean(cell, one_line=True) for cell in row] for row in rows]
-        if self.terminal and cells:
-            lines = _columns([list(header), *cells], self.size[0], flexible, optional, right)
+        body = [[clean(cell, one_line=True) for cell in row] for row in rows]
+        if self.terminal and body:
+            lines = _columns([list(header), *body], self.size[0], flexible, optional, right)
             lines[0] = _painted(lines[0], _BOLD if self.color else "")
         else:
-            lines = ["\t".join(row) for row in cells]
+            lines = ["\t".join(row) for row in body]
         self._out.write("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
 
     def close(self) -> None:
@@ -216,11 +216,11 @@ class Screen:
         """The bytes that end the text."""
         if not self.terminal:
             return b""
-        rest = self._form.feed(self._decoder.decode(b"", True)) + self._form.end()
-        data = self._placed(rest)
-        lacks_newline = self._mid_line is self._out and not self._rendered
+        data = self._placed(self._form.feed(self._decoder.decode(b"", True)) + self._form.end())
+        if self._mid_line is not self._out:
+            return data
         self._mid_line = None
-        return data + b"\n" if lacks_newline else data
+        return data if self._rendered else data + b"\n"
 
     def _say(self, text: str, style: str = "", fresh: bool = False) -> None:
         self._err.try_write(self._said(text, style, fresh))
@@ -401,12 +401,13 @@ def cut(text: str, width: int) -> str:
 def erased(lines: Sequence[str], columns: int) -> str:
     """What takes these lines off a terminal, if its cursor is still at the end of the last of them.
 
-    A terminal wraps its lines again when it is resized: what counts is how many rows they take now.
+    A terminal wraps its lines again when it is resized: what counts is how many rows they take now. Row by row,
+    because tmux puts a screen that is erased from its first row on (CSI J) into its history.
     """
     import re
 
     rows = sum(max(1, -(-cells(re.sub(r"\x1b\[[\d;]*m", "", line)) // columns)) for line in lines)
-    return ("\r" if rows == 1 else f"\r\x1b[{rows - 1}A") + "\x1b[J"
+    return "\r" + "\x1b[2K\x1b[A" * (rows - 1) + "\x1b[2K"
 
 
 def _is_narrow(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import typer
@@ -25,7 +24,7 @@ def command(ctx: typer.Context, reference: StreamRef, json: Json = False) -> Non
     with Store(home) as store:
         id = store.find(reference).id
         state = settle(store, id, store.state(id)).state
-        stream = replace(store.get(id), status=state.status, error=state.error, bytes=live_size(home, id, state))
+        stream = store.get(id)._replace(status=state.status, error=state.error, bytes=live_size(home, id, state))
         fields = as_json(stream, store.attempts(id))
         fields["pieces"], fields["chunks"] = store.counts(id)
     if json:

@@ -10,14 +10,15 @@ import signal
 from collections.abc import AsyncGenerator
 
 import anyio
+import anyio.lowlevel
 import typer
 
 from ptstream.cli.app import session
 from ptstream.cli.options import FlushRule, Name, Raw, Title
 from ptstream.cli.reading import show, tell_end
-from ptstream.cli.screen import OutputClosed, Screen
+from ptstream.cli.screen import OutputClosed, OutputFailed, Screen
 from ptstream.drive import Attempt
-from ptstream.errors import GeneratorError, NameTaken
+from ptstream.errors import GeneratorError, NameTaken, PtstreamError
 from ptstream.follow import Follow
 from ptstream.generators import Event, Note, Source
 from ptstream.generators.command import Decoder
@@ -53,18 +54,26 @@ async def tee(home: Home, store: Store, screen: Screen, stream: Stream) -> int:
     """Keep standard input as the stream's text, and show it; the exit code of its end."""
     screen.note(stream.id)
     interrupted = anyio.Event()
-    async with open_owner(store, load(home)) as owner, anyio.create_task_group() as tasks:
-        attempt = await owner.start(stream.id, _source(interrupted))
+    async with open_owner(store) as owner, anyio.create_task_group() as tasks:
+        attempt = await owner.start(stream.id, _source(interrupted), load(home))
         tasks.start_soon(_watch_signals, attempt, interrupted)
         tasks.start_soon(_show_notes, screen, attempt)
-        try:
-            await show(screen, Follow(store, Cursor(store, stream.id), bells=owner.bell))
-        except OutputClosed:
-            if screen.err_terminal:
-                screen.note(f"{stream.id} goes on · see it: ptstream watch {stream.id}")
+        failure = await _show(screen, Follow(store, Cursor(store, stream.id), bells=owner.bell))
+        if failure is not None and (screen.err_terminal or not isinstance(failure, OutputClosed)):
+            screen.note(f"{failure}; {stream.id} goes on · see it: ptstream watch {stream.id}")
         await attempt.ended.wait()
         tasks.cancel_scope.cancel()
-    return tell_end(screen, store, stream.id)
+    code = tell_end(screen, store, stream.id)
+    return failure.exit_code if isinstance(failure, OutputFailed) and not code else code
+
+
+async def _show(screen: Screen, follow: Follow) -> PtstreamError | None:
+    """Why the text could not be shown to its end, if it could not."""
+    try:
+        await show(screen, follow)
+    except (OutputClosed, OutputFailed) as error:
+        return error
+    return None
 
 
 async def _watch_signals(attempt: Attempt, interrupted: anyio.Event) -> None:
@@ -112,5 +121,5 @@ async def _next_bytes() -> bytes:
     try:
         await anyio.wait_readable(0)
     except (PermissionError, OSError):  # epoll takes no regular file
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
     return os.read(0, AT_ONCE)

@@ -44,10 +44,12 @@ async def wait(home: Home, screen: Screen, reference: str, timeout: float | None
                 return tell_end(screen, store, id)
             raise NotFinished(f"stream {id} is {store.state(id).status} still, after {timeout:g} s")
 
-        return await detachable(screen, id, work, lambda: None)
+        return await detachable(screen, store, id, work, lambda: None)
 
 
-def wait_first(home: Home, reference: str) -> None:
-    """The same, for a command that is synchronous."""
+def wait_first(home: Home, reference: str) -> str:
+    """The same, for a command that is synchronous; the id of the stream that was meant."""
     with Store(home) as store:
-        anyio.run(wait_for_end, store, store.find(reference).id)
+        id = store.find(reference).id
+        anyio.run(wait_for_end, store, id)
+    return id

@@ -54,7 +54,7 @@ async def watch(home: Home, screen: Screen, reference: str, offset: str, live: b
                     await show(screen, Follow(store, cursor, wakes=wakes), render=render)
             return tell_end(screen, store, id)
 
-        return await detachable(screen, id, read, lambda: None)
+        return await detachable(screen, store, id, read, lambda: None)
 
 
 def _offset(store: Store, id: str, word: str) -> int:

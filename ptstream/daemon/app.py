@@ -19,19 +19,21 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ptstream import __version__, wire
-from ptstream.drive import Asides
+from ptstream.drive import Asides, Attempt
 from ptstream.errors import ClaimLost, DaemonStopping, PtstreamError, StreamNotFound, UsageError
 from ptstream.follow import Follow
 from ptstream.generators import Caller, Note
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.generators.models import resolve
 from ptstream.owner import Owner
+from ptstream.settings import load
 from ptstream.store.cursor import Cursor
 from ptstream.store.recover import settle
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status
 
-ASIDES_POLL = 1.0
+REMEMBERED = 64
+"""Ended attempts whose notes are kept for a driver that has not asked for them yet."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +44,7 @@ class Daemon:
     owner: Owner
     local: LocalServer
     stop: anyio.Event = field(default_factory=anyio.Event)
+    attempts: dict[str, Attempt] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
     def status(self) -> dict[str, Any]:
@@ -68,12 +71,21 @@ class Daemon:
         stream = self.store.get(id)
         if state.status is not Status.PENDING:
             return {"id": id, "attached": True, "model": stream.words.model, "place": None}
-        source = await resolve(stream, caller, self.owner.settings, self.store.home, self.local)
+        settings = load(self.store.home)  # each time: what the user changes counts from the next drive on
+        source = await resolve(stream, caller, settings, self.store.home, self.local)
         try:
-            attempt = await self.owner.start(id, source)
+            attempt = await self.owner.start(id, source, settings)
         except ClaimLost:
             return {"id": id, "attached": True, "model": stream.words.model, "place": None}
+        self._remember(attempt)
         return {"id": id, "attached": False, "model": attempt.source.model, "place": attempt.source.place}
+
+    def _remember(self, attempt: Attempt) -> None:
+        """For a driver that asks for its notes after a short end."""
+        self.attempts[attempt.claim.id] = attempt
+        ended = [id for id, known in self.attempts.items() if known.ended.is_set()]
+        for id in ended[:-REMEMBERED]:
+            del self.attempts[id]
 
     def text(self, id: str, offset: int) -> Follow:
         """The stream's bytes from `offset` to its end, live."""
@@ -81,7 +93,7 @@ class Daemon:
 
     async def asides(self, id: str) -> AsyncIterator[bytes]:
         """What the running attempt says beside its text, as server-sent events, to its end."""
-        attempt = self.owner.running.get(id)
+        attempt = self.attempts.get(id)
         seen = 0
         while attempt is not None:
             ended, rung = attempt.ended.is_set(), attempt.asides.bell.next()

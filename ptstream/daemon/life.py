@@ -25,7 +25,7 @@ from ptstream.daemon.app import Daemon, make_app
 from ptstream.errors import PtstreamError
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.owner import open_owner
-from ptstream.settings import Home, load
+from ptstream.settings import Home
 from ptstream.store.sqlite import Store
 
 log = logging.getLogger("ptstream")
@@ -115,7 +115,7 @@ def _allow_many_files() -> None:
 
 async def _live(home: Home, ready: object) -> None:
     with Store(home) as store:
-        async with open_owner(store, load(home)) as owner, anyio.create_task_group() as tasks:
+        async with open_owner(store) as owner, anyio.create_task_group() as tasks:
             daemon = Daemon(store, owner, LocalServer(home, tasks))
             listener = _listen(home)
             server = _Server(

@@ -235,7 +235,7 @@ def source(stream: Stream, caller: Caller) -> Source:
         raise ConfigurationError(f"--generator {target}: there is no file {file} in {caller.directory}")
     return Source(
         model=target,
-        place=caller.directory,
+        place=os.fsencode(caller.directory).decode("utf-8", "replace"),
         flush=Flush.SENTENCES,
         generate=lambda: _called(target, stream, caller),
         patient=True,
@@ -247,7 +247,7 @@ async def _called(target: str, stream: Stream, caller: Caller) -> Generation:
 
     # -P: no module of the working directory stands in for one of Python's.
     argv = [caller.python or sys.executable, "-P", PROCESS, target]
-    frames, beside = Frames(target), command.Decoder()
+    frames, beside = Frames(), command.Decoder()
     async with command.running(argv, stdin=json.dumps(_described(stream)).encode("ascii"), caller=caller) as process:
         async for pipe, data in process.output:
             if pipe == "stdout":
@@ -257,6 +257,9 @@ async def _called(target: str, stream: Stream, caller: Caller) -> Generation:
                 yield Note(line)
         for event in frames.end():
             yield event
+        # Only now, so that a traceback on stderr, which is another pipe, came before its error.
+        if frames.failure is not None:
+            raise GeneratorError(f"{target}: {frames.failure}")
         if not frames.ended:
             await _raise_exit(process, target)
 
@@ -285,14 +288,14 @@ def _described(stream: Stream) -> dict[str, Any]:
 class Frames:
     """What `call_process` writes: a JSON object a line, in ASCII, each with one key."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self) -> None:
         self.ended = False
-        self._target = target
+        self.failure: str | None = None
         self._rest = b""
         self._surrogates = Surrogates()
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """The events in it. Raises GeneratorError for the error that the function ended with."""
+        """The events in it. `ended` and `failure` tell how it went."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             ((kind, value),) = json.loads(line).items()
@@ -316,8 +319,8 @@ class Frames:
                 yield Usage(value)
             case "end":
                 self.ended = True
-            case _:
-                raise GeneratorError(f"{self._target}: {value}")
+            case "error":
+                self.failure = value
 
 
 def _from_file(file: str, name: str) -> Callable[..., Any]:

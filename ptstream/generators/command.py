@@ -207,17 +207,43 @@ class Decoder:
         return text
 
 
+class _Lines:
+    """Whole lines of what a command writes to stderr, without the last line feed."""
+
+    def __init__(self) -> None:
+        self._decoder = Decoder()
+        self._begun: list[str] = []
+
+    @property
+    def begun(self) -> bool:
+        """Whether a line has begun and not ended."""
+        return bool(self._begun)
+
+    def feed(self, data: bytes) -> str:
+        """The lines that are whole now, "" if none is."""
+        lines, feed, begun = self._decoder.feed(data).rpartition("\n")
+        if not feed:
+            if begun:
+                self._begun.append(begun)
+            return ""
+        whole = "".join(self._begun) + lines
+        self._begun = [begun] if begun else []
+        return whole
+
+
 async def _generate(argv: Sequence[str], stdin: bytes | None, caller: Caller) -> AsyncGenerator[Event, None]:
-    text, beside = Decoder(), Decoder()
+    text, beside = Decoder(), _Lines()
     async with running(argv, stdin=stdin, caller=caller) as command:
         async for name, data in command.output:
             if name == "stdout":
                 yield text.feed(data)
-            elif line := beside.feed(data):
-                yield Note(line)
+            elif lines := beside.feed(data):
+                yield Note(lines)
         yield text.feed(b"", final=True)
+        if rest := beside.feed(b"\n" if beside.begun else b""):
+            yield Note(rest)
         if text.replaced:
-            yield Note(f"{text.replaced} bytes that are not UTF-8 were replaced by U+FFFD\n")
+            yield Note(f"{text.replaced} bytes that are not UTF-8 were replaced by U+FFFD")
         await command.end()
 
 
@@ -227,7 +253,7 @@ def source(words: Words, caller: Caller) -> Source:
     prompt = None if words.prompt is None else words.prompt.encode("utf-8", "replace")
     return Source(
         model=os.path.basename(words.command[0]),
-        place=caller.directory,
+        place=os.fsencode(caller.directory).decode("utf-8", "replace"),
         flush=Flush.LINES,
         generate=lambda: _generate(words.command or (), prompt, caller),
         patient=True,

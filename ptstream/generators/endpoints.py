@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import replace
 
 from ptstream.errors import ConfigurationError
 from ptstream.generators import Caller
@@ -51,7 +50,7 @@ def _openai(endpoint: Endpoint, environment: Mapping[str, str]) -> Endpoint:
         return endpoint
     # Another server: it has other models, and perhaps no need of a key.
     key_env = endpoint.key_env if environment.get(endpoint.key_env or "") else None
-    return replace(endpoint, base_url=base_url, model=None, key_env=key_env)
+    return endpoint._replace(base_url=base_url, model=None, key_env=key_env)
 
 
 def _ollama(endpoint: Endpoint, environment: Mapping[str, str]) -> Endpoint:
@@ -64,7 +63,7 @@ def _ollama(endpoint: Endpoint, environment: Mapping[str, str]) -> Endpoint:
     # An address to listen on is none to connect to.
     name = "127.0.0.1" if name in ("", "0.0.0.0") else name
     usual = {"http": "80", "https": "443"}[scheme] if separator and scheme in ("http", "https") else "11434"
-    return replace(endpoint, base_url=f"{scheme or 'http'}://{name}:{port or usual}/v1")
+    return endpoint._replace(base_url=f"{scheme or 'http'}://{name}:{port or usual}/v1")
 
 
 def _key_in(path: str) -> str:

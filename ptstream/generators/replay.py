@@ -62,7 +62,8 @@ def parse(model: str, directory: str) -> Replay:
 def source(model: str, directory: str) -> Source:
     """The replay, ready to run. Raises ConfigurationError for a name that cannot be read."""
     replay = parse(model, directory)
-    return Source(model=model, place=replay.path, flush=Flush.SENTENCES, generate=lambda: generate(replay))
+    place = os.fsencode(replay.path).decode("utf-8", "replace")
+    return Source(model=model, place=place, flush=Flush.SENTENCES, generate=lambda: generate(replay))
 
 
 async def generate(replay: Replay, sleep_until: Callable[[float], Awaitable[None]] = anyio.sleep_until) -> Generation:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 import weakref
 
 from ptstream.settings import Home
@@ -20,7 +19,7 @@ class Lease:
 
     def __init__(self, home: Home) -> None:
         """Take it. Raises OSError."""
-        self.id = secrets.token_hex(8)
+        self.id = os.urandom(8).hex()
         self._path = os.path.join(home.owners, self.id)
         making = self._path + ".new"
         self._fd = os.open(making, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

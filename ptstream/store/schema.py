@@ -97,7 +97,7 @@ def uri(home: Home, query: str) -> str:
     """The database's URI; a path may hold any character."""
     import urllib.parse
 
-    return "file:" + urllib.parse.quote(home.database) + "?" + query
+    return "file:" + urllib.parse.quote(os.fsencode(home.database)) + "?" + query
 
 
 def translate(error: sqlite3.Error, home: Home) -> StoreUnusable:

@@ -7,13 +7,10 @@ Reading needs no write permission and never waits for a writer. One `Store` belo
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ptstream.errors import (
@@ -28,18 +25,21 @@ from ptstream.errors import (
 )
 from ptstream.settings import Home
 from ptstream.store import owners, schema
-from ptstream.streams import Attempt, Flush, Status, Stream, Words, new_id
-
-NAME = re.compile(r"[^\s@/\x00-\x1f\x7f-\x9f]{1,200}")
-"""A stream's name: printable, without space, @ or /."""
+from ptstream.store.rows import (
+    ATTEMPT_COLUMNS,
+    NAME,
+    STREAM_COLUMNS,
+    attempt_of,
+    check_reference,
+    checked,
+    columns_of,
+    differences,
+    stream_of,
+)
+from ptstream.streams import Attempt, Status, Stream, Words, new_id
 
 PAGE = 256 * 1024
 """Bytes of text that one look takes from the database, about: a reader never holds more."""
-
-_STREAM_COLUMNS = (
-    "id, name, title, status, bytes, prompt, system, model, command, generator, flush,"
-    " error, created_at, ended_at, parent, parent_offset"
-)
 
 
 class State(NamedTuple):
@@ -55,8 +55,7 @@ class State(NamedTuple):
     boot: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """The right to write a stream: valid while the store's epoch is this one. `begin` is an offset in bytes."""
 
     id: str
@@ -137,10 +136,10 @@ class Store:
 
     def get(self, id: str) -> Stream:
         """The stream with exactly this id. Raises StreamNotFound."""
-        rows = self._read(f"SELECT {_STREAM_COLUMNS} FROM streams WHERE id = ?", (id,))
+        rows = self._read(f"SELECT {STREAM_COLUMNS} FROM streams WHERE id = ?", (id,))
         if not rows:
             raise StreamNotFound(f"no stream {id}")
-        return _stream(rows[0])
+        return stream_of(rows[0])
 
     def find(self, reference: str) -> Stream:
         """The stream meant by an id, a name, `@last` or an unambiguous beginning of an id.
@@ -152,12 +151,12 @@ class Store:
             if not newest:
                 raise StreamNotFound("there is no stream yet")
             return newest[0]
-        _check_reference(reference)
+        check_reference(reference)
         lower = reference.lower()
-        exact = f"SELECT {_STREAM_COLUMNS} FROM streams WHERE id = ?1 OR name = ?2 ORDER BY id = ?1 DESC LIMIT 1"
+        exact = f"SELECT {STREAM_COLUMNS} FROM streams WHERE id = ?1 OR name = ?2 ORDER BY id = ?1 DESC LIMIT 1"
         # A range rather than LIKE, so that the index serves it.
         begins = (
-            f"SELECT {_STREAM_COLUMNS} FROM streams WHERE id >= ?1 AND id < ?1 || 'zzzzzzzzzzzz' ORDER BY id LIMIT 4"
+            f"SELECT {STREAM_COLUMNS} FROM streams WHERE id >= ?1 AND id < ?1 || 'zzzzzzzzzzzz' ORDER BY id LIMIT 4"
         )
         rows = self._read(exact, (lower, reference)) or self._read(begins, (lower,))
         if not rows:
@@ -165,15 +164,15 @@ class Store:
         if len(rows) > 1:
             some = ", ".join(row[0] for row in rows[:3])
             raise AmbiguousId(f"{reference!r} is the beginning of several ids: {some}{' …' if len(rows) > 3 else ''}")
-        return _stream(rows[0])
+        return stream_of(rows[0])
 
     def streams(self, *, limit: int | None = None, status: Status | None = None) -> list[Stream]:
         """Streams, newest first."""
         where = "WHERE status = ?" if status else ""
         return [
-            _stream(row)
+            stream_of(row)
             for row in self._read(
-                f"SELECT {_STREAM_COLUMNS} FROM streams {where} ORDER BY seq DESC LIMIT ?",
+                f"SELECT {STREAM_COLUMNS} FROM streams {where} ORDER BY seq DESC LIMIT ?",
                 (*([status.value] if status else []), -1 if limit is None else limit),
             )
         ]
@@ -204,11 +203,10 @@ class Store:
     def attempts(self, id: str) -> list[Attempt]:
         """The stream's attempts, first one first."""
         rows = self._read(
-            "SELECT epoch, owner, begin_offset, started_at, ended_at, pieces, cause, usage, model, place"
-            " FROM attempts WHERE stream = ? ORDER BY epoch",
+            f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE stream = ? ORDER BY epoch",
             (id,),
         )
-        return [_attempt(*row) for row in rows]
+        return [attempt_of(*row) for row in rows]
 
     def tail_path(self, id: str, epoch: int) -> str:
         """Where the tail of this attempt lies."""
@@ -231,16 +229,16 @@ class Store:
         if name is not None and (not NAME.fullmatch(name)):
             raise UsageError(f"{name!r} cannot be a name: it holds no space, @ or /, and is not empty")
         with self._writing() as connection:
-            row = connection.execute(f"SELECT {_STREAM_COLUMNS} FROM streams WHERE name = ?", (name,)).fetchone()
+            row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM streams WHERE name = ?", (name,)).fetchone()
             if row is None:
                 id = self._insert(connection, words, name, title, parent)
-                row = connection.execute(f"SELECT {_STREAM_COLUMNS} FROM streams WHERE id = ?", (id,)).fetchone()
-                return _stream(row)
-        found = _stream(row)
-        if _differences(found.words, words):
+                row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM streams WHERE id = ?", (id,)).fetchone()
+                return stream_of(row)
+        found = stream_of(row)
+        if differences(found.words, words):
             raise NameTaken(
                 f"the name {name!r} is taken by stream {found.id}, which has another"
-                f" {' and another '.join(_differences(found.words, words))}"
+                f" {' and another '.join(differences(found.words, words))}"
             )
         return found
 
@@ -256,11 +254,11 @@ class Store:
         values: dict[str, Any] = {
             "id": id,
             "name": name,
-            "title": title,
+            "title": checked(title, "title"),
             "created_at": time.time(),
             "parent": parent and parent[0],
             "parent_offset": parent and parent[1],
-            **_columns(words),
+            **columns_of(words),
         }
         marks = ", ".join(f":{column}" for column in values)
         connection.execute(f"INSERT INTO streams ({', '.join(values)}) VALUES ({marks})", values)
@@ -269,8 +267,8 @@ class Store:
     def fill(self, id: str, words: Words) -> Stream:
         """Give a pending stream what it was created without. Raises WordsDiffer for what it has otherwise."""
         found = self.get(id)
-        if not (different := _differences(found.words, words, open_is_free=found.status is Status.PENDING)):
-            given = {column: value for column, value in _columns(words).items() if value is not None}
+        if not (different := differences(found.words, words, open_is_free=found.status is Status.PENDING)):
+            given = {column: value for column, value in columns_of(words).items() if value is not None}
             if given and found.status is Status.PENDING:
                 with self._writing() as connection:
                     changes = ", ".join(f"{column} = coalesce({column}, :{column})" for column in given)
@@ -378,69 +376,6 @@ class Store:
     def _check_unmigrated(self, connection: sqlite3.Connection) -> None:
         if connection.execute("PRAGMA user_version").fetchone()[0] != schema.VERSION:
             raise StoreUnusable(f"{self.home.database} was migrated by another ptstream: start this one again")
-
-
-def _check_reference(reference: str) -> None:
-    if not reference:
-        raise UsageError("an empty word is no id")
-    if any(character.isspace() for character in reference):
-        raise UsageError("that is a sentence, not an id; did you mean --prompt?  (ids: ptstream ls)")
-    if not NAME.fullmatch(reference):
-        raise UsageError(f"{reference!r} is neither an id nor a name")
-
-
-def _columns(words: Words) -> dict[str, str | None]:
-    return {
-        "prompt": words.prompt,
-        "system": words.system,
-        "model": words.model,
-        "command": None if words.command is None else json.dumps(list(words.command)),
-        "generator": words.generator,
-        "flush": words.flush and words.flush.value,
-    }
-
-
-def _differences(had: Words, given: Words, *, open_is_free: bool = False) -> list[str]:
-    """The names of the words that were given now and are not what the stream has."""
-    before, now = _columns(had), _columns(given)
-    return [
-        column
-        for column, value in now.items()
-        if value is not None and value != before[column] and not (open_is_free and before[column] is None)
-    ]
-
-
-def _attempt(
-    epoch: int,
-    owner: str,
-    begin: int,
-    started_at: float,
-    ended_at: float | None,
-    pieces: int,
-    cause: str | None,
-    usage: str | None,
-    *source: str | None,
-) -> Attempt:
-    counts = json.loads(usage) if usage else None
-    return Attempt(epoch, owner, begin, started_at, ended_at, pieces, cause, counts, *source)
-
-
-def _stream(row: Sequence[Any]) -> Stream:
-    (id, name, title, status, size, prompt, system, model, command, generator, flush, *rest) = row
-    words = Words(
-        prompt,
-        system,
-        model,
-        tuple(json.loads(command)) if command else None,
-        generator,
-        Flush(flush) if flush else None,
-    )
-    return Stream(id, name, title, Status(status), size, words, *rest)
-
-
-def with_end(stream: Stream, state: State) -> Stream:
-    """The stream with the end that `state` has, where its own was read before it."""
-    return replace(stream, status=state.status, bytes=state.bytes, error=state.error)
 
 
 def owner_dead(home: Home, state: State) -> bool:

@@ -1,0 +1,90 @@
+"""How values lie in rows: a stream, an attempt, what a stream was asked; and what can be a name or an id."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from ptstream.errors import UsageError
+from ptstream.streams import Attempt, Flush, Status, Stream, Words
+
+NAME = re.compile(r"[^\s@/\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}")
+"""A stream's name: printable, without space, @ or /."""
+
+STREAM_COLUMNS = (
+    "id, name, title, status, bytes, prompt, system, model, command, generator, flush,"
+    " error, created_at, ended_at, parent, parent_offset"
+)
+
+ATTEMPT_COLUMNS = "epoch, owner, begin_offset, started_at, ended_at, pieces, cause, usage, model, place"
+
+
+def check_reference(reference: str) -> None:
+    if not reference:
+        raise UsageError("an empty word is no id")
+    if any(character.isspace() for character in reference):
+        raise UsageError("that is a sentence, not an id; did you mean --prompt?  (ids: ptstream ls)")
+    if not NAME.fullmatch(reference):
+        raise UsageError(f"{reference!r} is neither an id nor a name")
+
+
+def checked(text: str | None, what: str) -> str | None:
+    """Raises UsageError for what UTF-8 has no bytes for, as an undecodable argument of a command."""
+    try:
+        if text is not None:
+            text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the {what} is not UTF-8 text") from error
+    return text
+
+
+def columns_of(words: Words) -> dict[str, str | None]:
+    """The columns of what a stream was asked. Raises UsageError for text that is not UTF-8."""
+    return {
+        "prompt": checked(words.prompt, "prompt"),
+        "system": checked(words.system, "system prompt"),
+        "model": checked(words.model, "model's name"),
+        "command": None if words.command is None else json.dumps(list(words.command)),
+        "generator": checked(words.generator, "generator's name"),
+        "flush": words.flush and words.flush.value,
+    }
+
+
+def differences(had: Words, given: Words, *, open_is_free: bool = False) -> list[str]:
+    """The names of the words that were given now and are not what the stream has."""
+    before, now = columns_of(had), columns_of(given)
+    return [
+        column
+        for column, value in now.items()
+        if value is not None and value != before[column] and not (open_is_free and before[column] is None)
+    ]
+
+
+def attempt_of(
+    epoch: int,
+    owner: str,
+    begin: int,
+    started_at: float,
+    ended_at: float | None,
+    pieces: int,
+    cause: str | None,
+    usage: str | None,
+    *source: str | None,
+) -> Attempt:
+    counts = json.loads(usage) if usage else None
+    return Attempt(epoch, owner, begin, started_at, ended_at, pieces, cause, counts, *source)
+
+
+def stream_of(row: Sequence[Any]) -> Stream:
+    (id, name, title, status, size, prompt, system, model, command, generator, flush, *rest) = row
+    words = Words(
+        prompt,
+        system,
+        model,
+        tuple(json.loads(command)) if command else None,
+        generator,
+        Flush(flush) if flush else None,
+    )
+    return Stream(id, name, title, Status(status), size, words, *rest)

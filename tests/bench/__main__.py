@@ -1,0 +1,47 @@
+"""`python -m tests.bench`: what ptstream costs, each row against something plain in the same run, as a ratio.
+
+All of it takes about a minute and a half; `--quick` a fifth of it, with less certainty; `--only NAME` one part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+
+from tests.bench import report, surroundings
+
+PARTS = {
+    "watcher": "commit_to_watcher",
+    "screen": "piece_to_screen",
+    "tail": "tail_cost",
+    "start": "start_up",
+    "durable": "durable_chunks",
+    "sentences": "sentence_table",
+    "answer": "long_answer",
+}
+"""Name → the module that measures it: `measure(quick)` gives its section."""
+
+
+def main() -> None:
+    """Measure and print, part by part."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a fifth of the time, less certainty")
+    parser.add_argument("--only", metavar="NAME", choices=PARTS, action="append", help=f"one of {', '.join(PARTS)}")
+    words = parser.parse_args()
+    surroundings.die_with_terminal()
+    began = time.monotonic()
+    for name in words.only or PARTS:
+        section = importlib.import_module(f"tests.bench.{PARTS[name]}").measure(quick=words.quick)
+        for line in report.lines(section):
+            sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"ratios are ours / the other's, one run of {time.monotonic() - began:.0f} s\n")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,136 @@
+"""From the begin of a chunk's commit to its text in another process: ptstream's watcher against raw inotify.
+
+Each way to watch has a home, a stream and a process of its own; the chunks go to them in turn, so that every way sees
+the same disk in the same second and is never woken by another's commits. A chunk's text is the time (CLOCK_MONOTONIC,
+one for all processes) at which it was handed to `Writer.append`. Two rhythms: a chunk every 0.1 s, as a fast model
+writes, and one every 1.5 s, when the watcher has gone back to sleep. Then nobody writes, and what a watcher takes of a
+core is read from its processor clock.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from statistics import median
+
+import anyio
+
+from ptstream.settings import Home
+from ptstream.store.owners import Lease
+from ptstream.store.sqlite import Claim, Store
+from ptstream.store.writer import Writer
+from ptstream.streams import Status
+from tests.bench.report import Row, Section, compared, latencies, number, percentile
+from tests.bench.surroundings import await_ready, cpu_seconds, module, output, running, temporary_home
+
+OURS, RAW = "as it is", "raw inotify"
+STEPS = ("step=1", "step=5", "step=20")
+"""`watchfiles` looks for events that often, in milliseconds; see `store/wake.py`."""
+
+WARM_UP = 5
+FLOWING, SPARSE = 0.1, 1.5
+"""Seconds between two chunks of one stream."""
+
+REST = 1.5
+"""Seconds after the last commit in which a watcher may still look often."""
+
+
+@dataclass(slots=True, eq=False)
+class Watched:
+    """A stream that is written here and watched by a process."""
+
+    claim: Claim
+    writer: Writer
+    process: subprocess.Popen[bytes]
+    offset: int = 0
+    found: list[int] = field(default_factory=list)
+
+    async def commit(self) -> None:
+        """One chunk."""
+        text = f"{time.monotonic_ns()}\n"
+        await self.writer.append(self.claim, self.offset, text, 1)
+        self.offset += len(text)
+
+    async def end(self) -> None:
+        """End the stream; its watcher tells its latencies, in nanoseconds, and ends too."""
+        await self.writer.finish(self.claim, self.offset, "", 1, Status.DONE, None, None)
+        self.found = json.loads(await anyio.to_thread.run_sync(output, self.process))
+
+
+@asynccontextmanager
+async def _watched(way: str, home: Home) -> AsyncIterator[Watched]:
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(Store(home))
+        id = store.create().id
+        lease = Lease(home)
+        stack.callback(lease.release)
+        process = stack.enter_context(running(module("watchers", way, home.path, id), home))
+        writer = Writer(store, lease.id)
+        await stack.enter_async_context(writer.open())
+        claim = await writer.claim(id)
+        await anyio.to_thread.run_sync(await_ready, process)
+        yield Watched(claim, writer, process)
+
+
+async def _write(sides: Sequence[Watched], count: int, interval: float) -> None:
+    """`count` chunks to each in turn, at irregular times: nobody's poll may keep step with them."""
+    chance = random.Random(count)
+    for _ in range(count):
+        for side in sides:
+            await side.commit()
+            await anyio.sleep(chance.uniform(0.5, 1.5) * interval / len(sides))
+
+
+async def _loads(sides: Sequence[Watched], seconds: float) -> list[float]:
+    """What each takes of a core while nobody writes, in percent."""
+    before = [cpu_seconds(side.process.pid) for side in sides]
+    began = time.monotonic()
+    await anyio.sleep(seconds)
+    passed = time.monotonic() - began
+    return [100 * (cpu_seconds(side.process.pid) - taken) / passed for side, taken in zip(sides, before, strict=True)]
+
+
+async def _measure(ways: Sequence[str], flowing: int, sparse: int, idle: float) -> Section:
+    with ExitStack() as homes:
+        async with AsyncExitStack() as stack:
+            sides = [
+                await stack.enter_async_context(_watched(way, homes.enter_context(temporary_home()))) for way in ways
+            ]
+            await _write(sides, WARM_UP + flowing, FLOWING)
+            await _write(sides, sparse, SPARSE)
+            await anyio.sleep(REST)
+            loads = await _loads(sides, idle)
+            for side in sides:
+                await side.end()
+    found = {way: side.found[WARM_UP:] for way, side in zip(ways, sides, strict=True)}
+    often = {way: values[:flowing] for way, values in found.items()}
+    seldom = {way: values[flowing:] for way, values in found.items()}
+    load = dict(zip(ways, loads, strict=True))
+    assert all(len(values) == flowing + sparse for values in found.values()), "a watcher missed a chunk"
+    return Section(
+        "A chunk's commit, begun, to its text in a watcher's process",
+        [
+            *latencies("a chunk every 0.1 s", often[OURS], often[RAW], RAW),
+            *latencies("a chunk every 1.5 s", seldom[OURS], seldom[RAW], RAW),
+            compared("while nobody writes, of a core", load[OURS], load[RAW], "%", RAW),
+            *(_step_row(way, often[way], seldom[way], load[way]) for way in ways if way in STEPS),
+        ],
+        f"{flowing} and {sparse} chunks to each; idle for {idle:.0f} s",
+    )
+
+
+def _step_row(way: str, often: Sequence[float], seldom: Sequence[float], load: float) -> Row:
+    told = [f"{number(median(values) / 1e6)} {number(percentile(values, 0.95) / 1e6)} ms" for values in (often, seldom)]
+    return Row(f"  watchfiles {way}: 0.1 s, 1.5 s, idle", told[0], f"{told[1]}, {number(load)} %")
+
+
+def measure(quick: bool) -> Section:
+    """The section; the full one also tries watchfiles' steps."""
+    if quick:
+        return anyio.run(_measure, (RAW, OURS), 20, 2, 1.0)
+    return anyio.run(_measure, (RAW, OURS, *STEPS), 80, 8, 3.0)
