@@ -66,9 +66,7 @@ class Owner:
                 cause = f"no tail could be made: {error.strerror}"
                 await self._writer.finish(claim, claim.begin, "", 0, Status.ERROR, cause, None)
             raise
-        cutter = Cutter(
-            words.flush or source.flush, max_delay=settings.max_delay, max_bytes=settings.max_bytes
-        )
+        cutter = Cutter(words.flush or source.flush, max_delay=settings.max_delay, max_bytes=settings.max_bytes)
         limits = Limits(settings.first_timeout, settings.idle_timeout, settings.total_timeout)
         attempt = Attempt(claim, source, tail, cutter, self._writer, limits)
         self.running[id] = attempt

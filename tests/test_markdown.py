@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ptstream.cli.columns import cells
 from ptstream.cli.markdown import FRAMES, TAIL, Rendered
-from ptstream.cli.screen import cells
 
 SIZES = [(80, 24), (40, 10)]
 

@@ -20,9 +20,12 @@ import anyio
 import pyte
 import pytest
 
+from ptstream.cli import outlet
 from ptstream.cli import screen as module
+from ptstream.cli.columns import cells, cut
+from ptstream.cli.outlet import OutputClosed, OutputFailed
 from ptstream.cli.panes import Panes
-from ptstream.cli.screen import OutputClosed, OutputFailed, Screen, cells, cut
+from ptstream.cli.screen import Screen
 from ptstream.cli.untrusted import FORBIDDEN
 from ptstream.errors import StreamNotFound
 
@@ -245,7 +248,7 @@ def test_an_error_without_a_message_still_says_something(pipe: Pipe, null: int) 
 
 
 def test_stderr_that_is_closed_or_full_stops_nothing(pipe: Pipe, null: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0)
+    monkeypatch.setattr(outlet, "PATIENCE", 0)
     screen = Screen(null, pipe.fd, environ=PLAIN)
     pipe.fill()
     screen.note("nobody reads this")

@@ -1,4 +1,4 @@
-"""The typer application: which commands there are, each loaded when it is asked for, its help beginning with examples."""
+"""The typer application: which commands there are, each loaded when it is asked for, examples first in its help."""
 
 from __future__ import annotations
 

@@ -10,9 +10,10 @@ import os
 from ptstream.errors import PtstreamError
 from ptstream.settings import Home
 
-COMMANDS = (
-    "drive watch cat create tee ls show wait cancel rm models demo path daemon completion"  # held to app.py by a test
-).split()
+COMMANDS = (  # held to app.py by a test
+    *("drive", "watch", "cat", "create", "tee", "ls", "show", "wait", "cancel"),
+    *("rm", "models", "demo", "path", "daemon", "completion"),
+)
 
 TAKES_ID = frozenset({"drive", "watch", "cat", "show", "wait", "cancel", "rm"})
 
@@ -25,7 +26,7 @@ NEWEST = 50
 
 
 def complete(home: Home, words: list[str]) -> int:
-    """Write one candidate a line, a tab and a description behind it; `words` are the line's, the last one unfinished."""
+    """Write one candidate a line, behind it a tab and what it is; `words` are the line's, the last one unfinished."""
     *before, begun = words or [""]
     lines = [line for line in _candidates(home, before) if line.startswith(begun)]
     os.write(1, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))

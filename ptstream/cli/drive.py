@@ -26,7 +26,7 @@ from ptstream.cli.options import (
     prompt_of,
     text_of,
 )
-from ptstream.cli.reading import detachable, is_models, show, tell_end
+from ptstream.cli.reading import detachable, is_markdown, show, tell_end
 from ptstream.cli.screen import Screen
 from ptstream.client import Client, connect, connect_or_start
 from ptstream.errors import DaemonUnreachable, UsageError
@@ -131,7 +131,7 @@ async def drive(home: Home, store: Store, screen: Screen, stream: Stream, detach
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_show_asides, client, screen, stream.id)
                 async with aclosing(_text(home, store, client, stream.id)) as runs:
-                    await show(screen, runs, render=is_models(stream.words) and not plain)
+                    await show(screen, runs, render=is_markdown(store, stream) and not plain)
                 # The last of them may still be on the way; they end when the attempt does.
                 tasks.cancel_scope.deadline = anyio.current_time() + LAST_ASIDES
         return tell_end(screen, store, stream.id)

@@ -6,7 +6,8 @@ import os
 import sys
 from typing import Any
 
-from ptstream.cli.screen import OutputClosed, Screen
+from ptstream.cli.outlet import OutputClosed
+from ptstream.cli.screen import Screen
 from ptstream.errors import PtstreamError, UsageError
 from ptstream.settings import Home, find_home
 from ptstream.store.cursor import Cursor

@@ -21,7 +21,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from ptstream.cli.screen import erased
+from ptstream.cli.columns import erased
 from ptstream.cli.untrusted import Filter, clean
 
 FRAMES = 15

@@ -9,7 +9,8 @@ from __future__ import annotations
 import anyio
 from wcwidth import ljust, wrap
 
-from ptstream.cli.screen import Screen, cut, erased
+from ptstream.cli.columns import cut, erased
+from ptstream.cli.screen import Screen
 from ptstream.cli.untrusted import Filter
 
 FRAMES = 15

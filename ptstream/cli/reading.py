@@ -11,11 +11,15 @@ from collections.abc import AsyncIterable, Awaitable, Callable
 
 import anyio
 
-from ptstream.cli.screen import OutputClosed, Screen
+from ptstream.cli.outlet import OutputClosed
+from ptstream.cli.screen import Screen
 from ptstream.errors import ENDS, PtstreamError, ungrouped
-from ptstream.store.recover import settle
+from ptstream.store.recover import live_size, settle
 from ptstream.store.sqlite import State, Store
-from ptstream.streams import Status, Words
+from ptstream.streams import Status, Stream
+
+RENDERED_BYTES = 64 * 1024
+"""How much text is rendered when it comes at once, which takes about a second."""
 
 DETACHING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -80,9 +84,12 @@ async def show(screen: Screen, runs: AsyncIterable[bytes], *, render: bool = Fal
     await screen.show_end()
 
 
-def is_models(words: Words) -> bool:
-    """Whether a model writes this text: what a command or a program writes is no Markdown."""
-    return words.prompt is not None and not words.command and not words.generator
+def is_markdown(store: Store, stream: Stream) -> bool:
+    """Whether it is to be rendered: a model's text, and not so long that rendering would keep its reader waiting."""
+    words = stream.words
+    if words.prompt is None or words.command or words.generator:
+        return False
+    return live_size(store.home, stream.id, store.state(stream.id)) <= RENDERED_BYTES
 
 
 def tell_end(screen: Screen, store: Store, id: str) -> int:

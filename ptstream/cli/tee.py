@@ -15,8 +15,9 @@ import typer
 
 from ptstream.cli.app import session
 from ptstream.cli.options import FlushRule, Name, Raw, Title
+from ptstream.cli.outlet import OutputClosed, OutputFailed
 from ptstream.cli.reading import show, tell_end
-from ptstream.cli.screen import OutputClosed, OutputFailed, Screen
+from ptstream.cli.screen import Screen
 from ptstream.drive import Attempt
 from ptstream.errors import GeneratorError, NameTaken, PtstreamError
 from ptstream.follow import Follow

@@ -9,7 +9,7 @@ import typer
 
 from ptstream.cli.app import session
 from ptstream.cli.options import Plain, Raw, StreamRef
-from ptstream.cli.reading import detachable, is_models, show, tell_end
+from ptstream.cli.reading import detachable, is_markdown, show, tell_end
 from ptstream.cli.screen import Screen
 from ptstream.errors import UsageError
 from ptstream.follow import Follow
@@ -42,7 +42,7 @@ async def watch(home: Home, screen: Screen, reference: str, offset: str, live: b
     """Print the stream from `offset` to its end; the exit code of that end."""
     with Store(home) as store:
         stream = store.find(reference)
-        id, render = stream.id, is_models(stream.words) and not plain
+        id, render = stream.id, is_markdown(store, stream) and not plain
         cursor = Cursor(store, id, _offset(store, id, offset), live=live)
 
         async def read() -> int:

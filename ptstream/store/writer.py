@@ -82,7 +82,10 @@ class Writer:
         self._closing = True
 
     async def claim(self, id: str, model: str | None = None, place: str | None = None) -> Claim:
-        """Claim a pending stream for a generator called `model` at `place`. Raises ClaimLost when it is not pending (any more), StreamNotFound, StoreBusy."""
+        """Claim a pending stream for a generator called `model` at `place`.
+
+        Raises ClaimLost when it is not pending (any more), StreamNotFound, StoreBusy.
+        """
         values = {
             "id": id,
             "owner": self._owner,
@@ -190,7 +193,7 @@ class Writer:
         return size > CHECKPOINT_BYTES and time.monotonic() >= self._no_checkpoint_before
 
     async def _checkpoint(self) -> None:
-        busy = list(await self._execute("PRAGMA wal_checkpoint(TRUNCATE)", ()))[0][0]
+        ((busy, *_),) = await self._execute("PRAGMA wal_checkpoint(TRUNCATE)", ())
         if busy:
             self._no_checkpoint_before = time.monotonic() + CHECKPOINT_PAUSE
 

@@ -62,22 +62,22 @@ async def ours(home: Home, text: list[str]) -> Cost:
 
     async def watch() -> None:
         nonlocal sent
-        sent = await _received(home, id)
+        sent = await _received(home, stream)
 
     with Store(home) as store:
-        async with open_owner(store, Settings()) as owner:
-            id = store.create().id
+        async with open_owner(store) as owner:
+            stream = store.create().id
             before = _log_size(home)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(watch)
                 mark()
                 source = Source("scripted", "here", Flush.SENTENCES, lambda: _generate(text), patient=True)
-                await (await owner.start(id, source)).ended.wait()
+                await (await owner.start(stream, source, Settings())).ended.wait()
                 mark()
-            assert store.state(id).status is Status.DONE
-            ends = _ends(home, id)
+            assert store.state(stream).status is Status.DONE
+            ends = _ends(home, stream)
             return Cost(
-                pieces=store.counts(id)[0],
+                pieces=store.counts(stream)[0],
                 body=ends[-1],
                 rows=len(ends),
                 commits=len(ends) + 1,  # the claim; the end is in the last chunk's

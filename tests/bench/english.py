@@ -11,17 +11,9 @@ from itertools import islice
 
 SEED = 11
 
-_COMMON = (
-    "the of and to a in that is was it for on with as be at by this had not are but from or have an they which one"
-    " were all there when their would who been will more if no out so what up its about into than them can only other"
-    " time new some could these two may first then do any like my now over such our man me even most made after also"
-).split()
+_COMMON = ["the", "of", "and", "to", "a", "in", "that", "is", "was", "it", "for", "on", "with", "as", "be", "at", "by", "this", "had", "not", "are", "but", "from", "or", "have", "an", "they", "which", "one", "were", "all", "there", "when", "their", "would", "who", "been", "will", "more", "if", "no", "out", "so", "what", "up", "its", "about", "into", "than", "them", "can", "only", "other", "time", "new", "some", "could", "these", "two", "may", "first", "then", "do", "any", "like", "my", "now", "over", "such", "our", "man", "me", "even", "most", "made", "after", "also"]
 
-_LONGER = (
-    "atmosphere scattering wavelength molecules sunlight direction particles observer horizon colour evening because"
-    " through different between another without important question example answer system result process information"
-    " connection generator database sentence durable reader writer memory language computer measurement experiment"
-).split()
+_LONGER = ["atmosphere", "scattering", "wavelength", "molecules", "sunlight", "direction", "particles", "observer", "horizon", "colour", "evening", "because", "through", "different", "between", "another", "without", "important", "question", "example", "answer", "system", "result", "process", "information", "connection", "generator", "database", "sentence", "durable", "reader", "writer", "memory", "language", "computer", "measurement", "experiment"]
 
 _ASIDES = (
     "e.g. a prism",

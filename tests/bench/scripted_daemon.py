@@ -1,4 +1,4 @@
-"""`python -m tests.bench.scripted_daemon HOME TURNS`: the real daemon, whose model is a generator that says the time."""
+"""`python -m tests.bench.scripted_daemon HOME TURNS`: the real daemon; its model says the time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.bench.schedule import stamps
 def main() -> None:
     """Be the daemon until killed."""
     path, turns = sys.argv[1:]
-    source = Source(model="clock", place="here", flush=Flush.SENTENCES, generate=lambda: stamps(0, int(turns)))  # type: ignore[arg-type, return-value]
+    source = Source(model="clock", place="here", flush=Flush.SENTENCES, generate=lambda: stamps(0, int(turns)))
 
     async def resolve(*_: object) -> Source:
         return source

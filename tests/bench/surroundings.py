@@ -14,10 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from ptstream.settings import Home
+from ptstream.store import schema
+from ptstream.store.sqlite import Claim
+from ptstream.streams import new_id
 
 TREE = Path(__file__).parents[2]
 """The directory from which `python -m tests.bench…` is found."""
@@ -37,6 +41,21 @@ def temporary_home() -> Iterator[Home]:
         yield Home(os.path.join(folder, "home"))
 
 
+def claimed(home: Home, count: int) -> list[Claim]:
+    """So many streams that are being driven by nobody in particular, made in one transaction."""
+    claims = [Claim(new_id(), 1, 0) for _ in range(count)]
+    with closing(schema.connect_writer(home)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for claim in claims:
+            connection.execute(
+                "INSERT INTO streams (id, prompt, created_at) VALUES (?, 'Why?', ?)", (claim.id, time.time())
+            )
+            values = {"id": claim.id, "owner": "bench", "boot": "", "at": time.time(), "model": None, "place": None}
+            connection.execute(schema.CLAIM, values).fetchall()
+        connection.execute("COMMIT")
+    return claims
+
+
 def environment(home: Home) -> dict[str, str]:
     """For a process of ours: this home, no keys, no models, byte code kept as an installed program has it."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
@@ -47,12 +66,13 @@ def environment(home: Home) -> dict[str, str]:
 def running(argv: Sequence[str], home: Home, **more: Any) -> Iterator[subprocess.Popen[bytes]]:
     """A process, its stdout a pipe. What is left of it at the end, or when we are killed, is killed."""
     more.setdefault("stdin", subprocess.DEVNULL)
+    # preexec_fn: we have no threads that could hold a lock yet, or none that take any.
     process = subprocess.Popen(
         argv,
         stdout=subprocess.PIPE,
         cwd=TREE,
         env=environment(home),
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - started before any thread
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         **more,
     )
     try:
@@ -71,7 +91,7 @@ def output(process: subprocess.Popen[bytes]) -> bytes:
     """What it wrote until its end. Raises RuntimeError when that was a bad one, or does not come."""
     data, _ = process.communicate(timeout=LIMIT)
     if process.returncode != 0:
-        raise RuntimeError(f"{process.args} ended with exit code {process.returncode}")
+        raise RuntimeError(f"{process.args!r} ended with exit code {process.returncode}")
     return data
 
 
@@ -79,7 +99,7 @@ def await_ready(process: subprocess.Popen[bytes]) -> None:
     """Returns when it has written its first line. Raises RuntimeError when it ends before."""
     assert process.stdout is not None
     if not process.stdout.readline():
-        raise RuntimeError(f"{process.args} did not begin")
+        raise RuntimeError(f"{process.args!r} did not begin")
 
 
 def cpu_seconds(pid: int) -> float:

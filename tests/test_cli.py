@@ -1,0 +1,757 @@
+"""Every command as its user has it: exit codes, what goes to stdout and what to stderr, and what its words do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+
+from ptstream.cli import app, completion, daemon, entry
+from ptstream.settings import Home
+from tests.conftest import PTSTREAM, Cli, needs, until
+
+ID = re.compile(r"[0-9a-hjkmnp-tv-z]{12}")
+
+FIRST, SECOND = "one two.\n", "three four.\n"
+
+
+class Gate:
+    """A command that says `FIRST`, waits until it is let on, and says `SECOND`."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "gate"
+        os.mkfifo(path)
+        # Both ends: nothing blocks, and when this is closed, whoever still waits goes on.
+        self._fd = os.open(path, os.O_RDWR)
+        self.command = ("sh", "-c", f"echo one two.; read x < '{path}'; echo three four.")
+
+    def open(self) -> None:
+        """Let it on."""
+        os.write(self._fd, b"\n")
+
+    def close(self) -> None:
+        """Nothing waits here any more."""
+        os.close(self._fd)
+
+
+@pytest.fixture
+def gate(folder: Path) -> Iterator[Gate]:
+    """The command with two lines."""
+    made = Gate(folder)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Cli]:
+    """The command against a home that tests share, and with it one daemon."""
+    with tempfile.TemporaryDirectory(prefix="pts-") as path:
+        cli = Cli(Home(f"{path}/home"))
+        yield cli
+        cli.run("daemon", "stop")
+
+
+def detached(cli: Cli, *command: str, words: tuple[str, ...] = (), **more: Any) -> str:
+    """The id of a stream that runs `command`, and has said something."""
+    id = cli.out("drive", "--detach", *words, "--", *command, **more).strip()
+    until(lambda: cli.out("cat", id))
+    return id
+
+
+def told(cli: Cli, id: str) -> dict[str, Any]:
+    """What `show --json` says."""
+    fields: dict[str, Any] = json.loads(cli.out("show", "--json", id))
+    return fields
+
+
+def read_exactly(process: subprocess.Popen[bytes], size: int) -> bytes:
+    """The next bytes of its stdout."""
+    assert process.stdout is not None
+    data = b""
+    while len(data) < size and (more := os.read(process.stdout.fileno(), size - len(data))):
+        data += more
+    return data
+
+
+def ended(process: subprocess.Popen[bytes]) -> int:
+    """Its exit code."""
+    return process.wait(timeout=30)
+
+
+# --- create
+
+
+def test_create_prints_the_id_alone(cli: Cli) -> None:
+    done = cli.run("create", "Why is the sky blue?")
+    assert ID.fullmatch(done.stdout.decode().strip())
+    assert done.stdout.endswith(b"\n")
+    assert done.stderr == b""
+    assert not os.path.exists(cli.home.socket)
+    assert told(cli, done.stdout.decode().strip())["prompt"] == "Why is the sky blue?"
+
+
+def test_create_json_and_words(served: Cli, folder: Path) -> None:
+    (folder / "system.txt").write_text("Be brief.")
+    words = ("--model", "replay:x", "--title", "A title", "--name", "worded", "--system", f"@{folder}/system.txt")
+    fields = json.loads(served.out("create", "--json", *words, "hello"))
+    assert ID.fullmatch(fields["id"])
+    assert (fields["name"], fields["title"], fields["status"]) == ("worded", "A title", "pending")
+    shown = told(served, "worded")
+    assert (shown["prompt"], shown["system"], shown["model"]) == ("hello", "Be brief.", "replay:x")
+
+
+def test_a_name_is_one_stream(served: Cli) -> None:
+    id = served.out("create", "--name", "unique", "same words")
+    assert served.out("create", "--name", "unique", "same words") == id
+    done = served.run("create", "--name", "unique", "other words", code=2)
+    assert done.stdout == b""
+    assert id.strip() in done.stderr.decode()
+    for bad in ("with space", "with/slash", "with@", "", "with\nnewline", "\x1b[31m"):
+        assert served.run("create", "--name", bad, "x", code=2).stdout == b""
+
+
+def test_create_takes_its_prompt_from_a_pipe_and_a_file(served: Cli, folder: Path) -> None:
+    (folder / "prompt.txt").write_text("from a file")
+    assert told(served, served.out("create", f"@{folder}/prompt.txt").strip())["prompt"] == "from a file"
+    assert told(served, served.out("create", "-", input="x").strip())["prompt"] == "x\n\n-"
+    assert told(served, served.out("create", input="from a pipe").strip())["prompt"] == "from a pipe"
+    assert served.run("create", f"@{folder}/missing", code=2).stdout == b""
+
+
+# --- drive
+
+
+def test_drive_prints_the_text_and_says_the_id_first(served: Cli) -> None:
+    done = served.run("drive", "--", "printf", "a\\nb")
+    assert done.stdout == b"a\nb"
+    assert ID.fullmatch(done.stderr.decode().splitlines()[0])
+    assert served.run("cat", done.stderr.decode().split()[0]).stdout == b"a\nb"
+
+
+def test_the_prompt_reaches_the_commands_stdin(served: Cli, folder: Path) -> None:
+    (folder / "prompt.txt").write_text("from a file")
+    assert served.out("drive", "-p", "from the line", "--", "cat") == "from the line"
+    assert served.out("drive", "-p", f"@{folder}/prompt.txt", "--", "cat") == "from a file"
+    assert served.out("drive", "--", "cat", input="from a pipe\n") == "from a pipe\n"
+    assert served.out("drive", "-p", "the line", "--", "cat", input="the pipe") == "the pipe\n\nthe line"
+    with (folder / "prompt.txt").open() as file:
+        assert served.out("drive", "--", "cat", stdin=file) == "from a file"
+    assert served.out("drive", "--", "cat") == ""
+
+
+def test_a_command_runs_where_its_user_stands(served: Cli, folder: Path) -> None:
+    script = 'pwd; umask; printf "%s\\n" "$MINE" "${THEIRS-unset}"'
+    told = served.out(
+        "drive", "--", "sh", "-c", script, cwd=folder, umask=0o027, env={"MINE": "a b\nc", "PATH": os.environ["PATH"]}
+    )
+    assert told.splitlines() == [str(folder), "0027", "a b", "c", "unset"]
+    (folder / "tool").write_text("#!/bin/sh\necho mine\n")
+    (folder / "tool").chmod(0o755)
+    path = f"{folder}:{os.environ['PATH']}"
+    assert served.out("drive", "--", "tool", env={"PATH": path}) == "mine\n"
+    assert served.out("drive", "--", "./tool", cwd=folder) == "mine\n"
+    served.run("drive", "--", "tool", code=5)
+
+
+def test_the_exit_code_decides_and_stderrs_end_is_the_cause(served: Cli) -> None:
+    done = served.run("drive", "--", "sh", "-c", "echo text; echo the cause >&2; exit 3", code=5)
+    assert done.stdout == b"text\n"
+    id = done.stderr.decode().split()[0]
+    shown = told(served, id)
+    assert shown["status"] == "error"
+    assert "exit code 3" in shown["error"]
+    assert shown["error"].endswith("the cause")
+    assert shown["error"] in done.stderr.decode()
+    for command in ("drive", "watch"):
+        again = served.run(command, id, code=5)
+        assert again.stdout == b"text\n"
+        assert "the cause" in again.stderr.decode()
+    assert served.run("wait", id, code=5).stdout == b""
+    assert served.run("cat", id).stdout == b"text\n"
+
+
+def test_stderr_of_a_quick_command_is_not_lost(served: Cli) -> None:
+    for _ in range(5):
+        done = served.run("drive", "--", "sh", "-c", "printf par >&2; echo tial >&2; echo text")
+        assert done.stdout == b"text\n"
+        assert done.stderr.decode().splitlines()[1:] == ["partial"]
+
+
+def test_stderr_is_shown_as_it_was_written(served: Cli, folder: Path) -> None:
+    gate = Gate(folder)
+    script = f"printf par >&2; echo one; read x < '{folder}/gate'; echo tial >&2"
+    with served.started("drive", "--", "sh", "-c", script) as process:
+        assert read_exactly(process, 4) == b"one\n"
+        gate.open()
+        assert ended(process) == 0
+        assert process.stderr is not None
+        assert process.stderr.read().decode().splitlines()[1:] == ["partial"]
+    gate.close()
+
+
+def test_drive_an_id_that_is_pending_streaming_ended(served: Cli, gate: Gate) -> None:
+    id = served.out("create", "the prompt").strip()
+    with served.started("drive", id, "--", *gate.command) as first:
+        assert read_exactly(first, len(FIRST)) == FIRST.encode()
+        with served.started("drive", id) as second:
+            assert read_exactly(second, len(FIRST)) == FIRST.encode()
+            gate.open()
+            for process in (first, second):
+                assert read_exactly(process, 99) == SECOND.encode()
+                assert ended(process) == 0
+    assert served.out("drive", id) == FIRST + SECOND
+    assert told(served, id)["prompt"] == "the prompt"
+    assert len(told(served, id)["attempts"]) == 1
+
+
+def test_other_words_are_refused(served: Cli) -> None:
+    id = served.out("create", "the prompt").strip()
+    for words in (("-p", "another"),):
+        done = served.run("drive", id, *words, "--", "cat", code=2)
+        assert done.stdout == b""
+    assert told(served, id)["status"] == "pending"
+    assert served.out("drive", id, "-p", "the prompt", "--", "cat") == "the prompt"
+    served.run("drive", id, "-p", "another", code=2)
+    served.run("drive", id, "--", "other", code=2)
+    served.run("drive", id, "--model", "other", code=2)
+    assert served.out("drive", id, "--", "cat") == "the prompt"
+
+
+def test_drive_by_name(served: Cli) -> None:
+    assert served.out("drive", "--name", "named", "--title", "T", "--", "echo", "hi") == "hi\n"
+    assert (told(served, "named")["title"], told(served, "named")["status"]) == ("T", "done")
+    assert served.out("drive", "--name", "named", "--", "echo", "hi") == "hi\n"
+    assert len(told(served, "named")["attempts"]) == 1
+    served.run("drive", "--name", "named", "--", "echo", "other", code=2)
+
+
+def test_a_name_for_an_existing_stream_is_not_ignored(served: Cli) -> None:
+    id = served.out("create", "x").strip()
+    done = served.run("drive", id, "--name", "later", "--", "cat", code=None)
+    assert done.returncode == 2 or told(served, id)["name"] == "later"
+
+
+def test_detach_lets_a_substitution_return(cli: Cli, gate: Gate) -> None:
+    line = 'id=$("$@" 2>&1) && echo "it is $id"'
+    command = [*PTSTREAM, "drive", "--detach", "--", *gate.command]
+    done = subprocess.run(
+        ["bash", "-c", line, "bash", *command],
+        env=cli.environment,
+        stdin=subprocess.PIPE,
+        capture_output=True,
+        timeout=30,
+    )
+    id = done.stdout.decode().removeprefix("it is ").strip()
+    assert ID.fullmatch(id)
+    assert done.stderr == b""
+    assert told(cli, id)["status"] == "streaming"
+    gate.open()
+    cli.run("wait", id)
+    assert cli.out("cat", id) == FIRST + SECOND
+
+
+def test_drive_without_anything_to_drive(served: Cli) -> None:
+    for words in ((), ("--",), ("-m", "m", "--", "cat"), ("--generator", "f.py:x", "--", "cat"), ("-p", "@/missing")):
+        done = served.run("drive", *words, code=2)
+        assert done.stdout == b""
+        assert done.stderr
+
+
+def test_drive_says_who_is_asked(served: Cli, folder: Path) -> None:
+    (folder / "text").write_text("Said again.")
+    done = served.run("drive", "-m", f"replay:{folder}/text?rate=0", "-p", "x")
+    assert done.stdout == b"Said again."
+    assert "model replay:" in done.stderr.decode().splitlines()[1]
+
+
+# --- watch and cat
+
+
+def test_watch_a_pending_stream_that_is_then_driven(served: Cli, gate: Gate) -> None:
+    id = served.out("create", "x").strip()
+    with served.started("watch", id) as watcher, served.started("watch", "--live", id) as live:
+        served.run("drive", "-d", id, "--", *gate.command)
+        for process in (watcher, live):
+            assert read_exactly(process, len(FIRST)) == FIRST.encode()
+        gate.open()
+        for process in (watcher, live):
+            assert read_exactly(process, 99) == SECOND.encode()
+            assert ended(process) == 0
+            assert process.stderr is not None
+            assert process.stderr.read() == b""
+
+
+def test_watch_live_shows_what_is_not_a_sentence_yet(served: Cli, folder: Path) -> None:
+    gate = Gate(folder)
+    id = detached(served, "sh", "-c", f"printf half; read x < '{folder}/gate'")
+    with served.started("watch", "--live", id) as process:
+        assert read_exactly(process, 4) == b"half"
+        gate.open()
+        assert ended(process) == 0
+    gate.close()
+
+
+def test_watch_from_an_offset(served: Cli, gate: Gate) -> None:
+    id = detached(served, *gate.command)
+    at = str(len(FIRST))
+    with (
+        served.started("watch", "--offset", "now", id) as now,
+        served.started("watch", "--offset", at, id) as there,
+        served.started("watch", "--offset", "4", id) as middle,
+    ):
+        assert read_exactly(middle, len(FIRST) - 4) == FIRST[4:].encode()
+        for process in (now, there):
+            # It has begun to wait: its database is open.
+            until(lambda pid=process.pid: served.home.database in _open_files(pid))
+        gate.open()
+        for process in (now, there, middle):
+            assert read_exactly(process, 99) == SECOND.encode()
+            assert ended(process) == 0
+    for bad in ("-1", "x", "1.5", "999"):
+        assert served.run("watch", "--offset", bad, id, code=2).stdout == b""
+    assert served.out("watch", "--offset", "now", id) == ""
+
+
+def _open_files(pid: int) -> set[str]:
+    found = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return found
+
+
+def test_everything_reads_with_the_daemon_down(cli: Cli) -> None:
+    text = "Grüße, 世界. 🙂\n"
+    cli.run("drive", "--name", "s", "--", "printf", "%s", text)
+    cli.run("daemon", "stop")
+    for words in (("cat", "s"), ("watch", "s"), ("watch", "--live", "s"), ("cat", "--wait", "s")):
+        done = cli.run(*words)
+        assert (done.stdout.decode(), done.stderr) == (text, b"")
+    assert cli.run("cat", "--offset", "3", "s").stdout == text.encode()[3:]
+    assert cli.run("cat", "--offset", str(len(text.encode())), "s").stdout == b""
+    for words in (("ls",), ("show", "s"), ("wait", "s"), ("path",)):
+        cli.run(*words)
+    cli.run("daemon", "status", code=69)
+    assert not os.path.exists(cli.home.socket)
+
+
+def test_cat_shows_what_there_is_and_returns(served: Cli, folder: Path) -> None:
+    gate = Gate(folder)
+    id = detached(served, "sh", "-c", f"printf half; read x < '{folder}/gate'; echo ' done'")
+    assert served.out("cat", id) == "half"
+    with served.started("cat", "--wait", id) as process:
+        gate.open()
+        assert read_exactly(process, 99) == b"half done\n"
+        assert ended(process) == 0
+    gate.close()
+
+
+def test_cat_wait_stays_with_its_stream(served: Cli, gate: Gate) -> None:
+    id = detached(served, *gate.command)
+    with served.started("cat", "--wait", "@last") as process:
+        until(lambda: served.home.database in _open_files(process.pid))
+        served.run("create", "a newer one")
+        gate.open()
+        assert read_exactly(process, 99).decode() == FIRST + SECOND
+        assert ended(process) == 0
+    assert served.out("cat", id) == FIRST + SECOND
+
+
+def test_cat_passes_a_great_text_byte_for_byte(served: Cli) -> None:
+    done = served.run("drive", "--name", "great", "--", "seq", "200000")
+    assert served.run("cat", "great").stdout == done.stdout == served.run("watch", "great").stdout
+    assert done.stdout == b"".join(b"%d\n" % n for n in range(1, 200001))
+
+
+def test_a_closed_pipe_is_not_an_error_of_cat(served: Cli) -> None:
+    served.run("drive", "--", "seq", "100000")
+    line = "set -o pipefail; " + 'e=$1; shift; "$@" 2>"$e" | head -1'
+    with tempfile.NamedTemporaryFile() as errors:
+        done = subprocess.run(
+            ["bash", "-c", line, "bash", errors.name, *PTSTREAM, "cat", "@last"],
+            env=served.environment,
+            capture_output=True,
+            timeout=30,
+        )
+        assert done.stdout == b"1\n"
+        assert errors.read() == b""
+        assert done.returncode == 141
+
+
+# --- tee
+
+
+@pytest.fixture
+def teeing(cli: Cli) -> Iterator[subprocess.Popen[bytes]]:
+    """`tee --name t`, its stdin a pipe, its first line read and shown; no daemon."""
+    with cli.started("tee", "--name", "t", stdin=subprocess.PIPE) as process:
+        feed(process, "erste Zeile\n")
+        assert read_exactly(process, 12) == b"erste Zeile\n"
+        yield process
+
+
+def feed(process: subprocess.Popen[bytes], text: str) -> None:
+    """Write to its stdin."""
+    assert process.stdin is not None
+    os.write(process.stdin.fileno(), text.encode())
+
+
+def finish(process: subprocess.Popen[bytes]) -> int:
+    """Close its stdin; its exit code."""
+    assert process.stdin is not None
+    process.stdin.close()
+    return ended(process)
+
+
+def test_tee_passes_through_and_keeps(cli: Cli, teeing: subprocess.Popen[bytes]) -> None:
+    assert cli.out("cat", "t") == "erste Zeile\n"
+    assert told(cli, "t")["status"] == "streaming"
+    with cli.started("watch", "t") as watcher:
+        assert read_exactly(watcher, 12) == b"erste Zeile\n"
+        feed(teeing, "ohne Ende")
+        assert read_exactly(teeing, 9) == b"ohne Ende"
+        assert finish(teeing) == 0
+        assert read_exactly(watcher, 99) == b"ohne Ende"
+        assert ended(watcher) == 0
+    assert told(cli, "t")["status"] == "done"
+    assert cli.out("cat", "t") == "erste Zeile\nohne Ende"
+    assert not os.path.exists(cli.home.socket)
+    assert cli.run("tee", "--name", "t", input="x", code=2).stdout == b""
+    assert cli.out("cat", "t") == "erste Zeile\nohne Ende"
+
+
+def test_tee_reads_on_after_an_interrupt(cli: Cli, teeing: subprocess.Popen[bytes]) -> None:
+    teeing.send_signal(signal.SIGINT)
+    teeing.send_signal(signal.SIGHUP)
+    feed(teeing, "zweite\n")
+    assert read_exactly(teeing, 7) == b"zweite\n"
+    assert finish(teeing) == 5
+    shown = told(cli, "t")
+    assert (shown["status"], shown["error"]) == ("error", "interrupted")
+    assert cli.out("cat", "t") == "erste Zeile\nzweite\n"
+
+
+def test_tee_reads_on_with_its_output_closed(cli: Cli, teeing: subprocess.Popen[bytes]) -> None:
+    assert teeing.stdout is not None
+    teeing.stdout.close()
+    feed(teeing, "zweite\n")
+    until(lambda: "zweite" in cli.out("cat", "t"))
+    feed(teeing, "dritte\n")
+    assert finish(teeing) == 0
+    assert told(cli, "t")["status"] == "done"
+    assert cli.out("cat", "t") == "erste Zeile\nzweite\ndritte\n"
+
+
+def test_tee_ends_at_once_when_terminated(cli: Cli, teeing: subprocess.Popen[bytes]) -> None:
+    teeing.send_signal(signal.SIGTERM)
+    assert ended(teeing) in (5, 143)
+    assert told(cli, "t")["status"] == "error"
+    assert "byte 12" in told(cli, "t")["error"]
+    assert cli.out("cat", "t") == "erste Zeile\n"
+
+
+def test_a_killed_tee_leaves_what_it_had_shown(cli: Cli, teeing: subprocess.Popen[bytes]) -> None:
+    feed(teeing, "halb")
+    assert read_exactly(teeing, 4) == b"halb"
+    teeing.kill()
+    ended(teeing)
+    assert cli.out("cat", "t") == "erste Zeile\nhalb"
+    assert cli.run("watch", "t", code=5).stdout == b"erste Zeile\nhalb"
+    assert told(cli, "t")["error"] == "its owner died at byte 16"
+
+
+def test_tee_of_a_file_and_of_nothing(cli: Cli, folder: Path) -> None:
+    (folder / "file").write_text("1\n2\n")
+    with (folder / "file").open() as file:
+        assert cli.out("tee", stdin=file) == "1\n2\n"
+    assert cli.out("tee") == ""
+    assert told(cli, "@last")["status"] == "done"
+    assert told(cli, "@last")["bytes"] == 0
+
+
+# --- ls, show, wait, cancel, rm
+
+
+def test_ls(cli: Cli) -> None:
+    assert cli.out("ls") == ""
+    ids = [cli.out("create", f"prompt {n}").strip() for n in range(3)]
+    cli.run("cancel", ids[1])
+    assert cli.out("ls", "-q").split() == ids[::-1]
+    assert cli.out("ls", "-q", "-n", "2").split() == ids[:0:-1]
+    assert cli.out("ls", "--quiet", "--limit", "0") == ""
+    assert cli.out("ls", "-q", "--status", "pending").split() == [ids[2], ids[0]]
+    assert cli.out("ls", "-q", "--status", "done") == ""
+    rows = [json.loads(line) for line in cli.out("ls", "--json").splitlines()]
+    assert [row["id"] for row in rows] == ids[::-1]
+    assert [row["status"] for row in rows] == ["pending", "cancelled", "pending"]
+    assert {"id", "name", "title", "status", "bytes", "model", "error", "created_at", "ended_at"} <= set(rows[0])
+    table = cli.out("ls").splitlines()
+    assert [line.split("\t")[0] for line in table] == ids[::-1]
+    cli.run("ls", "--status", "nonsense", code=2)
+    cli.run("ls", "-n", "x", code=2)
+
+
+def test_show(served: Cli, gate: Gate) -> None:
+    id = detached(served, *gate.command)
+    running = told(served, id)
+    assert (running["status"], running["bytes"], running["ended_at"]) == ("streaming", len(FIRST), None)
+    gate.open()
+    served.run("wait", id)
+    fields = told(served, id)
+    wanted = {"id", "name", "status", "bytes", "model", "error", "created_at", "ended_at", "attempts", "parent"}
+    assert wanted <= set(fields)
+    assert (fields["status"], fields["bytes"]) == ("done", len(FIRST + SECOND))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", fields["ended_at"])
+    assert isinstance(fields["attempts"], list)
+    assert id in served.out("show", id[:6])
+
+
+def test_wait(served: Cli, gate: Gate) -> None:
+    id = detached(served, *gate.command)
+    done = served.run("wait", "--timeout", "0.01", id, code=8)
+    assert done.stdout == b""
+    assert id in done.stderr.decode()
+    with served.started("wait", id) as process:
+        gate.open()
+        assert ended(process) == 0
+    assert served.run("wait", "--timeout", "0", id).stdout == b""
+
+
+def test_cancel(served: Cli, gate: Gate) -> None:
+    id = detached(served, *gate.command)
+    with served.started("watch", id) as watcher, served.started("drive", id) as driver:
+        for process in (watcher, driver):
+            assert read_exactly(process, len(FIRST)) == FIRST.encode()
+        assert served.run("cancel", id).stdout == b""
+        for process in (watcher, driver):
+            assert read_exactly(process, 99) == b""
+            assert ended(process) == 6
+    assert served.run("wait", id, code=6).stdout == b""
+    assert served.out("cat", id) == FIRST
+    served.run("cancel", id)
+    pending = served.out("create", "x").strip()
+    served.run("cancel", pending)
+    assert told(served, pending)["status"] == "cancelled"
+    served.run("drive", pending, "--", "cat", code=None)
+    assert told(served, pending)["status"] == "cancelled"
+
+
+def test_rm(served: Cli, gate: Gate) -> None:
+    running = detached(served, *gate.command)
+    pending = served.out("create", "x").strip()
+    kept = served.out("create", "y").strip()
+    done = served.run("rm", running, "nosuch", pending, code=3)
+    assert "nosuch" in done.stderr.decode()
+    for id in (running, pending):
+        served.run("show", id, code=3)
+        served.run("cat", id, code=3)
+    assert told(served, kept)["status"] == "pending"
+    assert not [name for name in os.listdir(served.home.tails) if name.startswith(running)]
+
+
+# --- models, path, daemon
+
+
+def test_models(served: Cli, folder: Path) -> None:
+    found = [json.loads(line) for line in served.out("models", "--json").splitlines()]
+    assert found
+    assert all({"name", "place", "problem", "default"} <= set(each) for each in found)
+    named = served.run("models", "--json", env={"PTSTREAM_MODEL": f"replay:{folder}/x"})
+    default = [each for each in map(json.loads, named.stdout.splitlines()) if each["default"]]
+    assert [each["name"] for each in default] == [f"replay:{folder}/x"]
+    served.run("models", "nonsense", code=2)
+
+
+def test_path_prints_the_database_alone(cli: Cli, folder: Path) -> None:
+    assert cli.run("path").stdout.decode() == f"{cli.home.database}\n"
+    assert not os.path.exists(cli.home.path)
+    assert cli.out("--home", f"{folder}/other", "path") == f"{folder}/other/db/ptstream.db\n"
+    home = {"PTSTREAM_HOME": "", "XDG_DATA_HOME": str(folder)}
+    assert cli.out("path", env=home) == f"{folder}/ptstream/db/ptstream.db\n"
+
+
+@needs("sqlite3")
+def test_the_database_is_readable_with_sqlites_own_shell(served: Cli) -> None:
+    id = served.run("drive", "--", "echo", "hi").stderr.decode().split()[0]
+    line = f"SELECT group_concat(text, '') FROM chunks WHERE stream = '{id}'"
+    shell = subprocess.run(["sqlite3", "-readonly", served.out("path").strip(), line], capture_output=True, check=True)
+    assert shell.stdout == b"hi\n\n"
+
+
+def test_daemon_start_status_stop_logs(cli: Cli) -> None:
+    down = cli.run("daemon", "status", code=69)
+    assert down.stdout == b""
+    assert json.loads(cli.run("daemon", "status", "--json", code=69).stdout)["pid"] is None
+    assert cli.run("daemon", "start").stdout == b""
+    status = json.loads(cli.out("daemon", "status", "--json"))
+    assert {"pid", "socket", "database", "running", "uptime", "version"} <= set(status)
+    assert (status["socket"], status["database"], status["running"]) == (cli.home.socket, cli.home.database, 0)
+    assert str(status["pid"]) in cli.out("daemon", "status")
+    cli.run("daemon", "start")
+    assert json.loads(cli.out("daemon", "status", "--json"))["pid"] == status["pid"]
+    assert str(status["pid"]) in cli.out("daemon", "logs")
+    assert len(cli.out("daemon", "logs", "-n", "1").splitlines()) == 1
+    cli.run("daemon", "run", code=69)
+    cli.run("daemon", "stop")
+    assert not os.path.exists(f"/proc/{status['pid']}")
+    cli.run("daemon", "stop")
+    cli.run("daemon", "status", code=69)
+
+
+def test_daemon_run_stays_in_the_foreground(cli: Cli) -> None:
+    with cli.started("daemon", "run") as process:
+        until(lambda: os.path.exists(cli.home.socket))
+        assert json.loads(cli.out("daemon", "status", "--json"))["pid"] == process.pid
+        assert cli.out("drive", "--", "echo", "hi") == "hi\n"
+        process.send_signal(signal.SIGTERM)
+        assert ended(process) == 0
+        assert read_exactly(process, 99) == b""
+    assert not os.path.exists(cli.home.socket)
+
+
+def test_stop_means_stopped(cli: Cli) -> None:
+    """What starts it again at once finds neither its socket nor its lock."""
+    for n in range(3):
+        assert cli.out("drive", "--", "echo", str(n)) == f"{n}\n"
+        cli.run("daemon", "stop")
+        descriptor = os.open(cli.home.lock("daemon"), os.O_RDONLY)
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(descriptor)
+
+
+# --- help, the hot lines, completion
+
+
+def test_help_begins_with_examples(served: Cli) -> None:
+    names = [*((name,) for name in app.COMMANDS), ("daemon", "status"), ()]
+    for name in names:
+        command: Any = app.application()
+        for word in name:
+            command = command.get_command(None, word)
+        if name == ("daemon",):
+            continue
+        assert served.out(*name, "--help").startswith("Examples:\n  ptstream"), name
+
+
+def test_the_hot_lines_are_typers_own() -> None:
+    assert set(entry.HOT) == set(entry.POSITIONALS)
+    for name, options in entry.HOT.items():
+        if name == "__complete":
+            continue
+        parameters = app.load(name).params
+        by_word = {word: parameter for parameter in parameters for word in parameter.opts}
+        for word, kind in options.items():
+            parameter = by_word[word]
+            assert entry.LONG.get(word, word[2:]) == parameter.name
+            if kind is bool:
+                assert parameter.is_flag
+            else:
+                assert (parameter.type.name.removesuffix(" range"), kind) == ("integer", int)
+        arguments = [parameter for parameter in parameters if parameter.param_type_name == "argument"]
+        least = sum(argument.required for argument in arguments)
+        assert entry.POSITIONALS[name] == range(least, len(arguments) + 1)
+        assert all(argument.nargs == 1 for argument in arguments)
+
+
+def test_the_hot_way_and_typers_give_the_same(served: Cli) -> None:
+    id = served.run("drive", "--", "echo", "the same").stderr.decode().split()[0]
+    for words in (
+        ("cat", id),
+        ("cat", "nosuch"),
+        ("cat", "--offset", "3", id),
+        ("ls", "-q"),
+        ("ls", "--json"),
+        ("path",),
+    ):
+        assert entry.parse(list(words)) is not None
+        hot, slow = (served.run(*before, *words, code=None) for before in ((), ("--color", "auto")))
+        assert (hot.returncode, hot.stdout, hot.stderr) == (slow.returncode, slow.stdout, slow.stderr)
+    for words in (("cat",), ("cat", "a", "b"), ("cat", "-x", "a"), ("ls", "-n", "x"), ("ls", "-n"), ("path", "x"), ()):
+        assert entry.parse(list(words)) is None
+
+
+def test_completion_knows_every_command() -> None:
+    assert list(completion.COMMANDS) == list(app.COMMANDS)
+    assert list(completion.DAEMON) == [function.__name__ for function, *_ in daemon.COMMANDS]
+    with_id = set()
+    for name in app.COMMANDS:
+        arguments = [p for p in getattr(app.load(name), "params", ()) if p.param_type_name == "argument"]
+        if any(argument.name in ("reference", "references") for argument in arguments):
+            with_id.add(name)
+    assert with_id == completion.TAKES_ID
+
+
+@pytest.fixture
+def bash(cli: Cli) -> Iterator[Any]:
+    """An interactive bash with the completion of the script."""
+    python = " ".join(f"'{word}'" for word in PTSTREAM)
+    environment = cli.environment | {"PS1": "> ", "HISTFILE": "", "INPUTRC": os.devnull}
+    shell = pexpect.spawn(
+        "bash", ["--norc", "--noprofile"], env=environment, encoding="utf-8", timeout=20, dimensions=(24, 200)
+    )
+    shell.sendline(f"PS1='> '; ptstream() {{ {python} \"$@\"; }}; source <(ptstream completion bash); echo rea''dy")
+    shell.expect("ready\r\n")
+    shell.expect("> ")
+    yield shell
+    shell.close(force=True)
+
+
+def test_completion_in_a_real_bash(cli: Cli, bash: Any) -> None:
+    cli.run("create", "--name", "builds", "x")
+    id = cli.out("create", "y").strip()
+    for typed, completed in (
+        ("ptstream wat", "ptstream watch "),
+        ("ptstream cat bui", "ptstream cat builds "),
+        (f"ptstream show {id[:8]}", f"ptstream show {id} "),
+        ("ptstream daemon sto", "ptstream daemon stop "),
+        ("ptstream completion f", "ptstream completion fish "),
+    ):
+        bash.send(typed + "\t")
+        bash.expect_exact(completed)
+        bash.sendcontrol("u")
+
+
+@pytest.mark.parametrize(
+    "shell", ["bash", pytest.param("zsh", marks=needs("zsh")), pytest.param("fish", marks=needs("fish"))]
+)
+def test_completion_scripts_parse(shell: str) -> None:
+    done = subprocess.run([*PTSTREAM, "completion", shell], capture_output=True, check=True)
+    assert subprocess.run([shell, "-n"], input=done.stdout, capture_output=True).stderr == b""
+
+
+def test_completion_never_complains(cli: Cli) -> None:
+    for words in ((), ("cat", ""), ("nosuch", ""), ("drive", "--", "x", ""), ("--home", "x", "c")):
+        assert cli.run("__complete", *words).stderr == b""
+    os.makedirs(os.path.dirname(cli.home.database))
+    Path(cli.home.database).write_text("not a database at all, but long enough to be looked at " * 20)
+    assert cli.run("__complete", "cat", "").stderr == b""
+
+
+def test_an_interrupt_is_no_traceback_however_early(cli: Cli) -> None:
+    """As soon as its own modules are loading: the database library is mapped by then."""
+    for words in (("drive", "--", "true"), ("cat", "@last"), ("ls", "--status", "done")):
+        with cli.started(*words) as process:
+            maps = Path(f"/proc/{process.pid}/maps")
+            until(lambda maps=maps: "sqlite3" in maps.read_text())
+            process.send_signal(signal.SIGINT)
+            code = ended(process)
+            assert process.stderr is not None
+            assert "Traceback" not in process.stderr.read().decode()
+            assert code in (0, 3, 130, -signal.SIGINT)
+
+
+if sys.platform != "linux":  # it looks into /proc
+    del test_an_interrupt_is_no_traceback_however_early

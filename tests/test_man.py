@@ -1,0 +1,193 @@
+"""The manual: clean, and held to the program: its commands, options, choices, exit codes and configuration.
+
+The pages are read as mdoc source: an option is a `Fl` macro, a list entry an `It` line, a literal word a `Cm`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ptstream.cli.app import COMMANDS, application, load
+from ptstream.cli.outlet import OutputClosed
+from ptstream.cli.reading import DETACHING
+from ptstream.errors import every_error
+from ptstream.settings import Endpoint, Settings
+from tests.conftest import needs
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "man").iterdir())
+
+HELP = {"-h", "--help"}
+"""Every command has them; ptstream.1 says so once."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A command of the program: where its page describes it, and the click command."""
+
+    page: str
+    section: str | None
+    command: Any
+
+    @property
+    def options(self) -> set[str]:
+        """The options it takes, by every name."""
+        return {name for each in self.command.params for name in each.opts if name.startswith("-")}
+
+    @property
+    def choices(self) -> set[str]:
+        """The words that its parameters are chosen from."""
+        return {str(word) for each in self.command.params for word in getattr(each.type, "choices", ())}
+
+
+def taken() -> Iterator[Taken]:
+    """The program, its commands, and the daemon's."""
+    yield Taken("ptstream", None, application())
+    for name in COMMANDS:
+        command = load(name)
+        if subcommands := getattr(command, "commands", None):
+            for word, each in subcommands.items():
+                yield Taken(f"ptstream-{name}", word, each)
+        else:
+            yield Taken(f"ptstream-{name}", None, command)
+
+
+TAKEN = list(taken())
+NAMES = [f"{each.page} {each.section or ''}".strip() for each in TAKEN]
+each_command = pytest.mark.parametrize("command", TAKEN, ids=NAMES)
+each_page = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+
+
+def text_of(page: str) -> str:
+    """The page's source."""
+    return (ROOT / "man" / f"{page}.1").read_text(encoding="ascii")
+
+
+def section(page: str, title: str, macro: str = "Sh") -> str:
+    """The part of the page under this heading."""
+    end = r"^\.Sh |\Z" if macro == "Sh" else r"^\.S[hs] |\Z"
+    found = re.search(rf"^\.{macro} {re.escape(title)}\n(.*?)(?={end})", text_of(page), re.M | re.S)
+    assert found, f"{page} has no {title}"
+    return found[1]
+
+
+def described(command: Taken) -> str:
+    """The part of its page that describes the command."""
+    return section(command.page, command.section, "Ss") if command.section else text_of(command.page)
+
+
+def options_in(source: str) -> set[str]:
+    """The options that macros name; `Fl -` is the `--` before a command of the user's."""
+    return {f"-{word}" for word in re.findall(r"\bFl (-?\w[\w-]*)", source)}
+
+
+def examples_in(source: str) -> Iterator[str]:
+    """The lines of literal displays."""
+    for line in re.findall(r"^\.Dl (.*)", source, re.M):
+        yield line.replace(r"\(dq", '"').replace(r"\-", "-")
+    for block in re.findall(r"^\.Bd -literal.*\n((?:(?!\.Ed).*\n)+)", source, re.M):
+        yield from block.splitlines()
+
+
+@needs("mandoc")
+@each_page
+def test_mandoc_has_nothing_to_say(page: Path) -> None:
+    done = subprocess.run(["mandoc", "-Tlint", "-W", "warning", str(page)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@needs("mandoc")
+@each_page
+def test_a_page_fits_80_columns(page: Path) -> None:
+    done = subprocess.run(["mandoc", "-Tascii", str(page)], capture_output=True, text=True, check=True)
+    lines = re.sub(".\b", "", done.stdout).splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+
+
+def test_every_command_has_a_page_and_every_page_a_command() -> None:
+    assert {page.name for page in PAGES} == {"ptstream.1", *(f"ptstream-{name}.1" for name in COMMANDS)}
+
+
+@each_page
+def test_a_page_is_called_as_its_file_and_says_what_the_help_says(page: Path) -> None:
+    text = page.read_text(encoding="ascii")
+    assert f".Dt {page.stem.upper()} 1\n" in text
+    assert f".Nm {page.stem}\n.Nd " in text
+    if command := COMMANDS.get(page.stem.removeprefix("ptstream-")):
+        assert f".Nd {command.help[0].lower()}{command.help[1:-1]}\n" in text
+
+
+def test_the_overview_lists_the_commands_in_the_helps_order_and_words() -> None:
+    listed = re.findall(r"^\.It Cm (\w+)\n(.*);\n\.Xr ptstream-(\w+) 1 \.$", section("ptstream", "DESCRIPTION"), re.M)
+    assert listed == [(name, command.help[:-1], name) for name, command in COMMANDS.items()]
+    assert set(re.findall(r"Xr ptstream-(\w+) 1", section("ptstream", "SEE ALSO"))) == set(COMMANDS)
+
+
+@each_command
+def test_a_page_lists_exactly_the_options_that_there_are(command: Taken) -> None:
+    listed = [options_in(line) for line in described(command).splitlines() if line.startswith(".It Fl")]
+    assert set().union(*listed) == command.options | (HELP if command.page == "ptstream" else set())
+    for each in command.command.params:  # all names of one option stand in one entry
+        assert set(each.opts) in listed or not each.opts[0].startswith("-")
+
+
+@each_command
+def test_a_page_names_the_words_to_choose_from(command: Taken) -> None:
+    assert command.choices <= set(re.findall(r"(?:Cm|\|) ([a-z]+)", described(command)))
+
+
+@each_page
+def test_a_page_names_no_option_that_does_not_exist(page: Path) -> None:
+    """An option is the page's own, or one of a command that the page speaks of, as in `Fl -raw` of `Cm watch`."""
+    text = page.read_text(encoding="ascii")
+    pages = {page.stem, "ptstream", *(f"ptstream-{word}" for word in re.findall(r"Cm (\w+)", text))}
+    known = HELP.union(*(each.options for each in TAKEN if each.page in pages))
+    assert options_in("\n".join(line for line in text.splitlines() if line.startswith("."))) <= known
+
+
+@each_page
+def test_the_program_takes_what_an_example_says(page: Path) -> None:
+    """Each is parsed as the command line would parse it, but not run."""
+    for line in examples_in(page.read_text(encoding="ascii")):
+        for said in re.findall(r"(?<![\w/-])ptstream ([^|&)>]+)", line):
+            name, *words = shlex.split(said)
+            command = load(name)
+            if subcommands := getattr(command, "commands", None):
+                command = subcommands[words.pop(0)]
+            with command.make_context(name, words):
+                pass
+
+
+def test_the_exit_codes_are_the_programs() -> None:
+    listed = [int(code) for code in re.findall(r"^\.It (\d+)$", section("ptstream", "EXIT STATUS"), re.M)]
+    errors = {kind.exit_code for kind in every_error()} | {OutputClosed.exit_code}
+    assert set(listed) == {0} | errors | {128 + signal for signal in DETACHING}
+    assert listed == sorted(listed)
+
+
+def test_the_keys_of_the_configuration_are_the_programs() -> None:
+    text = section("ptstream", "Configuration", "Ss")
+    listed = re.findall(r"^\.It Va (\w+)$", text.partition(".It Va [endpoints.NAME]")[0], re.M)
+    of_endpoints = re.findall(r"^\.It Va (\w+)$", text.partition(".It Va [endpoints.NAME]")[2], re.M)
+    assert set(listed) == set(Settings.__annotations__) - {"endpoints"}
+    assert set(of_endpoints) == set(Endpoint.__annotations__) - {"name"}
+    for key in ("first_timeout", "idle_timeout", "total_timeout", "max_delay", "max_bytes"):
+        default = re.search(rf"^\.It Va {key}\n(?:(?!\.It).*\n)*?Default: ([\d.]+)", text, re.M)
+        assert default, key
+        assert float(default[1]) == (getattr(Settings(), key) or 0), key
+
+
+def test_the_pages_install_with_the_package() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]
+    assert build["wheel"]["shared-data"]["man"] == "share/man/man1"
+    assert "man" in build["sdist"]["include"]
+    assert all(page.suffix == ".1" for page in PAGES)
