@@ -643,7 +643,9 @@ def test_help_begins_with_examples(served: Cli) -> None:
             command = command.get_command(None, word)
         if name == ("daemon",):
             continue
-        assert served.out(*name, "--help").startswith("Examples:\n  ptstream"), name
+        heading, first, *_ = served.out(*name, "--help").splitlines()
+        assert heading == "Examples:", name
+        assert "ptstream" in first, name
 
 
 def test_the_hot_lines_are_typers_own() -> None:
@@ -659,7 +661,7 @@ def test_the_hot_lines_are_typers_own() -> None:
             if kind is bool:
                 assert parameter.is_flag
             else:
-                assert (parameter.type.name.removesuffix(" range"), kind) == ("integer", int)
+                assert (parameter.type.name.removesuffix(" range"), kind) == ("int", int)
         arguments = [parameter for parameter in parameters if parameter.param_type_name == "argument"]
         least = sum(argument.required for argument in arguments)
         assert entry.POSITIONALS[name] == range(least, len(arguments) + 1)
@@ -733,7 +735,7 @@ def test_completion_scripts_parse(shell: str) -> None:
 
 
 def test_completion_never_complains(cli: Cli) -> None:
-    for words in ((), ("cat", ""), ("nosuch", ""), ("drive", "--", "x", ""), ("--home", "x", "c")):
+    for words in (("",), ("cat", ""), ("nosuch", ""), ("drive", "--", "x", ""), ("--home", "x", "c")):
         assert cli.run("__complete", *words).stderr == b""
     os.makedirs(os.path.dirname(cli.home.database))
     Path(cli.home.database).write_text("not a database at all, but long enough to be looked at " * 20)

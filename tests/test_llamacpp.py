@@ -129,7 +129,7 @@ async def test_it_stops_when_idle_and_starts_again(home: Home) -> None:
 async def test_a_death_in_mid_answer_is_told_and_the_next_answer_comes(home: Home) -> None:
     async with local_server(home) as local:
         text = ""
-        with pytest.raises(GeneratorError, match="in the middle of the answer: killed by SIGSEGV"):  # noqa: PT012
+        with pytest.raises(GeneratorError, match="in the middle of the answer: killed by SIGSEGV"):
             async with aclosing(local.chat(GGUF, QUESTION, {"max_tokens": 400})) as events:
                 async for event in events:
                     if not text:

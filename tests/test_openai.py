@@ -55,7 +55,7 @@ async def failure(server: endpoint.Server, model: str, key: str | None = None) -
     """The text that came before the error, and the error."""
     text = ""
     upstream = Upstream(server.base_url, key)
-    with pytest.raises(GeneratorError) as caught:  # noqa: PT012 - the text is wanted, too
+    with pytest.raises(GeneratorError) as caught:
         async with aclosing(chat(upstream, model, PROMPT, sleep=at_once)) as events:
             async for event in events:
                 text += event if isinstance(event, str) else ""
@@ -134,7 +134,7 @@ async def test_an_answer_that_is_not_whole_is_an_error_after_its_text(
 
 async def test_a_reset_in_mid_answer_is_an_error_after_its_text(server: endpoint.Server) -> None:
     text = ""
-    with pytest.raises(GeneratorError, match="broke off before the answer's end"):  # noqa: PT012
+    with pytest.raises(GeneratorError, match="broke off before the answer's end"):
         async with aclosing(chat(Upstream(server.base_url), "reset", PROMPT)) as events:
             async for event in events:
                 text += str(event)

@@ -247,14 +247,16 @@ async def _called(target: str, stream: Stream, caller: Caller) -> Generation:
 
     # -P: no module of the working directory stands in for one of Python's.
     argv = [caller.python or sys.executable, "-P", PROCESS, target]
-    frames, beside = Frames(), command.Decoder()
+    frames, beside = Frames(), command.Lines()
     async with command.running(argv, stdin=json.dumps(_described(stream)).encode("ascii"), caller=caller) as process:
         async for pipe, data in process.output:
             if pipe == "stdout":
                 for event in frames.feed(data):
                     yield event
-            elif line := beside.feed(data):
-                yield Note(line)
+            elif lines := beside.feed(data):
+                yield Note(lines)
+        if rest := beside.end():
+            yield Note(rest)
         for event in frames.end():
             yield event
         # Only now, so that a traceback on stderr, which is another pipe, came before its error.

@@ -207,17 +207,12 @@ class Decoder:
         return text
 
 
-class _Lines:
+class Lines:
     """Whole lines of what a command writes to stderr, without the last line feed."""
 
     def __init__(self) -> None:
         self._decoder = Decoder()
         self._begun: list[str] = []
-
-    @property
-    def begun(self) -> bool:
-        """Whether a line has begun and not ended."""
-        return bool(self._begun)
 
     def feed(self, data: bytes) -> str:
         """The lines that are whole now, "" if none is."""
@@ -230,9 +225,13 @@ class _Lines:
         self._begun = [begun] if begun else []
         return whole
 
+    def end(self) -> str:
+        """A last line that nothing has ended."""
+        return self.feed(b"\n") if self._begun else ""
+
 
 async def _generate(argv: Sequence[str], stdin: bytes | None, caller: Caller) -> AsyncGenerator[Event, None]:
-    text, beside = Decoder(), _Lines()
+    text, beside = Decoder(), Lines()
     async with running(argv, stdin=stdin, caller=caller) as command:
         async for name, data in command.output:
             if name == "stdout":
@@ -240,7 +239,7 @@ async def _generate(argv: Sequence[str], stdin: bytes | None, caller: Caller) ->
             elif lines := beside.feed(data):
                 yield Note(lines)
         yield text.feed(b"", final=True)
-        if rest := beside.feed(b"\n" if beside.begun else b""):
+        if rest := beside.end():
             yield Note(rest)
         if text.replaced:
             yield Note(f"{text.replaced} bytes that are not UTF-8 were replaced by U+FFFD")

@@ -19,12 +19,11 @@ import anyio
 
 from ptstream.settings import Home
 from ptstream.store import schema
-from ptstream.store.owners import Lease
 from ptstream.store.sqlite import Claim, Store
 from ptstream.store.writer import CHECKPOINT_BYTES, Writer
 from tests.bench.english import pieces
 from tests.bench.report import Row, Section, number
-from tests.bench.surroundings import temporary_home
+from tests.bench.surroundings import claimed, temporary_home
 
 STREAMS = (1, 16, 256)
 
@@ -52,8 +51,8 @@ class Ours:
         return time.perf_counter() - began
 
     async def _append(self, claim: Claim, count: int) -> None:
-        for number in range(count):
-            await self.writer.append(claim, self.offset + number * SIZE, TEXT, number)
+        for place in range(count):
+            await self.writer.append(claim, self.offset + place * SIZE, TEXT, place)
 
 
 @dataclass(slots=True, eq=False)
@@ -68,13 +67,13 @@ class Plain:
     def run(self, groups: int) -> float:
         """Seconds for so many transactions of one chunk of each stream."""
         began = time.perf_counter()
-        for number in range(groups):
-            self._commit(number)
+        for place in range(groups):
+            self._commit(place)
             if os.stat(self.home.database + "-wal").st_size > CHECKPOINT_BYTES:
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return time.perf_counter() - began
 
-    def _commit(self, number: int) -> None:
+    def _commit(self, pieces: int) -> None:
         start, stop, now = self.offset, self.offset + SIZE, time.time()
         self.connection.execute("BEGIN IMMEDIATE")
         self.connection.executemany(
@@ -83,28 +82,19 @@ class Plain:
         )
         self.connection.executemany("UPDATE streams SET bytes = ? WHERE id = ?", [(stop, id) for id in self.ids])
         self.connection.executemany(
-            "UPDATE attempts SET pieces = ? WHERE stream = ? AND epoch = 1", [(number, id) for id in self.ids]
+            "UPDATE attempts SET pieces = ? WHERE stream = ? AND epoch = 1", [(pieces, id) for id in self.ids]
         )
         self.connection.execute("COMMIT")
         self.offset = stop
 
 
-async def _claimed(home: Home, store: Store, writer: Writer, streams: int) -> list[Claim]:
-    return [await writer.claim(store.create().id) for _ in range(streams)]
-
-
 async def _compare(streams: int, turns: int, seconds: float) -> Row:
     with ExitStack() as stack:
         our_home, other_home = (stack.enter_context(temporary_home()) for _ in range(2))
-        plain = await _plain(other_home, streams)
+        plain = _plain(other_home, streams)
         stack.callback(plain.connection.close)
-        store = stack.enter_context(Store(our_home))
-        our_home.make()
-        lease = Lease(our_home)
-        stack.callback(lease.release)
-        writer = Writer(store, lease.id)
-        async with writer.open():
-            ours = Ours(writer, await _claimed(our_home, store, writer, streams))
+        ours = Ours(Writer(stack.enter_context(Store(our_home)), "bench"), claimed(our_home, streams))
+        async with ours.writer.open():
             groups = max(2, int(seconds / (plain.run(5) / 5)))
             await ours.run(2)
             pairs = [(await ours.run(groups), plain.run(groups)) for _ in range(turns)]
@@ -118,24 +108,14 @@ async def _compare(streams: int, turns: int, seconds: float) -> Row:
     )
 
 
-async def _plain(home: Home, streams: int) -> Plain:
+def _plain(home: Home, streams: int) -> Plain:
     """A database of ours with so many streams, and a connection as ours are."""
-    with Store(home) as store:
-        home.make()
-        writer = Writer(store, "bench")
-        async with writer.open():
-            claims = await _claimed(home, store, writer, streams)
-    connection = sqlite3.connect(home.database, isolation_level=None)
-    schema.set_up_writer(connection)
-    return Plain(home, connection, [claim.id for claim in claims])
+    ids = [claim.id for claim in claimed(home, streams)]
+    return Plain(home, schema.connect_writer(home), ids)
 
 
 def measure(quick: bool) -> Section:
     """The section."""
-    turns, seconds = (3, 0.2) if quick else (9, 0.25)
+    turns, seconds = (3, 0.15) if quick else (9, 0.2)
     rows = [anyio.run(_compare, streams, turns, seconds) for streams in STREAMS]
-    return Section(
-        "Durable chunks a second (more is better)",
-        rows,
-        f"{SIZE} bytes a chunk; {turns} turns each, one after the other",
-    )
+    return Section("Durable chunks a second (more is better)", rows, f"{SIZE} bytes a chunk; {turns} turns each")

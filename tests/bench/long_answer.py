@@ -75,10 +75,8 @@ def measure(quick: bool) -> Section:
     ]
     if our_syncs is not None and naive_syncs is not None:
         rows.insert(2, _row("fsyncs", our_syncs, naive_syncs, other))
-    counted = "" if our_syncs is not None else "; no strace here: one fsync a commit"
-    return Section(
-        f"An answer of {pieces:,} pieces, {ours.body:,} bytes", rows, f"its watcher needs the body once{counted}"
-    )
+    note = "the watcher needs the body once" + ("" if traced else "; no strace here: one fsync a commit")
+    return Section(f"An answer of {pieces:,} pieces, {ours.body:,} bytes", rows, note)
 
 
 def _row(label: str, ours: int, other: int, name: str) -> Row:

@@ -13,13 +13,11 @@ import time
 from statistics import median
 
 from ptstream.settings import Home
-from ptstream.store.owners import boot_id
-from ptstream.store.schema import CLAIM
 from ptstream.store.sqlite import Store
-from ptstream.streams import Status, Words
+from ptstream.streams import Status
 from tests.bench.english import pieces
 from tests.bench.report import Section, compared
-from tests.bench.surroundings import environment, temporary_home
+from tests.bench.surroundings import claimed, environment, temporary_home
 
 STREAMS = 40
 
@@ -36,14 +34,11 @@ def script() -> list[str]:
 def _fill(home: Home) -> str:
     """Streams as they lie there after some use; the id of the last one."""
     text = "".join(pieces(800))
+    claims = claimed(home, STREAMS)
     with Store(home) as store:
-        for number in range(STREAMS):
-            id = store.create(Words(prompt=f"Question {number}"), name=f"answer-{number}").id
-            with store._writing() as connection:  # no owner is needed for what never runs
-                values = {"id": id, "owner": "bench", "boot": boot_id(), "at": 0.0, "model": "m", "place": "p"}
-                connection.execute(CLAIM, values).fetchall()
-            store.flush((id, 1, 0, len(text.encode()), text, time.time(), 800, Status.DONE.value, None, None))
-    return id
+        for claim in claims:
+            store.flush((claim.id, 1, 0, len(text.encode()), text, time.time(), 800, Status.DONE.value, None, None))
+    return claims[-1].id
 
 
 def measure(quick: bool) -> Section:
