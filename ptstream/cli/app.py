@@ -78,16 +78,36 @@ class _Examples(typer.core.TyperCommand):
         return rest
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        with formatter.section("Examples"):
-            formatter.write("".join(f"  {line}\n" for line in self.examples.strip().splitlines()))
-        formatter.write("\n")
+        _write_examples(formatter, self.examples)
         super().format_help(ctx, formatter)
 
 
-class _Lazy(typer.core.TyperGroup):
+def _write_examples(formatter: Any, examples: str) -> None:
+    with formatter.section("Examples"):
+        formatter.write("".join(f"  {line}\n" for line in examples.strip().splitlines()))
+    formatter.write("\n")
+
+
+class Group(typer.core.TyperGroup):
+    """A group of commands whose help begins with examples."""
+
+    examples = ""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _write_examples(formatter, self.examples)
+        super().format_help(ctx, formatter)
+
+
+class _Lazy(Group):
     """Loads a command's module when it is run or its own help is asked for, not to list it."""
 
     table: dict[str, Command] = COMMANDS
+    examples = """
+ptstream drive -p "Why is the sky blue?"     a model's answer, kept while it comes
+ptstream drive -- make -j4                   any command's output, kept
+ptstream watch @last                         follow the newest stream, from any terminal
+ptstream cat @last                           print what is there
+"""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.table)
@@ -103,20 +123,6 @@ class _Lazy(typer.core.TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.help) for name, command in self.table.items()])
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        with formatter.section("Examples"):
-            formatter.write("".join(f"  {line}\n" for line in EXAMPLES.strip().splitlines()))
-        formatter.write("\n")
-        super().format_help(ctx, formatter)
-
-
-EXAMPLES = """
-ptstream drive -p "Why is the sky blue?"     a model's answer, kept while it comes
-ptstream drive -- make -j4                   any command's output, kept
-ptstream watch @last                         follow the newest stream, from any terminal
-ptstream cat @last                           print what is there
-"""
 
 
 def load(name: str) -> Any:

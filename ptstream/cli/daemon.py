@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import anyio
 import typer
 
-from ptstream import client
-from ptstream.cli.app import make_command, session
+from ptstream import __version__, client
+from ptstream.cli.app import Group, make_command, session
 from ptstream.cli.describe import size
 from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
@@ -20,9 +20,17 @@ STOP_TIME = 10.0
 """Seconds that `stop` waits for the daemon to be gone."""
 
 
+class _Daemon(Group):
+    examples = """
+ptstream daemon status              whether it runs, and what
+ptstream daemon stop                ends the running streams, text kept
+"""
+
+
 def group() -> Any:
     """The click group."""
     app = typer.Typer(
+        cls=_Daemon,
         add_completion=False,
         rich_markup_mode=None,
         no_args_is_help=True,
@@ -50,7 +58,7 @@ def run(ctx: typer.Context) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if not life.run(session(ctx)[0]):
-        raise DaemonUnreachable("this home has a running daemon already (ptstream daemon status)")
+        raise PtstreamError("this home has a running daemon already (ptstream daemon status)")
 
 
 def start(ctx: typer.Context) -> None:
@@ -94,7 +102,18 @@ async def _status(home: Home, screen: Screen, json: bool) -> int:
             told = await daemon.status()
     except DaemonUnreachable as error:
         if json:
-            screen.data({"pid": None, "socket": home.socket, "database": home.database, "running": 0})
+            screen.data(
+                {
+                    "pid": None,
+                    "version": __version__,
+                    "socket": home.socket,
+                    "database": home.database,
+                    "running": 0,
+                    "paused": 0,
+                    "trouble": None,
+                    "uptime": None,
+                }
+            )
         else:
             screen.note(str(error))
         return error.exit_code

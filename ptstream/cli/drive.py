@@ -29,8 +29,9 @@ from ptstream.cli.options import (
 from ptstream.cli.reading import detachable, is_markdown, show, tell_end
 from ptstream.cli.screen import Screen
 from ptstream.client import Client, connect, connect_or_start
-from ptstream.errors import DaemonUnreachable, UsageError
+from ptstream.errors import DaemonUnreachable, PtstreamError, UsageError
 from ptstream.follow import Follow
+from ptstream.generators.replay import PREFIX
 from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Store
@@ -88,8 +89,6 @@ def command(
     argv: tuple[str, ...] | None = ctx.meta.get("ptstream.command")
     if argv == ():
         raise UsageError("there is no command after --")
-    if argv and (model or generator):
-        raise UsageError("a stream has one generator: a command, --model or --generator")
     if reference is not None and (name or title):
         raise UsageError("a stream is named when it is made: --name and --title do not go with an id")
     words = Words(None, text_of(system, "--system"), model, argv, generator, flush)
@@ -112,7 +111,7 @@ def _stream(store: Store, screen: Screen, order: Order, prompt: str | None) -> S
     )
     if found is not None:
         return store.fill(found.id, words)
-    if asked is None and words.command is None and words.generator is None:
+    if asked is None and not (words.command or words.generator or (words.model or "").startswith(PREFIX)):
         raise UsageError('there is nothing to drive: --prompt "…", -- COMMAND, or the id of a stream')
     return store.create(words, name=order.name, title=order.title)
 
@@ -124,7 +123,12 @@ async def drive(home: Home, store: Store, screen: Screen, stream: Stream, detach
         if not detach:
             screen.note(stream.id)
         async with connect_or_start(home) as client:
-            await _ask(client, screen, stream, quiet=detach)
+            try:
+                await _ask(client, screen, stream, quiet=detach)
+            except PtstreamError:
+                if detach:  # else it has been said
+                    screen.note(stream.id)
+                raise
             if detach:
                 screen.text(f"{stream.id}\n")
                 return 0

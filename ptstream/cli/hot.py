@@ -97,14 +97,16 @@ def _json_lines(screen: Screen, streams: list[Stream], sizes: dict[str, int]) ->
 
 
 def _table(screen: Screen, streams: list[Stream], sizes: dict[str, int]) -> None:
-    from ptstream.cli.describe import age, size, title
+    from ptstream.cli.describe import age, iso, size, title
 
+    # A person is told about how large and how old, a program exactly.
+    sized, dated = (size, age) if screen.terminal else (str, iso)
     rows = [
         [
             stream.id,
             stream.status.value,
-            size(sizes.get(stream.id, stream.bytes)),
-            age(stream.created_at),
+            sized(sizes.get(stream.id, stream.bytes)),
+            dated(stream.created_at) or "",
             stream.name or "",
             title(stream),
         ]

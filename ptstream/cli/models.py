@@ -19,7 +19,7 @@ from ptstream.settings import Home, load
 
 EXAMPLES = """
 ptstream models                     what was found, the default first
-ptstream models pull                fetch the embedded model's file (about 90 MB)
+ptstream models pull                fetch the embedded model's file (about 100 MB)
 """
 
 

@@ -26,7 +26,10 @@ System: TypeAlias = Annotated[
 ]
 Title: TypeAlias = Annotated[str | None, typer.Option("--title", metavar="TEXT", help="What lists call it.")]
 Name: TypeAlias = Annotated[
-    str | None, typer.Option("--name", metavar="NAME", help="A unique name; the same name is the same stream.")
+    str | None, typer.Option("--name", metavar="NAME", help="A unique name; with the same words, the same stream.")
+]
+NewName: TypeAlias = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="A unique name; one that is taken is refused.")
 ]
 FlushRule: TypeAlias = Annotated[
     Flush | None, typer.Option("--flush", help="Where text is cut into durable chunks.", show_default=False)
@@ -63,7 +66,7 @@ def prompt_of(value: str | None, say: Callable[[str], None]) -> str | None:
     piped = _piped(say)
     parts = [part for part in (piped, told) if part is not None and part.strip()]
     if not parts:
-        if told is not None or piped is not None:
+        if told is not None:  # an empty pipe is what jobs have that nobody talks to
             raise UsageError("the prompt is empty")
         return None
     return "\n\n".join(parts)

@@ -14,7 +14,7 @@ import anyio.lowlevel
 import typer
 
 from ptstream.cli.app import session
-from ptstream.cli.options import FlushRule, Name, Raw, Title
+from ptstream.cli.options import FlushRule, NewName, Raw, Title
 from ptstream.cli.outlet import OutputClosed, OutputFailed
 from ptstream.cli.reading import show, tell_end
 from ptstream.cli.screen import Screen
@@ -24,7 +24,7 @@ from ptstream.follow import Follow
 from ptstream.generators import Event, Note, Source
 from ptstream.generators.command import Decoder
 from ptstream.owner import open_owner
-from ptstream.settings import Home, load
+from ptstream.settings import Settings, load
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Store
 from ptstream.streams import Flush, Status, Stream, Words
@@ -39,24 +39,25 @@ AT_ONCE = 64 * 1024
 
 
 def command(
-    ctx: typer.Context, name: Name = None, title: Title = None, flush: FlushRule = None, raw: Raw = False
+    ctx: typer.Context, name: NewName = None, title: Title = None, flush: FlushRule = None, raw: Raw = False
 ) -> None:
     """The command."""
     home, screen = session(ctx, raw=raw)
+    settings = load(home)  # before anything is read: what cannot be kept must not be taken
     with Store(home) as store:
         stream = store.create(Words(flush=flush), name=name, title=title or "standard input")
         if stream.status is not Status.PENDING:
             raise NameTaken(f"the name {name!r} is taken by stream {stream.id}, which is {stream.status}")
-        code = anyio.run(tee, home, store, screen, stream)
+        code = anyio.run(tee, settings, store, screen, stream)
     raise typer.Exit(code)
 
 
-async def tee(home: Home, store: Store, screen: Screen, stream: Stream) -> int:
+async def tee(settings: Settings, store: Store, screen: Screen, stream: Stream) -> int:
     """Keep standard input as the stream's text, and show it; the exit code of its end."""
     screen.note(stream.id)
     interrupted = anyio.Event()
     async with open_owner(store) as owner, anyio.create_task_group() as tasks:
-        attempt = await owner.start(stream.id, _source(interrupted), load(home))
+        attempt = await owner.start(stream.id, _source(interrupted), settings)
         tasks.start_soon(_watch_signals, attempt, interrupted)
         tasks.start_soon(_show_notes, screen, attempt)
         failure = await _show(screen, Follow(store, Cursor(store, stream.id), bells=owner.bell))

@@ -30,10 +30,12 @@ from ptstream.store.rows import (
     NAME,
     STREAM_COLUMNS,
     attempt_of,
+    check_one_generator,
     check_reference,
     checked,
     columns_of,
     differences,
+    merged,
     stream_of,
 )
 from ptstream.streams import Attempt, Status, Stream, Words, new_id
@@ -228,6 +230,7 @@ class Store:
         """
         if name is not None and (not NAME.fullmatch(name)):
             raise UsageError(f"{name!r} cannot be a name: it holds no space, @ or /, and is not empty")
+        check_one_generator(words)
         with self._writing() as connection:
             row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM streams WHERE name = ?", (name,)).fetchone()
             if row is None:
@@ -270,6 +273,7 @@ class Store:
         if not (different := differences(found.words, words, open_is_free=found.status is Status.PENDING)):
             given = {column: value for column, value in columns_of(words).items() if value is not None}
             if given and found.status is Status.PENDING:
+                check_one_generator(merged(found.words, words))
                 with self._writing() as connection:
                     changes = ", ".join(f"{column} = coalesce({column}, :{column})" for column in given)
                     connection.execute(

@@ -1,0 +1,388 @@
+"""The daemon's life and death, and what each leaves: nothing shown is lost, whoever is killed, and one daemon a home."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ptstream import wire
+from ptstream.settings import Home
+from ptstream.streams import Status
+from tests.conftest import PTSTREAM, Cli, needs, until
+from tests.test_cli import FIRST, ID, SECOND, Gate, detached, ended, gone, kept, read_exactly, told
+
+WORDS = " ".join(f"word{n}" for n in range(20000))
+"""A text without the end of a sentence: what was shown of it lies in the tail alone."""
+
+
+@pytest.fixture
+def gate(folder: Path) -> Iterator[Gate]:
+    """The command with two lines."""
+    made = Gate(folder)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Cli]:
+    """The command against a home that tests share, and with it one daemon."""
+    with tempfile.TemporaryDirectory(prefix="pts-") as path:
+        cli = Cli(Home(f"{path}/home"))
+        cli.run("daemon", "start")
+        yield cli
+        cli.run("daemon", "stop")
+
+
+@pytest.fixture
+def endless(folder: Path) -> tuple[str, ...]:
+    """The words of a drive that is not over soon."""
+    (folder / "words").write_text(WORDS)
+    return ("-m", f"replay:{folder}/words?rate=400", "-p", "x")
+
+
+def pid_of(cli: Cli) -> int:
+    """The process id of the running daemon, which it says itself."""
+    with http(cli) as client:
+        return int(client.get(wire.STATUS).json()["pid"])
+
+
+def http(cli: Cli, home: Home | None = None) -> httpx.Client:
+    """A client of the daemon that knows HTTP and nothing else."""
+    transport = httpx.HTTPTransport(uds=(home or cli.home).socket)
+    return httpx.Client(transport=transport, base_url=wire.BASE_URL, timeout=30)
+
+
+def daemons(home: Home) -> list[int]:
+    """The processes that are this home's daemon, or want to be."""
+    found = []
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
+            if b"ptstream.daemon" in words and os.fsencode(home.path) in words:
+                found.append(int(name))
+    return found
+
+
+def kill(pid: int) -> None:
+    """No chance to say a word."""
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: gone(pid))
+
+
+def rest(process: subprocess.Popen[bytes]) -> tuple[bytes, str, int]:
+    """What it still prints, what it says, and its exit code."""
+    out, err = process.communicate(timeout=30)
+    return out, err.decode(), process.returncode
+
+
+# --- killed
+
+
+def test_killed_in_mid_stream_nothing_shown_is_lost(cli: Cli, endless: tuple[str, ...]) -> None:
+    with cli.started("drive", "--name", "s", *endless) as driver, cli.started("drive", "--name", "s", *endless) as other:
+        shown = read_exactly(driver, 300)
+        also = read_exactly(other, 100)
+        kill(pid_of(cli))
+        for process, before in ((driver, shown), (other, also)):
+            more, said, code = rest(process)
+            assert code == 5
+            assert "its owner died at byte" in said
+            assert "Traceback" not in said
+            text = before + more
+            assert WORDS.startswith(text.decode())
+    done = cli.run("cat", "s")
+    watched = cli.run("watch", "s", code=5)
+    assert done.stdout == watched.stdout == text
+    assert f"died at byte {len(text)}" in watched.stderr.decode()
+    assert daemons(cli.home) == []
+    fields = told(cli, "s")
+    assert (fields["status"], fields["error"], fields["bytes"]) == ("error", f"its owner died at byte {len(text)}", len(text))
+    assert os.listdir(cli.home.tails) == []
+
+
+def test_a_watcher_and_a_waiter_are_told_of_the_death(cli: Cli, gate: Gate) -> None:
+    id = detached(cli, *gate.command)
+    with cli.started("watch", id) as watcher, cli.started("wait", id) as waiter:
+        assert read_exactly(watcher, len(FIRST)) == FIRST.encode()
+        kill(pid_of(cli))
+        for process in (watcher, waiter):
+            out, said, code = rest(process)
+            assert (out, code) == (b"", 5)
+            assert "died at byte 9" in said
+
+
+def test_another_daemon_in_between(cli: Cli, endless: tuple[str, ...]) -> None:
+    with cli.started("drive", "--name", "s", *endless) as driver:
+        shown = read_exactly(driver, 200)
+        driver.send_signal(signal.SIGSTOP)
+        kill(pid_of(cli))
+        # It takes the stale socket and lock, and ends what the dead one left.
+        cli.run("daemon", "start")
+        driver.send_signal(signal.SIGCONT)
+        more, said, code = rest(driver)
+        assert code == 5
+        assert "its owner died at byte" in said
+    assert (shown + more).decode() == kept(cli, "s")
+    assert cli.out("drive", "--", "echo", "hi") == "hi\n"
+    assert len(daemons(cli.home)) == 1
+
+
+def test_a_broken_body_is_not_an_end(cli: Cli, gate: Gate) -> None:
+    id = detached(cli, *gate.command)
+    with http(cli) as client, client.stream("GET", wire.TEXT.format(id=id)) as response:
+        body = response.iter_raw()
+        assert next(body) == FIRST.encode()
+        kill(pid_of(cli))
+        with pytest.raises(httpx.TransportError):
+            list(body)
+    assert told(cli, id)["status"] == "streaming"  # nobody has looked yet
+    cli.run("wait", id, code=5)
+
+
+# --- told to stop
+
+
+def test_sigterm_ends_each_stream_with_its_text_and_the_cause(cli: Cli, endless: tuple[str, ...], gate: Gate) -> None:
+    command = detached(cli, *gate.command)
+    with cli.started("drive", "--name", "s", *endless) as driver:
+        shown = read_exactly(driver, 200)
+        pid = pid_of(cli)
+        os.kill(pid, signal.SIGTERM)
+        more, said, code = rest(driver)
+        assert code == 5
+        assert "the daemon was stopped at byte" in said
+        until(lambda: gone(pid))
+    assert kept(cli, "s") == (shown + more).decode()
+    assert told(cli, command)["error"] == "the daemon was stopped at byte 9"
+    assert kept(cli, command) == FIRST
+    assert not os.path.exists(cli.home.socket)
+    assert os.listdir(cli.home.tails) == os.listdir(cli.home.owners) == []
+
+
+def test_no_work_is_taken_while_it_stops(cli: Cli, gate: Gate) -> None:
+    id = detached(cli, *gate.command)
+    pending = cli.out("create", "x").strip()
+    pid = pid_of(cli)
+    with http(cli) as client, contextlib.closing(sqlite3.connect(cli.home.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # so that the stream's end has to wait
+        os.kill(pid, signal.SIGTERM)
+        asked = {"directory": "/", "environment": {}, "umask": 0o22, "python": "python3"}
+
+        def refused() -> Any:
+            answer = client.post(wire.DRIVE.format(id=pending), json=asked)
+            return answer if answer.status_code != 200 else None
+
+        answer = until(refused)
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "daemon-stopping"
+        other.execute("ROLLBACK")
+    until(lambda: gone(pid))
+    assert told(cli, id)["error"] == "the daemon was stopped at byte 9"
+
+
+def test_readers_that_do_not_read_do_not_keep_it(cli: Cli, folder: Path) -> None:
+    (folder / "much").write_text(WORDS * 40)
+    id = cli.out("drive", "-d", "-m", f"replay:{folder}/much?rate=0", "-p", "x").strip()
+    with http(cli) as client, client.stream("GET", wire.TEXT.format(id=id)) as response:
+        assert response.status_code == 200
+        cli.run("daemon", "stop")
+        assert daemons(cli.home) == [] or all(map(gone, daemons(cli.home)))
+        assert cli.out("drive", "--", "echo", "hi") == "hi\n"
+
+
+# --- many at once
+
+
+def test_twenty_first_commands_make_one_daemon(cli: Cli) -> None:
+    """On a machine with no home yet."""
+    with contextlib.ExitStack() as stack:
+        drives = [stack.enter_context(cli.started("drive", "--", "echo", str(n))) for n in range(20)]
+        for n, process in enumerate(drives):
+            out, said, code = rest(process)
+            assert (out, code) == (f"{n}\n".encode(), 0), said
+            assert ID.fullmatch(said.strip())
+    assert until(lambda: len(daemons(cli.home)) == 1)
+    assert Path(cli.home.log).read_text().count("listening on") == 1
+
+
+def test_twenty_first_commands_make_one_home(cli: Cli) -> None:
+    lines = [("create", "x"), ("ls",), ("tee",), ("create", "--name", "one", "x"), ("cat", "@last")] * 4
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(cli.started(*words)) for words in lines]
+        for words, process in zip(lines, processes, strict=True):
+            _, said, code = rest(process)
+            assert code == 0 or (words[0], code) == ("cat", 3), (words, said)
+            assert "Traceback" not in said
+    assert len(cli.out("ls", "-q").split()) == 4 + 4 + 1
+    assert oct(os.stat(cli.home.path).st_mode)[-3:] == "700"
+    assert oct(os.stat(cli.home.database).st_mode)[-3:] == "600"
+
+
+def test_two_drives_of_one_stream_run_it_once(served: Cli, folder: Path) -> None:
+    id = served.out("create", "x").strip()
+    command = ("sh", "-c", f"echo ran >> '{folder}/runs'; echo text")
+    with served.started("drive", id, "--", *command) as first, served.started("drive", id, "--", *command) as second:
+        for process in (first, second):
+            out, _, code = rest(process)
+            assert (out, code) == (b"text\n", 0)
+    assert (folder / "runs").read_text() == "ran\n"
+    assert len(told(served, id)["attempts"]) == 1
+
+
+# --- places
+
+
+def test_a_long_path_and_an_odd_one(folder: Path) -> None:
+    for name in ("x" * 150, "sp ace?a=b#c%20'\"$(true)\nnew\\line é 世界", os.fsdecode(b"not-utf8-\xff")):
+        cli = Cli(Home(str(folder / name / "home")))
+        assert cli.out("drive", "--", "echo", "hi") == "hi\n"
+        assert cli.out("watch", "@last") == "hi\n"
+        assert cli.out("cat", "@last") == "hi\n"
+        assert cli.run("path").stdout == os.fsencode(cli.home.database) + b"\n"
+        json.loads(cli.out("daemon", "status", "--json"))
+        cli.run("daemon", "stop")
+        assert not os.path.exists(cli.home.socket)
+
+
+def test_the_runtime_directory_may_go(cli: Cli, folder: Path, gate: Gate) -> None:
+    (folder / "run").mkdir()
+    environment = {"XDG_RUNTIME_DIR": str(folder / "run")}
+    with cli.started("drive", "--", *gate.command, env=environment) as driver:
+        assert read_exactly(driver, len(FIRST)) == FIRST.encode()
+        shutil.rmtree(folder / "run")
+        cli.run("daemon", "status", env=environment)
+        gate.open()
+        assert rest(driver)[::2] == (SECOND.encode(), 0)
+
+
+def test_commands_run_in_directories_of_any_name(served: Cli, folder: Path) -> None:
+    odd = folder / os.fsdecode(b"not-utf8-\xff")
+    odd.mkdir()
+    assert served.run("drive", "--", "sh", "-c", 'printf "%s" "$(pwd | wc -c)"', cwd=odd).stdout.strip() != b""
+    line = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+    done = subprocess.run(
+        ["sh", "-c", line, "sh", *PTSTREAM, "drive", "--", "echo", "hi"],
+        cwd=folder,
+        env=served.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=30,
+    )
+    assert b"Traceback" not in done.stderr
+    assert done.returncode in (0, 2, 4)
+
+
+# --- the wire
+
+
+def test_any_http_client_reads_the_text(served: Cli, gate: Gate) -> None:
+    id = detached(served, *gate.command)
+    with http(served) as client:
+        with client.stream("GET", wire.TEXT.format(id=id), params={"offset": 4}) as response:
+            assert response.headers["content-type"] == "text/plain; charset=utf-8"
+            body = response.iter_raw()
+            assert next(body) == FIRST[4:].encode()
+            gate.open()
+            assert b"".join(body) == SECOND.encode()
+        end = len(FIRST + SECOND)
+        assert client.get(wire.TEXT.format(id=id), params={"offset": end}).content == b""
+        assert client.get(wire.TEXT.format(id=id), params={"offset": end + 1}).status_code == 416
+        for bad in ("-1", "x"):
+            assert client.get(wire.TEXT.format(id=id), params={"offset": bad}).status_code == 400
+        assert client.get(wire.TEXT.format(id="nosuch")).status_code == 404
+        assert client.get("/nosuch").status_code == 404
+        assert client.post(wire.DRIVE.format(id=id), content=b"nonsense").status_code == 400
+        assert client.post(wire.DRIVE.format(id=id), json={"directory": 1}).status_code == 400
+
+
+@needs("curl")
+def test_curl_shows_it(served: Cli) -> None:
+    id = served.run("drive", "--", "echo", "hi").stderr.decode().split()[0]
+    url = wire.BASE_URL + wire.TEXT.format(id=id)
+    shown = subprocess.run(["curl", "-sN", "--unix-socket", served.home.socket, url], capture_output=True, check=True)
+    assert shown.stdout == b"hi\n"
+
+
+def test_the_socket_is_its_owners_alone(served: Cli) -> None:
+    assert oct(os.stat(served.home.socket).st_mode)[-3:] in ("600", "700")
+    assert oct(os.stat(served.home.path).st_mode)[-3:] == "700"
+
+
+# --- what it knows
+
+
+def test_it_keeps_no_key_and_shows_no_prompt(cli: Cli, gate: Gate) -> None:
+    secret, prompt = "sk-verysecret", "a prompt that is private"
+    keys = dict.fromkeys(("OPENAI_API_KEY", "PTSTREAM_API_KEY", "XDG_API_KEY", "SSL_API_KEY", "PYTHON_API_KEY"), secret)
+    id = detached(cli, *gate.command, words=("-p", prompt), env=keys)
+    pid = pid_of(cli)
+    assert secret.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            line = Path(f"/proc/{name}/cmdline").read_bytes()
+            assert prompt.encode() not in line
+            assert secret.encode() not in line
+    gate.open()
+    cli.run("wait", id)
+    cli.run("drive", "-p", prompt, "-m", "openai/x", env=keys | {"OPENAI_BASE_URL": "nonsense"}, code=4)
+    cli.run("drive", "-p", prompt, "--", "nosuch", env=keys, code=5)
+    assert prompt not in cli.out("daemon", "logs")
+    cli.run("daemon", "stop")
+    for path in Path(cli.home.path).rglob("*"):
+        assert path.is_dir() or secret.encode() not in path.read_bytes()
+
+
+def test_a_starters_default_is_not_everybodys(cli: Cli, folder: Path) -> None:
+    (folder / "text").write_text("hi")
+    named = {"PTSTREAM_MODEL": f"replay:{folder}/text?rate=0"}
+    assert cli.out("drive", "-p", "x", env=named) == "hi"
+    done = cli.run("drive", "-p", "x", "-d", code=None)
+    fields = told(cli, "@last")
+    assert not (fields["model"] or "").startswith("replay:"), done.stderr
+
+
+def test_the_config_file_holds_from_the_next_drive_on(served: Cli) -> None:
+    Path(served.home.config).write_text('[endpoints.mine]\nbase_url = "http://127.0.0.1:1/v1"\nmodel = "m"\n')
+    try:
+        id = served.out("drive", "-d", "-m", "mine/m", "-p", "x").strip()
+        served.run("cancel", id)
+    finally:
+        os.unlink(served.home.config)
+
+
+def test_a_stopped_daemon_is_named_and_waited_for_by_nobody(cli: Cli, gate: Gate) -> None:
+    id = detached(cli, *gate.command)
+    pid = pid_of(cli)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert cli.run("cat", id).stdout == FIRST.encode()
+        with cli.started("daemon", "status") as asking, cli.started("cancel", id) as cancelling:
+            assert ended(cancelling) == 8
+            assert told(cli, id)["status"] == Status.STREAMING
+            assert until(lambda: asking.poll() is not None, 12)
+            assert asking.returncode == 69
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    cli.run("wait", id, code=6)
+
+
+def test_one_bad_stream_takes_no_other_along(served: Cli, gate: Gate) -> None:
+    good = detached(served, *gate.command)
+    served.run("drive", "--", "sh", "-c", "kill -9 $$", code=5)
+    served.run("drive", "-m", "replay:/nonexistent", "-p", "x", code=None)
+    served.run("rm", served.out("drive", "-d", "--", "sleep", "1000").strip())
+    gate.open()
+    served.run("wait", good)
+    assert kept(served, good) == FIRST + SECOND
