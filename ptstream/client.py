@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import anyio
 import httpx
@@ -32,8 +32,27 @@ START_TIMEOUT = 20.0
 LOG_BYTES = 1024 * 1024
 """The size of the log from which on the next daemon begins another."""
 
-DAEMON_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "USER", "LOGNAME", "SHELL")
-DAEMON_PREFIXES = ("LC_", "PYTHON", "SSL_", "COVERAGE_")
+DAEMON_VARIABLES = frozenset(
+    [
+        "PATH",
+        "HOME",
+        "LANG",
+        "LC_ALL",
+        "LC_CTYPE",
+        "TMPDIR",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "VIRTUAL_ENV",
+        "LD_LIBRARY_PATH",
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "PYTHONUTF8",
+        "PYTHONDONTWRITEBYTECODE",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ]
+)
 """All of its starter's environment that a daemon gets: other callers' keys are not its business."""
 
 
@@ -194,9 +213,26 @@ def start(home: Home) -> None:
     Raises DaemonUnreachable, or what the daemon says of why it cannot start.
     """
     home.make()
-    _trim(home.log)
+    with _opened_log(home) as log:
+        process, answer = _launched(home, log)
+    if answer == wire.READY:
+        # It lives on without us; its exit is not ours to wait for.
+        process.returncode = 0
+        return
+    if answer:
+        raise wire.error_from(answer)
+    if process.poll() is None:
+        process.returncode = 0
+        raise DaemonUnreachable(
+            f"the daemon, pid {process.pid}, did not come up in {START_TIMEOUT:g} s; see {home.log}"
+        )
+    raise DaemonUnreachable(f"the daemon ended as it started (exit {process.returncode}); see {home.log}")
+
+
+def _launched(home: Home, log: BinaryIO) -> tuple[subprocess.Popen[bytes], bytes]:
+    """The daemon's process, and what it said when it was ready or gave up; nothing if it said nothing."""
     reading, writing = os.pipe()
-    with open(home.log, "ab", opener=_private) as log, open(reading, "rb") as ready:
+    with open(reading, "rb") as ready:
         try:
             process = subprocess.Popen(
                 # -P: a module in the caller's directory must not become part of the daemon.
@@ -212,26 +248,19 @@ def start(home: Home) -> None:
             raise DaemonUnreachable(f"the daemon cannot be started: {error.strerror}") from error
         finally:
             os.close(writing)
-        answer = ready.read() if select.select([ready], [], [], START_TIMEOUT)[0] else b""
-    if answer == wire.READY:
-        # It lives on without us; its exit is not ours to wait for.
-        process.returncode = 0
-        return
-    if answer:
-        raise wire.error_from(answer)
-    if process.poll() is None:
-        process.returncode = 0
-        raise DaemonUnreachable(
-            f"the daemon, pid {process.pid}, did not come up in {START_TIMEOUT:g} s; see {home.log}"
-        )
-    raise DaemonUnreachable(f"the daemon ended as it started (exit {process.returncode}); see {home.log}")
+        return process, ready.read() if select.select([ready], [], [], START_TIMEOUT)[0] else b""
 
 
-def _trim(log: str) -> None:
-    """What a daemon before this one wrote is kept once."""
-    with contextlib.suppress(FileNotFoundError):
-        if os.stat(log).st_size > LOG_BYTES:
-            os.replace(log, log + ".1")
+def _opened_log(home: Home) -> BinaryIO:
+    """The log, to append to; what daemons before wrote is kept once. Raises ConfigurationError."""
+    try:
+        if os.path.exists(home.log) and os.stat(home.log).st_size > LOG_BYTES:
+            os.replace(home.log, home.log + ".1")
+        return open(home.log, "ab", opener=_private)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the home {home.path} cannot be written: {error.strerror}; name another with --home"
+        ) from error
 
 
 def _private(path: str, flags: int) -> int:
@@ -239,8 +268,4 @@ def _private(path: str, flags: int) -> int:
 
 
 def _daemon_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in environment.items()
-        if name in DAEMON_VARIABLES or name.startswith(DAEMON_PREFIXES)
-    }
+    return {name: value for name, value in environment.items() if name in DAEMON_VARIABLES}

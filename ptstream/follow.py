@@ -14,7 +14,7 @@ import anyio
 from ptstream.store.cursor import Cursor
 from ptstream.store.recover import settle
 from ptstream.store.sqlite import State, Store
-from ptstream.store.wake import SLOW_LOOK, TAIL_POLL, Wakes
+from ptstream.store.wake import SLOW_LOOK, TAIL_POLL, Wakes, open_wakes
 from ptstream.tail import Bell
 
 Bells: TypeAlias = Callable[[str], Bell | None]
@@ -75,11 +75,11 @@ class Follow:
 
 async def wait_for_end(store: Store, id: str) -> State:
     """The stream's end, when it has one; a dead owner's stream is given its. Raises StreamNotFound."""
-    wakes = Wakes(store)
-    async with wakes.open():
+    if (state := settle(store, id, store.state(id)).state).status.ended:
+        return state
+    async with open_wakes(store) as wakes:
         while True:
             version = store.version()
-            state = settle(store, id, store.state(id)).state
-            if state.status.ended:
+            if (state := settle(store, id, store.state(id)).state).status.ended:
                 return state
             await wakes.wait(version, last_text_at=time.monotonic())

@@ -163,12 +163,8 @@ class PersistentStreams:
         if self._wakes is None:
             self._store.home.make()
             self._wakes = Wakes(self._store)
-            self._tasks.start_soon(self._keep_open, self._wakes)
+            self._tasks.start_soon(self._wakes.watch)
         return self._wakes
-
-    async def _keep_open(self, wakes: Wakes) -> None:
-        async with wakes.open():
-            await anyio.sleep_forever()
 
     async def _start(self, id: str, generate: Generate) -> Attempt | None:
         """The attempt, None if the stream is not pending: then it is only read."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-import pexpect
+import pexpect  # type: ignore[import-untyped]
 import pytest
 
 from ptstream.cli import app, completion, daemon, entry
@@ -24,6 +25,8 @@ from ptstream.store.sqlite import Store
 from tests.conftest import PTSTREAM, Cli, needs, read, until
 
 ID = re.compile(r"[0-9a-hjkmnp-tv-z]{12}")
+
+Lines: TypeAlias = tuple[tuple[str, ...], ...]
 
 FIRST, SECOND = "one two.\n", "three four.\n"
 
@@ -235,9 +238,7 @@ def test_drive_an_id_that_is_pending_streaming_ended(served: Cli, gate: Gate) ->
 
 def test_other_words_are_refused(served: Cli) -> None:
     id = served.out("create", "the prompt").strip()
-    for words in (("-p", "another"),):
-        done = served.run("drive", id, *words, "--", "cat", code=2)
-        assert done.stdout == b""
+    assert served.run("drive", id, "-p", "another", "--", "cat", code=2).stdout == b""
     assert told(served, id)["status"] == "pending"
     assert served.out("drive", id, "-p", "the prompt", "--", "cat") == "the prompt"
     served.run("drive", id, "-p", "another", code=2)
@@ -330,8 +331,7 @@ def test_watch_from_an_offset(served: Cli, gate: Gate) -> None:
     ):
         assert read_exactly(middle, len(FIRST) - 4) == FIRST[4:].encode()
         for process in (now, there):
-            # It has begun to wait: its database is open.
-            until(lambda pid=process.pid: served.home.database in _open_files(pid))
+            until(partial(waits, process))
         gate.open()
         for process in (now, there, middle):
             assert read_exactly(process, 99) == SECOND.encode()
@@ -341,19 +341,21 @@ def test_watch_from_an_offset(served: Cli, gate: Gate) -> None:
     assert served.out("watch", "--offset", "now", id) == ""
 
 
-def _open_files(pid: int) -> set[str]:
-    found = set()
-    for fd in os.listdir(f"/proc/{pid}/fd"):
+def waits(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has come so far as to watch the database for news."""
+    for fd in os.listdir(f"/proc/{process.pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
-            found.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
-    return found
+            if os.readlink(f"/proc/{process.pid}/fd/{fd}") == "anon_inode:inotify":
+                return True
+    return False
 
 
 def test_everything_reads_with_the_daemon_down(cli: Cli) -> None:
     text = "Grüße, 世界. 🙂\n"
     cli.run("drive", "--name", "s", "--", "printf", "%s", text)
     cli.run("daemon", "stop")
-    for words in (("cat", "s"), ("watch", "s"), ("watch", "--live", "s"), ("cat", "--wait", "s")):
+    reading: Lines = (("cat", "s"), ("watch", "s"), ("watch", "--live", "s"), ("cat", "--wait", "s"))
+    for words in reading:
         done = cli.run(*words)
         assert (done.stdout.decode(), done.stderr) == (text, b"")
     assert cli.run("cat", "--offset", "3", "s").stdout == text.encode()[3:]
@@ -378,7 +380,7 @@ def test_cat_shows_what_there_is_and_returns(served: Cli, folder: Path) -> None:
 def test_cat_wait_stays_with_its_stream(served: Cli, gate: Gate) -> None:
     id = detached(served, *gate.command)
     with served.started("cat", "--wait", "@last") as process:
-        until(lambda: served.home.database in _open_files(process.pid))
+        until(partial(waits, process))
         served.run("create", "a newer one")
         gate.open()
         assert read_exactly(process, 99).decode() == FIRST + SECOND
@@ -644,8 +646,6 @@ def test_stop_means_stopped(cli: Cli) -> None:
         assert cli.out("drive", "--", "echo", str(n)) == f"{n}\n"
         cli.run("daemon", "stop")
         descriptor = os.open(cli.home.lock("daemon"), os.O_RDONLY)
-        import fcntl
-
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.close(descriptor)
 
@@ -688,18 +688,21 @@ def test_the_hot_lines_are_typers_own() -> None:
 
 def test_the_hot_way_and_typers_give_the_same(served: Cli) -> None:
     id = served.run("drive", "--", "echo", "the same").stderr.decode().split()[0]
-    for words in (
-        ("cat", id),
-        ("cat", "nosuch"),
-        ("cat", "--offset", "3", id),
-        ("ls", "-q"),
-        ("ls", "--json"),
-        ("path",),
-    ):
+    known: Lines = (("cat", id), ("cat", "nosuch"), ("cat", "--offset", "3", id), ("ls", "-q"), ("ls", "--json"))
+    for words in (*known, ("path",)):
         assert entry.parse(list(words)) is not None
         hot, slow = (served.run(*before, *words, code=None) for before in ((), ("--color", "auto")))
         assert (hot.returncode, hot.stdout, hot.stderr) == (slow.returncode, slow.stdout, slow.stderr)
-    for words in (("cat",), ("cat", "a", "b"), ("cat", "-x", "a"), ("ls", "-n", "x"), ("ls", "-n"), ("path", "x"), ()):
+    unknown: Lines = (
+        ("cat",),
+        ("cat", "a", "b"),
+        ("cat", "-x", "a"),
+        ("ls", "-n", "x"),
+        ("ls", "-n"),
+        ("path", "x"),
+        (),
+    )
+    for words in unknown:
         assert entry.parse(list(words)) is None
 
 
@@ -764,8 +767,7 @@ def test_an_interrupt_is_no_traceback_however_early(cli: Cli) -> None:
     """As soon as its own modules are loading: the database library is mapped by then."""
     for words in (("drive", "--", "true"), ("cat", "@last"), ("ls", "--status", "done")):
         with cli.started(*words) as process:
-            maps = Path(f"/proc/{process.pid}/maps")
-            until(lambda maps=maps: "sqlite3" in maps.read_text())
+            until(partial(_maps, process.pid, "sqlite3"))
             process.send_signal(signal.SIGINT)
             code = ended(process)
             assert process.stderr is not None
@@ -773,5 +775,5 @@ def test_an_interrupt_is_no_traceback_however_early(cli: Cli) -> None:
             assert code in (0, 3, 130, -signal.SIGINT)
 
 
-if sys.platform != "linux":  # it looks into /proc
-    del test_an_interrupt_is_no_traceback_however_early
+def _maps(pid: int, library: str) -> bool:
+    return library in Path(f"/proc/{pid}/maps").read_text()

@@ -19,7 +19,7 @@ from ptstream.owner import Owner, open_owner
 from ptstream.settings import Settings
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Store
-from ptstream.store.wake import Wakes
+from ptstream.store.wake import open_wakes
 from ptstream.streams import Flush, Status
 from tests.conftest import read
 
@@ -279,8 +279,7 @@ async def test_a_watcher_gets_every_sentence_and_the_end(store: Store) -> None:
     async with owning(store) as owner:
         id = store.create().id
         got = b""
-        wakes = Wakes(store)
-        async with wakes.open():
+        async with open_wakes(store) as wakes:
             await owner.start(id, source(generate))
             follow = Follow(store, Cursor(store, id, live=False), wakes=wakes)
             async for data in follow:

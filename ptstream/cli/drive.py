@@ -14,8 +14,10 @@ import typer
 
 from ptstream import wire
 from ptstream.cli.app import session
+from ptstream.cli.describe import as_json
 from ptstream.cli.options import (
     FlushRule,
+    Json,
     Model,
     Name,
     Plain,
@@ -26,13 +28,12 @@ from ptstream.cli.options import (
     prompt_of,
     text_of,
 )
-from ptstream.cli.reading import detachable, is_markdown, show, tell_end
+from ptstream.cli.reading import Form, detachable, form_of, show, tell_end
 from ptstream.cli.screen import Screen
 from ptstream.client import Client, connect, connect_or_start
 from ptstream.errors import DaemonUnreachable, PtstreamError, UsageError
 from ptstream.follow import Follow
 from ptstream.generators.replay import PREFIX
-from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream, Words
@@ -52,13 +53,16 @@ LAST_ASIDES = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the line asked for: the stream it names, or the one it makes, and how it is shown."""
+    """What the line asked for: the stream it names or the one it makes, and how it is shown."""
 
     reference: str | None
+    prompt: str | None
     words: Words
     name: str | None
     title: str | None
     detach: bool
+    plain: bool
+    json: bool
 
 
 def command(
@@ -83,6 +87,7 @@ def command(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the id and return at once.")] = False,
     plain: Plain = False,
     raw: Raw = False,
+    json: Json = False,
 ) -> None:
     """The command."""
     home, screen = session(ctx, raw=raw)
@@ -92,23 +97,21 @@ def command(
     if reference is not None and (name or title):
         raise UsageError("a stream is named when it is made: --name and --title do not go with an id")
     words = Words(None, text_of(system, "--system"), model, argv, generator, flush)
-    order = Order(reference, words, name, title, detach)
+    order = Order(reference, prompt, words, name, title, detach, plain or raw, json)
     with Store(home) as store:
-        stream = _stream(store, screen, order, prompt)
-        raise typer.Exit(anyio.run(drive, home, store, screen, stream, detach, plain or raw))
+        stream = _stream(store, screen, order)
+        raise typer.Exit(anyio.run(drive, store, screen, stream, order))
 
 
 command.takes_command = True  # type: ignore[attr-defined]
 
 
-def _stream(store: Store, screen: Screen, order: Order, prompt: str | None) -> Stream:
+def _stream(store: Store, screen: Screen, order: Order) -> Stream:
     """The stream that the line means, made if it names none. Raises UsageError, WordsDiffer."""
     found = store.find(order.reference) if order.reference is not None else None
     open_prompt = found is None or (found.status is Status.PENDING and found.words.prompt is None)
-    asked = prompt_of(prompt, screen.note) if open_prompt else text_of(prompt, "--prompt")
-    words = Words(
-        asked, order.words.system, order.words.model, order.words.command, order.words.generator, order.words.flush
-    )
+    asked = prompt_of(order.prompt, screen.note) if open_prompt else text_of(order.prompt, "--prompt")
+    words = order.words._replace(prompt=asked)
     if found is not None:
         return store.fill(found.id, words)
     if asked is None and not (words.command or words.generator or (words.model or "").startswith(PREFIX)):
@@ -116,38 +119,47 @@ def _stream(store: Store, screen: Screen, order: Order, prompt: str | None) -> S
     return store.create(words, name=order.name, title=order.title)
 
 
-async def drive(home: Home, store: Store, screen: Screen, stream: Stream, detach: bool, plain: bool) -> int:
+async def drive(store: Store, screen: Screen, stream: Stream, order: Order) -> int:
     """Drive or attach, and print to the end; the exit code of that end."""
 
+    form = form_of(store, stream, plain=order.plain, json=order.json)
+
     async def work() -> int:
-        if not detach:
+        if not order.detach:
             screen.note(stream.id)
-        async with connect_or_start(home) as client:
-            try:
-                await _ask(client, screen, stream, quiet=detach)
-            except PtstreamError:
-                if detach:  # else it has been said
-                    screen.note(stream.id)
-                raise
-            if detach:
-                screen.text(f"{stream.id}\n")
+        async with connect_or_start(store.home) as client:
+            await _ask(client, screen, stream, order)
+            if order.detach:
+                _tell_detached(screen, store, stream.id, form)
                 return 0
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_show_asides, client, screen, stream.id)
-                async with aclosing(_text(home, store, client, stream.id)) as runs:
-                    await show(screen, runs, render=is_markdown(store, stream) and not plain)
+                async with aclosing(_text(store, client, stream.id)) as runs:
+                    await show(screen, runs, form)
                 # The last of them may still be on the way; they end when the attempt does.
                 tasks.cancel_scope.deadline = anyio.current_time() + LAST_ASIDES
-        return tell_end(screen, store, stream.id)
+        return tell_end(screen, store, stream.id, form)
 
     return await detachable(screen, store, stream.id, work, lambda: store.cancel(stream.id))
 
 
-async def _ask(client: Client, screen: Screen, stream: Stream, quiet: bool) -> None:
+def _tell_detached(screen: Screen, store: Store, id: str, form: Form) -> None:
+    if form is Form.JSON:
+        screen.data(as_json(store.get(id)))
+    else:
+        screen.text(f"{id}\n")
+
+
+async def _ask(client: Client, screen: Screen, stream: Stream, order: Order) -> None:
     umask = os.umask(0)
     os.umask(umask)
-    driven = await client.drive(stream.id, directory=current_directory(), environment=dict(os.environ), umask=umask)
-    if driven.place and not stream.words.command and not quiet:
+    try:
+        driven = await client.drive(stream.id, directory=current_directory(), environment=dict(os.environ), umask=umask)
+    except PtstreamError:
+        if order.detach:  # its id has not been said, and it is there
+            screen.note(stream.id)
+        raise
+    if driven.place and not stream.words.command and not order.detach:
         screen.note(f"model {driven.model} at {driven.place}")
 
 
@@ -157,7 +169,7 @@ async def _show_asides(client: Client, screen: Screen, id: str) -> None:
         await screen.aside(aside.text + "\n" if aside.kind == wire.NOTE else aside.text)
 
 
-async def _text(home: Home, store: Store, client: Client, id: str) -> AsyncGenerator[bytes, None]:
+async def _text(store: Store, client: Client, id: str) -> AsyncGenerator[bytes, None]:
     """The stream's bytes to its end: from the daemon; from one that came after it; without any, from the store."""
     offset = 0
     with contextlib.suppress(DaemonUnreachable):
@@ -166,7 +178,7 @@ async def _text(home: Home, store: Store, client: Client, id: str) -> AsyncGener
             yield data
         return
     with contextlib.suppress(DaemonUnreachable):
-        async with connect(home) as other:
+        async with connect(store.home) as other:
             async for data in other.text(id, offset):
                 offset += len(data)
                 yield data

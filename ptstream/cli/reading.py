@@ -6,11 +6,14 @@ store, and is the exit code.
 
 from __future__ import annotations
 
+import codecs
 import signal
 from collections.abc import AsyncIterable, Awaitable, Callable
+from enum import Enum
 
 import anyio
 
+from ptstream import wire
 from ptstream.cli.outlet import OutputClosed
 from ptstream.cli.screen import Screen
 from ptstream.errors import ENDS, PtstreamError, ungrouped
@@ -69,32 +72,51 @@ def goes_on(store: Store, id: str) -> str:
     return f"{id} goes on · see it: ptstream watch {id} · end it: ptstream cancel {id}"
 
 
-async def show(screen: Screen, runs: AsyncIterable[bytes], *, render: bool = False) -> None:
-    """Print the runs of a stream as they come; with `render`, a terminal with colour gets them as Markdown."""
-    if not (render and screen.render()):
-        async for data in runs:
-            await screen.show(data)
-        await screen.show_end()
+class Form(Enum):
+    """How a stream's text is shown."""
+
+    TEXT = "as it is"
+    MARKDOWN = "rendered, where the terminal has colour"
+    JSON = "one object a run"
+
+
+def form_of(store: Store, stream: Stream, *, plain: bool, json: bool) -> Form:
+    """A model's text is Markdown, unless it is so long already that rendering would keep its reader waiting."""
+    if json:
+        return Form.JSON
+    words = stream.words
+    if plain or words.prompt is None or words.command or words.generator:
+        return Form.TEXT
+    size = live_size(store.home, stream.id, store.state(stream.id))
+    return Form.MARKDOWN if size <= RENDERED_BYTES else Form.TEXT
+
+
+async def show(screen: Screen, runs: AsyncIterable[bytes], form: Form = Form.TEXT, offset: int = 0) -> None:
+    """Print the runs of a stream, which begin at byte `offset`, as they come."""
+    if form is Form.JSON:
+        await _show_json(screen, runs, offset)
         return
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(screen.redraw)
+        if form is Form.MARKDOWN and screen.render():
+            tasks.start_soon(screen.redraw)
         async for data in runs:
             await screen.show(data)
         tasks.cancel_scope.cancel()
     await screen.show_end()
 
 
-def is_markdown(store: Store, stream: Stream) -> bool:
-    """Whether it is to be rendered: a model's text, and not so long that rendering would keep its reader waiting."""
-    words = stream.words
-    if words.prompt is None or words.command or words.generator:
-        return False
-    return live_size(store.home, stream.id, store.state(stream.id)) <= RENDERED_BYTES
+async def _show_json(screen: Screen, runs: AsyncIterable[bytes], offset: int) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    async for data in runs:
+        offset += len(data)
+        await screen.show(wire.dumps({"text": decoder.decode(data), "offset": offset}) + b"\n")
 
 
-def tell_end(screen: Screen, store: Store, id: str) -> int:
+def tell_end(screen: Screen, store: Store, id: str, form: Form = Form.TEXT) -> int:
     """The stream's end as the store has it: said, unless it is `done`, and given as the exit code."""
     state = settle(store, id, store.state(id)).state
+    if form is Form.JSON:
+        screen.data({"status": state.status.value, "offset": state.bytes, "error": state.error})
     if state.status in ENDS:
         screen.error(ENDS[state.status](end_line(id, state)))
         return ENDS[state.status].exit_code

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import Annotated
 
 import anyio
 import typer
 
 from ptstream.cli.app import session
-from ptstream.cli.options import Plain, Raw, StreamRef
-from ptstream.cli.reading import detachable, is_markdown, show, tell_end
+from ptstream.cli.options import Json, Plain, Raw, StreamRef
+from ptstream.cli.reading import Form, detachable, form_of, show, tell_end
 from ptstream.cli.screen import Screen
 from ptstream.errors import UsageError
 from ptstream.follow import Follow
-from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
 from ptstream.store.recover import live_size
 from ptstream.store.sqlite import Store
-from ptstream.store.wake import Wakes
+from ptstream.store.wake import open_wakes
 
 EXAMPLES = """
 ptstream watch @last                the newest stream, sentence by sentence, to its end
@@ -33,28 +33,27 @@ def command(
     live: Annotated[bool, typer.Option("--live", help="Every piece as it comes, instead of sentences.")] = False,
     plain: Plain = False,
     raw: Raw = False,
+    json: Json = False,
 ) -> None:
     """The command."""
-    raise typer.Exit(anyio.run(watch, *session(ctx, raw=raw), reference, offset, live, plain or raw))
-
-
-async def watch(home: Home, screen: Screen, reference: str, offset: str, live: bool, plain: bool) -> int:
-    """Print the stream from `offset` to its end; the exit code of that end."""
+    home, screen = session(ctx, raw=raw)
     with Store(home) as store:
         stream = store.find(reference)
-        id, render = stream.id, is_markdown(store, stream) and not plain
-        cursor = Cursor(store, id, _offset(store, id, offset), live=live)
+        cursor = Cursor(store, stream.id, _offset(store, stream.id, offset), live=live)
+        form = form_of(store, stream, plain=plain or raw, json=json)
+        raise typer.Exit(anyio.run(watch, store, screen, cursor, live, form))
 
-        async def read() -> int:
-            if live:
-                await show(screen, Follow(store, cursor), render=render)
-            else:
-                wakes = Wakes(store)
-                async with wakes.open():
-                    await show(screen, Follow(store, cursor, wakes=wakes), render=render)
-            return tell_end(screen, store, id)
 
-        return await detachable(screen, store, id, read, lambda: None)
+async def watch(store: Store, screen: Screen, cursor: Cursor, live: bool, form: Form) -> int:
+    """Print the stream from the cursor on to its end; the exit code of that end."""
+
+    async def read() -> int:
+        async with AsyncExitStack() as stack:
+            wakes = None if live else await stack.enter_async_context(open_wakes(store))
+            await show(screen, Follow(store, cursor, wakes=wakes), form, cursor.offset)
+        return tell_end(screen, store, cursor.id, form)
+
+    return await detachable(screen, store, cursor.id, read, lambda: None)
 
 
 def _offset(store: Store, id: str, word: str) -> int:

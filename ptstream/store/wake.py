@@ -32,24 +32,12 @@ FLOWING = 2.0
 
 
 class Wakes:
-    """Wakes the watchers of one process. One `Store`, one watch on the folder, however many of them."""
+    """Wakes the watchers of one process: one watch on the folder, however many of them. Made by `open_wakes`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._bell = Bell()
         self._hinted_at = float("-inf")
-
-    @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
-        """Watch the folder for as long as the context lasts. It is made, if it is not there."""
-        async with anyio.create_task_group() as tasks:
-            stop = anyio.Event()
-            tasks.start_soon(self._watch, stop)
-            try:
-                yield
-            finally:
-                stop.set()
-                tasks.cancel_scope.cancel()
 
     async def wait(self, version: int, *, last_text_at: float) -> None:
         """Wait until the store may have changed since `version`, or a look is due. Times are `time.monotonic`'s."""
@@ -65,7 +53,17 @@ class Wakes:
                 with anyio.move_on_at(anyio.current_time() + due - now):
                     await hint.wait()
 
-    async def _watch(self, stop: anyio.Event) -> None:
+    async def watch(self) -> None:
+        """Take hints from the folder, until cancelled."""
+        stop = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._take_hints, stop)
+            try:
+                await anyio.sleep_forever()
+            finally:
+                stop.set()  # the thread that waits for changes cannot be cancelled
+
+    async def _take_hints(self, stop: anyio.Event) -> None:
         import watchfiles
 
         folder = os.path.dirname(self._store.home.database)
@@ -82,7 +80,8 @@ class Wakes:
                 stop_event=stop,
             ):
                 self._hint()
-        except (OSError, RuntimeError):  # watchfiles' own error for an exhausted inotify is a RuntimeError
+        # watchfiles' own error for an exhausted inotify is a RuntimeError; it takes no path that is not UTF-8.
+        except (OSError, RuntimeError, ValueError):
             await self._poll_instead()
 
     async def _poll_instead(self) -> None:
@@ -97,3 +96,13 @@ class Wakes:
     def _hint(self) -> None:
         self._hinted_at = time.monotonic()
         self._bell.ring()
+
+
+@contextlib.asynccontextmanager
+async def open_wakes(store: Store) -> AsyncIterator[Wakes]:
+    """Watch the folder for as long as the context lasts. It is made, if it is not there."""
+    wakes = Wakes(store)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wakes.watch)
+        yield wakes
+        tasks.cancel_scope.cancel()

@@ -23,7 +23,7 @@ from ptstream.owner import open_owner
 from ptstream.settings import Home, Settings
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Store
-from ptstream.store.wake import Wakes
+from ptstream.store.wake import open_wakes
 from ptstream.streams import Flush, Status
 from tests.bench.english import pieces
 from tests.bench.long_answer import MARK, Cost
@@ -49,8 +49,7 @@ async def _received(home: Home, id: str) -> int:
     """Bytes that a watcher got by the stream's end."""
     size = 0
     with Store(home) as store:
-        wakes = Wakes(store)
-        async with wakes.open():
+        async with open_wakes(store) as wakes:
             async for data in Follow(store, Cursor(store, id, live=False), wakes=wakes):
                 size += len(data)
     return size

@@ -24,7 +24,7 @@ from ptstream.follow import Follow
 from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Store
-from ptstream.store.wake import Wakes
+from ptstream.store.wake import open_wakes
 
 FIRST_POLL, LAST_POLL = 0.0005, 0.02
 """Seconds between two looks at the number of commits after an event: the event comes before the commit counts."""
@@ -50,8 +50,7 @@ class Lateness:
 async def watch(home: Home, id: str, lateness: Lateness) -> None:
     """ptstream's watcher."""
     with Store(home) as store:
-        wakes = Wakes(store)
-        async with wakes.open():
+        async with open_wakes(store) as wakes:
             _ready()
             async for data in Follow(store, Cursor(store, id, live=False), wakes=wakes):
                 lateness.take(data)

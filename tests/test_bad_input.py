@@ -1,0 +1,475 @@
+"""Bad input gets a clear line on stderr and the right exit code, never a traceback, and no text is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ptstream.settings import Home
+from ptstream.store import schema
+from ptstream.store.sqlite import Store
+from tests.conftest import PTSTREAM, Cli, needs
+from tests.endpoint import PIECES, TEXT
+from tests.test_cli import FIRST, Gate, detached, ended, kept, read_exactly, told
+
+ROOT = Path(__file__).parent.parent
+
+BEGIN = "".join(PIECES[:3])
+
+BAD_BYTE = os.fsdecode(b"\xff")
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Cli]:
+    """The command against a home that tests share, and with it one daemon."""
+    with tempfile.TemporaryDirectory(prefix="pts-") as path:
+        cli = Cli(Home(f"{path}/home"))
+        cli.run("daemon", "start")
+        yield cli
+        cli.run("daemon", "stop")
+
+
+@pytest.fixture(scope="module")
+def impatient() -> Iterator[Cli]:
+    """The same, its daemon waiting for no model longer than a moment."""
+    with tempfile.TemporaryDirectory(prefix="pts-") as path:
+        cli = Cli(Home(f"{path}/home"))
+        cli.run("create", "x")
+        Path(cli.home.config).write_text("first_timeout = 0.2\nidle_timeout = 0.2\n")
+        cli.run("daemon", "start")
+        yield cli
+        cli.run("daemon", "stop")
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """The base URL of a scripted endpoint."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.endpoint"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.kill()
+
+
+def refused(cli: Cli, *words: str, code: int, **more: Any) -> str:
+    """What it says. It prints nothing, exits with `code`, and is no traceback."""
+    done = cli.run(*words, code=code, **more)
+    said = str(done.stderr.decode())
+    assert done.stdout == b""
+    assert said.strip()
+    assert "Traceback" not in said
+    assert "Internal Server Error" not in said
+    return said
+
+
+# --- ids and words
+
+
+READING: tuple[tuple[str, ...], ...] = (
+    ("cat", "spoken"),
+    ("watch", "spoken"),
+    ("drive", "spoken"),
+    ("ls",),
+    ("--help",),
+    ("cat", "--help"),
+)
+
+READERS = ("cat", "watch", "show", "wait", "cancel", "rm", "drive")
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_ids_that_are_none(served: Cli, command: str) -> None:
+    assert "nosuch" in refused(served, command, "nosuch", code=3)
+    for malformed in ("a/b", "@nothing", ""):
+        refused(served, command, malformed, code=2)
+    assert "--prompt" in refused(served, command, "Why is the sky blue?", code=2)
+
+
+def test_ambiguous_ids(served: Cli) -> None:
+    with Store(served.home) as store:
+        for _ in range(40):
+            store.create()
+        ids = sorted(stream.id for stream in store.streams())
+    first = next(a for a, b in itertools.pairwise(ids) if a[0] == b[0])
+    said = refused(served, "cat", first[0], code=2)
+    assert "several" in said
+    assert served.out("show", first.upper()).split()[1] == first
+
+
+def test_words_that_are_not_utf8(served: Cli) -> None:
+    for words in (
+        ("create", f"a{BAD_BYTE}"),
+        ("create", "--name", f"a{BAD_BYTE}", "x"),
+        ("create", "--title", f"a{BAD_BYTE}", "x"),
+        ("create", "--model", f"a{BAD_BYTE}", "x"),
+        ("drive", "-p", f"a{BAD_BYTE}", "--", "cat"),
+        ("cat", f"a{BAD_BYTE}"),
+        ("show", f"a{BAD_BYTE}"),
+    ):
+        done = served.run(*words, code=None)
+        assert "Traceback" not in done.stderr.decode()
+        assert done.returncode in ((0, 2) if words[0] in ("create", "drive") else (2, 3)), words
+    # A command's own words are bytes, whatever they are.
+    assert served.run("drive", "--", "printf", f"%s{BAD_BYTE}").stdout == "\ufffd".encode()
+
+
+def test_empty_prompts(served: Cli, folder: Path) -> None:
+    (folder / "empty").touch()
+    for words in (("create", ""), ("create", "  \n"), ("drive", "-p", ""), ("drive", "-p", f"@{folder}/empty")):
+        assert "empty" in refused(served, *words, code=2)
+    assert "empty" in refused(served, "drive", "-p", "", code=2, input="\n")
+    (folder / "binary").write_bytes(b"\xff\xfe")
+    for words in (
+        ("drive", "-p", f"@{folder}/binary"),
+        ("drive", "-p", f"@{folder}/missing"),
+        ("drive", "-p", f"@{folder}"),
+    ):
+        refused(served, *words, code=2)
+
+
+def test_a_prompt_of_50_mb(served: Cli) -> None:
+    prompt = b"0123456789abcde\n" * (50 * 1024 * 1024 // 16)
+    done = served.run("drive", "--name", "huge", "--", "sh", "-c", "wc -c", input=prompt)
+    assert done.stdout.split() == [str(len(prompt)).encode()]
+    served.run("rm", "huge")
+
+
+def test_a_prompt_from_a_pipe_that_is_not_utf8(served: Cli) -> None:
+    done = served.run("drive", "--", "cat", input=b"a\xffb")
+    assert done.stdout == "a\ufffdb".encode()
+    assert "UTF-8" in done.stderr.decode()
+
+
+def test_any_text_comes_back_as_it_was(served: Cli) -> None:
+    text = "a\0b\r\nc\x1b[31m\u2028\u0085\x0b\x0c\x1c\ufeff\U0001f642\u200d" + "x" * 100_000
+    for words in (("drive", "--name", "odd", "--", "cat"), ("drive", "odd"), ("cat", "odd"), ("watch", "odd")):
+        assert served.run(*words, input=text if "--" in words else None).stdout == text.encode()
+
+
+def test_no_model(cli: Cli) -> None:
+    # `-c` would find an installed embedded model: a name that nobody has is refused all the same.
+    said = refused(cli, "drive", "-m", "nosuch/model", "-p", "x", code=4)
+    assert "nosuch/model" in said
+    refused(cli, "drive", "-m", "gguf:/nonexistent", "-p", "x", code=4)
+    refused(cli, "drive", "-m", "openai/x", "-p", "x", code=4)  # it needs a key
+
+
+def test_bad_configuration(cli: Cli) -> None:
+    cli.run("create", "x")
+    for text in ("foo = 1\n", "nonsense", 'first_timeout = "long"\n', "[endpoints.a]\nbase_url = 3\n", "\xff"):
+        Path(cli.home.config).write_bytes(text.encode("latin-1"))
+        assert "config.toml" in refused(cli, "models", code=4)
+        assert "config.toml" in refused(cli, "drive", "-d", "-p", "x", "-m", "a/b", code=4)
+    os.unlink(cli.home.config)
+    os.mkdir(cli.home.config)
+    assert "config.toml" in refused(cli, "models", code=4)
+    assert "config.toml" in refused(cli, "drive", "-d", "-p", "x", "-m", "a/b", code=4)
+    assert cli.out("ls", "-q", "--status", "pending").strip()
+
+
+def test_an_output_that_takes_nothing(served: Cli) -> None:
+    served.run("drive", "--name", "spoken", "--", "echo", "hi")
+    with open("/dev/full", "wb") as full:
+        for words in READING:
+            with served.started(*words, stdout=full) as process:
+                _, said = process.communicate(timeout=30)
+                assert process.returncode == 1, words
+                assert b"Traceback" not in said
+                assert b"space" in said
+        with served.started("tee", "--name", "teed", stdin=subprocess.PIPE, stdout=full) as process:
+            _, said = process.communicate(b"1\n" * 100_000, timeout=30)
+            assert process.returncode == 1
+            assert b"Traceback" not in said
+            assert b"space" in said
+    assert kept(served, "teed") == "1\n" * 100_000
+    assert told(served, "teed")["status"] == "done"
+
+
+def test_an_output_that_was_never_open(served: Cli) -> None:
+    served.run("drive", "--name", "closed", "--", "echo", "hi")
+    for words in (("cat", "closed"), ("watch", "closed"), ("drive", "closed")):
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$@" >&-', "sh", *PTSTREAM, *words],
+            env=served.environment,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=30,
+        )
+        assert b"Traceback" not in done.stderr
+        assert done.returncode == 141, words
+
+
+# --- databases
+
+
+def every_command(cli: Cli, code: int) -> Iterator[str]:
+    """What each says of a database that it cannot use."""
+    for words in (
+        ("ls",),
+        ("cat", "x"),
+        ("watch", "x"),
+        ("show", "x"),
+        ("create", "x"),
+        ("tee",),
+        ("drive", "--", "true"),
+    ):
+        yield refused(cli, *words, code=code)
+
+
+def test_a_database_that_is_none(cli: Cli) -> None:
+    os.makedirs(os.path.dirname(cli.home.database))
+    garbage = b"this is no database, but it is long enough to look like one. " * 100
+    Path(cli.home.database).write_bytes(garbage)
+    for said in every_command(cli, 4):
+        assert cli.home.database in said
+    assert Path(cli.home.database).read_bytes() == garbage
+
+
+def test_somebody_elses_database(cli: Cli) -> None:
+    os.makedirs(os.path.dirname(cli.home.database))
+    with contextlib.closing(sqlite3.connect(cli.home.database)) as other:
+        other.execute("CREATE TABLE streams (mine TEXT)")
+        other.commit()
+    for said in every_command(cli, 4):
+        assert "not a ptstream database" in said
+
+
+def test_a_newer_database(cli: Cli) -> None:
+    cli.run("create", "--name", "x", "the prompt")
+    with contextlib.closing(sqlite3.connect(cli.home.database)) as other:
+        other.execute(f"PRAGMA user_version={schema.VERSION + 1}")
+    for said in every_command(cli, 4):
+        assert "newer" in said
+    with contextlib.closing(sqlite3.connect(cli.home.database)) as other:
+        other.execute(f"PRAGMA user_version={schema.VERSION}")
+    assert told(cli, "x")["prompt"] == "the prompt"
+
+
+@pytest.fixture
+def small() -> Iterator[Path]:
+    """A file system of 4 MiB of its own."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("needs root, to mount a small file system")
+    path = tempfile.mkdtemp(prefix="pts-")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "ptstream-test", path], capture_output=True)
+    if mounted.returncode:
+        os.rmdir(path)
+        pytest.skip("cannot mount a file system here")
+    yield Path(path)
+    subprocess.run(["umount", "-l", path], check=True)
+    os.rmdir(path)
+
+
+def test_a_read_only_home(small: Path, gate: Gate) -> None:
+    cli = Cli(Home(str(small / "home")))
+    id = detached(cli, *gate.command)
+    subprocess.run(
+        ["mount", "-o", "remount,ro,size=4m", str(small)], capture_output=True
+    )  # refused while it is written to
+    cli.run("cancel", id, code=None)
+    cli.run("daemon", "stop", code=None)
+    subprocess.run(["mount", "-o", "remount,ro,size=4m", str(small)], check=True)
+    for words in (("cat", id), ("watch", id), ("cat", "--wait", id)):
+        done = cli.run(*words, code=None)
+        assert done.stdout == FIRST.encode()
+        assert "Traceback" not in done.stderr.decode()
+    assert id in cli.out("ls")
+    assert id in cli.out("show", id)
+    cli.run("wait", id, code=6)
+    refusals: tuple[tuple[str, ...], ...] = (("create", "x"), ("rm", id), ("tee",), ("drive", "--", "echo", "hi"))
+    for line in (*refusals, ("daemon", "start")):
+        done = cli.run(*line, code=None)
+        assert done.stdout == b""
+        assert done.returncode in (1, 4), line
+        assert "Traceback" not in done.stderr.decode()
+        assert cli.home.path in done.stderr.decode(), line
+    subprocess.run(["mount", "-o", "remount,rw,size=4m", str(small)], check=True)
+
+
+def test_an_orphan_in_a_read_only_home_is_told_as_ended(small: Path) -> None:
+    cli = Cli(Home(str(small / "home")))
+    with cli.started("tee", "--name", "t", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        os.write(process.stdin.fileno(), b"whole line\nhalf")
+        assert read_exactly(process, 15) == b"whole line\nhalf"
+        process.kill()
+        ended(process)
+    subprocess.run(["mount", "-o", "remount,ro,size=4m", str(small)], check=True)
+    assert cli.out("cat", "t") == "whole line\nhalf"
+    watched = cli.run("watch", "t", code=5)
+    assert watched.stdout == b"whole line\nhalf"
+    assert "died at byte 15" in watched.stderr.decode()
+    assert cli.out("ls", "--status", "error", "-q").strip()
+    subprocess.run(["mount", "-o", "remount,rw,size=4m", str(small)], check=True)
+
+
+def test_a_full_disk_loses_nothing_that_was_shown(small: Path) -> None:
+    cli = Cli(Home(str(small / "home")))
+    line = "x" * 99 + "\n"
+    with cli.started("drive", "--name", "full", "--", "sh", "-c", f"while :; do echo {line.strip()}; done") as driver:
+        shown = read_exactly(driver, 200_000)
+        with open(small / "ballast", "wb", buffering=0) as ballast, contextlib.suppress(OSError):
+            while ballast.write(b"\0" * 4096):
+                pass
+        done = cli.run("cat", "full", code=None)
+        assert done.stdout.startswith(shown) or shown.startswith(done.stdout)
+        refusal = cli.run("create", "y" * 100_000, code=None)
+        assert "Traceback" not in refusal.stderr.decode()
+        assert cli.run("daemon", "status").stdout
+        os.unlink(small / "ballast")
+        cli.run("cancel", "full", code=None)
+        shown += driver.communicate(timeout=30)[0]
+        assert driver.returncode in (5, 6)
+    text = kept(cli, "full")
+    assert text.encode() == shown
+    assert not text.strip("x\n")
+    cli.run("daemon", "stop")
+
+
+# --- endpoints
+
+
+ERRORS = {
+    "status-401": ("401", ""),
+    "status-404": ("404", ""),
+    "malformed": ("not part of an answer", BEGIN),
+    "odd": ("not part of an answer", ""),
+    "truncate": ("broke off", BEGIN),
+    "no-finish": ("without a finish reason", BEGIN),
+    "no-done": ("before the answer's end", BEGIN),
+    "error-inside": ("ran out of memory", BEGIN),
+    "html": ("text/html", ""),
+}
+
+
+@pytest.mark.parametrize("model", ERRORS)
+def test_an_endpoints_failure_is_the_cause(served: Cli, endpoint: str, model: str) -> None:
+    environment = {"OPENAI_BASE_URL": endpoint, "OPENAI_API_KEY": "sk-secret"}
+    done = served.run("drive", "-p", "x", "-m", model, env=environment, code=5)
+    why, text = ERRORS[model]
+    assert done.stdout.decode() == text
+    assert why in done.stderr.decode()
+    fields = told(served, done.stderr.decode().split()[0])
+    assert fields["status"] == "error"
+    assert why in fields["error"]
+    assert "sk-secret" not in done.stderr.decode()
+
+
+def test_an_endpoint_that_is_busy_or_not_there(served: Cli, endpoint: str) -> None:
+    """All at once, since each is asked several times."""
+    asked = {
+        "status-429": (endpoint, "429"),
+        "status-500": (endpoint, "500"),
+        "nobody": ("http://127.0.0.1:1/v1", "refused"),
+        "reset-at-once": (endpoint, ""),
+    }
+    with contextlib.ExitStack() as stack:
+        drives = {
+            model: stack.enter_context(served.started("drive", "-p", "x", "-m", model, env={"OPENAI_BASE_URL": url}))
+            for model, (url, _) in asked.items()
+        }
+        for model, process in drives.items():
+            out, err = process.communicate(timeout=60)
+            assert (out, process.returncode) == (b"", 5), err
+            fields = told(served, err.decode().split()[0])
+            assert fields["status"] == "error"
+            assert asked[model][1] in fields["error"]
+            assert "asking again" in err.decode()
+
+
+def test_an_endpoint_that_recovers(served: Cli, endpoint: str) -> None:
+    done = served.run("drive", "-p", "x", "-m", "flaky-503-1", env={"OPENAI_BASE_URL": endpoint})
+    assert done.stdout.decode() == TEXT
+
+
+@pytest.mark.parametrize(("model", "text"), [("silent", ""), ("stall", BEGIN)])
+def test_an_endpoint_that_stalls_times_out(impatient: Cli, endpoint: str, model: str, text: str) -> None:
+    done = impatient.run("drive", "-p", "x", "-m", model, env={"OPENAI_BASE_URL": endpoint}, code=7)
+    assert done.stdout.decode() == text
+    id = done.stderr.decode().split()[0]
+    assert told(impatient, id)["status"] == "timeout"
+    for command in ("watch", "wait"):
+        assert "0.2 s" in impatient.run(command, id, code=7).stderr.decode()
+
+
+def test_silence_is_normal_for_a_command(impatient: Cli, gate: Gate) -> None:
+    with impatient.started("drive", "--", *gate.command) as process:
+        assert read_exactly(process, len(FIRST)) == FIRST.encode()
+        refused(impatient, "wait", "--timeout", "0.4", "@last", code=8)
+        gate.open()
+        assert ended(process) == 0
+
+
+def test_an_answer_that_was_cut_off_says_so(served: Cli, endpoint: str) -> None:
+    for _ in range(3):
+        done = served.run("drive", "-p", "x", "-m", "length", env={"OPENAI_BASE_URL": endpoint})
+        assert done.stdout.decode() == BEGIN
+        assert "cut off" in done.stderr.decode()
+
+
+# --- commands
+
+
+@pytest.fixture
+def gate(folder: Path) -> Iterator[Gate]:
+    """The command with two lines."""
+    made = Gate(folder)
+    yield made
+    made.close()
+
+
+def test_commands_that_cannot_run(served: Cli, folder: Path) -> None:
+    (folder / "plain").write_text("not executable")
+    for command, why in (("nosuch-command", "no such command"), (f"{folder}/plain", ""), (f"{folder}", ""), ("", "")):
+        done = served.run("drive", "--", command, code=5)
+        assert done.stdout == b""
+        assert why in done.stderr.decode()
+        assert "Traceback" not in done.stderr.decode()
+
+
+def test_a_command_that_dies_by_a_signal(served: Cli) -> None:
+    done = served.run("drive", "--", "sh", "-c", "printf text; kill -SEGV $$", code=5)
+    assert done.stdout == b"text"
+    assert "SIGSEGV" in done.stderr.decode()
+
+
+def test_output_that_is_not_utf8_is_replaced_and_said_so(served: Cli) -> None:
+    for _ in range(3):
+        done = served.run("drive", "--", "printf", "a\\377\\376b\\303")
+        assert done.stdout == "a\ufffd\ufffdb\ufffd".encode()
+        assert "UTF-8" in done.stderr.decode()
+        assert "3 bytes" in done.stderr.decode()
+    # What looks so from the outset is no replacement.
+    done = served.run("drive", "--", "printf", "a\ufffdb")
+    assert "UTF-8" not in done.stderr.decode()
+    done = served.run("tee", input=b"a\xffb")
+    assert done.stdout == "a\ufffdb".encode()
+    assert "UTF-8" in done.stderr.decode()
+
+
+def test_children_left_in_the_background_do_not_keep_it(served: Cli, gate: Gate) -> None:
+    script = f"({' '.join(gate.command[:1])} -c 'read x') & echo text"
+    done = served.run("drive", "--", "sh", "-c", script)
+    assert done.stdout == b"text\n"
+
+
+@needs("setsid")
+def test_a_cancelled_command_leaves_no_process(served: Cli, folder: Path) -> None:
+    script = f"setsid sh -c 'echo $$ > \"{folder}/child\"; exec sleep 1000' & echo begun; wait"
+    id = detached(served, "sh", "-c", script)
+    served.run("cancel", id)
+    child = int((folder / "child").read_text())
+    state = Path(f"/proc/{child}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"

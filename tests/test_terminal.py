@@ -1,0 +1,310 @@
+"""What a person sees and does at a real terminal: leaving, cancelling, and text that must not take it over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pexpect  # type: ignore[import-untyped]
+import pyte
+import pytest
+
+from ptstream.settings import Home
+from tests.conftest import PTSTREAM, Cli, until
+from tests.endpoint import TEXT
+from tests.test_cli import FIRST, SECOND, Gate, detached, ended, kept, read_exactly, told
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Cli]:
+    """The command against a home that tests share, and with it one daemon."""
+    with tempfile.TemporaryDirectory(prefix="pts-") as path:
+        cli = Cli(Home(f"{path}/home"))
+        cli.run("daemon", "start")
+        yield cli
+        cli.run("daemon", "stop")
+
+
+@pytest.fixture
+def gate(folder: Path) -> Iterator[Gate]:
+    """The command with two lines."""
+    made = Gate(folder)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """The base URL of a scripted endpoint."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.endpoint"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.kill()
+
+
+def terminal(cli: Cli, *words: str, columns: int = 80, **environment: Any) -> Any:
+    """The command in a terminal of its own."""
+    return pexpect.spawn(
+        PTSTREAM[0],
+        [*PTSTREAM[1:], *words],
+        env=cli.environment | environment,
+        encoding="utf-8",
+        codec_errors="strict",
+        timeout=20,
+        dimensions=(24, columns),
+    )
+
+
+def screen_of(text: str, columns: int) -> list[str]:
+    """The lines that a terminal shows for it."""
+    screen = pyte.Screen(columns, 24)
+    pyte.Stream(screen).feed(text)
+    return [line.rstrip() for line in screen.display]
+
+
+def over(child: Any) -> tuple[str, int]:
+    """What it still printed, and its exit code."""
+    child.expect(pexpect.EOF)
+    child.close()
+    return str(child.before), child.exitstatus if child.exitstatus is not None else 128 + child.signalstatus
+
+
+def driving(cli: Cli, gate: Gate, *words: str, **environment: str) -> tuple[Any, str]:
+    """A drive in a terminal that has printed its first line, and its id."""
+    child = terminal(cli, "drive", *words, "--", *gate.command, **{"NO_COLOR": "1"} | environment)
+    child.expect(r"([0-9a-z]{12})\r\n")
+    assert child.before == ""
+    id = str(child.match[1])
+    child.expect_exact("one two.\r\n")
+    return child, id
+
+
+# --- leaving
+
+
+def test_ctrl_c_detaches_and_says_how_to_go_on(served: Cli, gate: Gate) -> None:
+    child, id = driving(served, gate)
+    child.sendintr()
+    said, code = over(child)
+    assert code == 130
+    lines = [line for line in said.replace("^C", "").splitlines() if line]
+    assert len(lines) == 1
+    assert f"ptstream watch {id}" in lines[0]
+    assert f"ptstream cancel {id}" in lines[0]
+    assert told(served, id)["status"] == "streaming"
+    gate.open()
+    served.run("wait", id)
+    assert kept(served, id) == FIRST + SECOND
+
+
+def test_ctrl_c_leaves_a_watch(served: Cli, gate: Gate) -> None:
+    id = detached(served, *gate.command)
+    for words in (("watch", id), ("watch", "--live", id), ("drive", id)):
+        child = terminal(served, *words)
+        child.expect_exact("one two.")
+        child.sendintr()
+        assert over(child)[1] == 130
+    child = terminal(served, "wait", id)
+    until(lambda: "sqlite3" in Path(f"/proc/{child.pid}/maps").read_text())
+    child.sendintr()
+    said, code = over(child)
+    assert code == 130
+    assert "Traceback" not in said
+    assert told(served, id)["status"] == "streaming"
+
+
+def test_ctrl_backslash_cancels(served: Cli, gate: Gate) -> None:
+    child, id = driving(served, gate)
+    child.sendcontrol("\\")
+    said, code = over(child)
+    assert code == 6
+    assert "cancelled" in said
+    assert told(served, id)["status"] == "cancelled"
+    assert kept(served, id) == FIRST
+
+
+def test_a_hang_up_detaches(served: Cli, gate: Gate) -> None:
+    child, id = driving(served, gate)
+    os.close(child.child_fd)  # the terminal is gone, and everybody in it gets SIGHUP
+    child.closed = True
+    _, status = os.waitpid(child.pid, 0)
+    assert os.waitstatus_to_exitcode(status) in (129, 141)
+    assert told(served, id)["status"] == "streaming"
+    gate.open()
+    served.run("wait", id)
+    assert kept(served, id) == FIRST + SECOND
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_signals_detach(served: Cli, gate: Gate, number: int, code: int) -> None:
+    child, id = driving(served, gate)
+    os.kill(child.pid, number)
+    said, status = over(child)
+    assert status == code
+    assert f"ptstream watch {id}" in said
+    assert told(served, id)["status"] == "streaming"
+
+
+def test_a_closed_pipe_detaches(served: Cli, gate: Gate) -> None:
+    with served.started("drive", "--", *gate.command) as driver:
+        assert read_exactly(driver, len(FIRST)) == FIRST.encode()
+        assert driver.stdout is not None
+        assert driver.stderr is not None
+        with served.started("watch", "@last") as watcher:
+            assert read_exactly(watcher, len(FIRST)) == FIRST.encode()
+            assert watcher.stdout is not None
+            for process in (driver, watcher):
+                assert process.stdout is not None
+                process.stdout.close()
+            gate.open()
+            assert ended(driver) == ended(watcher) == 141
+        said = driver.stderr.read().decode().splitlines()
+        assert len(said) == 1  # the id; that nobody reads any more is said to a terminal alone
+    served.run("wait", said[0])
+    assert kept(served, said[0]) == FIRST + SECOND
+
+
+def test_a_closed_pipe_is_told_to_a_terminal(served: Cli, gate: Gate) -> None:
+    child = pexpect.spawn(
+        "bash",
+        ["-c", 'set -o pipefail; "$@" | head -1', "bash", *PTSTREAM, "drive", "--", *gate.command],
+        env=served.environment | {"NO_COLOR": "1"},
+        encoding="utf-8",
+        timeout=20,
+    )
+    child.expect_exact("one two.")
+    gate.open()
+    said, code = over(child)
+    assert code == 141
+    assert "ptstream watch" in said
+    assert said.count("\n") == 2  # the end of the line that was cut off, and its own
+
+
+# --- what is shown
+
+
+HOSTILE = (
+    "\x1b[31mred\x1b[0m\x1b]0;title\x07\x1b[2J\x1bPq#0\x1b\\\x9b1m\x1b]52;c;Zm9v\x07 plain \u202eevil\u202c\b\b end\n"
+)
+
+
+def test_control_sequences_do_not_reach_a_terminal(served: Cli, folder: Path) -> None:
+    (folder / "text").write_text(HOSTILE)
+    served.run("drive", "--name", "hostile", "--title", HOSTILE, "--", "cat", str(folder / "text"))
+    failing = ("sh", "-c", f"cat '{folder}/text' >&2; exit 1")
+    served.run("drive", "--name", "failing", "--", *failing, code=5)
+    lines: tuple[tuple[str, ...], ...] = (
+        ("cat", "hostile"),
+        ("watch", "hostile"),
+        ("drive", "hostile"),
+        ("ls", "-n", "9"),
+        ("show", "hostile"),
+        ("show", "failing"),
+        ("wait", "failing"),
+        ("watch", "failing"),
+        ("ls", "--json"),
+        ("show", "--json", "hostile"),
+        ("drive", "--", *failing),
+    )
+    for words in lines:
+        shown, _ = over(terminal(served, *words, NO_COLOR="1"))
+        unwanted = {char for char in shown if not (char.isprintable() or char in "\r\n\t")}
+        assert not unwanted, (words, shown)
+        assert "plain" in shown, words
+    raw, _ = over(terminal(served, "cat", "--raw", "hostile"))
+    assert "\x1b]0;title\x07" in raw
+    assert served.run("cat", "hostile").stdout == HOSTILE.encode()
+
+
+def test_names_do_not_either(served: Cli) -> None:
+    served.run("create", "--name", "a\u202eb", "x", code=None)
+    shown, _ = over(terminal(served, "ls", NO_COLOR="1"))
+    assert "\u202e" not in shown
+    shown, code = over(terminal(served, "cat", "\x1b[31mx\u202e", NO_COLOR="1"))
+    assert code in (2, 3)
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+
+
+def test_a_terminal_gets_a_last_newline(served: Cli) -> None:
+    done = served.run("drive", "--name", "open", "--", "printf", "no newline")
+    assert done.stdout == b"no newline"
+    for words in (("cat", "open"), ("watch", "open"), ("drive", "open"), ("path",)):
+        shown, code = over(terminal(served, *words, NO_COLOR="1"))
+        assert code == 0
+        assert shown.endswith("\r\n")
+        assert not shown.endswith("\r\n\r\n")
+    for words in (("cat", "open"), ("watch", "open"), ("drive", "open")):
+        assert served.out(*words) == "no newline"
+
+
+def test_reasoning_is_dim_and_beside_the_text(served: Cli, endpoint: str, folder: Path) -> None:
+    line = '"$@" > out'
+    words = ("drive", "-p", "why", "-m", "reasoning")
+    child = pexpect.spawn(
+        "bash",
+        ["-c", line, "bash", *PTSTREAM, "--color", "always", *words],
+        env=served.environment | {"OPENAI_BASE_URL": endpoint},
+        encoding="utf-8",
+        timeout=20,
+        cwd=str(folder),
+    )
+    said, code = over(child)
+    assert code == 0
+    assert (folder / "out").read_text() == TEXT
+    assert "\x1b[2mLet me think. Rain.\x1b[0m" in said.replace("\x1b[0m\x1b[2mRain", "Rain")
+    host = endpoint.removeprefix("http://").removesuffix("/v1")
+    assert f"model reasoning at {host}" in said
+    assert said.index("model reasoning at") < said.index("Let me think")
+
+
+def test_who_is_asked_stands_before_the_first_byte(served: Cli, endpoint: str) -> None:
+    words = ("drive", "-p", "why", "-m", "ok")
+    shown, code = over(terminal(served, *words, NO_COLOR="1", OPENAI_BASE_URL=endpoint))
+    assert code == 0
+    host = endpoint.removeprefix("http://").removesuffix("/v1")
+    assert [line for line in shown.splitlines() if line][1:] == [f"model ok at {host}", TEXT]
+
+
+def test_colour_only_where_it_is_wanted(served: Cli) -> None:
+    served.run("create", "--name", "coloured", "x")
+    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        for words in (("ls",), ("cat", "nosuch")):
+            assert "\x1b" not in over(terminal(served, *words, **environment))[0]
+    assert "\x1b" not in over(terminal(served, "--color", "never", "ls"))[0]
+    assert "\x1b" in over(terminal(served, "ls"))[0]
+    assert "\x1b" not in served.out("ls")
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_ls_fits(cli: Cli, columns: int) -> None:
+    titles = ("a title that is far too long for any terminal " * 3, "世界" * 60, "é" * 100, "short", "👩‍👩‍👧" * 40)
+    ids = [cli.out("create", "--name", f"name-{n}", title).strip() for n, title in enumerate(titles)]
+    shown, code = over(terminal(cli, "ls", columns=columns, NO_COLOR="1"))
+    assert code == 0
+    lines = [line for line in screen_of(shown, columns) if line]
+    assert lines[0].startswith("ID")
+    assert [line.split()[0] for line in lines[1:]] == ids[::-1]
+    assert all(line.split()[1] == "pending" for line in lines[1:])
+
+
+def test_the_prompt_is_waited_for_aloud(served: Cli) -> None:
+    """stdin is a pipe that nobody writes to."""
+    with served.started("drive", "--", "cat", stdin=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert b"standard input" in process.stderr.readline()
+        assert process.stdin is not None
+        process.stdin.write(b"at last")
+        process.stdin.close()
+        assert ended(process) == 0
+        assert read_exactly(process, 99) == b"at last"
