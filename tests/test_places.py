@@ -107,7 +107,7 @@ def test_the_config_file(home: Home) -> None:
 def test_an_odd_config_file(home: Home, text: str) -> None:
     home.make()
     Path(home.config).write_text(text, errors="surrogateescape")
-    with pytest.raises(ConfigurationError, match="config.toml"):
+    with pytest.raises(ConfigurationError, match=r"config\.toml"):
         load(home)
 
 
