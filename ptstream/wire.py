@@ -11,9 +11,12 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ptstream.errors import PtstreamError, error_named
+
+if TYPE_CHECKING:
+    import asyncio
 
 BASE_URL = "http://ptstream"
 STATUS = "/status"
@@ -49,6 +52,22 @@ def error_from(body: bytes) -> PtstreamError:
         return error_named(told["code"], told["message"])
     except (ValueError, KeyError, TypeError):
         return PtstreamError(f"the daemon answered {body[:200]!r}")
+
+
+def quiet_cancelled_receives() -> None:
+    """In the running event loop: say nothing of a receive that was cancelled as its socket became readable.
+
+    anyio (4.16) lets the reader's callback of a Unix socket meet a cancelled future, which asyncio reports with a
+    traceback on stderr. Nothing is lost by it. The like of agronholm/anyio issue 1267.
+    """
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not isinstance(context.get("exception"), asyncio.InvalidStateError):
+            loop.default_exception_handler(context)
+
+    import asyncio
+
+    asyncio.get_running_loop().set_exception_handler(handle)
 
 
 @contextlib.contextmanager

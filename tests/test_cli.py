@@ -622,7 +622,7 @@ def test_daemon_start_status_stop_logs(cli: Cli) -> None:
     assert json.loads(cli.out("daemon", "status", "--json"))["pid"] == status["pid"]
     assert str(status["pid"]) in cli.out("daemon", "logs")
     assert len(cli.out("daemon", "logs", "-n", "1").splitlines()) == 1
-    cli.run("daemon", "run", code=69)
+    cli.run("daemon", "run", code=1)
     cli.run("daemon", "stop")
     until(lambda: gone(status["pid"]))
     cli.run("daemon", "stop")

@@ -122,6 +122,7 @@ def _stream(store: Store, screen: Screen, order: Order) -> Stream:
 async def drive(store: Store, screen: Screen, stream: Stream, order: Order) -> int:
     """Drive or attach, and print to the end; the exit code of that end."""
 
+    wire.quiet_cancelled_receives()
     form = form_of(store, stream, plain=order.plain, json=order.json)
 
     async def work() -> int:

@@ -11,7 +11,7 @@ from ptstream.cli.screen import Screen
 from ptstream.errors import PtstreamError, UsageError
 from ptstream.settings import Home, find_home
 from ptstream.store.cursor import Cursor
-from ptstream.store.recover import live_size, settle
+from ptstream.store.recover import as_it_is
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream
 
@@ -70,18 +70,24 @@ def ls(
     if limit is not None and limit < 0:
         raise UsageError("-n takes a number of streams")
     with Store(home) as store:
-        # Ends first: a dead owner's stream is not `streaming`, whatever its row still says.
-        sizes = {id: live_size(home, id, settle(store, id, store.state(id)).state) for id in store.streaming()}
-        streams = store.streams(limit=limit, status=status)
+        streams = _listed(store, limit, status)
     if quiet:
-        screen.table(["id"], [[stream.id] for stream in streams], flexible=0) if not screen.terminal else _ids(
-            screen, streams
-        )
+        _ids(screen, streams)
     elif json:
-        _json_lines(screen, streams, sizes)
+        _json_lines(screen, streams)
     else:
-        _table(screen, streams, sizes)
+        _table(screen, streams)
     return 0
+
+
+def _listed(store: Store, limit: int | None, status: Status | None) -> list[Stream]:
+    """The streams as a reader finds them: with their tails, and with the ends of those whose owners died."""
+    now = {id: as_it_is(store, store.get(id)) for id in store.streaming()}
+    if all(stream.status is Status.STREAMING or store.state(id).status.ended for id, stream in now.items()):
+        return [now.get(stream.id, stream) for stream in store.streams(limit=limit, status=status)]
+    # Ends that could not be written: the store's own column does not know them.
+    found = [now.get(stream.id, stream) for stream in store.streams()]
+    return [stream for stream in found if status in (None, stream.status)][:limit]
 
 
 def _ids(screen: Screen, streams: list[Stream]) -> None:
@@ -89,14 +95,14 @@ def _ids(screen: Screen, streams: list[Stream]) -> None:
         screen.text(f"{stream.id}\n")
 
 
-def _json_lines(screen: Screen, streams: list[Stream], sizes: dict[str, int]) -> None:
+def _json_lines(screen: Screen, streams: list[Stream]) -> None:
     from ptstream.cli.describe import as_json
 
     for stream in streams:
-        screen.data(as_json(stream._replace(bytes=sizes.get(stream.id, stream.bytes))))
+        screen.data(as_json(stream))
 
 
-def _table(screen: Screen, streams: list[Stream], sizes: dict[str, int]) -> None:
+def _table(screen: Screen, streams: list[Stream]) -> None:
     from ptstream.cli.describe import age, iso, size, title
 
     # A person is told about how large and how old, a program exactly.
@@ -105,7 +111,7 @@ def _table(screen: Screen, streams: list[Stream], sizes: dict[str, int]) -> None
         [
             stream.id,
             stream.status.value,
-            sized(sizes.get(stream.id, stream.bytes)),
+            sized(stream.bytes),
             dated(stream.created_at) or "",
             stream.name or "",
             title(stream),
@@ -120,6 +126,6 @@ def _table(screen: Screen, streams: list[Stream], sizes: dict[str, int]) -> None
 
 def path(home: Home, screen: Screen) -> int:
     """Print where the database is."""
-    screen.text(home.database + ("" if screen.terminal else "\n"))
+    screen.text(os.fsencode(home.database) + (b"" if screen.terminal else b"\n"))
     screen.finish()
     return 0

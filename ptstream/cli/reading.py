@@ -96,12 +96,13 @@ async def show(screen: Screen, runs: AsyncIterable[bytes], form: Form = Form.TEX
     if form is Form.JSON:
         await _show_json(screen, runs, offset)
         return
-    async with anyio.create_task_group() as tasks:
-        if form is Form.MARKDOWN and screen.render():
-            tasks.start_soon(screen.redraw)
-        async for data in runs:
-            await screen.show(data)
-        tasks.cancel_scope.cancel()
+    with ungrouped():
+        async with anyio.create_task_group() as tasks:
+            if form is Form.MARKDOWN and screen.render():
+                tasks.start_soon(screen.redraw)
+            async for data in runs:
+                await screen.show(data)
+            tasks.cancel_scope.cancel()
     await screen.show_end()
 
 

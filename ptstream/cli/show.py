@@ -9,7 +9,7 @@ import typer
 from ptstream.cli.app import session
 from ptstream.cli.describe import as_json
 from ptstream.cli.options import Json, StreamRef
-from ptstream.store.recover import live_size, settle
+from ptstream.store.recover import as_it_is
 from ptstream.store.sqlite import Store
 
 EXAMPLES = """
@@ -23,8 +23,7 @@ def command(ctx: typer.Context, reference: StreamRef, json: Json = False) -> Non
     home, screen = session(ctx)
     with Store(home) as store:
         id = store.find(reference).id
-        state = settle(store, id, store.state(id)).state
-        stream = store.get(id)._replace(status=state.status, error=state.error, bytes=live_size(home, id, state))
+        stream = as_it_is(store, store.get(id))
         fields = as_json(stream, store.attempts(id))
         fields["pieces"], fields["chunks"] = store.counts(id)
     if json:

@@ -114,6 +114,7 @@ def _allow_many_files() -> None:
 
 
 async def _live(home: Home, ready: object) -> None:
+    wire.quiet_cancelled_receives()
     with Store(home) as store:
         async with open_owner(store) as owner, anyio.create_task_group() as tasks:
             daemon = Daemon(store, owner, LocalServer(home, tasks))

@@ -15,7 +15,7 @@ from ptstream.errors import StoreBusy, StoreUnusable
 from ptstream.settings import Home
 from ptstream.store import owners
 from ptstream.store.sqlite import State, Store, owner_dead
-from ptstream.streams import Status
+from ptstream.streams import Status, Stream
 from ptstream.tail import whole
 
 
@@ -69,6 +69,13 @@ def settle_all(store: Store) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(store.home.tails, name))
     owners.sweep(store.home, store.owners_in_use())
+
+
+def as_it_is(store: Store, stream: Stream) -> Stream:
+    """The stream as a reader finds it: its tail counted, and ended if its owner is dead."""
+    state, rest = settle(store, stream.id, store.state(stream.id))
+    size = live_size(store.home, stream.id, state) + len(rest)
+    return stream._replace(status=state.status, error=state.error, bytes=size)
 
 
 def live_size(home: Home, id: str, state: State) -> int:
