@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 import anyio
 import anyio.lowlevel
 
-from ptstream.errors import ClaimLost, GeneratorError, GeneratorTimeout, StoreBusy
+from ptstream.errors import ClaimLost, GeneratorError, GeneratorTimeout, PtstreamError
 from ptstream.generators import Event, Note, Reasoning, Source, Usage
 from ptstream.sentences import Cutter
 from ptstream.store.sqlite import Claim
@@ -169,8 +169,8 @@ class Attempt:
                 tasks.cancel_scope.cancel()
         except* ClaimLost as lost:
             self._verdict = End(Status.ERROR, str(lost.exceptions[0]), lost)
-        except* StoreBusy as busy:
-            self._verdict = End(Status.ERROR, str(busy.exceptions[0]), busy)
+        except* PtstreamError as trouble:
+            self._verdict = End(Status.ERROR, str(trouble.exceptions[0]), trouble)
         except* Exception as fault:  # ours, not the generator's: it must not take other streams along
             self._verdict = End(Status.ERROR, f"fault in ptstream: {fault.exceptions[0]!r}", fault)
         finally:
@@ -300,7 +300,7 @@ class Attempt:
             await self._commits.finish(self.claim, self._flushed, text, self.pieces, end.status, end.cause, self._usage)
         except ClaimLost:
             self._tail.discard()  # ended by a recoverer, or deleted
-        except StoreBusy:
+        except PtstreamError:
             self._tail.close()  # left as it is: whoever meets the stream next ends it
         else:
             self._tail.discard()

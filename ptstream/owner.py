@@ -70,6 +70,8 @@ class Owner:
         limits = Limits(settings.first_timeout, settings.idle_timeout, settings.total_timeout)
         attempt = Attempt(claim, source, tail, cutter, self._writer, limits)
         self.running[id] = attempt
+        if self.store.state(id).cancelling:  # since the claim, when nobody here knew the stream yet
+            self._stop_cancelled()
         self._tasks.start_soon(self._run, attempt, name=f"drive {id}")
         return attempt
 

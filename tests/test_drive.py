@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -18,7 +19,7 @@ from ptstream.generators import Event, Note, Reasoning, Source, Usage
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import Settings
 from ptstream.store.cursor import Cursor
-from ptstream.store.sqlite import Store
+from ptstream.store.sqlite import Claim, Store
 from ptstream.store.wake import open_wakes
 from ptstream.streams import Flush, Status
 from tests.conftest import read
@@ -365,6 +366,50 @@ async def test_one_bad_generator_takes_nothing_else_along(store: Store) -> None:
         go_on.set()
         await attempt.ended.wait()
         assert attempt.end == End(Status.DONE, None)
+
+
+async def test_a_cancel_that_came_right_after_the_claim(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reaches the owner before the owner knows the attempt."""
+
+    async def generate() -> AsyncGenerator[Event, None]:
+        await anyio.sleep_forever()
+        yield ""
+
+    async with owning(store) as owner:
+        id, claim = store.create().id, owner._writer.claim
+
+        async def claim_and_be_cancelled(*words: str) -> Claim:
+            got = await claim(*words)
+            store.cancel(id)
+            owner._stop_cancelled()
+            return got
+
+        monkeypatch.setattr(owner._writer, "claim", claim_and_be_cancelled)
+        attempt = await owner.start(id, source(generate))
+        await attempt.ended.wait()
+    assert store.state(id).status is Status.CANCELLED
+
+
+async def test_a_broken_database_ends_the_attempt_and_nothing_else(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield "One. Two. "
+
+    async def broken(*_: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    async with owning(store) as owner:
+        id = store.create().id
+        attempt = await owner.start(id, source(generate))
+        monkeypatch.setattr(owner._writer, "_execute", broken)
+        await attempt.ended.wait()
+        assert owner.running == {}
+        monkeypatch.undo()
+        # What was shown is in the tail, and this owner's end brings it into the store.
+        assert os.listdir(store.home.tails) == [f"{id}.1"]
+    assert read(store, id) == b"One. Two. "
+    assert store.state(id).status is Status.ERROR
 
 
 def test_asides_are_bounded() -> None:

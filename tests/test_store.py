@@ -214,12 +214,11 @@ def test_a_missing_tail_means_an_empty_rest(store: Store) -> None:
     assert store.state(id).status is Status.ERROR
 
 
-def test_who_cannot_write_lays_the_tail_over(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_cannot_write_lays_the_tail_over(store: Store) -> None:
     id, _ = orphan(store, "Stored. ", b"Stored. And shown")
     other = schema.connect_writer(store.home)
     other.execute("BEGIN IMMEDIATE")
-    monkeypatch.setattr(schema, "BUSY_TIMEOUT", 0.001)
-    with Store(store.home) as reader:
+    with Store(store.home, patience=0.001) as reader:
         assert read(reader, id) == b"Stored. And shown"
         told = settle(reader, id, reader.state(id)).state
         assert (told.status, told.error) == (Status.ERROR, "its owner died at byte 17")
@@ -365,6 +364,74 @@ def test_an_owner_killed_between_any_two_system_calls(home: Home, store: Store) 
         assert text.startswith(seen)
         assert store.state(cursor.id).status is Status.ERROR
         cursor.close()
+
+
+OWNER_THAT_DIES = """
+import os, sys, anyio
+from ptstream.settings import Home
+from ptstream.store.sqlite import Store
+from ptstream.store.writer import Writer
+from ptstream.owner import open_owner
+from ptstream.generators import Source
+from ptstream.streams import Flush
+from ptstream import tail, owner as module
+
+left = int(sys.argv[2])
+def step():
+    global left
+    left -= 1
+    if left == 0: os.kill(os.getpid(), 9)
+
+def around(kind, name, is_async=False):
+    real = getattr(kind, name)
+    if is_async:
+        async def both(*words):
+            step(); got = await real(*words); step(); return got
+    else:
+        def both(*words):
+            step(); got = real(*words); step(); return got
+    setattr(kind, name, both)
+
+around(Writer, '_execute', True)
+for name in ('__init__', 'append', 'discard', 'close'): around(tail.Tail, name)
+
+async def pieces():
+    for n in range(3):
+        yield f'Sentence {n}. '
+        await anyio.sleep(0.01)
+
+async def main():
+    with Store(Home(sys.argv[1])) as store:
+        id = store.create().id; print(id, flush=True)
+        async with open_owner(store) as owner:
+            attempt = await owner.start(id, Source('m', 'p', Flush.SENTENCES, pieces))
+            await attempt.ended.wait()
+anyio.run(main)
+print('survived')
+"""
+
+
+def test_an_owner_killed_between_any_two_statements(home: Home, store: Store) -> None:
+    """Before and after each statement and each act on the tail: what is kept is a prefix, and there is an end."""
+    whole = "Sentence 0. Sentence 1. Sentence 2. "
+    ends: list[Status] = []
+    for at in range(1, 60):
+        done = subprocess.run(
+            [sys.executable, "-c", OWNER_THAT_DIES, home.path, str(at)], stdout=subprocess.PIPE, text=True, check=False
+        )
+        id, *survived = done.stdout.split()
+        text = read(store, id).decode()
+        status = store.state(id).status
+        assert whole.startswith(text), at
+        assert status in (Status.PENDING, Status.ERROR, Status.DONE), at
+        assert status is not Status.DONE or text == whole
+        ends.append(status)
+        if survived:
+            break
+    assert survived
+    assert set(ends) == {Status.PENDING, Status.ERROR, Status.DONE}
+    settle_all(store)
+    assert os.listdir(home.tails) == os.listdir(home.owners) == []
 
 
 # --- reading

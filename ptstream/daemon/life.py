@@ -30,6 +30,9 @@ from ptstream.store.sqlite import Store
 
 log = logging.getLogger("ptstream")
 
+BRIEFLY = 0.05
+"""Seconds that the event loop may wait for another process's write to give a dead owner's stream its end."""
+
 LINGER = 1
 """Seconds that readers get to take the end, once every stream has ended."""
 
@@ -115,7 +118,7 @@ def _allow_many_files() -> None:
 
 async def _live(home: Home, ready: object) -> None:
     wire.quiet_cancelled_receives()
-    with Store(home) as store:
+    with Store(home, patience=BRIEFLY) as store:
         async with open_owner(store) as owner, anyio.create_task_group() as tasks:
             daemon = Daemon(store, owner, LocalServer(home, tasks))
             listener = _listen(home)

@@ -126,14 +126,14 @@ def check_version(connection: sqlite3.Connection, home: Home) -> int:
     return found
 
 
-def connect_writer(home: Home) -> sqlite3.Connection:
+def connect_writer(home: Home, patience: float = BUSY_TIMEOUT) -> sqlite3.Connection:
     """A connection that may write, to a database that is ours: made first, if there is none.
 
     Raises ConfigurationError (StoreUnusable) where that cannot be.
     """
     prepare(home)
     connection = sqlite3.connect(
-        uri(home, "mode=rw"), uri=True, isolation_level=None, timeout=BUSY_TIMEOUT, cached_statements=64
+        uri(home, "mode=rw"), uri=True, isolation_level=None, timeout=patience, cached_statements=64
     )
     set_up_writer(connection)
     return connection

@@ -68,8 +68,10 @@ class Claim(NamedTuple):
 class Store:
     """The database of one home. Nothing is opened before it is needed, nothing made before something is written."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, patience: float = schema.BUSY_TIMEOUT) -> None:
+        """`patience` is how many seconds a write waits for another process's; in an event loop, next to none."""
         self.home = home
+        self._patience = patience
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
 
@@ -354,15 +356,13 @@ class Store:
         return connection
 
     def _open(self, query: str) -> sqlite3.Connection:
-        return sqlite3.connect(
-            schema.uri(self.home, query), uri=True, isolation_level=None, timeout=schema.BUSY_TIMEOUT
-        )
+        return sqlite3.connect(schema.uri(self.home, query), uri=True, isolation_level=None, timeout=self._patience)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One short transaction. Raises StoreBusy where the disk or another writer does not let it happen."""
         if self._writer is None:
-            self._writer = schema.connect_writer(self.home)
+            self._writer = schema.connect_writer(self.home, self._patience)
         connection = self._writer
         try:
             connection.execute("BEGIN IMMEDIATE")

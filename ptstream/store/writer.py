@@ -156,10 +156,12 @@ class Writer:
                     if due:
                         await self._checkpoint()
                 return _settle(group, taken)
-            except sqlite3.DatabaseError as error:
+            except sqlite3.OperationalError as error:  # locked, full, read-only: it may pass
                 self.trouble = f"the store takes no write: {error}"
                 if self._closing:
                     return _refuse(group, StoreBusy(self.trouble))
+            except sqlite3.DatabaseError as error:  # not a database any more: it will not
+                return _refuse(group, schema.translate(error, self._home))
             await anyio.sleep(wait)
             wait = min(wait * 2, 1.0)
 
