@@ -98,9 +98,25 @@ class Client:
         """Ask the daemon to end; its last status. Returns before it has."""
         return await self._ask("POST", wire.STOP)
 
-    async def drive(self, id: str, *, directory: str, environment: Mapping[str, str], umask: int) -> Driven:
+    async def drive(
+        self,
+        id: str,
+        *,
+        directory: str,
+        environment: Mapping[str, str],
+        umask: int,
+        stderr: bool = False,
+        on_drop: bool = False,
+    ) -> Driven:
         """Have the daemon drive a pending stream. Raises what stood in the way, the stream being pending still."""
-        told = {"directory": directory, "environment": dict(environment), "umask": umask, "python": sys.executable}
+        told = {
+            "directory": directory,
+            "environment": dict(environment),
+            "umask": umask,
+            "python": sys.executable,
+            "stderr": stderr,
+            "on_drop": on_drop,
+        }
         answer = await self._ask("POST", wire.DRIVE.format(id=id), wire.dumps(told))
         return Driven(answer["attached"], answer["model"], answer["place"])
 

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, Protocol
 import anyio
 import anyio.lowlevel
 
-from ptstream.errors import ClaimLost, GeneratorError, GeneratorTimeout, PtstreamError
-from ptstream.generators import Event, Note, Reasoning, Source, Usage
+from ptstream.errors import ClaimLost, GeneratorDropped, GeneratorError, GeneratorTimeout, PtstreamError
+from ptstream.generators import Event, Generation, Note, Reasoning, Source, Usage
 from ptstream.sentences import Cutter
 from ptstream.store.sqlite import Claim
 from ptstream.streams import Status
@@ -35,6 +35,9 @@ FAIR = 0.002
 DISK_RETRY = 0.25
 """Seconds between two tries to write the tail on a full disk."""
 
+BACKOFF = 0.5
+"""Seconds before the first further attempt; twice as many before each one after it."""
+
 MAX_ASIDES = 64 * 1024
 """Characters of reasoning and notes that are kept for a driver which connects late."""
 
@@ -45,6 +48,8 @@ class Commits(Protocol):
     trouble: str | None
 
     async def append(self, claim: Claim, start: int, text: str, pieces: int) -> None: ...
+
+    async def reclaim(self, claim: Claim, begin: int, cause: str) -> Claim: ...
 
     async def finish(
         self,
@@ -73,6 +78,18 @@ class Limits:
     first: float | None = None
     idle: float | None = None
     total: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """How a stream goes on in a further attempt, when its provider broke off.
+
+    `tail` makes the new attempt's tail, `text` gives all of the stream's text; it happens at most `most` times.
+    """
+
+    tail: Callable[[Claim], Tail]
+    text: Callable[[], str]
+    most: int = 10
 
 
 class Asides:
@@ -111,11 +128,16 @@ class Attempt:
         commits: Commits,
         limits: Limits = Limits(),
         clock: Callable[[], float] = time.monotonic,
+        *,
+        begun: str = "",
+        seams: Seams | None = None,
     ) -> None:
+        """`begun` is text that the stream has already, for a source that goes on; `seams` let it do so after a drop."""
         self.claim = claim
         self.source = source
         self.asides = Asides()
         self.pieces = 0
+        self._pieces_before = 0
         self.end: End | None = None
         self.ended = anyio.Event()
         """Set when the end is committed, or is left to recovery."""
@@ -134,6 +156,10 @@ class Attempt:
         self._flushed_bell = Bell()
         self._began = self._progress = self._yielded = clock()
         self._paused = False
+        self._begun = begun
+        self._seams = seams
+        self._left = seams.most if seams else 0
+        self._dropped = 0  # since the last piece
 
     def __repr__(self) -> str:
         return f"<Attempt {self.claim.id}.{self.claim.epoch} at {self.offset}, {self._verdict or 'running'}>"
@@ -182,17 +208,52 @@ class Attempt:
     async def _generate(self) -> None:
         with self._scope:
             try:
-                async with aclosing(self.source.generate()) as events:
-                    async for event in events:
-                        await self._take(event)
+                await self._generate_to_the_end()
             except GeneratorTimeout as error:
                 self.stop(Status.TIMEOUT, str(error), error)
             except GeneratorError as error:
                 self.stop(Status.ERROR, str(error), error)
+            except ClaimLost:
+                raise
             except Exception as error:
                 self.stop(Status.ERROR, f"{type(error).__name__}: {error}", error)
             else:
                 self.stop(Status.DONE, None)
+
+    async def _generate_to_the_end(self) -> None:
+        generation = self._generation(self._begun)
+        while True:
+            try:
+                async with aclosing(generation) as events:
+                    async for event in events:
+                        await self._take(event)
+                return
+            except GeneratorDropped as dropped:
+                if self._seams is None or self._left == 0:
+                    raise
+                await self._begin_again(self._seams, dropped)
+            generation = self._generation(self._seams.text())
+
+    def _generation(self, begun: str) -> Generation:
+        return self.source.go_on(begun) if begun and self.source.go_on else self.source.generate()
+
+    async def _begin_again(self, seams: Seams, dropped: GeneratorDropped) -> None:
+        """A further attempt, with a tail of its own, where this one's text ends; all of that is committed first."""
+        self._cut += self._cutter.rest()
+        self._cut_bell.ring()
+        while self._flushed < self.offset:
+            await self._flushed_bell.next().wait()
+        await anyio.sleep(BACKOFF * 2**self._dropped)
+        self._left -= 1
+        self._dropped += 1
+        with anyio.CancelScope(shield=True):
+            self.claim = await self._commits.reclaim(self.claim, self._flushed, str(dropped))
+            before, self._tail = self._tail, seams.tail(self.claim)
+            before.discard()
+        self._pieces_before = self.pieces
+        self._said = f"{dropped}; went on at byte {self.offset}"
+        self.asides.add(Note(self._said))
+        self._progress = self._clock()
 
     async def _take(self, event: Event) -> None:
         self._progress = self._clock()
@@ -217,6 +278,7 @@ class Attempt:
         waiting = self._cutter.pending
         self._cutter.push(piece, self._progress)
         self.pieces += 1
+        self._dropped = 0
         await self._keep(data)
         if cut := self._cutter.take(self._progress):
             self._cut += cut
@@ -258,7 +320,7 @@ class Attempt:
             text, self._cut = self._cut, ""
             # Handed over is handed over: whether it was committed must be known before the end is written.
             with anyio.CancelScope(shield=True):
-                await self._commits.append(self.claim, self._flushed, text, self.pieces)
+                await self._commits.append(self.claim, self._flushed, text, self.pieces - self._pieces_before)
             self._flushed += len(text.encode())
             self._flushed_bell.ring()
 
@@ -297,7 +359,9 @@ class Attempt:
         end = self._verdict or End(Status.ERROR, f"its program ended at byte {self.offset}")
         text = self._cut + self._cutter.rest()
         try:
-            await self._commits.finish(self.claim, self._flushed, text, self.pieces, end.status, end.cause, self._usage)
+            await self._commits.finish(
+                self.claim, self._flushed, text, self.pieces - self._pieces_before, end.status, end.cause, self._usage
+            )
         except ClaimLost:
             self._tail.discard()  # ended by a recoverer, or deleted
         except PtstreamError:

@@ -162,6 +162,12 @@ class GeneratorError(PtstreamError):
     code = "generator"
 
 
+class GeneratorDropped(GeneratorError):
+    """The upstream broke off in the middle of the text: one that continues a text may go on from there."""
+
+    code = "generator-dropped"
+
+
 class GeneratorTimeout(GeneratorError):
     """A generator's upstream did not answer in time: the stream ends in `timeout`."""
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -25,7 +25,6 @@ from ptstream.errors import (
     NameTaken,
     OwnerStopped,
     PtstreamError,
-    StoreBusy,
     StreamCancelled,
     StreamFailed,
     ungrouped,
@@ -36,19 +35,14 @@ from ptstream.generators.call import from_function
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import Settings, find_home, load
 from ptstream.store.cursor import Cursor
+from ptstream.store.patience import BRIEFLY, patiently
 from ptstream.store.recover import settle
-from ptstream.store.schema import BUSY_TIMEOUT
 from ptstream.store.sqlite import State, Store
 from ptstream.store.wake import Wakes
 from ptstream.streams import Body, Flush, Piece, Status, Stream, Words
 
 ANSWER_TIME = 2.0
 """Seconds after which an owner that lives and does not end a cancelled stream is said to be stopped."""
-
-BRIEFLY = 0.05
-"""Seconds that a write may keep the event loop waiting, and between two tries."""
-
-T = TypeVar("T")
 
 Generate = Callable[..., Any]
 """`async def generate(stream): yield "…"`, or `async def generate(stream, append): await append("…")`."""
@@ -114,7 +108,7 @@ class PersistentStreams:
         Raises NameTaken for a taken name with other words, UsageError for a name that cannot be one.
         """
         words = Words(prompt=prompt, system=system, model=model, flush=flush)
-        return (await _patiently(lambda: self._store.create(words, name=name, title=title))).id
+        return (await patiently(lambda: self._store.create(words, name=name, title=title))).id
 
     def drive(self, id: str, generate: Generate) -> Pieces:
         """Run `generate` as the stream's text, from the first `anext` on, and read it from its start.
@@ -159,7 +153,7 @@ class PersistentStreams:
     async def delete(self, id: str) -> None:
         """Cancel the stream, then remove it and its text. Raises StreamNotFound, OwnerStopped."""
         await cancel(self._store, id)
-        await _patiently(lambda: self._store.delete(id))
+        await patiently(lambda: self._store.delete(id))
 
     # --- driving
 
@@ -243,25 +237,13 @@ async def open(path: str | None = None, *, grace: float | None = None) -> AsyncI
                 tasks.cancel_scope.cancel()
 
 
-async def _patiently(write: Callable[[], T]) -> T:
-    """A short write by a store without patience, which must not keep the event loop waiting. Raises StoreBusy."""
-    deadline = anyio.current_time() + BUSY_TIMEOUT
-    while True:
-        try:
-            return write()
-        except StoreBusy:
-            if anyio.current_time() > deadline:
-                raise
-        await anyio.sleep(BRIEFLY)
-
-
 async def cancel(store: Store, id: str) -> State:
     """Cancel, and wait for the end: of a pending stream at once, else its owner's. What has ended stays as it is.
 
     Raises OwnerStopped when the owner lives and does not answer within 2 s, StreamNotFound.
     """
     settle(store, id, store.state(id))
-    state = await _patiently(lambda: store.cancel(id))
+    state = await patiently(lambda: store.cancel(id))
     if state.status.ended:
         return state
     with anyio.move_on_after(ANSWER_TIME):

@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskGroup
 
-from ptstream.drive import Attempt, Limits
+from ptstream.drive import Attempt, Limits, Seams
 from ptstream.errors import PtstreamError
 from ptstream.generators import Source
+from ptstream.lineage import text_before
 from ptstream.sentences import Cutter
 from ptstream.settings import Settings
 from ptstream.store.owners import Lease
 from ptstream.store.recover import settle_all
-from ptstream.store.sqlite import Store
+from ptstream.store.sqlite import Claim, Store
 from ptstream.store.writer import Writer
 from ptstream.streams import Status
 from ptstream.tail import Bell, Tail
@@ -51,16 +52,24 @@ class Owner:
         attempt = self.running.get(id)
         return attempt.bell if attempt else None
 
-    async def start(self, id: str, source: Source, settings: Settings = Settings()) -> Attempt:  # noqa: B008
+    async def start(
+        self,
+        id: str,
+        source: Source,
+        settings: Settings = Settings(),  # noqa: B008 - an immutable value
+        *,
+        on_drop: bool = False,
+    ) -> Attempt:
         """Claim the stream and begin to drive it; returns when its first piece is awaited.
 
-        Raises ClaimLost when it is not pending, StreamNotFound, StoreBusy, and OSError when there is no room for
-        a tail.
+        With `on_drop`, it goes on in a further attempt when its provider breaks off, if its source can. Raises
+        ClaimLost when the stream is not pending, StreamNotFound, StoreBusy, and OSError when there is no room for a
+        tail.
         """
         words = self.store.get(id).words
         claim = await self._writer.claim(id, source.model, source.place)
         try:
-            tail = Tail(self.store.tail_path(id, claim.epoch), claim.begin)
+            tail = self._tail(claim)
         except OSError as error:
             with anyio.CancelScope(shield=True):
                 cause = f"no tail could be made: {error.strerror}"
@@ -68,12 +77,17 @@ class Owner:
             raise
         cutter = Cutter(words.flush or source.flush, max_delay=settings.max_delay, max_bytes=settings.max_bytes)
         limits = Limits(settings.first_timeout, settings.idle_timeout, settings.total_timeout)
-        attempt = Attempt(claim, source, tail, cutter, self._writer, limits)
+        begun = text_before(self.store, id, claim.begin) if claim.begin else ""
+        seams = Seams(self._tail, lambda: text_before(self.store, id)) if on_drop and source.go_on else None
+        attempt = Attempt(claim, source, tail, cutter, self._writer, limits, begun=begun, seams=seams)
         self.running[id] = attempt
         if self.store.state(id).cancelling:  # since the claim, when nobody here knew the stream yet
             self._stop_cancelled()
         self._tasks.start_soon(self._run, attempt, name=f"drive {id}")
         return attempt
+
+    def _tail(self, claim: Claim) -> Tail:
+        return Tail(self.store.tail_path(claim.id, claim.epoch), claim.begin)
 
     async def _run(self, attempt: Attempt) -> None:
         try:

@@ -140,6 +140,8 @@ class Endpoint(NamedTuple):
     model: str | None = None
     key_env: str | None = None
     key_file: str | None = None
+    continues: bool = False
+    """Whether it goes on with a last message of the assistant's, instead of answering it."""
 
 
 class Settings(NamedTuple):
@@ -205,10 +207,11 @@ def _endpoints(table: Any, place: str) -> dict[str, Endpoint]:
     for name, entry in table.items() if isinstance(table, dict) else [("?", table)]:
         keys = set(entry) if isinstance(entry, dict) else set()
         if not {"base_url"} <= keys <= set(Endpoint._fields) - {"name"} or not all(
-            isinstance(value, str) for value in entry.values()
+            isinstance(value, bool if key == "continues" else str) for key, value in entry.items()
         ):
             raise ConfigurationError(
-                f"{place}: [endpoints.{name}] has base_url, and may have model, key_env, key_file, all of them strings"
+                f"{place}: [endpoints.{name}] has base_url, and may have model, key_env, key_file, which are strings,"
+                " and continues, which is true or false"
             )
         found[name] = Endpoint(name=name, **entry)
     return found

@@ -98,6 +98,8 @@ class Stream(NamedTuple):
     ended_at: float | None
     parent: str | None
     parent_offset: int | None
+    seam: int | None = 0
+    """Where its own text begins, in bytes: before that stands its parent's. None: not decided until it is driven."""
 
     @property
     def prompt(self) -> str | None:

@@ -21,13 +21,20 @@ from ptstream.store import schema
 from ptstream.store.sqlite import Store
 from tests.conftest import PTSTREAM, Cli, needs
 from tests.endpoint import PIECES, TEXT
-from tests.test_cli import FIRST, Gate, detached, ended, kept, read_exactly, told
+from tests.test_cli import FIRST, Gate, Lines, detached, ended, kept, read_exactly, stop_daemon, together, told
 
 ROOT = Path(__file__).parent.parent
 
 BEGIN = "".join(PIECES[:3])
 
 BAD_BYTE = os.fsdecode(b"\xff")
+
+
+@pytest.fixture
+def cli(home: Home) -> Iterator[Cli]:
+    """The command against a home of its own."""
+    yield Cli(home)
+    stop_daemon(home)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +44,7 @@ def served() -> Iterator[Cli]:
         cli = Cli(Home(f"{path}/home"))
         cli.run("daemon", "start")
         yield cli
-        cli.run("daemon", "stop")
+        stop_daemon(cli.home)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +56,7 @@ def impatient() -> Iterator[Cli]:
         Path(cli.home.config).write_text("first_timeout = 0.2\nidle_timeout = 0.2\n")
         cli.run("daemon", "start")
         yield cli
-        cli.run("daemon", "stop")
+        stop_daemon(cli.home)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +72,15 @@ def endpoint() -> Iterator[str]:
 
 def refused(cli: Cli, *words: str, code: int, **more: Any) -> str:
     """What it says. It prints nothing, exits with `code`, and is no traceback."""
-    done = cli.run(*words, code=code, **more)
+    return _refusal(cli.run(*words, code=code, **more))
+
+
+def all_refused(cli: Cli, *lines: tuple[str, ...], code: int) -> list[str]:
+    """The same of several at once."""
+    return [_refusal(done) for _, done in together(cli, lines, code=code)]
+
+
+def _refusal(done: Any) -> str:
     said = str(done.stderr.decode())
     assert done.stdout == b""
     assert said.strip()
@@ -77,24 +92,18 @@ def refused(cli: Cli, *words: str, code: int, **more: Any) -> str:
 # --- ids and words
 
 
-READING: tuple[tuple[str, ...], ...] = (
-    ("cat", "spoken"),
-    ("watch", "spoken"),
-    ("drive", "spoken"),
-    ("ls",),
-    ("--help",),
-    ("cat", "--help"),
-)
+READING: Lines = (("cat", "spoken"), ("watch", "spoken"), ("drive", "spoken"), ("ls",), ("--help",), ("cat", "--help"))
 
 READERS = ("cat", "watch", "show", "wait", "cancel", "rm", "drive")
 
 
-@pytest.mark.parametrize("command", READERS)
-def test_ids_that_are_none(served: Cli, command: str) -> None:
-    assert "nosuch" in refused(served, command, "nosuch", code=3)
-    for malformed in ("a/b", "@nothing", ""):
-        refused(served, command, malformed, code=2)
-    assert "--prompt" in refused(served, command, "Why is the sky blue?", code=2)
+def test_ids_that_are_none(served: Cli) -> None:
+    assert all("nosuch" in said for said in all_refused(served, *((command, "nosuch") for command in READERS), code=3))
+    sentence = "Why is the sky blue?"
+    for said in all_refused(served, *((command, sentence) for command in READERS), code=2):
+        assert "--prompt" in said
+    all_refused(served, *(("watch", malformed) for malformed in ("a/b", "@nothing", "")), code=2)
+    all_refused(served, *(("cat", malformed) for malformed in ("a/b", "@nothing", "")), code=2)
 
 
 def test_ambiguous_ids(served: Cli) -> None:
@@ -109,7 +118,7 @@ def test_ambiguous_ids(served: Cli) -> None:
 
 
 def test_words_that_are_not_utf8(served: Cli) -> None:
-    for words in (
+    lines: Lines = (
         ("create", f"a{BAD_BYTE}"),
         ("create", "--name", f"a{BAD_BYTE}", "x"),
         ("create", "--title", f"a{BAD_BYTE}", "x"),
@@ -117,8 +126,8 @@ def test_words_that_are_not_utf8(served: Cli) -> None:
         ("drive", "-p", f"a{BAD_BYTE}", "--", "cat"),
         ("cat", f"a{BAD_BYTE}"),
         ("show", f"a{BAD_BYTE}"),
-    ):
-        done = served.run(*words, code=None)
+    )
+    for words, done in together(served, lines, code=None):
         assert "Traceback" not in done.stderr.decode()
         assert done.returncode in ((0, 2) if words[0] in ("create", "drive") else (2, 3)), words
     # A command's own words are bytes, whatever they are.
@@ -127,16 +136,13 @@ def test_words_that_are_not_utf8(served: Cli) -> None:
 
 def test_empty_prompts(served: Cli, folder: Path) -> None:
     (folder / "empty").touch()
-    for words in (("create", ""), ("create", "  \n"), ("drive", "-p", ""), ("drive", "-p", f"@{folder}/empty")):
-        assert "empty" in refused(served, *words, code=2)
-    assert "empty" in refused(served, "drive", "-p", "", code=2, input="\n")
     (folder / "binary").write_bytes(b"\xff\xfe")
-    for words in (
-        ("drive", "-p", f"@{folder}/binary"),
-        ("drive", "-p", f"@{folder}/missing"),
-        ("drive", "-p", f"@{folder}"),
-    ):
-        refused(served, *words, code=2)
+    empty: Lines = (("create", ""), ("create", "  \n"), ("drive", "-p", ""), ("drive", "-p", f"@{folder}/empty"))
+    for said in all_refused(served, *empty, code=2):
+        assert "empty" in said
+    assert "empty" in refused(served, "drive", "-p", "", code=2, input="\n")
+    unreadable = (f"@{folder}/binary", f"@{folder}/missing", f"@{folder}")
+    all_refused(served, *(("drive", "-p", prompt) for prompt in unreadable), code=2)
 
 
 def test_a_prompt_of_50_mb(served: Cli) -> None:
@@ -154,36 +160,37 @@ def test_a_prompt_from_a_pipe_that_is_not_utf8(served: Cli) -> None:
 
 def test_any_text_comes_back_as_it_was(served: Cli) -> None:
     text = "a\0b\r\nc\x1b[31m\u2028\u0085\x0b\x0c\x1c\ufeff\U0001f642\u200d" + "x" * 100_000
-    for words in (("drive", "--name", "odd", "--", "cat"), ("drive", "odd"), ("cat", "odd"), ("watch", "odd")):
-        assert served.run(*words, input=text if "--" in words else None).stdout == text.encode()
+    assert served.run("drive", "--name", "odd", "--", "cat", input=text).stdout == text.encode()
+    for _, done in together(served, (("drive", "odd"), ("cat", "odd"), ("watch", "odd"))):
+        assert done.stdout == text.encode()
 
 
-def test_no_model(cli: Cli) -> None:
-    # `-c` would find an installed embedded model: a name that nobody has is refused all the same.
-    said = refused(cli, "drive", "-m", "nosuch/model", "-p", "x", code=4)
-    assert "nosuch/model" in said
-    refused(cli, "drive", "-m", "gguf:/nonexistent", "-p", "x", code=4)
-    refused(cli, "drive", "-m", "openai/x", "-p", "x", code=4)  # it needs a key
+def test_models_that_are_none(served: Cli) -> None:
+    names = ("nosuch/model", "gguf:/nonexistent", "openai/x")  # the last one needs a key
+    lines: Lines = tuple(("drive", "-m", name, "-p", "x") for name in names)
+    for name, said in zip(names, all_refused(served, *lines, code=4), strict=True):
+        assert name.partition("/")[0] in said
 
 
 def test_bad_configuration(cli: Cli) -> None:
     cli.run("create", "x")
+    lines: Lines = (("models",), ("drive", "-d", "-p", "x", "-m", "a/b"))
     for text in ("foo = 1\n", "nonsense", 'first_timeout = "long"\n', "[endpoints.a]\nbase_url = 3\n", "\xff"):
         Path(cli.home.config).write_bytes(text.encode("latin-1"))
         assert "config.toml" in refused(cli, "models", code=4)
-        assert "config.toml" in refused(cli, "drive", "-d", "-p", "x", "-m", "a/b", code=4)
+    assert all("config.toml" in said for said in all_refused(cli, *lines, code=4))
     os.unlink(cli.home.config)
     os.mkdir(cli.home.config)
-    assert "config.toml" in refused(cli, "models", code=4)
-    assert "config.toml" in refused(cli, "drive", "-d", "-p", "x", "-m", "a/b", code=4)
+    assert all("config.toml" in said for said in all_refused(cli, *lines, code=4))
     assert cli.out("ls", "-q", "--status", "pending").strip()
 
 
 def test_an_output_that_takes_nothing(served: Cli) -> None:
     served.run("drive", "--name", "spoken", "--", "echo", "hi")
     with open("/dev/full", "wb") as full:
-        for words in READING:
-            with served.started(*words, stdout=full) as process:
+        with contextlib.ExitStack() as stack:
+            processes = [stack.enter_context(served.started(*words, stdout=full)) for words in READING]
+            for words, process in zip(READING, processes, strict=True):
                 _, said = process.communicate(timeout=30)
                 assert process.returncode == 1, words
                 assert b"Traceback" not in said
@@ -216,16 +223,8 @@ def test_an_output_that_was_never_open(served: Cli) -> None:
 
 def every_command(cli: Cli, code: int) -> Iterator[str]:
     """What each says of a database that it cannot use."""
-    for words in (
-        ("ls",),
-        ("cat", "x"),
-        ("watch", "x"),
-        ("show", "x"),
-        ("create", "x"),
-        ("tee",),
-        ("drive", "--", "true"),
-    ):
-        yield refused(cli, *words, code=code)
+    lines = (("ls",), ("cat", "x"), ("watch", "x"), ("show", "x"), ("create", "x"), ("tee",), ("drive", "--", "true"))
+    yield from all_refused(cli, *lines, code=code)
 
 
 def test_a_database_that_is_none(cli: Cli) -> None:
@@ -281,16 +280,14 @@ def test_a_read_only_home(small: Path, gate: Gate) -> None:
     cli.run("cancel", id, code=None)
     cli.run("daemon", "stop", code=None)
     subprocess.run(["mount", "-o", "remount,ro,size=4m", str(small)], check=True)
-    for words in (("cat", id), ("watch", id), ("cat", "--wait", id)):
-        done = cli.run(*words, code=None)
+    for _, done in together(cli, (("cat", id), ("watch", id), ("cat", "--wait", id)), code=None):
         assert done.stdout == FIRST.encode()
         assert "Traceback" not in done.stderr.decode()
     assert id in cli.out("ls")
     assert id in cli.out("show", id)
     cli.run("wait", id, code=6)
-    refusals: tuple[tuple[str, ...], ...] = (("create", "x"), ("rm", id), ("tee",), ("drive", "--", "echo", "hi"))
-    for line in (*refusals, ("daemon", "start")):
-        done = cli.run(*line, code=None)
+    refusals: Lines = (("create", "x"), ("rm", id), ("tee",), ("drive", "--", "echo", "hi"), ("daemon", "start"))
+    for line, done in together(cli, refusals, code=None):
         assert done.stdout == b""
         assert done.returncode in (1, 4), line
         assert "Traceback" not in done.stderr.decode()
@@ -354,17 +351,17 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize("model", ERRORS)
-def test_an_endpoints_failure_is_the_cause(served: Cli, endpoint: str, model: str) -> None:
+def test_an_endpoints_failure_is_the_cause(served: Cli, endpoint: str) -> None:
     environment = {"OPENAI_BASE_URL": endpoint, "OPENAI_API_KEY": "sk-secret"}
-    done = served.run("drive", "-p", "x", "-m", model, env=environment, code=5)
-    why, text = ERRORS[model]
-    assert done.stdout.decode() == text
-    assert why in done.stderr.decode()
-    fields = told(served, done.stderr.decode().split()[0])
-    assert fields["status"] == "error"
-    assert why in fields["error"]
-    assert "sk-secret" not in done.stderr.decode()
+    lines: Lines = tuple(("drive", "-p", "x", "-m", model) for model in ERRORS)
+    for words, done in together(served, lines, env=environment, code=5):
+        why, text = ERRORS[words[-1]]
+        assert done.stdout.decode() == text
+        assert why in done.stderr.decode()
+        fields = told(served, done.stderr.decode().split()[0])
+        assert fields["status"] == "error"
+        assert why in fields["error"]
+        assert "sk-secret" not in done.stderr.decode()
 
 
 def test_an_endpoint_that_is_busy_or_not_there(served: Cli, endpoint: str) -> None:
@@ -394,14 +391,14 @@ def test_an_endpoint_that_recovers(served: Cli, endpoint: str) -> None:
     assert done.stdout.decode() == TEXT
 
 
-@pytest.mark.parametrize(("model", "text"), [("silent", ""), ("stall", BEGIN)])
-def test_an_endpoint_that_stalls_times_out(impatient: Cli, endpoint: str, model: str, text: str) -> None:
-    done = impatient.run("drive", "-p", "x", "-m", model, env={"OPENAI_BASE_URL": endpoint}, code=7)
-    assert done.stdout.decode() == text
-    id = done.stderr.decode().split()[0]
-    assert told(impatient, id)["status"] == "timeout"
-    for command in ("watch", "wait"):
-        assert "0.2 s" in impatient.run(command, id, code=7).stderr.decode()
+def test_an_endpoint_that_stalls_times_out(impatient: Cli, endpoint: str) -> None:
+    lines: Lines = tuple(("drive", "-p", "x", "-m", model) for model in ("silent", "stall"))
+    answers = together(impatient, lines, env={"OPENAI_BASE_URL": endpoint}, code=7)
+    assert [done.stdout.decode() for _, done in answers] == ["", BEGIN]
+    ids = [done.stderr.decode().split()[0] for _, done in answers]
+    assert all(told(impatient, id)["status"] == "timeout" for id in ids)
+    for _, done in together(impatient, (("watch", ids[0]), ("wait", ids[0]), ("watch", ids[1])), code=7):
+        assert "0.2 s" in done.stderr.decode()
 
 
 def test_silence_is_normal_for_a_command(impatient: Cli, gate: Gate) -> None:
@@ -413,8 +410,8 @@ def test_silence_is_normal_for_a_command(impatient: Cli, gate: Gate) -> None:
 
 
 def test_an_answer_that_was_cut_off_says_so(served: Cli, endpoint: str) -> None:
-    for _ in range(3):
-        done = served.run("drive", "-p", "x", "-m", "length", env={"OPENAI_BASE_URL": endpoint})
+    line = ("drive", "-p", "x", "-m", "length")
+    for _, done in together(served, (line,) * 3, env={"OPENAI_BASE_URL": endpoint}):
         assert done.stdout.decode() == BEGIN
         assert "cut off" in done.stderr.decode()
 
@@ -432,10 +429,10 @@ def gate(folder: Path) -> Iterator[Gate]:
 
 def test_commands_that_cannot_run(served: Cli, folder: Path) -> None:
     (folder / "plain").write_text("not executable")
-    for command, why in (("nosuch-command", "no such command"), (f"{folder}/plain", ""), (f"{folder}", ""), ("", "")):
-        done = served.run("drive", "--", command, code=5)
+    programs = ("nosuch-command", f"{folder}/plain", f"{folder}", "")
+    for words, done in together(served, tuple(("drive", "--", program) for program in programs), code=5):
         assert done.stdout == b""
-        assert why in done.stderr.decode()
+        assert words[-1] != programs[0] or "no such command" in done.stderr.decode()
         assert "Traceback" not in done.stderr.decode()
 
 
@@ -446,8 +443,7 @@ def test_a_command_that_dies_by_a_signal(served: Cli) -> None:
 
 
 def test_output_that_is_not_utf8_is_replaced_and_said_so(served: Cli) -> None:
-    for _ in range(3):
-        done = served.run("drive", "--", "printf", "a\\377\\376b\\303")
+    for _, done in together(served, (("drive", "--", "printf", "a\\377\\376b\\303"),) * 3):
         assert done.stdout == "a\ufffd\ufffdb\ufffd".encode()
         assert "UTF-8" in done.stderr.decode()
         assert "3 bytes" in done.stderr.decode()

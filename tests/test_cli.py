@@ -7,17 +7,21 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import httpx
 import pexpect  # type: ignore[import-untyped]
 import pytest
 
+from ptstream import wire
 from ptstream.cli import app, completion, daemon, entry
 from ptstream.cli.describe import as_json
 from ptstream.settings import Home
@@ -64,7 +68,30 @@ def served() -> Iterator[Cli]:
     with tempfile.TemporaryDirectory(prefix="pts-") as path:
         cli = Cli(Home(f"{path}/home"))
         yield cli
-        cli.run("daemon", "stop")
+        stop_daemon(cli.home)
+
+
+def together(cli: Cli, lines: Lines, *, code: int | None = 0, **more: Any) -> list[tuple[tuple[str, ...], Any]]:
+    """Each line beside what came of it; they run at the same time, a few at once."""
+    with ThreadPoolExecutor(4) as pool:
+        return list(zip(lines, pool.map(lambda words: cli.run(*words, code=code, **more), lines), strict=True))
+
+
+def stop_daemon(home: Home) -> None:
+    """Sooner than `daemon stop` starts."""
+    transport = httpx.HTTPTransport(uds=home.socket)
+    with contextlib.suppress(httpx.TransportError), httpx.Client(transport=transport, base_url=wire.BASE_URL) as http:
+        pid = http.get(wire.STATUS, timeout=30).json()["pid"]
+        http.post(wire.STOP)
+        http.close()  # it lingers for whoever is connected
+        until(lambda: gone(pid))
+
+
+@pytest.fixture
+def cli(home: Home) -> Iterator[Cli]:
+    """The command against a home of its own."""
+    yield Cli(home)
+    stop_daemon(home)
 
 
 def detached(cli: Cli, *command: str, words: tuple[str, ...] = (), **more: Any) -> str:
@@ -137,8 +164,9 @@ def test_a_name_is_one_stream(served: Cli) -> None:
     done = served.run("create", "--name", "unique", "other words", code=2)
     assert done.stdout == b""
     assert id.strip() in done.stderr.decode()
-    for bad in ("with space", "with/slash", "with@", "", "with\nnewline", "\x1b[31m"):
-        assert served.run("create", "--name", bad, "x", code=2).stdout == b""
+    bad = ("with space", "with/slash", "with@", "", "with\nnewline", "\x1b[31m")
+    for _, refusal in together(served, tuple(("create", "--name", name, "x") for name in bad), code=2):
+        assert refusal.stdout == b""
 
 
 def test_create_takes_its_prompt_from_a_pipe_and_a_file(served: Cli, folder: Path) -> None:
@@ -161,8 +189,9 @@ def test_drive_prints_the_text_and_says_the_id_first(served: Cli) -> None:
 
 def test_the_prompt_reaches_the_commands_stdin(served: Cli, folder: Path) -> None:
     (folder / "prompt.txt").write_text("from a file")
-    assert served.out("drive", "-p", "from the line", "--", "cat") == "from the line"
-    assert served.out("drive", "-p", f"@{folder}/prompt.txt", "--", "cat") == "from a file"
+    lines: Lines = (("-p", "from the line", "--", "cat"), ("-p", f"@{folder}/prompt.txt", "--", "cat"), ("--", "cat"))
+    answers = [done.stdout for _, done in together(served, tuple(("drive", *line) for line in lines))]
+    assert answers == [b"from the line", b"from a file", b""]
     assert served.out("drive", "--", "cat", input="from a pipe\n") == "from a pipe\n"
     assert served.out("drive", "-p", "the line", "--", "cat", input="the pipe") == "the pipe\n\nthe line"
     with (folder / "prompt.txt").open() as file:
@@ -203,8 +232,8 @@ def test_the_exit_code_decides_and_stderrs_end_is_the_cause(served: Cli) -> None
 
 
 def test_stderr_of_a_quick_command_is_not_lost(served: Cli) -> None:
-    for _ in range(5):
-        done = served.run("drive", "--", "sh", "-c", "printf par >&2; echo tial >&2; echo text")
+    line = ("drive", "--", "sh", "-c", "printf par >&2; echo tial >&2; echo text")
+    for _, done in together(served, (line,) * 5):
         assert done.stdout == b"text\n"
         assert done.stderr.decode().splitlines()[1:] == ["partial"]
 
@@ -241,9 +270,8 @@ def test_other_words_are_refused(served: Cli) -> None:
     assert served.run("drive", id, "-p", "another", "--", "cat", code=2).stdout == b""
     assert told(served, id)["status"] == "pending"
     assert served.out("drive", id, "-p", "the prompt", "--", "cat") == "the prompt"
-    served.run("drive", id, "-p", "another", code=2)
-    served.run("drive", id, "--", "other", code=2)
-    served.run("drive", id, "--model", "other", code=2)
+    others: Lines = (("-p", "another"), ("--", "other"), ("--model", "other"))
+    together(served, tuple(("drive", id, *words) for words in others), code=2)
     assert served.out("drive", id, "--", "cat") == "the prompt"
 
 
@@ -281,8 +309,8 @@ def test_detach_lets_a_substitution_return(cli: Cli, gate: Gate) -> None:
 
 
 def test_drive_without_anything_to_drive(served: Cli) -> None:
-    for words in ((), ("--",), ("-m", "m", "--", "cat"), ("--generator", "f.py:x", "--", "cat"), ("-p", "@/missing")):
-        done = served.run("drive", *words, code=2)
+    words: Lines = ((), ("--",), ("-m", "m", "--", "cat"), ("--generator", "f.py:x", "--", "cat"), ("-p", "@/missing"))
+    for _, done in together(served, tuple(("drive", *line) for line in words), code=2):
         assert done.stdout == b""
         assert done.stderr
 
@@ -336,8 +364,8 @@ def test_watch_from_an_offset(served: Cli, gate: Gate) -> None:
         for process in (now, there, middle):
             assert read_exactly(process, 99) == SECOND.encode()
             assert ended(process) == 0
-    for bad in ("-1", "x", "1.5", "999"):
-        assert served.run("watch", "--offset", bad, id, code=2).stdout == b""
+    bad: Lines = tuple(("watch", "--offset", offset, id) for offset in ("-1", "x", "1.5", "999"))
+    assert all(done.stdout == b"" for _, done in together(served, bad, code=2))
     assert served.out("watch", "--offset", "now", id) == ""
 
 
@@ -355,13 +383,11 @@ def test_everything_reads_with_the_daemon_down(cli: Cli) -> None:
     cli.run("drive", "--name", "s", "--", "printf", "%s", text)
     cli.run("daemon", "stop")
     reading: Lines = (("cat", "s"), ("watch", "s"), ("watch", "--live", "s"), ("cat", "--wait", "s"))
-    for words in reading:
-        done = cli.run(*words)
+    for _, done in together(cli, reading):
         assert (done.stdout.decode(), done.stderr) == (text, b"")
     assert cli.run("cat", "--offset", "3", "s").stdout == text.encode()[3:]
     assert cli.run("cat", "--offset", str(len(text.encode())), "s").stdout == b""
-    for words in (("ls",), ("show", "s"), ("wait", "s"), ("path",)):
-        cli.run(*words)
+    together(cli, (("ls",), ("show", "s"), ("wait", "s"), ("path",)))
     cli.run("daemon", "status", code=69)
     assert not os.path.exists(cli.home.socket)
 
@@ -610,23 +636,30 @@ def test_the_database_is_readable_with_sqlites_own_shell(served: Cli) -> None:
 
 
 def test_daemon_start_status_stop_logs(cli: Cli) -> None:
-    down = cli.run("daemon", "status", code=69)
-    assert down.stdout == b""
-    assert json.loads(cli.run("daemon", "status", "--json", code=69).stdout)["pid"] is None
+    down: Lines = (("daemon", "status"), ("daemon", "status", "--json"))
+    (_, plain), (_, data) = together(cli, down, code=69)
+    assert plain.stdout == b""
+    assert json.loads(data.stdout)["pid"] is None
     assert cli.run("daemon", "start").stdout == b""
-    status = json.loads(cli.out("daemon", "status", "--json"))
+    up: Lines = (*down, ("daemon", "start"), ("daemon", "logs"), ("daemon", "logs", "-n", "1"))
+    (_, plain), (_, data), _, (_, log), (_, line) = together(cli, up)
+    status = json.loads(data.stdout)
     assert {"pid", "socket", "database", "running", "uptime", "version"} <= set(status)
     assert (status["socket"], status["database"], status["running"]) == (cli.home.socket, cli.home.database, 0)
-    assert str(status["pid"]) in cli.out("daemon", "status")
-    cli.run("daemon", "start")
-    assert json.loads(cli.out("daemon", "status", "--json"))["pid"] == status["pid"]
-    assert str(status["pid"]) in cli.out("daemon", "logs")
-    assert len(cli.out("daemon", "logs", "-n", "1").splitlines()) == 1
+    pid = str(status["pid"])
+    assert pid in plain.stdout.decode()
+    assert pid in log.stdout.decode()
+    assert len(line.stdout.splitlines()) == 1
     cli.run("daemon", "run", code=1)
+    assert pid in cli.out("daemon", "status")
     cli.run("daemon", "stop")
+    # Whoever starts it again at once finds neither its socket nor its lock.
+    assert not os.path.exists(cli.home.socket)
+    descriptor = os.open(cli.home.lock("daemon"), os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(descriptor)
     until(lambda: gone(status["pid"]))
     cli.run("daemon", "stop")
-    cli.run("daemon", "status", code=69)
 
 
 def test_daemon_run_stays_in_the_foreground(cli: Cli) -> None:
@@ -640,30 +673,22 @@ def test_daemon_run_stays_in_the_foreground(cli: Cli) -> None:
     assert not os.path.exists(cli.home.socket)
 
 
-def test_stop_means_stopped(cli: Cli) -> None:
-    """What starts it again at once finds neither its socket nor its lock."""
-    for n in range(3):
-        assert cli.out("drive", "--", "echo", str(n)) == f"{n}\n"
-        cli.run("daemon", "stop")
-        descriptor = os.open(cli.home.lock("daemon"), os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.close(descriptor)
-
-
 # --- help, the hot lines, completion
 
 
 def test_help_begins_with_examples(served: Cli) -> None:
-    names = [*((name,) for name in app.COMMANDS), ("daemon", "status"), ()]
+    names: Lines = ((), *((name,) for name in app.COMMANDS if name != "daemon"))
+    names += tuple(("daemon", name) for name in completion.DAEMON)
+    top: Any = app.application()
     for name in names:
-        command: Any = app.application()
+        command, context = top, top.make_context("ptstream", [], resilient_parsing=True)
         for word in name:
-            command = command.get_command(None, word)
-        if name == ("daemon",):
-            continue
-        heading, first, *_ = served.out(*name, "--help").splitlines()
+            command = command.get_command(context, word)
+            context = command.make_context(word, [], parent=context, resilient_parsing=True)
+        heading, first, *_ = command.get_help(context).splitlines()
         assert heading == "Examples:", name
         assert "ptstream" in first, name
+    assert served.out("cat", "--help") == served.out("cat", "-h")
 
 
 def test_the_hot_lines_are_typers_own() -> None:
@@ -689,9 +714,11 @@ def test_the_hot_lines_are_typers_own() -> None:
 def test_the_hot_way_and_typers_give_the_same(served: Cli) -> None:
     id = served.run("drive", "--", "echo", "the same").stderr.decode().split()[0]
     known: Lines = (("cat", id), ("cat", "nosuch"), ("cat", "--offset", "3", id), ("ls", "-q"), ("ls", "--json"))
-    for words in (*known, ("path",)):
-        assert entry.parse(list(words)) is not None
-        hot, slow = (served.run(*before, *words, code=None) for before in ((), ("--color", "auto")))
+    known += (("path",),)
+    slowly: Lines = tuple(("--color", "auto", *words) for words in known)
+    assert all(entry.parse(list(words)) is not None for words in known)
+    pairs = zip(together(served, known, code=None), together(served, slowly, code=None), strict=True)
+    for (_, hot), (_, slow) in pairs:
         assert (hot.returncode, hot.stdout, hot.stderr) == (slow.returncode, slow.stdout, slow.stderr)
     unknown: Lines = (
         ("cat",),
@@ -747,9 +774,7 @@ def test_completion_in_a_real_bash(cli: Cli, bash: Any) -> None:
         bash.sendcontrol("u")
 
 
-@pytest.mark.parametrize(
-    "shell", ["bash", pytest.param("zsh", marks=needs("zsh")), pytest.param("fish", marks=needs("fish"))]
-)
+@pytest.mark.parametrize("shell", filter(shutil.which, completion.SHELLS))
 def test_completion_scripts_parse(shell: str) -> None:
     done = subprocess.run([*PTSTREAM, "completion", shell], capture_output=True, check=True)
     assert subprocess.run([shell, "-n"], input=done.stdout, capture_output=True).stderr == b""

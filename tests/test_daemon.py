@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,17 @@ from ptstream import wire
 from ptstream.settings import Home
 from ptstream.streams import Status
 from tests.conftest import PTSTREAM, Cli, needs, until
-from tests.test_cli import FIRST, ID, SECOND, Gate, detached, ended, gone, kept, read_exactly, told
+from tests.test_cli import FIRST, ID, SECOND, Gate, detached, ended, gone, kept, read_exactly, stop_daemon, told
 
 WORDS = " ".join(f"word{n}" for n in range(20000))
 """A text without the end of a sentence: what was shown of it lies in the tail alone."""
+
+
+@pytest.fixture
+def cli(home: Home) -> Iterator[Cli]:
+    """The command against a home of its own."""
+    yield Cli(home)
+    stop_daemon(home)
 
 
 @pytest.fixture
@@ -42,7 +50,7 @@ def served() -> Iterator[Cli]:
         cli = Cli(Home(f"{path}/home"))
         cli.run("daemon", "start")
         yield cli
-        cli.run("daemon", "stop")
+        stop_daemon(cli.home)
 
 
 @pytest.fixture
@@ -252,15 +260,21 @@ def test_two_drives_of_one_stream_run_it_once(served: Cli, folder: Path) -> None
 
 
 def test_a_long_path_and_an_odd_one(folder: Path) -> None:
-    for name in ("x" * 150, "sp ace?a=b#c%20'\"$(true)\nnew\\line é 世界", os.fsdecode(b"not-utf8-\xff")):
-        cli = Cli(Home(str(folder / name / "home")))
-        assert cli.out("drive", "--", "echo", "hi") == "hi\n"
-        assert cli.out("watch", "@last") == "hi\n"
-        assert cli.out("cat", "@last") == "hi\n"
-        assert cli.run("path").stdout == os.fsencode(cli.home.database) + b"\n"
-        json.loads(cli.out("daemon", "status", "--json"))
-        cli.run("daemon", "stop")
-        assert not os.path.exists(cli.home.socket)
+    names = ("x" * 150, "sp ace?a=b#c%20'\"$(true)\nnew\\line é 世界", os.fsdecode(b"not-utf8-\xff"))
+    with ThreadPoolExecutor(3) as pool:
+        for checked in [pool.submit(_works_in, Home(str(folder / name / "home"))) for name in names]:
+            checked.result()
+
+
+def _works_in(home: Home) -> None:
+    cli = Cli(home)
+    assert cli.out("drive", "--", "echo", "hi") == "hi\n"
+    assert cli.out("watch", "@last") == "hi\n"
+    assert cli.out("cat", "@last") == "hi\n"
+    assert cli.run("path").stdout == os.fsencode(cli.home.database) + b"\n"
+    json.loads(cli.out("daemon", "status", "--json"))
+    cli.run("daemon", "stop")
+    assert not os.path.exists(cli.home.socket)
 
 
 def test_the_runtime_directory_may_go(cli: Cli, folder: Path, gate: Gate) -> None:

@@ -55,7 +55,7 @@ async def test_each_piece_has_its_own_time_since_the_begin(tmp_path: Path) -> No
     async def sleep_until(time: float) -> None:
         times.append(time)
 
-    async with aclosing(generate(Replay(str(tmp_path / "text"), 4), sleep_until)) as pieces:
+    async with aclosing(generate(Replay(str(tmp_path / "text"), 4), sleep_until=sleep_until)) as pieces:
         assert [piece async for piece in pieces] == ["a ", "b ", "c ", "d"]
     assert [time - times[0] for time in times] == pytest.approx([0, 0.25, 0.5, 0.75])
 

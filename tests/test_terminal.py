@@ -18,7 +18,7 @@ import pytest
 from ptstream.settings import Home
 from tests.conftest import PTSTREAM, Cli, until
 from tests.endpoint import TEXT
-from tests.test_cli import FIRST, SECOND, Gate, detached, ended, kept, read_exactly, told
+from tests.test_cli import FIRST, SECOND, Gate, detached, ended, kept, read_exactly, stop_daemon, together, told
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,7 +30,7 @@ def served() -> Iterator[Cli]:
         cli = Cli(Home(f"{path}/home"))
         cli.run("daemon", "start")
         yield cli
-        cli.run("daemon", "stop")
+        stop_daemon(cli.home)
 
 
 @pytest.fixture
@@ -216,8 +216,9 @@ def test_control_sequences_do_not_reach_a_terminal(served: Cli, folder: Path) ->
         ("show", "--json", "hostile"),
         ("drive", "--", *failing),
     )
-    for words in lines:
-        shown, _ = over(terminal(served, *words, NO_COLOR="1"))
+    # All of them run at the same time; each waits for its reader.
+    for words, child in [(words, terminal(served, *words, NO_COLOR="1")) for words in lines]:
+        shown, _ = over(child)
         unwanted = {char for char in shown if not (char.isprintable() or char in "\r\n\t")}
         assert not unwanted, (words, shown)
         assert "plain" in shown, words
@@ -239,13 +240,14 @@ def test_names_do_not_either(served: Cli) -> None:
 def test_a_terminal_gets_a_last_newline(served: Cli) -> None:
     done = served.run("drive", "--name", "open", "--", "printf", "no newline")
     assert done.stdout == b"no newline"
-    for words in (("cat", "open"), ("watch", "open"), ("drive", "open"), ("path",)):
-        shown, code = over(terminal(served, *words, NO_COLOR="1"))
+    lines = (("cat", "open"), ("watch", "open"), ("drive", "open"), ("path",))
+    for child in [terminal(served, *words, NO_COLOR="1") for words in lines]:
+        shown, code = over(child)
         assert code == 0
         assert shown.endswith("\r\n")
         assert not shown.endswith("\r\n\r\n")
-    for words in (("cat", "open"), ("watch", "open"), ("drive", "open")):
-        assert served.out(*words) == "no newline"
+    for _, done in together(served, (("cat", "open"), ("watch", "open"), ("drive", "open"))):
+        assert done.stdout == b"no newline"
 
 
 def test_reasoning_is_dim_and_beside_the_text(served: Cli, endpoint: str, folder: Path) -> None:

@@ -103,10 +103,10 @@ class _Lazy(Group):
 
     table: dict[str, Command] = COMMANDS
     examples = """
-ptstream drive -p "Why is the sky blue?"     a model's answer, kept while it comes
-ptstream drive -- make -j4                   any command's output, kept
-ptstream watch @last                         follow the newest stream, from any terminal
-ptstream cat @last                           print what is there
+ptstream drive -p "Why is the sky?"   a model's answer, kept as it comes
+ptstream drive -- make -j4            any command's output, kept
+ptstream watch @last                  follow the newest stream from anywhere
+ptstream cat @last                    print what is there
 """
 
     def list_commands(self, ctx: Any) -> list[str]:

@@ -11,8 +11,8 @@ from ptstream.cli.completion import SCRIPTS
 from ptstream.cli.screen import Screen
 
 EXAMPLES = """
-source <(ptstream completion bash)                                  bash, now (or in ~/.bashrc)
-ptstream completion zsh > ~/.zfunc/_ptstream                        zsh, with ~/.zfunc in fpath
+source <(ptstream completion bash)             in bash, or in ~/.bashrc
+ptstream completion zsh > ~/.zfunc/_ptstream   with ~/.zfunc in fpath
 ptstream completion fish > ~/.config/fish/completions/ptstream.fish
 """
 

@@ -14,7 +14,7 @@ from ptstream.streams import Words
 
 EXAMPLES = """
 id=$(ptstream create "Why is the sky blue?")   make it now …
-ptstream drive "$id"                           … and let it speak later, from anywhere
+ptstream drive "$id"                           … and run it later
 ptstream create --name today --model smollm2 "Tell me about today"
 """
 

@@ -24,6 +24,7 @@ def as_json(stream: Stream, attempts: list[Attempt] | None = None) -> dict[str, 
         "ended_at": iso(stream.ended_at),
         "parent": stream.parent,
         "parent_offset": stream.parent_offset,
+        "seam": stream.seam,
     }
     if attempts is not None:
         fields["prompt"] = stream.words.prompt

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 
 import anyio
@@ -34,16 +35,18 @@ from ptstream.client import Client, connect, connect_or_start
 from ptstream.errors import DaemonUnreachable, PtstreamError, UsageError
 from ptstream.follow import Follow
 from ptstream.generators.replay import PREFIX
+from ptstream.lineage import going_on
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream, Words
 
 EXAMPLES = """
-ptstream drive -p "Why is the sky blue?"        ask the default model (see ptstream models)
-git diff | ptstream drive -p "Review this"      what a pipe brings comes before the prompt
-ptstream drive -- claude -p "Write a haiku"     any command's output becomes durable
-ptstream drive --detach -- make -j4             print the id and return; see ptstream watch
-ptstream drive 7h2k                             run what was created, or attach to it, or print it
+ptstream drive -p "Why is the sky blue?"   ask the default model
+git diff | ptstream drive -p "Review it"   a pipe comes before the prompt
+ptstream drive -- claude -p "A haiku"      any command becomes durable
+ptstream drive --stderr -d -- make -j4     print the id and return at once
+ptstream drive 7h2k                        run it, or attach, or print it
+ptstream drive --from 7h2k -p "And why?"   the next turn of a conversation
 """
 
 
@@ -51,11 +54,19 @@ LAST_ASIDES = 1.0
 """Seconds that notes are waited for after the text's end."""
 
 
+class OnDrop(StrEnum):
+    """What to do when a provider breaks off in the middle of its answer."""
+
+    END = "end"
+    CONTINUE = "continue"
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What the line asked for: the stream it names or the one it makes, and how it is shown."""
 
     reference: str | None
+    after: str | None
     prompt: str | None
     words: Words
     name: str | None
@@ -63,6 +74,8 @@ class Order:
     detach: bool
     plain: bool
     json: bool
+    stderr: bool
+    on_drop: OnDrop
 
 
 def command(
@@ -81,6 +94,17 @@ def command(
         str | None,
         typer.Option("--generator", metavar="FILE.py:NAME|NAME", help="A generator function of your own."),
     ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option("--from", metavar="ID[@N]", help="Go on from a stream's end, or byte N; with -p, answer it."),
+    ] = None,
+    on_drop: Annotated[
+        OnDrop,
+        typer.Option("--on-drop", help="What to do when the provider breaks off.", show_default=False),
+    ] = OnDrop.END,
+    stderr: Annotated[
+        bool, typer.Option("--stderr", help="Keep what the command writes to stderr as text, too.")
+    ] = False,
     title: Title = None,
     name: Name = None,
     flush: FlushRule = None,
@@ -97,7 +121,11 @@ def command(
     if reference is not None and (name or title):
         raise UsageError("a stream is named when it is made: --name and --title do not go with an id")
     words = Words(None, text_of(system, "--system"), model, argv, generator, flush)
-    order = Order(reference, prompt, words, name, title, detach, plain or raw, json)
+    if reference is not None and after is not None:
+        raise UsageError("--from makes a new stream: it does not go with an id")
+    if stderr and not argv:
+        raise UsageError("--stderr goes with a command: -- COMMAND")
+    order = Order(reference, after, prompt, words, name, title, detach, plain or raw, json, stderr, on_drop)
     with Store(home) as store:
         stream = _stream(store, screen, order)
         raise typer.Exit(anyio.run(drive, store, screen, stream, order))
@@ -114,9 +142,19 @@ def _stream(store: Store, screen: Screen, order: Order) -> Stream:
     words = order.words._replace(prompt=asked)
     if found is not None:
         return store.fill(found.id, words)
+    if order.after is not None:
+        parent, offset = _place(order.after)
+        words, before = going_on(store, store.find(parent), offset, words)
+        return store.create(words, name=order.name, title=order.title, parent=before)
     if asked is None and not (words.command or words.generator or (words.model or "").startswith(PREFIX)):
         raise UsageError('there is nothing to drive: --prompt "…", -- COMMAND, or the id of a stream')
     return store.create(words, name=order.name, title=order.title)
+
+
+def _place(after: str) -> tuple[str, int | None]:
+    """`ID@N` in its parts. A lone `@last` is no place."""
+    reference, _, offset = after.rpartition("@")
+    return (reference, int(offset)) if reference and offset.isdecimal() else (after, None)
 
 
 async def drive(store: Store, screen: Screen, stream: Stream, order: Order) -> int:
@@ -155,7 +193,14 @@ async def _ask(client: Client, screen: Screen, stream: Stream, order: Order) -> 
     umask = os.umask(0)
     os.umask(umask)
     try:
-        driven = await client.drive(stream.id, directory=current_directory(), environment=dict(os.environ), umask=umask)
+        driven = await client.drive(
+            stream.id,
+            directory=current_directory(),
+            environment=dict(os.environ),
+            umask=umask,
+            stderr=order.stderr,
+            on_drop=order.on_drop is OnDrop.CONTINUE,
+        )
     except PtstreamError:
         if order.detach:  # its id has not been said, and it is there
             screen.note(stream.id)

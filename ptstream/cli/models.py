@@ -18,8 +18,8 @@ from ptstream.generators.discover import discover
 from ptstream.settings import Home, load
 
 EXAMPLES = """
-ptstream models                     what was found, the default first
-ptstream models pull                fetch the embedded model's file (about 100 MB)
+ptstream models        what was found, the default first
+ptstream models pull   fetch the embedded model's file (about 100 MB)
 """
 
 

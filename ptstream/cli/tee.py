@@ -30,7 +30,7 @@ from ptstream.store.sqlite import Store
 from ptstream.streams import Flush, Status, Stream, Words
 
 EXAMPLES = """
-make -j4 2>&1 | ptstream tee --name build      watch it from elsewhere: ptstream watch build
+make 2>&1 | ptstream tee --name build   elsewhere: ptstream watch build
 llm "Why is the sky blue?" | ptstream tee --flush sentences
 """
 

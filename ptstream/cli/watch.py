@@ -20,7 +20,7 @@ from ptstream.store.sqlite import Store
 from ptstream.store.wake import open_wakes
 
 EXAMPLES = """
-ptstream watch @last                the newest stream, sentence by sentence, to its end
+ptstream watch @last                the newest stream, by sentences
 ptstream watch --live 7h2k          every piece as it comes
 ptstream watch --offset now build   only what comes from now on
 """

@@ -22,15 +22,17 @@ from ptstream import __version__, wire
 from ptstream.drive import Asides, Attempt
 from ptstream.errors import ClaimLost, DaemonStopping, PtstreamError, StreamNotFound, UsageError
 from ptstream.follow import Follow
-from ptstream.generators import Caller, Note
+from ptstream.generators import Caller, Note, Source
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.generators.models import resolve
+from ptstream.lineage import history, text_before
 from ptstream.owner import Owner
 from ptstream.settings import load
 from ptstream.store.cursor import Cursor
+from ptstream.store.patience import patiently
 from ptstream.store.recover import settle
 from ptstream.store.sqlite import Store
-from ptstream.streams import Status
+from ptstream.streams import Status, Stream
 
 REMEMBERED = 64
 """Ended attempts whose notes are kept for a driver that has not asked for them yet."""
@@ -60,25 +62,42 @@ class Daemon:
             "uptime": round(time.monotonic() - self.began, 3),
         }
 
-    async def drive(self, id: str, caller: Caller) -> dict[str, Any]:
+    async def drive(self, id: str, caller: Caller, *, on_drop: bool = False) -> dict[str, Any]:
         """Drive a pending stream; one that is driven already, or has ended, is left as it is.
 
-        Raises DaemonStopping, StreamNotFound, ConfigurationError when nothing can generate it.
+        Raises DaemonStopping, StreamNotFound, ConfigurationError when nothing can generate it, and UsageError when
+        it is to go on after a drop and cannot.
         """
         if self.stop.is_set():
             raise DaemonStopping("the daemon is stopping")
         state, _ = settle(self.store, id, self.store.state(id))
         stream = self.store.get(id)
         if state.status is not Status.PENDING:
-            return {"id": id, "attached": True, "model": stream.words.model, "place": None}
+            return _attached(stream)
         settings = load(self.store.home)  # each time: what the user changes counts from the next drive on
-        source = await resolve(stream, caller, settings, self.store.home, self.local)
+        before = history(self.store, stream)
+        source = await resolve(stream, caller, settings, self.store.home, self.local, before)
+        if on_drop and source.go_on is None:
+            raise UsageError(f"{source.model} cannot go on from a text that broke off: leave out --on-drop")
+        note = await self._begin(stream, source)
         try:
-            attempt = await self.owner.start(id, source, settings)
+            attempt = await self.owner.start(id, source, settings, on_drop=on_drop)
         except ClaimLost:
-            return {"id": id, "attached": True, "model": stream.words.model, "place": None}
+            return _attached(stream)
+        if note:
+            attempt.asides.add(Note(note))
         self._remember(attempt)
-        return {"id": id, "attached": False, "model": attempt.source.model, "place": attempt.source.place}
+        return {"id": id, "attached": False, "model": source.model, "place": source.place}
+
+    async def _begin(self, stream: Stream, source: Source) -> str | None:
+        """Let a stream that comes after another one begin with that one's text, if its source can go on from there."""
+        if stream.seam is not None or stream.parent is None:
+            return None
+        text = text_before(self.store, stream.parent, stream.parent_offset) if source.go_on else ""
+        await patiently(lambda: self.store.begin(stream.id, text))
+        if source.go_on:
+            return f"goes on from {stream.parent} at byte {stream.parent_offset}"
+        return f"{source.model} cannot go on from a text: it begins anew"
 
     def _remember(self, attempt: Attempt) -> None:
         """For a driver that asks for its notes after a short end."""
@@ -102,6 +121,10 @@ class Daemon:
             if ended:
                 return
             await rung.wait()
+
+
+def _attached(stream: Stream) -> dict[str, Any]:
+    return {"id": stream.id, "attached": True, "model": stream.words.model, "place": None}
 
 
 def _events(asides: Asides, seen: int) -> bytes:
@@ -131,10 +154,11 @@ async def _stop(daemon: Daemon, _: Request) -> Response:
 async def _drive(daemon: Daemon, request: Request) -> Response:
     try:
         told = json.loads(await request.body())
-        caller = Caller(told["directory"], told["environment"], told["umask"], told["python"])
+        caller = Caller(told["directory"], told["environment"], told["umask"], told["python"], told["stderr"])
+        on_drop = told["on_drop"] is True
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"a drive is asked for with directory, environment, umask and python: {error!r}") from error
-    return _json(await daemon.drive(request.path_params["id"], caller))
+    return _json(await daemon.drive(request.path_params["id"], caller, on_drop=on_drop))
 
 
 async def _text(daemon: Daemon, request: Request) -> Response:

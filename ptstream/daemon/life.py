@@ -26,12 +26,10 @@ from ptstream.errors import PtstreamError
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.owner import open_owner
 from ptstream.settings import Home
+from ptstream.store.patience import BRIEFLY
 from ptstream.store.sqlite import Store
 
 log = logging.getLogger("ptstream")
-
-BRIEFLY = 0.05
-"""Seconds that the event loop may wait for another process's write to give a dead owner's stream its end."""
 
 LINGER = 1
 """Seconds that readers get to take the end, once every stream has ended."""

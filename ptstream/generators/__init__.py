@@ -51,6 +51,8 @@ class Caller:
     umask: int = 0o077
     python: str | None = None
     """The caller's Python interpreter, for generators of its own."""
+    stderr: bool = False
+    """Whether what a command writes to stderr is text, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ class Source:
     generate: Callable[[], Generation] = field(repr=False)
     patient: bool = False
     """Whether silence is normal for it, as for a command: then there is no first and no idle time-out."""
-    continues: bool = False
-    """Whether it can go on from a text that broke off."""
+    go_on: Callable[[str], Generation] | None = field(default=None, repr=False)
+    """Goes on from a text that broke off, saying only what comes after it; None if it cannot."""
 
 
 __all__ = [

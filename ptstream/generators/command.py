@@ -234,7 +234,7 @@ async def _generate(argv: Sequence[str], stdin: bytes | None, caller: Caller) ->
     text, beside = Decoder(), Lines()
     async with running(argv, stdin=stdin, caller=caller) as command:
         async for name, data in command.output:
-            if name == "stdout":
+            if name == "stdout" or caller.stderr:
                 yield text.feed(data)
             elif lines := beside.feed(data):
                 yield Note(lines)

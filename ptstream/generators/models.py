@@ -41,8 +41,15 @@ no model was named and none was found. One of these helps:
   no model at all:          ptstream drive -- COMMAND streams any program's output"""
 
 
-async def resolve(stream: Stream, caller: Caller, settings: Settings, home: Home, local: LocalServer) -> Source:
-    """The generator for what `stream` was asked for, ready to run.
+async def resolve(
+    stream: Stream,
+    caller: Caller,
+    settings: Settings,
+    home: Home,
+    local: LocalServer,
+    history: Sequence[Message] = (),
+) -> Source:
+    """The generator for what `stream` was asked for, ready to run; `history` is the conversation before it.
 
     Raises NoModel, ConfigurationError for a model, endpoint or key that cannot be used, UsageError for an empty
     prompt, GeneratorError where an endpoint must say which models it has, and does not.
@@ -55,7 +62,7 @@ async def resolve(stream: Stream, caller: Caller, settings: Settings, home: Home
         from ptstream.generators import call
 
         return call.source(stream, caller)
-    return await Models(caller, settings, home).source(stream.words, local)
+    return await Models(caller, settings, home).source(stream.words, local, history)
 
 
 def messages(words: Words, *, system: str | None = None, history: Sequence[Message] = ()) -> list[Message]:
@@ -79,7 +86,7 @@ class Models:
         """The endpoints that can be named here."""
         return known(self.caller, self.settings)
 
-    async def source(self, words: Words, local: LocalServer) -> Source:
+    async def source(self, words: Words, local: LocalServer, history: Sequence[Message] = ()) -> Source:
         """The model that `words` name, or the default. Raises as `resolve` does."""
         name = words.model or (await self.default())[0]
         if name.startswith(replay.PREFIX):
@@ -87,10 +94,10 @@ class Models:
         if not (words.prompt or "").strip():
             raise UsageError("the prompt is empty")
         if name == embedded.NAME:
-            return self._embedded(words, local)
+            return self._embedded(words, local, history)
         if name.startswith(GGUF):
-            return self._gguf(name, words, local)
-        return await self._at_endpoint(name, words)
+            return self._gguf(name, words, local, history)
+        return await self._at_endpoint(name, words, history)
 
     async def default(self) -> tuple[str, str]:
         """The name of the model to ask when none is named, and how it was found. Raises NoModel."""
@@ -132,17 +139,23 @@ class Models:
 
     # --- endpoints
 
-    async def _at_endpoint(self, name: str, words: Words) -> Source:
+    async def _at_endpoint(self, name: str, words: Words, history: Sequence[Message]) -> Source:
         from ptstream.generators.openai import chat
 
         endpoint, model = self._named(name)
         upstream = self.upstream(endpoint)
         chosen = model or endpoint.model or await self._first(upstream)
+        conversation = messages(words, history=history)
+
+        def go_on(text: str) -> Generation:
+            return chat(upstream, chosen, [*conversation, _begun(text)])
+
         return Source(
             model=chosen,
             place=upstream.host,
             flush=Flush.SENTENCES,
-            generate=lambda: chat(upstream, chosen, messages(words)),
+            generate=lambda: chat(upstream, chosen, conversation),
+            go_on=go_on if endpoint.continues else None,
         )
 
     def _named(self, name: str) -> tuple[Endpoint, str]:
@@ -186,13 +199,14 @@ class Models:
 
     # --- this machine
 
-    def _embedded(self, words: Words, local: LocalServer) -> Source:
+    def _embedded(self, words: Words, local: LocalServer, history: Sequence[Message]) -> Source:
         path = embedded.find(self.home)
         if path is None:
             raise ConfigurationError(embedded.NO_FILE)
-        return self._local(embedded.NAME, path, messages(words, system=embedded.SYSTEM), embedded.OPTIONS, local)
+        conversation = messages(words, system=embedded.SYSTEM, history=history)
+        return self._local(embedded.NAME, path, conversation, embedded.OPTIONS, local)
 
-    def _gguf(self, name: str, words: Words, local: LocalServer) -> Source:
+    def _gguf(self, name: str, words: Words, local: LocalServer, history: Sequence[Message]) -> Source:
         path = os.path.join(self.caller.directory, os.path.expanduser(name.removeprefix(GGUF)))
         # Looked at first: opening a pipe would wait for its writer.
         if not os.path.isfile(path):
@@ -204,7 +218,7 @@ class Models:
             raise ConfigurationError(f"--model {name}: {error.strerror}") from error
         if begin != b"GGUF":
             raise ConfigurationError(f"--model {name}: this is not a GGUF file")
-        return self._local(os.path.basename(path), path, messages(words), {}, local)
+        return self._local(os.path.basename(path), path, messages(words, history=history), {}, local)
 
     def _local(
         self,
@@ -220,7 +234,15 @@ class Models:
         def generate() -> Generation:
             return local.chat(os.path.realpath(path), conversation, options)
 
-        return Source(model=name, place="this machine", flush=Flush.SENTENCES, generate=generate, continues=True)
+        def go_on(text: str) -> Generation:
+            return local.chat(os.path.realpath(path), [*conversation, _begun(text)], options)
+
+        return Source(model=name, place="this machine", flush=Flush.SENTENCES, generate=generate, go_on=go_on)
+
+
+def _begun(text: str) -> Message:
+    """A last message of the assistant's, which a server that continues goes on with in mid-sentence."""
+    return {"role": "assistant", "content": text}
 
 
 def _writes_here(entry: Mapping[str, Any]) -> bool:

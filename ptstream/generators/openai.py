@@ -15,7 +15,7 @@ import anyio
 import httpx
 import httpx_sse
 
-from ptstream.errors import GeneratorError
+from ptstream.errors import GeneratorDropped, GeneratorError
 from ptstream.generators import Event, Generation, Note, Reasoning, Usage
 from ptstream.generators.connection import Refused, Upstream, client_for, get_json, said, send, shorten
 from ptstream.generators.surrogates import Surrogates
@@ -140,7 +140,7 @@ async def _events(response: httpx.Response, upstream: Upstream) -> AsyncGenerato
             raise GeneratorError(f"{upstream.host} answered with {kind or 'something'} instead of a stream of events")
     except httpx.HTTPError as error:
         reason = str(error) or type(error).__name__
-        raise GeneratorError(f"{upstream.host} broke off before the answer's end: {reason}") from error
+        raise GeneratorDropped(f"{upstream.host} broke off before the answer's end: {reason}") from error
 
 
 class _Answer:
@@ -156,7 +156,7 @@ class _Answer:
     def read(self, data: str) -> Iterator[Event]:
         """What one event says. Raises GeneratorError for an error in it, and for what is no event at all."""
         if data == DONE:
-            raise GeneratorError(f"{self._upstream.host} ended its answer without a finish reason")
+            raise GeneratorDropped(f"{self._upstream.host} ended its answer without a finish reason")
         message = self._message(data)
         choice = self._table(self._first(message.get("choices")))
         delta = self._table(choice.get("delta") or choice.get("message"))
@@ -180,7 +180,7 @@ class _Answer:
         if self._usage:
             yield Usage(self._usage)
         if self.finish_reason is None:
-            raise GeneratorError(f"{self._upstream.host} closed the connection before the answer's end")
+            raise GeneratorDropped(f"{self._upstream.host} closed the connection before the answer's end")
         if self.finish_reason == "length":
             yield Note("the answer was cut off: it reached the limit of its length in tokens")
 

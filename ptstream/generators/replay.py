@@ -63,17 +63,29 @@ def source(model: str, directory: str) -> Source:
     """The replay, ready to run. Raises ConfigurationError for a name that cannot be read."""
     replay = parse(model, directory)
     place = os.fsencode(replay.path).decode("utf-8", "replace")
-    return Source(model=model, place=place, flush=Flush.SENTENCES, generate=lambda: generate(replay))
+    return Source(
+        model=model,
+        place=place,
+        flush=Flush.SENTENCES,
+        generate=lambda: generate(replay),
+        go_on=lambda text: generate(replay, len(text.encode())),
+    )
 
 
-async def generate(replay: Replay, sleep_until: Callable[[float], Awaitable[None]] = anyio.sleep_until) -> Generation:
-    """The file's text in pieces; what is not UTF-8 becomes U+FFFD. Raises GeneratorError if it cannot be read."""
+async def generate(
+    replay: Replay, offset: int = 0, *, sleep_until: Callable[[float], Awaitable[None]] = anyio.sleep_until
+) -> Generation:
+    """The file's text from byte `offset` in pieces; what is not UTF-8 becomes U+FFFD.
+
+    Raises GeneratorError if it cannot be read.
+    """
     begin = anyio.current_time()
     count = 0
     pieces = _Pieces(replay.size)
     try:
         _refuse_pipes(replay.path)
         async with await anyio.open_file(replay.path, "rb") as file:
+            await file.seek(offset)
             final = False
             while not final:
                 block = await file.read(BLOCK)

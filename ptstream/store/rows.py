@@ -15,7 +15,7 @@ NAME = re.compile(r"[^\s@/\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}")
 
 STREAM_COLUMNS = (
     "id, name, title, status, bytes, prompt, system, model, command, generator, flush,"
-    " error, created_at, ended_at, parent, parent_offset"
+    " error, created_at, ended_at, parent, parent_offset, seam"
 )
 
 ATTEMPT_COLUMNS = "epoch, owner, begin_offset, started_at, ended_at, pieces, cause, usage, model, place"

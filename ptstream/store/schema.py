@@ -26,7 +26,7 @@ CREATE TABLE streams (
   status TEXT NOT NULL DEFAULT 'pending', bytes INTEGER NOT NULL DEFAULT 0, epoch INTEGER NOT NULL DEFAULT 0,
   error TEXT, created_at REAL NOT NULL, ended_at REAL, cancel_at REAL,
   prompt TEXT, system TEXT, model TEXT, command TEXT, generator TEXT, flush TEXT,
-  parent TEXT, parent_offset INTEGER
+  parent TEXT, parent_offset INTEGER, seam INTEGER DEFAULT 0
 );
 CREATE INDEX streaming ON streams (status) WHERE status = 'streaming';
 CREATE TABLE attempts (
@@ -91,6 +91,18 @@ INSERT INTO attempts (stream, epoch, owner, begin_offset, boot, started_at, mode
   RETURNING epoch, begin_offset
 """
 """The claim, one atomic statement: a row comes back for the one owner that got the stream."""
+
+
+RECLAIM = f"""
+INSERT INTO attempts (stream, epoch, owner, begin_offset, boot, started_at, model, place)
+  SELECT s.id, s.epoch + 1, a.owner, s.bytes, a.boot, :at, a.model, a.place
+  FROM streams s JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch
+  WHERE s.id = :id AND s.epoch = :epoch AND s.status = 'streaming' AND a.owner = :owner
+    AND s.bytes = :begin
+    AND {VERSION} = (SELECT user_version FROM pragma_user_version)
+  RETURNING epoch, begin_offset
+"""
+"""A further attempt at a stream, by the living owner of the one before it, where that one's text ends."""
 
 
 def uri(home: Home, query: str) -> str:

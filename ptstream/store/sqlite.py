@@ -57,6 +57,14 @@ class State(NamedTuple):
     boot: str | None
 
 
+class Parent(NamedTuple):
+    """What a new stream comes after: another one's text up to `offset`, which it is to continue, or to answer."""
+
+    id: str
+    offset: int
+    continued: bool
+
+
 class Claim(NamedTuple):
     """The right to write a stream: valid while the store's epoch is this one. `begin` is an offset in bytes."""
 
@@ -224,7 +232,7 @@ class Store:
         *,
         name: str | None = None,
         title: str | None = None,
-        parent: tuple[str, int] | None = None,
+        parent: Parent | None = None,
     ) -> Stream:
         """A new pending stream; with a taken name and the same words, the one that has it.
 
@@ -253,7 +261,7 @@ class Store:
         words: Words,
         name: str | None,
         title: str | None,
-        parent: tuple[str, int] | None,
+        parent: Parent | None,
     ) -> str:
         id = new_id()
         values: dict[str, Any] = {
@@ -261,8 +269,9 @@ class Store:
             "name": name,
             "title": checked(title, "title"),
             "created_at": time.time(),
-            "parent": parent and parent[0],
-            "parent_offset": parent and parent[1],
+            "parent": parent and parent.id,
+            "parent_offset": parent and parent.offset,
+            "seam": None if parent and parent.continued else 0,
             **columns_of(words),
         }
         marks = ", ".join(f":{column}" for column in values)
@@ -287,6 +296,21 @@ class Store:
             f"stream {id} was given another {' and another '.join(different)}:"
             " a stream says one thing (make a new one for another)"
         )
+
+    def begin(self, id: str, text: str) -> None:
+        """Decide how a pending stream begins that comes after another: with that one's text, or, if "", anew."""
+        size = len(text.encode())
+        with self._writing() as connection:
+            begun = connection.execute(
+                "UPDATE streams SET seam = ?1, bytes = ?1, parent_offset = ?1"
+                " WHERE id = ?2 AND status = 'pending' AND seam IS NULL RETURNING id",
+                (size, id),
+            ).fetchall()
+            if begun and size:
+                connection.execute(
+                    "INSERT INTO chunks (stream, start, stop, epoch, at, text) VALUES (?, 0, ?, 0, ?, ?)",
+                    (id, size, time.time(), text),
+                )
 
     def cancel(self, id: str) -> State:
         """End a pending stream; mark one that is streaming, for its owner to end. What has ended stays as it is."""

@@ -103,6 +103,24 @@ class Writer:
             return Claim(id, rows[0][0], rows[0][1])
         raise ClaimLost(f"stream {id} is {self._store.state(id).status}, not pending")
 
+    async def reclaim(self, claim: Claim, begin: int, cause: str) -> Claim:
+        """A further attempt at a stream that is ours, where the text of the one before ends: at byte `begin`.
+
+        Raises ClaimLost, StoreBusy.
+        """
+        values = {"id": claim.id, "epoch": claim.epoch, "owner": self._owner, "begin": begin, "at": time.time()}
+        ended = "UPDATE attempts SET ended_at = ?, cause = ? WHERE stream = ? AND epoch = ?"
+        with anyio.CancelScope(shield=True):
+            try:
+                rows = list(await self._execute(schema.RECLAIM, values))
+                if rows:
+                    await self._execute(ended, (values["at"], cause, claim.id, claim.epoch))
+            except sqlite3.OperationalError as error:
+                raise StoreBusy(f"the store takes no write: {error}") from error
+        if rows:
+            return Claim(claim.id, *rows[0])
+        raise ClaimLost(f"stream {claim.id} is not this owner's any more")
+
     async def append(self, claim: Claim, start: int, text: str, pieces: int) -> None:
         """Make `text` a chunk that begins at byte `start`; returns when it is durable.
 

@@ -116,6 +116,6 @@ def _plain(home: Home, streams: int) -> Plain:
 
 def measure(quick: bool) -> Section:
     """The section."""
-    turns, seconds = (3, 0.15) if quick else (9, 0.2)
+    turns, seconds = (3, 0.1) if quick else (9, 0.12)
     rows = [anyio.run(_compare, streams, turns, seconds) for streams in STREAMS]
     return Section("Durable chunks a second (more is better)", rows, f"{SIZE} bytes a chunk; {turns} turns each")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import subprocess
@@ -59,7 +60,13 @@ def claimed(home: Home, count: int) -> list[Claim]:
 def environment(home: Home) -> dict[str, str]:
     """For a process of ours: this home, no keys, no models, byte code kept as an installed program has it."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return kept | {"PTSTREAM_HOME": home.path, "PYTHONPYCACHEPREFIX": os.path.join(os.path.dirname(home.path), "pyc")}
+    return kept | {"PTSTREAM_HOME": home.path, "PYTHONPYCACHEPREFIX": _byte_code().name}
+
+
+@functools.cache
+def _byte_code() -> tempfile.TemporaryDirectory[str]:
+    """One directory for all processes of a run; it goes with us."""
+    return tempfile.TemporaryDirectory(prefix="pts-bench-", ignore_cleanup_errors=True)
 
 
 @contextlib.contextmanager

@@ -61,7 +61,7 @@ def with_step(step: int) -> Any:
     real = watchfiles.awatch
 
     def awatch(*paths: str, **options: Any) -> AsyncIterator[Any]:
-        return real(*paths, **options | {"step": step})
+        return real(*paths, **options | {"step": step, "debounce": 2 * step})
 
     return mock.patch.object(watchfiles, "awatch", awatch)
 

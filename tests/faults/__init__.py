@@ -1,0 +1,1 @@
+"""The fault harness: `python -m tests.faults`. See `__main__.py`."""

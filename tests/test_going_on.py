@@ -1,0 +1,214 @@
+"""Going on: a new stream that begins with an old one's text or answers it, and a further attempt after a drop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from ptstream import drive
+from ptstream.errors import GeneratorDropped, NotFinished, OffsetBeyondEnd, UsageError
+from ptstream.follow import Follow
+from ptstream.generators import Event, Source
+from ptstream.lineage import going_on, history
+from ptstream.owner import open_owner
+from ptstream.settings import Home
+from ptstream.store.cursor import Cursor
+from ptstream.store.sqlite import Parent, Store
+from ptstream.store.wake import open_wakes
+from ptstream.streams import Flush, Status, Stream, Words
+from tests import endpoint
+from tests.conftest import Cli, read
+
+TEXT = "One two three. Für fünf Füße. Seven eight nine. Ten."
+
+
+def ended(store: Store, words: Words, text: str, parent: Parent | None = None) -> Stream:
+    """A stream that is done and says `text`."""
+
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield text
+
+    async def run() -> str:
+        async with open_owner(store) as owner:
+            id = store.create(words, parent=parent).id
+            attempt = await owner.start(id, Source("m", "here", Flush.SENTENCES, generate))
+            await attempt.ended.wait()
+            return id
+
+    return store.get(anyio.run(run))
+
+
+# --- a further attempt
+
+
+def dropping(times: int, pause: anyio.Event | None = None) -> Source:
+    """Drops after every third word, `times` times, and goes on from where it was."""
+    left = times
+
+    async def go_on(text: str) -> AsyncGenerator[Event, None]:
+        nonlocal left
+        rest = TEXT[len(text) :].split(" ")
+        for place, word in enumerate(rest):
+            if place == 3 and left:
+                left -= 1
+                raise GeneratorDropped("the provider hung up")
+            yield word + (" " if place < len(rest) - 1 else "")
+
+    return Source("m", "here", Flush.SENTENCES, lambda: go_on(""), go_on=go_on)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drive, "BACKOFF", 0.0)
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("at_once")
+async def test_on_drop_the_same_stream_goes_on(store: Store) -> None:
+    live, stored = b"", b""
+    async with open_owner(store) as owner, open_wakes(store) as wakes, anyio.create_task_group() as tasks:
+        id = store.create().id
+
+        async def watch() -> None:
+            nonlocal stored
+            async for data in Follow(store, Cursor(store, id, live=False), wakes=wakes):
+                stored += data
+
+        tasks.start_soon(watch)
+        attempt = await owner.start(id, dropping(2), on_drop=True)
+        async for data in Follow(store, Cursor(store, id), bells=owner.bell):
+            live += data
+        await attempt.ended.wait()
+    assert live.decode() == stored.decode() == read(store, id).decode() == TEXT
+    assert store.state(id).status is Status.DONE
+    attempts = store.attempts(id)
+    assert [(a.epoch, a.begin, a.pieces, a.cause) for a in attempts] == [
+        (1, 0, 3, "the provider hung up"),
+        (2, 15, 3, "the provider hung up"),
+        (3, len("One two three. Für fünf Füße. ".encode()), 4, None),
+    ]
+    assert not list(Path(store.home.tails).iterdir())
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("at_once")
+async def test_it_gives_up_after_a_while(store: Store) -> None:
+    async def drop(_: str = "") -> AsyncGenerator[Event, None]:
+        raise GeneratorDropped("the provider hung up")
+        yield ""
+
+    async with open_owner(store) as owner:
+        attempt = await owner.start(
+            store.create().id, Source("m", "p", Flush.SENTENCES, drop, go_on=drop), on_drop=True
+        )
+        await attempt.ended.wait()
+        state = store.state(attempt.claim.id)
+        assert (state.status, state.error, state.epoch) == (Status.ERROR, "the provider hung up", 11)
+
+
+@pytest.mark.anyio
+async def test_without_on_drop_it_ends(store: Store) -> None:
+    async with open_owner(store) as owner:
+        attempt = await owner.start(store.create().id, dropping(1))
+        await attempt.ended.wait()
+        assert read(store, attempt.claim.id) == b"One two three. "
+        assert store.state(attempt.claim.id).error == "the provider hung up"
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("at_once")
+async def test_a_cancel_wins_over_a_further_attempt(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_owner(store) as owner:
+        id, reclaim = store.create().id, owner._writer.reclaim
+
+        async def cancelled_first(*words: Any) -> Any:
+            store.cancel(id)
+            return await reclaim(*words)
+
+        async def stay(text: str = "") -> AsyncGenerator[Event, None]:
+            if text:
+                await anyio.sleep_forever()
+            yield "One two three. "
+            raise GeneratorDropped("the provider hung up")
+
+        monkeypatch.setattr(owner._writer, "reclaim", cancelled_first)
+        attempt = await owner.start(id, Source("m", "p", Flush.SENTENCES, stay, go_on=stay), on_drop=True)
+        await attempt.ended.wait()
+    assert store.state(id).status is Status.CANCELLED
+    assert read(store, id) == b"One two three. "
+
+
+# --- a new stream
+
+
+def test_what_it_inherits(store: Store) -> None:
+    parent = ended(store, Words(prompt="Why?", system="S", model="m"), TEXT)
+    size = len(TEXT.encode())
+    assert going_on(store, parent, None, Words()) == (parent.words, Parent(parent.id, size, True))
+    assert going_on(store, parent, 15, Words(model="n"))[0] == Words(prompt="Why?", system="S", model="n")
+    assert going_on(store, parent, None, Words(command=("x",)))[0] == Words(prompt="Why?", system="S", command=("x",))
+    words, before = going_on(store, parent, None, Words(prompt="And?"))
+    assert (words.prompt, before) == ("And?", Parent(parent.id, size, False))
+    with pytest.raises(OffsetBeyondEnd):
+        going_on(store, parent, size + 1, Words())
+    with pytest.raises(UsageError, match="inside a character"):
+        going_on(store, parent, 17, Words())
+    with pytest.raises(NotFinished):
+        going_on(store, store.create(), None, Words())
+
+
+def test_the_conversation_before(store: Store) -> None:
+    first = ended(store, Words(prompt="Who?"), "Me. ")
+    second = ended(store, Words(prompt="Why?"), "Because. Yes", Parent(first.id, 4, False))
+    rest = store.create(Words(prompt="Why?"), parent=Parent(second.id, 9, True))
+    store.begin(rest.id, "Because. ")
+    third = store.create(Words(prompt="And?"), parent=Parent(rest.id, 9, False))
+    said = [("user", "Who?"), ("assistant", "Me. "), ("user", "Why?"), ("assistant", "Because. ")]
+    assert [(turn["role"], turn["content"]) for turn in history(store, third)] == said
+    assert history(store, store.get(rest.id)) == history(store, second) == history(store, third)[:2]
+    assert read(store, rest.id) == b"Because. "
+    store.delete(first.id)
+    assert [turn["content"] for turn in history(store, third)] == ["Why?", "Because. "]
+
+
+def test_drive_from(cli: Cli, store: Store, folder: Path) -> None:
+    (folder / "text").write_text(TEXT)
+    cli.run("drive", "-m", f"replay:{folder}/text?rate=0", "--name", "old")
+    old = store.find("old")
+    done = cli.run("drive", "--from", "old@15")
+    assert done.stdout.decode() == TEXT
+    assert f"goes on from {old.id} at byte 15" in done.stderr.decode()
+    shown = json.loads(cli.out("show", "--json", "@last"))
+    assert (shown["parent"], shown["parent_offset"], shown["seam"]) == (old.id, 15, 15)
+    assert [attempt["begin"] for attempt in shown["attempts"]] == [15]
+    done = cli.run("drive", "--from", "old", "--", "echo", "anew")
+    assert done.stdout == b"anew\n"
+    assert b"begins anew" in done.stderr
+    shown = json.loads(cli.out("show", "--json", "@last"))
+    assert (shown["parent"], shown["parent_offset"], shown["seam"]) == (old.id, 0, 0)
+    assert b"inside a character" in cli.run("drive", "--from", "old@17", code=2).stderr
+    cli.run("drive", "--from", "old@999", code=2)
+    cli.run("drive", "--from", "nowhere", code=3)
+    cli.run("drive", "old", "--from", "old", code=2)
+    assert b"cannot go on" in cli.run("drive", "--on-drop", "continue", "--", "true", code=2).stderr
+
+
+@pytest.mark.anyio
+async def test_the_next_turn_of_a_conversation(cli: Cli, home: Home, store: Store) -> None:
+    async with endpoint.serve() as server:
+        environment = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "k"}
+
+        async def ask(*words: str) -> None:
+            await anyio.to_thread.run_sync(lambda: cli.run("drive", "-m", "ok", *words, env=environment))
+
+        await ask("-p", "Why?", "-s", "Be brief.", "--name", "one")
+        await ask("--from", "one", "-p", "And why that?")
+        first = read(store, store.find("one").id).decode()
+        asked = [(m["role"], m["content"]) for m in server.requests[-1].body["messages"]]
+    said = [("system", "Be brief."), ("user", "Why?"), ("assistant", first), ("user", "And why that?")]
+    assert asked == said
