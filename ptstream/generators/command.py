@@ -95,7 +95,8 @@ async def _start(argv: Sequence[str], stdin: bytes | None, caller: Caller) -> Pr
             _located(argv, caller),
             stdin=-3 if stdin is None else -1,  # subprocess.DEVNULL, subprocess.PIPE
             cwd=caller.directory,
-            env=dict(caller.environment),
+            # Python would hold back what it prints into a pipe.
+            env={"PYTHONUNBUFFERED": "1", **caller.environment},
             umask=caller.umask,
             start_new_session=True,
         )

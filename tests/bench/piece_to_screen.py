@@ -22,7 +22,7 @@ from ptstream.store.sqlite import Store
 from ptstream.streams import Words
 from tests.bench.report import Section, compared, latencies
 from tests.bench.schedule import PIECES_PER_TURN
-from tests.bench.surroundings import await_ready, cpu_seconds, module, running, temporary_home
+from tests.bench.surroundings import await_ready, cpu_seconds, module, output, running, temporary_home
 
 OTHER = "bare asyncio"
 
@@ -93,6 +93,8 @@ def measure(quick: bool) -> Section:
         client = stack.enter_context(running(module("bare_socket", "read", socket), home))
         screens = [Screen(ours, (daemon.pid, ours.pid)), Screen(client, (server.pid, client.pid))]
         _read_all(screens)
+        for process in (ours, client):
+            output(process)
     assert all(len(screen.late) == turns * PIECES_PER_TURN for screen in screens), "a piece is missing"
     kept, bare = screens
     late, other = (screen.late[PIECES_PER_TURN:] for screen in screens)  # in the first turn, modules are still imported

@@ -40,6 +40,10 @@ class NoStore:
     async def append(self, *_: object, **__: object) -> None:
         """Done."""
 
+    async def reclaim(self, claim: Claim, *_: object, **__: object) -> Claim:
+        """Not asked for: the generator never breaks off."""
+        return claim
+
     async def finish(self, *_: object, **__: object) -> None:
         """Done."""
 
