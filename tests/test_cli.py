@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -79,6 +80,9 @@ def together(cli: Cli, lines: Lines, *, code: int | None = 0, **more: Any) -> li
 
 def stop_daemon(home: Home) -> None:
     """Sooner than `daemon stop` starts."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        if probe.connect_ex(home.socket):
+            return
     transport = httpx.HTTPTransport(uds=home.socket)
     with contextlib.suppress(httpx.TransportError), httpx.Client(transport=transport, base_url=wire.BASE_URL) as http:
         pid = http.get(wire.STATUS, timeout=30).json()["pid"]
@@ -774,7 +778,7 @@ def test_completion_in_a_real_bash(cli: Cli, bash: Any) -> None:
         bash.sendcontrol("u")
 
 
-@pytest.mark.parametrize("shell", filter(shutil.which, completion.SHELLS))
+@pytest.mark.parametrize("shell", [shell for shell in completion.SHELLS if shutil.which(shell)])
 def test_completion_scripts_parse(shell: str) -> None:
     done = subprocess.run([*PTSTREAM, "completion", shell], capture_output=True, check=True)
     assert subprocess.run([shell, "-n"], input=done.stdout, capture_output=True).stderr == b""

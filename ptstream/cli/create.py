@@ -8,7 +8,7 @@ import typer
 
 from ptstream.cli.app import session
 from ptstream.cli.describe import as_json
-from ptstream.cli.options import FlushRule, Json, Model, Name, System, Title, prompt_of, text_of
+from ptstream.cli.options import FlushRule, Json, Model, Name, System, Title, Ttl, prompt_of, text_of, ttl_of
 from ptstream.store.sqlite import Store
 from ptstream.streams import Words
 
@@ -29,6 +29,7 @@ def command(
     title: Title = None,
     name: Name = None,
     flush: FlushRule = None,
+    ttl: Ttl = None,
     json: Json = False,
 ) -> None:
     """The command."""
@@ -40,7 +41,7 @@ def command(
         flush=flush,
     )
     with Store(home) as store:
-        stream = store.create(words, name=name, title=title)
+        stream = store.create(words, name=name, title=title, ttl=ttl_of(ttl))
     if json:
         screen.data(as_json(stream))
     else:

@@ -25,9 +25,11 @@ from ptstream.cli.options import (
     Raw,
     System,
     Title,
+    Ttl,
     current_directory,
     prompt_of,
     text_of,
+    ttl_of,
 )
 from ptstream.cli.reading import Form, detachable, form_of, show, tell_end
 from ptstream.cli.screen import Screen
@@ -36,6 +38,7 @@ from ptstream.errors import DaemonUnreachable, PtstreamError, UsageError
 from ptstream.follow import Follow
 from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
+from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream, Words
@@ -62,6 +65,16 @@ class OnDrop(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """How the text is shown, if it is, and whether it is kept after that."""
+
+    detach: bool
+    plain: bool
+    json: bool
+    no_keep: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """What the line asked for: the stream it names or the one it makes, and how it is shown."""
 
@@ -71,11 +84,10 @@ class Order:
     words: Words
     name: str | None
     title: str | None
-    detach: bool
-    plain: bool
-    json: bool
+    ttl: float | None
     stderr: bool
     on_drop: OnDrop
+    shown: Shown
 
 
 def command(
@@ -108,6 +120,8 @@ def command(
     title: Title = None,
     name: Name = None,
     flush: FlushRule = None,
+    ttl: Ttl = None,
+    no_keep: Annotated[bool, typer.Option("--no-keep", help="Delete it once it has been shown to its end.")] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the id and return at once.")] = False,
     plain: Plain = False,
     raw: Raw = False,
@@ -125,7 +139,12 @@ def command(
         raise UsageError("--from makes a new stream: it does not go with an id")
     if stderr and not argv:
         raise UsageError("--stderr goes with a command: -- COMMAND")
-    order = Order(reference, after, prompt, words, name, title, detach, plain or raw, json, stderr, on_drop)
+    if ttl and reference is not None:
+        raise UsageError("--ttl is given when a stream is made: it does not go with an id")
+    if no_keep and detach:
+        raise UsageError("--no-keep deletes what has been shown: it does not go with --detach")
+    shown = Shown(detach, plain or raw, json, no_keep)
+    order = Order(reference, after, prompt, words, name, title, ttl_of(ttl), stderr, on_drop, shown)
     with Store(home) as store:
         stream = _stream(store, screen, order)
         raise typer.Exit(anyio.run(drive, store, screen, stream, order))
@@ -145,10 +164,10 @@ def _stream(store: Store, screen: Screen, order: Order) -> Stream:
     if order.after is not None:
         parent, offset = _place(order.after)
         words, before = going_on(store, store.find(parent), offset, words)
-        return store.create(words, name=order.name, title=order.title, parent=before)
+        return store.create(words, name=order.name, title=order.title, parent=before, ttl=order.ttl)
     if asked is None and not (words.command or words.generator or (words.model or "").startswith(PREFIX)):
         raise UsageError('there is nothing to drive: --prompt "…", -- COMMAND, or the id of a stream')
-    return store.create(words, name=order.name, title=order.title)
+    return store.create(words, name=order.name, title=order.title, ttl=order.ttl)
 
 
 def _place(after: str) -> tuple[str, int | None]:
@@ -161,14 +180,14 @@ async def drive(store: Store, screen: Screen, stream: Stream, order: Order) -> i
     """Drive or attach, and print to the end; the exit code of that end."""
 
     wire.quiet_cancelled_receives()
-    form = form_of(store, stream, plain=order.plain, json=order.json)
+    form = form_of(store, stream, plain=order.shown.plain, json=order.shown.json)
 
     async def work() -> int:
-        if not order.detach:
+        if not order.shown.detach:
             screen.note(stream.id)
         async with connect_or_start(store.home) as client:
             await _ask(client, screen, stream, order)
-            if order.detach:
+            if order.shown.detach:
                 _tell_detached(screen, store, stream.id, form)
                 return 0
             async with anyio.create_task_group() as tasks:
@@ -177,9 +196,18 @@ async def drive(store: Store, screen: Screen, stream: Stream, order: Order) -> i
                     await show(screen, runs, form)
                 # The last of them may still be on the way; they end when the attempt does.
                 tasks.cancel_scope.deadline = anyio.current_time() + LAST_ASIDES
-        return tell_end(screen, store, stream.id, form)
+        code = tell_end(screen, store, stream.id, form)
+        if order.shown.no_keep:
+            await anyio.to_thread.run_sync(_forget, store.home, stream.id)
+        return code
 
     return await detachable(screen, store, stream.id, work, lambda: store.cancel(stream.id))
+
+
+def _forget(home: Home, id: str) -> None:
+    with Store(home) as store:
+        store.delete(id)
+        store.shrink()
 
 
 def _tell_detached(screen: Screen, store: Store, id: str, form: Form) -> None:
@@ -202,10 +230,10 @@ async def _ask(client: Client, screen: Screen, stream: Stream, order: Order) -> 
             on_drop=order.on_drop is OnDrop.CONTINUE,
         )
     except PtstreamError:
-        if order.detach:  # its id has not been said, and it is there
+        if order.shown.detach:  # its id has not been said, and it is there
             screen.note(stream.id)
         raise
-    if driven.place and not stream.words.command and not order.detach:
+    if driven.place and not stream.words.command and not order.shown.detach:
         screen.note(f"model {driven.model} at {driven.place}")
 
 

@@ -31,6 +31,10 @@ Name: TypeAlias = Annotated[
 NewName: TypeAlias = Annotated[
     str | None, typer.Option("--name", metavar="NAME", help="A unique name; one that is taken is refused.")
 ]
+Ttl: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--ttl", metavar="AGE", help="Delete it so long after its end: 12h, 30d.", show_default=False),
+]
 FlushRule: TypeAlias = Annotated[
     Flush | None, typer.Option("--flush", help="Where text is cut into durable chunks.", show_default=False)
 ]
@@ -50,6 +54,22 @@ def text_of(value: str | None, what: str) -> str | None:
         raise UsageError(f"{what}: {value[1:]} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{what}: {value[1:]} is not UTF-8 text") from error
+
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def seconds_of(value: str, what: str) -> float:
+    """An age or a time to live, in seconds. Raises UsageError."""
+    number, unit = value[:-1], value[-1:]
+    if unit not in UNITS or not number.isdecimal():
+        raise UsageError(f"{what} takes a number and one of s, m, h, d, w: 30d, not {value!r}")
+    return float(int(number) * UNITS[unit])
+
+
+def ttl_of(value: str | None) -> float | None:
+    """`--ttl` in seconds. Raises UsageError."""
+    return None if value is None else seconds_of(value, "--ttl")
 
 
 def current_directory() -> str:

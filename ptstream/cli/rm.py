@@ -1,41 +1,93 @@
-"""`ptstream rm`: delete streams. One that is streaming is cancelled first."""
+"""`ptstream rm`: delete streams, by id or by age. One that is named and still streaming is cancelled first."""
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import anyio
 import typer
 
 from ptstream.cli.app import session
+from ptstream.cli.describe import title
 from ptstream.cli.hot import failed
-from ptstream.errors import PtstreamError
+from ptstream.cli.options import StatusFilter, seconds_of
+from ptstream.cli.screen import Screen
+from ptstream.errors import PtstreamError, UsageError
 from ptstream.library import cancel
 from ptstream.store.recover import settle_all
 from ptstream.store.sqlite import Store
+from ptstream.streams import Stream
 
 EXAMPLES = """
 ptstream rm 7h2k 9qm4
-ptstream ls -q --status error | xargs ptstream rm
+ptstream rm --older-than 30d --dry-run
+ptstream rm --older-than 1w --status error --keep 20
 """
 
 
 def command(
     ctx: typer.Context,
     references: Annotated[
-        list[str], typer.Argument(metavar="ID...", show_default=False, help="Ids, their beginnings, names, or @last.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="[ID...]", show_default=False, help="Ids, their beginnings, names, or @last."),
+    ] = None,
+    older_than: Annotated[
+        str | None,
+        typer.Option(metavar="AGE", help="Those that ended longer ago: 90s, 5m, 12h, 30d, 2w.", show_default=False),
+    ] = None,
+    status: StatusFilter = None,
+    keep: Annotated[int, typer.Option(metavar="N", min=0, help="But never the N newest.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which, and delete none.")] = False,
 ) -> None:
     """The command."""
-    (home, screen), code = session(ctx), 0
+    home, screen = session(ctx)
+    if bool(references) == bool(older_than):
+        raise UsageError("rm takes ids, or --older-than AGE")
+    if references and (status or keep):
+        raise UsageError("--status and --keep go with --older-than")
     with Store(home) as store:
-        for reference in references:
-            try:
-                id = store.find(reference).id
-                anyio.run(cancel, store, id)
-                store.delete(id)
-            except PtstreamError as error:  # the others are deleted all the same
-                code = code or failed(screen, error)
         if store.exists:
             settle_all(store)
+        if older_than:
+            meant = store.idle_since(time.time() - seconds_of(older_than, "--older-than"), status=status, keep=keep)
+            code = 0
+        else:
+            meant, code = _named(store, screen, references or [])
+        if dry_run:
+            _say(screen, meant)
+        else:
+            code = delete(store, screen, meant) or code
     raise typer.Exit(code)
+
+
+def _named(store: Store, screen: Screen, references: list[str]) -> tuple[list[Stream], int]:
+    """The streams that were found, and the exit code of those that were not."""
+    found: dict[str, Stream] = {}
+    code = 0
+    for reference in references:
+        try:
+            stream = store.find(reference)
+            found[stream.id] = stream
+        except PtstreamError as error:  # the others are deleted all the same
+            code = code or failed(screen, error)
+    return list(found.values()), code
+
+
+def _say(screen: Screen, streams: list[Stream]) -> None:
+    for stream in streams:
+        screen.text(f"{stream.id}\t{stream.status}\t{title(stream)}\n")
+
+
+def delete(store: Store, screen: Screen, streams: list[Stream]) -> int:
+    """Delete them, and what they leave in file and log; the exit code."""
+    code = 0
+    for stream in streams:
+        try:
+            anyio.run(cancel, store, stream.id)
+            store.delete(stream.id)
+        except PtstreamError as error:
+            code = code or failed(screen, error)
+    if streams and not store.shrink():
+        screen.note("a reader holds on to the log: what was deleted leaves it with the next rm, or when all have ended")
+    return code

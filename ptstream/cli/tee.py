@@ -14,7 +14,7 @@ import anyio.lowlevel
 import typer
 
 from ptstream.cli.app import session
-from ptstream.cli.options import FlushRule, NewName, Raw, Title
+from ptstream.cli.options import FlushRule, NewName, Raw, Title, Ttl, ttl_of
 from ptstream.cli.outlet import OutputClosed, OutputFailed
 from ptstream.cli.reading import show, tell_end
 from ptstream.cli.screen import Screen
@@ -39,13 +39,18 @@ AT_ONCE = 64 * 1024
 
 
 def command(
-    ctx: typer.Context, name: NewName = None, title: Title = None, flush: FlushRule = None, raw: Raw = False
+    ctx: typer.Context,
+    name: NewName = None,
+    title: Title = None,
+    flush: FlushRule = None,
+    ttl: Ttl = None,
+    raw: Raw = False,
 ) -> None:
     """The command."""
     home, screen = session(ctx, raw=raw)
     settings = load(home)  # before anything is read: what cannot be kept must not be taken
     with Store(home) as store:
-        stream = store.create(Words(flush=flush), name=name, title=title or "standard input")
+        stream = store.create(Words(flush=flush), name=name, title=title or "standard input", ttl=ttl_of(ttl))
         if stream.status is not Status.PENDING:
             raise NameTaken(f"the name {name!r} is taken by stream {stream.id}, which is {stream.status}")
         code = anyio.run(tee, settings, store, screen, stream)

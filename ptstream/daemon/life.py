@@ -27,9 +27,13 @@ from ptstream.generators.llamacpp import LocalServer
 from ptstream.owner import open_owner
 from ptstream.settings import Home
 from ptstream.store.patience import BRIEFLY
+from ptstream.store.recover import delete_expired
 from ptstream.store.sqlite import Store
 
 log = logging.getLogger("ptstream")
+
+SWEEP = 60.0
+"""Seconds between two looks for streams whose time to live is over."""
 
 LINGER = 1
 """Seconds that readers get to take the end, once every stream has ended."""
@@ -131,6 +135,7 @@ async def _live(home: Home, ready: object) -> None:
                 )
             )
             tasks.start_soon(_watch_signals, daemon)
+            tasks.start_soon(_delete_expired, home)
             tasks.start_soon(_end_when_told, daemon, server)
             log.info("listening on %s, pid %d", home.socket, os.getpid())
             if callable(ready):
@@ -156,6 +161,16 @@ def _listen(home: Home) -> socket.socket:
     listener.listen(1024)
     os.rename(making, home.socket)
     return listener
+
+
+async def _delete_expired(home: Home) -> None:
+    while True:
+        try:
+            if count := await anyio.to_thread.run_sync(delete_expired, home):
+                log.info("deleted %d expired streams", count)
+        except PtstreamError as error:  # a store that is busy now is asked again
+            log.warning("expired streams are not deleted: %s", error)
+        await anyio.sleep(SWEEP)
 
 
 async def _watch_signals(daemon: Daemon) -> None:

@@ -10,7 +10,7 @@ import contextlib
 
 from ptstream.errors import OffsetBeyondEnd, StreamNotFound, UsageError
 from ptstream.store import owners
-from ptstream.store.recover import settle
+from ptstream.store.recover import Left, settle
 from ptstream.store.sqlite import PAGE, State, Store
 from ptstream.streams import Status
 from ptstream.tail import TailReader
@@ -54,7 +54,7 @@ class Cursor:
             if not look and version == self._seen and self._tail_known:
                 return b""
             before, self._seen = self.state, version
-            self.state, rest = settle(self._store, self.id, self._store.state(self.id))
+            self.state, rest = self._settled()
             self._rest = rest
             self._drop_old_tail(self.state.epoch)
             data = self._read_chunks() or self._read_rest() or self._read_tail()
@@ -72,6 +72,14 @@ class Cursor:
     @property
     def _tail_known(self) -> bool:
         return not self._live or self._tail is not None or self.state is None or self.state.status is Status.PENDING
+
+    def _settled(self) -> Left:
+        try:
+            return settle(self._store, self.id, self._store.state(self.id))
+        except StreamNotFound as error:
+            if self.state is None:
+                raise
+            raise StreamNotFound(f"stream {self.id} has been deleted") from error
 
     def _read_chunks(self) -> bytes:
         assert self.state is not None

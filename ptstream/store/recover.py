@@ -11,7 +11,7 @@ import os
 import time
 from typing import NamedTuple
 
-from ptstream.errors import StoreBusy, StoreUnusable
+from ptstream.errors import StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.settings import Home
 from ptstream.store import owners
 from ptstream.store.sqlite import State, Store, owner_dead
@@ -69,6 +69,18 @@ def settle_all(store: Store) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(store.home.tails, name))
     owners.sweep(store.home, store.owners_in_use())
+
+
+def delete_expired(home: Home) -> int:
+    """Delete the streams whose time to live is over; how many. Raises StoreBusy."""
+    with Store(home) as store:
+        expired = store.expired(time.time())
+        for id in expired:
+            with contextlib.suppress(StreamNotFound):  # another one was faster
+                store.delete(id)
+        if expired:
+            store.shrink()
+        return len(expired)
 
 
 def as_it_is(store: Store, stream: Stream) -> Stream:

@@ -26,8 +26,9 @@ CREATE TABLE streams (
   status TEXT NOT NULL DEFAULT 'pending', bytes INTEGER NOT NULL DEFAULT 0, epoch INTEGER NOT NULL DEFAULT 0,
   error TEXT, created_at REAL NOT NULL, ended_at REAL, cancel_at REAL,
   prompt TEXT, system TEXT, model TEXT, command TEXT, generator TEXT, flush TEXT,
-  parent TEXT, parent_offset INTEGER, seam INTEGER DEFAULT 0
+  parent TEXT, parent_offset INTEGER, seam INTEGER DEFAULT 0, ttl REAL
 );
+CREATE INDEX expiring ON streams (ended_at + ttl) WHERE ttl IS NOT NULL;
 CREATE INDEX streaming ON streams (status) WHERE status = 'streaming';
 CREATE TABLE attempts (
   stream TEXT NOT NULL, epoch INTEGER NOT NULL, owner TEXT NOT NULL, begin_offset INTEGER NOT NULL, boot TEXT NOT NULL,

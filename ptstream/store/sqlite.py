@@ -44,6 +44,10 @@ PAGE = 256 * 1024
 """Bytes of text that one look takes from the database, about: a reader never holds more."""
 
 
+VACUUM_PAGES = 256
+"""Pages of free space that one transaction gives back: others write in between."""
+
+
 class State(NamedTuple):
     """A stream at one moment. `bytes` is where its chunks end; the last four describe its running attempt."""
 
@@ -193,6 +197,25 @@ class Store:
         """The ids of all streams that are `streaming`."""
         return [row[0] for row in self._read("SELECT id FROM streams WHERE status = 'streaming'")]
 
+    def expired(self, now: float) -> list[str]:
+        """The ids of ended streams whose time to live is over at `now` (Unix seconds)."""
+        return [
+            row[0] for row in self._read("SELECT id FROM streams WHERE ended_at + ttl < ? AND ttl IS NOT NULL", (now,))
+        ]
+
+    def idle_since(self, moment: float, *, status: Status | None = None, keep: int = 0) -> list[Stream]:
+        """Streams that ended (or, pending, were made) before `moment`, oldest first, without the `keep` newest of all.
+
+        With `status`, only such. None of them is `streaming`.
+        """
+        rows = self._read(
+            f"SELECT {STREAM_COLUMNS} FROM streams WHERE coalesce(ended_at, created_at) < ?1 AND status <> 'streaming'"
+            " AND (?2 IS NULL OR status = ?2) AND seq NOT IN (SELECT seq FROM streams ORDER BY seq DESC LIMIT ?3)"
+            " ORDER BY seq",
+            (moment, status and status.value, keep),
+        )
+        return [stream_of(row) for row in rows]
+
     def tails_in_use(self) -> frozenset[str]:
         """The names that tails of `streaming` streams have."""
         rows = self._read("SELECT id, epoch FROM streams WHERE status = 'streaming'")
@@ -233,10 +256,12 @@ class Store:
         name: str | None = None,
         title: str | None = None,
         parent: Parent | None = None,
+        ttl: float | None = None,
     ) -> Stream:
         """A new pending stream; with a taken name and the same words, the one that has it.
 
-        Raises NameTaken for a taken name and other words, UsageError for a name that cannot be one.
+        `ttl` is how many seconds after its end it is kept; None: until it is deleted. Raises NameTaken for a taken
+        name and other words, UsageError for a name that cannot be one.
         """
         if name is not None and (not NAME.fullmatch(name)):
             raise UsageError(f"{name!r} cannot be a name: it holds no space, @ or /, and is not empty")
@@ -244,7 +269,7 @@ class Store:
         with self._writing() as connection:
             row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM streams WHERE name = ?", (name,)).fetchone()
             if row is None:
-                id = self._insert(connection, words, name, title, parent)
+                id = self._insert(connection, words, name, title, parent, ttl)
                 row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM streams WHERE id = ?", (id,)).fetchone()
                 return stream_of(row)
         found = stream_of(row)
@@ -262,6 +287,7 @@ class Store:
         name: str | None,
         title: str | None,
         parent: Parent | None,
+        ttl: float | None,
     ) -> str:
         id = new_id()
         values: dict[str, Any] = {
@@ -272,6 +298,7 @@ class Store:
             "parent": parent and parent.id,
             "parent_offset": parent and parent.offset,
             "seam": None if parent and parent.continued else 0,
+            "ttl": ttl,
             **columns_of(words),
         }
         marks = ", ".join(f":{column}" for column in values)
@@ -329,7 +356,10 @@ class Store:
         return self.state(id)
 
     def delete(self, id: str) -> None:
-        """Remove an ended or pending stream and its text. Raises NotFinished while it is streaming, StreamNotFound."""
+        """Remove an ended or pending stream and its text. Raises NotFinished while it is streaming, StreamNotFound.
+
+        Its bytes are overwritten in the file; `shrink` takes them out of the log, too.
+        """
         self.state(id)
         with self._writing() as connection:
             gone = connection.execute(
@@ -341,6 +371,21 @@ class Store:
             connection.execute("DELETE FROM attempts WHERE stream = ?", (id,))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.tail_path(id, gone[0][0]))
+
+    def shrink(self) -> bool:
+        """Give deleted streams' space back in short steps, and empty the log, where their text still stands.
+
+        False if a reader that holds on to an old state did not let the log be emptied: the next one does it.
+        """
+        connection = self._connection()
+        try:
+            # Before the steps' own commits: see `Writer`. Held until the log is empty.
+            with schema.locked(self.home.lock("checkpoint")):
+                while connection.execute("PRAGMA freelist_count").fetchone()[0] > 0:
+                    connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+                return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.OperationalError:
+            return False
 
     def flush(self, row: Sequence[Any]) -> bool:
         """Append one row (see `schema.flush_statement`), fenced; whether the store took it."""
@@ -385,9 +430,7 @@ class Store:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One short transaction. Raises StoreBusy where the disk or another writer does not let it happen."""
-        if self._writer is None:
-            self._writer = schema.connect_writer(self.home, self._patience)
-        connection = self._writer
+        connection = self._connection()
         try:
             connection.execute("BEGIN IMMEDIATE")
             self._check_unmigrated(connection)
@@ -400,6 +443,11 @@ class Store:
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._writer is None:
+            self._writer = schema.connect_writer(self.home, self._patience)
+        return self._writer
 
     def _check_unmigrated(self, connection: sqlite3.Connection) -> None:
         if connection.execute("PRAGMA user_version").fetchone()[0] != schema.VERSION:

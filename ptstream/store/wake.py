@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 
 import anyio
 
+from ptstream.errors import ungrouped
 from ptstream.store.sqlite import Store
 from ptstream.tail import Bell
 
@@ -105,7 +106,8 @@ class Wakes:
 async def open_wakes(store: Store) -> AsyncIterator[Wakes]:
     """Watch the folder for as long as the context lasts. It is made, if it is not there."""
     wakes = Wakes(store)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(wakes.watch)
-        yield wakes
-        tasks.cancel_scope.cancel()
+    with ungrouped():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wakes.watch)
+            yield wakes
+            tasks.cancel_scope.cancel()

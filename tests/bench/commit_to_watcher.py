@@ -121,7 +121,7 @@ async def _measure(ways: Sequence[str], flowing: int, sparse: int, idle: float) 
             compared("of a core, idle", rest[OURS], rest[RAW], "%", RAW),
             *(_step_row(way, often[way], seldom[way], rest[way]) for way in ways if way in STEPS),
         ],
-        f"{flowing} and {sparse} chunks to each; idle for {idle:.0f} s",
+        f"{flowing} and {sparse} chunks to each; idle for {idle:g} s",
     )
 
 

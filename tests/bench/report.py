@@ -64,7 +64,7 @@ def lines(section: Section) -> Iterator[str]:
     """The section as it is printed."""
     yield section.title
     for row in section.rows:
-        ratio = "" if row.ratio is None else f"{row.ratio:.2f}x"
+        ratio = "" if row.ratio is None else f"{row.ratio:.{2 if row.ratio >= 0.1 else 3}f}x"
         yield f"  {row.label:{LABEL}}{row.ours:>{OURS}}   {row.against:{AGAINST}}{ratio:>8}".rstrip()
     if section.note:
         yield f"  ({section.note})"

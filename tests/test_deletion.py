@@ -1,0 +1,136 @@
+"""Deletion: gone from the lists, the file, its log and the tails, and readers are told."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from ptstream.follow import wait_for_end
+from ptstream.settings import Home
+from ptstream.store import schema
+from ptstream.store.recover import delete_expired
+from ptstream.store.sqlite import Store
+from ptstream.streams import Status
+from tests.conftest import Cli, until
+
+SECRET = b"the-password-is-xyzzy"
+
+
+def bytes_of(home: Home) -> bytes:
+    """Everything that lies in the home. Nothing has its database open meanwhile."""
+    return b"".join(path.read_bytes() for path in Path(home.path).rglob("*") if path.is_file())
+
+
+def test_deleted_text_is_gone_from_every_file(cli: Cli, home: Home) -> None:
+    cli.run("tee", "--name", "secret", "--title", "t", input=SECRET * 3000)
+    cli.run("tee", "--name", "other", input="something else")
+    assert SECRET in bytes_of(home)
+    cli.run("rm", "secret")
+    assert SECRET not in bytes_of(home)
+    assert cli.out("cat", "other") == "something else"
+    cli.run("cat", "secret", code=3)
+
+
+def test_space_goes_back(cli: Cli, home: Home) -> None:
+    cli.run("tee", "--name", "large", input=b"x" * 3_000_000)
+    with Store(home) as store:  # the log is brought into the file
+        store.shrink()
+    before = os.stat(home.database).st_size
+    cli.run("rm", "large")
+    assert before > 3_000_000
+    assert os.stat(home.database).st_size < 200_000
+
+
+def test_a_reader_that_holds_on_delays_only_the_log(cli: Cli, home: Home) -> None:
+    cli.run("tee", "--name", "secret", input=SECRET)
+    reader = schema.connect_writer(home)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM chunks").fetchone()
+    with Store(home, patience=0.01) as store:
+        store.delete(store.find("secret").id)
+        assert not store.shrink()
+        reader.execute("ROLLBACK")
+        reader.close()
+        assert store.shrink()
+    assert SECRET not in bytes_of(home)
+
+
+def test_rm_of_a_running_stream_ends_its_readers(cli: Cli, store: Store) -> None:
+    cli.run("drive", "-d", "--name", "runs", "--", "sh", "-c", "echo begun; exec sleep 1000")
+    with cli.started("watch", "--live", "runs") as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == b"begun\n"
+        cli.run("rm", "runs")
+        _, said = reader.communicate()
+    # It may have read the end that the deletion began with, or find the stream gone.
+    assert (reader.returncode, said.count(b"\n")) in ((3, 1), (6, 1))
+    assert said.startswith(b"ptstream: stream ")
+    assert os.listdir(store.home.tails) == []
+
+
+def test_by_age(cli: Cli, store: Store) -> None:
+    ids = [store.create(name=f"n{n}").id for n in range(6)]
+    store.cancel(ids[0])
+    with store._writing() as connection:
+        connection.execute("UPDATE streams SET created_at = created_at - 86400, ended_at = ended_at - 86400")
+    fresh = store.create(name="fresh").id
+    listed = cli.out("rm", "--older-than", "23h", "--keep", "3", "--dry-run").splitlines()
+    assert [line.split("\t")[:2] for line in listed] == [[ids[0], "cancelled"]] + [[id, "pending"] for id in ids[1:4]]
+    assert len(store.streams()) == 7
+    cli.run("rm", "--older-than", "23h", "--status", "cancelled")
+    assert ids[0] not in {stream.id for stream in store.streams()}
+    cli.run("rm", "--older-than", "1d")
+    assert [stream.id for stream in store.streams()] == [fresh]
+    for wrong in (
+        ["rm"],
+        ["rm", "--older-than", "soon"],
+        ["rm", "fresh", "--older-than", "1d"],
+        ["rm", "x", "--keep", "1"],
+    ):
+        cli.run(*wrong, code=2)
+
+
+def test_a_time_to_live(cli: Cli, home: Home, store: Store) -> None:
+    cli.run("tee", "--ttl", "30d", "--name", "month", input=SECRET)
+    cli.run("tee", "--name", "ever", input="x")
+    assert delete_expired(home) == 0
+    with store._writing() as connection:
+        connection.execute("UPDATE streams SET ended_at = ended_at - 31 * 86400")
+    store.close()
+    cli.run("daemon", "start")
+    until(lambda: [stream.name for stream in store.streams()] == ["ever"])
+    cli.run("daemon", "stop")
+    store.close()
+    assert SECRET not in bytes_of(home)
+
+
+def test_no_keep(cli: Cli, store: Store) -> None:
+    done = cli.run("drive", "--no-keep", "--", "sh", "-c", "echo shown; exit 3", code=5)
+    assert done.stdout == b"shown\n"
+    assert store.streams() == []
+
+
+@pytest.mark.anyio
+async def test_waiting_for_a_deleted_stream(store: Store) -> None:
+    from ptstream.errors import StreamNotFound
+
+    id = store.create().id
+    gone: list[StreamNotFound] = []
+
+    async def wait() -> None:
+        try:
+            await wait_for_end(store, id)
+        except StreamNotFound as error:
+            gone.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await anyio.lowlevel.checkpoint()
+        with Store(store.home) as other:
+            other.delete(id)
+    assert len(gone) == 1
+    assert store.streams(status=Status.PENDING) == []
