@@ -51,6 +51,8 @@ class Commits(Protocol):
 
     async def reclaim(self, claim: Claim, begin: int, cause: str) -> Claim: ...
 
+    def is_over(self, claim: Claim) -> bool: ...
+
     async def finish(
         self,
         claim: Claim,
@@ -275,14 +277,14 @@ class Attempt:
         if not data:
             return
         # First into the cutter: a cancellation while the disk is full must not part the store from the tail.
-        waiting = self._cutter.pending
+        untimed = self._cutter.deadline() is None
         self._cutter.push(piece, self._progress)
         self.pieces += 1
         self._dropped = 0
         await self._keep(data)
         if cut := self._cutter.take(self._progress):
             self._cut += cut
-        if cut or not waiting:
+        if cut or (untimed and self._cutter.deadline() is not None):
             self._cut_bell.ring()
         while self._tail.end - self._flushed > MAX_PENDING and self._cut:
             await self._pause(self._flushed_bell.next().wait, self._commits.trouble)
@@ -317,10 +319,11 @@ class Attempt:
             if not self._cut:
                 await self._wait_for_text(rung)
                 continue
-            text, self._cut = self._cut, ""
+            text = self._cut
             # Handed over is handed over: whether it was committed must be known before the end is written.
             with anyio.CancelScope(shield=True):
                 await self._commits.append(self.claim, self._flushed, text, self.pieces - self._pieces_before)
+            self._cut = self._cut[len(text) :]  # not before: what was refused belongs to the end
             self._flushed += len(text.encode())
             self._flushed_bell.ring()
 
@@ -358,19 +361,26 @@ class Attempt:
     async def _finish(self) -> None:
         end = self._verdict or End(Status.ERROR, f"its program ended at byte {self.offset}")
         text = self._cut + self._cutter.rest()
+        pieces = self.pieces - self._pieces_before
         try:
-            await self._commits.finish(
-                self.claim, self._flushed, text, self.pieces - self._pieces_before, end.status, end.cause, self._usage
-            )
-        except ClaimLost:
-            self._tail.discard()  # ended by a recoverer, or deleted
-        except PtstreamError:
-            self._tail.close()  # left as it is: whoever meets the stream next ends it
-        else:
+            await self._commits.finish(self.claim, self._flushed, text, pieces, end.status, end.cause, self._usage)
             self._tail.discard()
-        self.end = end
-        self.ended.set()
-        self.asides.bell.ring()
+        except ClaimLost as lost:
+            if self._commits.is_over(self.claim):
+                self._tail.discard()  # ended by a recoverer, or deleted
+            else:
+                end = self._left_to_recovery(lost)
+        except Exception as trouble:
+            end = self._left_to_recovery(trouble)
+        finally:
+            self.end = end
+            self.ended.set()
+            self.asides.bell.ring()
+
+    def _left_to_recovery(self, trouble: Exception) -> End:
+        """The tail stays where it is: whoever meets the stream when this owner is gone ends it."""
+        self._tail.close()
+        return End(Status.ERROR, f"the end could not be written: {trouble}", trouble)
 
 
 def encoded(piece: str) -> tuple[bytes, str]:

@@ -71,7 +71,7 @@ class Tail:
 
     def discard(self) -> None:
         """Close and unlink, once the store has all of it. Readers that have it open read on to its end."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # what cannot be unlinked now is swept later
             os.unlink(self._path)
         self.close()
 

@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from ptstream import wire
 from ptstream.settings import Home
 from ptstream.store import schema
 from ptstream.store.sqlite import Store
-from tests.conftest import PTSTREAM, Cli, needs
+from tests.conftest import PTSTREAM, Cli, needs, until
 from tests.endpoint import PIECES, TEXT
 from tests.test_cli import FIRST, Gate, Lines, detached, ended, kept, read_exactly, stop_daemon, together, told
 
@@ -145,11 +147,11 @@ def test_empty_prompts(served: Cli, folder: Path) -> None:
     all_refused(served, *(("drive", "-p", prompt) for prompt in unreadable), code=2)
 
 
-def test_a_prompt_of_50_mb(served: Cli) -> None:
+def test_a_prompt_of_50_mb(cli: Cli) -> None:
     prompt = b"0123456789abcde\n" * (50 * 1024 * 1024 // 16)
-    done = served.run("drive", "--name", "huge", "--", "sh", "-c", "wc -c", input=prompt)
+    done = cli.run("drive", "--name", "huge", "--", "sh", "-c", "wc -c", input=prompt)
     assert done.stdout.split() == [str(len(prompt)).encode()]
-    served.run("rm", "huge")
+    assert cli.out("cat", "huge") == done.stdout.decode()
 
 
 def test_a_prompt_from_a_pipe_that_is_not_utf8(served: Cli) -> None:
@@ -312,27 +314,40 @@ def test_an_orphan_in_a_read_only_home_is_told_as_ended(small: Path) -> None:
     subprocess.run(["mount", "-o", "remount,rw,size=4m", str(small)], check=True)
 
 
-def test_a_full_disk_loses_nothing_that_was_shown(small: Path) -> None:
-    cli = Cli(Home(str(small / "home")))
-    line = "x" * 99 + "\n"
-    with cli.started("drive", "--name", "full", "--", "sh", "-c", f"while :; do echo {line.strip()}; done") as driver:
-        shown = read_exactly(driver, 200_000)
+def test_a_full_disk_loses_nothing_that_was_shown(small: Path, folder: Path) -> None:
+    """The generator is paused until there is room again."""
+    cli, gate = Cli(Home(str(small / "home"))), Gate(folder)
+    script = f"seq 10000; read x < '{folder}/gate'; seq 10001 20000"
+    before, whole = (b"".join(b"%d\n" % n for n in range(1, end)) for end in (10001, 20001))
+    with cli.started("drive", "--name", "full", "--", "sh", "-c", script) as driver:
+        assert read_exactly(driver, len(before)) == before
         with open(small / "ballast", "wb", buffering=0) as ballast, contextlib.suppress(OSError):
             while ballast.write(b"\0" * 4096):
                 pass
+        gate.open()
+        until(lambda: _status(cli)["paused"] == 1)
         done = cli.run("cat", "full", code=None)
-        assert done.stdout.startswith(shown) or shown.startswith(done.stdout)
+        assert b"Traceback" not in done.stderr
+        assert done.stdout.startswith(before)
+        assert whole.startswith(done.stdout)
         refusal = cli.run("create", "y" * 100_000, code=None)
-        assert "Traceback" not in refusal.stderr.decode()
-        assert cli.run("daemon", "status").stdout
+        assert b"Traceback" not in refusal.stderr
+        assert refusal.returncode != 0
+        assert str(small) in refusal.stderr.decode()
+        assert "full" in refusal.stderr.decode()
         os.unlink(small / "ballast")
-        cli.run("cancel", "full", code=None)
-        shown += driver.communicate(timeout=30)[0]
-        assert driver.returncode in (5, 6)
-    text = kept(cli, "full")
-    assert text.encode() == shown
-    assert not text.strip("x\n")
-    cli.run("daemon", "stop")
+        assert before + driver.communicate(timeout=30)[0] == whole
+        assert driver.returncode == 0
+    gate.close()
+    assert kept(cli, "full").encode() == whole
+    stop_daemon(cli.home)
+
+
+def _status(cli: Cli) -> dict[str, Any]:
+    transport = httpx.HTTPTransport(uds=cli.home.socket)
+    with httpx.Client(transport=transport, base_url=wire.BASE_URL, timeout=30) as client:
+        fields: dict[str, Any] = client.get(wire.STATUS).json()
+        return fields
 
 
 # --- endpoints

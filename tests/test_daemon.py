@@ -193,7 +193,8 @@ def test_no_work_is_taken_while_it_stops(cli: Cli, gate: Gate) -> None:
     with http(cli) as client, contextlib.closing(sqlite3.connect(cli.home.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")  # so that the stream's end has to wait
         os.kill(pid, signal.SIGTERM)
-        asked = {"directory": "/", "environment": {}, "umask": 0o22, "python": "python3"}
+        asked = {"directory": "/", "environment": {}, "umask": 0o22, "python": "python3", "stderr": False}
+        asked["on_drop"] = False
 
         def refused() -> Any:
             answer = client.post(wire.DRIVE.format(id=pending), json=asked)

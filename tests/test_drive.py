@@ -7,13 +7,14 @@ import os
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 
 from ptstream.drive import Asides, Attempt, End, Limits
-from ptstream.errors import GeneratorError, GeneratorTimeout
+from ptstream.errors import GeneratorError, GeneratorTimeout, StoreUnusable
 from ptstream.follow import Follow
 from ptstream.generators import Event, Note, Reasoning, Source, Usage
 from ptstream.owner import Owner, open_owner
@@ -410,6 +411,129 @@ async def test_a_broken_database_ends_the_attempt_and_nothing_else(
         assert os.listdir(store.home.tails) == [f"{id}.1"]
     assert read(store, id) == b"One. Two. "
     assert store.state(id).status is Status.ERROR
+
+
+async def test_what_a_locked_store_refused_belongs_to_the_end(store: Store) -> None:
+    """The writer gives an append back, then takes the end: nothing is missing in between."""
+    from ptstream.store import schema
+
+    go_on = anyio.Event()
+
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield "One. Two. "
+        await go_on.wait()
+        yield "Three. Four. "
+        await anyio.sleep_forever()
+
+    async with owning(store) as owner:
+        id = store.create().id
+        attempt = await owner.start(id, source(generate))
+        while store.state(id).bytes == 0:
+            await anyio.sleep(0.001)
+        other = schema.connect_writer(store.home)
+        other.execute("BEGIN IMMEDIATE")
+        go_on.set()
+        while owner.trouble is None:
+            await anyio.sleep(0.001)
+        append = owner._writer._commit_persistently
+
+        async def let_go_after_one(group: list[Any]) -> None:
+            await append(group)
+            if other.in_transaction:
+                other.execute("ROLLBACK")
+
+        owner._writer._commit_persistently = let_go_after_one  # type: ignore[method-assign]
+        owner._writer.close()
+        await attempt.ended.wait()
+        if other.in_transaction:
+            other.execute("ROLLBACK")
+        other.close()
+    assert read(store, id) == b"One. Two. Three. Four. "
+
+
+async def test_a_failing_checkpoint_harms_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ptstream.store import writer
+
+    async def generate() -> AsyncGenerator[Event, None]:
+        for n in range(20):
+            yield f"Sentence number {n}. "
+            await anyio.sleep(0.001)
+
+    monkeypatch.setattr(writer, "CHECKPOINT_BYTES", 1)
+    async with owning(store) as owner:
+        execute, failed = owner._writer._execute, 0
+
+        async def full(sql: str, values: Any) -> Any:
+            nonlocal failed
+            if "wal_checkpoint" in sql:
+                failed += 1
+                raise sqlite3.OperationalError("database or disk is full")
+            return await execute(sql, values)
+
+        monkeypatch.setattr(owner._writer, "_execute", full)
+        attempt = await driven(store, owner, generate)
+        assert attempt.end == End(Status.DONE, None)
+        assert failed == 1
+        assert owner._writer._no_checkpoint_before > 0
+    assert read(store, attempt.claim.id).decode() == "".join(f"Sentence number {n}. " for n in range(20))
+
+
+async def test_a_row_that_cannot_be_written_takes_no_other_along(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = anyio.Event()
+
+    async def good() -> AsyncGenerator[Event, None]:
+        yield "One. "
+        await go_on.wait()
+        yield "Two."
+
+    async def odd() -> AsyncGenerator[Event, None]:
+        yield "x"
+        yield Usage({"when": object()})
+        raise RuntimeError(os.fsdecode(b"\xff"))
+
+    async with owning(store) as owner:
+        attempt = await owner.start(store.create().id, source(good))
+        strange = await driven(store, owner, odd)
+        assert store.state(strange.claim.id).error == "RuntimeError: ?"
+        execute = owner._writer._execute
+
+        async def picky(sql: str, values: Any) -> Any:
+            if any(value == "bad" for value in values):
+                raise OverflowError("string longer than INT_MAX bytes")
+            return await execute(sql, values)
+
+        monkeypatch.setattr(owner._writer, "_execute", picky)
+        async with anyio.create_task_group() as tasks:
+            for text in ("bad", "fine"):
+                id = store.create().id
+                claim = await owner._writer.claim(id)
+                tasks.start_soon(_appended, owner, claim, text)
+        go_on.set()
+        await attempt.ended.wait()
+        assert attempt.end == End(Status.DONE, None)
+
+
+async def _appended(owner: Owner, claim: Claim, text: str) -> None:
+    if text == "bad":
+        with pytest.raises(StoreUnusable, match="INT_MAX"):
+            await owner._writer.append(claim, 0, text, 1)
+    else:
+        await owner._writer.append(claim, 0, text, 1)
+        assert owner.store.state(claim.id).bytes == len(text)
+
+
+async def test_an_unfinished_word_first_does_not_stop_the_timer(store: Store) -> None:
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield "Wh"
+        yield "y is the sky blue and what"
+        await anyio.sleep_forever()
+
+    async with owning(store) as owner:
+        id = store.create().id
+        attempt = await owner.start(id, source(generate), Settings(max_delay=0.01))
+        while not store.text(id, 0, 100):
+            await anyio.sleep(0.001)
+        attempt.stop(Status.CANCELLED, None)
 
 
 def test_asides_are_bounded() -> None:

@@ -136,11 +136,14 @@ def load(name: str) -> Any:
 def make_command(name: str, function: Any, examples: str, help: str) -> Any:
     """A click command of `function`'s parameters."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(name, cls=_Examples, help=help, context_settings={"help_option_names": ["-h", "--help"]})(function)
+    takes_command = getattr(function, "takes_command", False)
+    # Words that are too many are the command's to judge, where they look like a command without its "--".
+    settings = {"help_option_names": ["-h", "--help"], "allow_extra_args": takes_command}
+    app.command(name, cls=_Examples, help=help, context_settings=settings)(function)
     command = typer.main.get_command(app)
     assert isinstance(command, _Examples)
     command.examples = examples
-    command.takes_command = getattr(function, "takes_command", False)
+    command.takes_command = takes_command
     return command
 
 

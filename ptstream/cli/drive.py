@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import shutil
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -34,7 +36,7 @@ from ptstream.cli.options import (
 from ptstream.cli.reading import Form, detachable, form_of, show, tell_end
 from ptstream.cli.screen import Screen
 from ptstream.client import Client, connect, connect_or_start
-from ptstream.errors import DaemonUnreachable, PtstreamError, UsageError
+from ptstream.errors import DaemonUnreachable, PtstreamError, StreamNotFound, UsageError
 from ptstream.follow import Follow
 from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
@@ -132,6 +134,9 @@ def command(
     argv: tuple[str, ...] | None = ctx.meta.get("ptstream.command")
     if argv == ():
         raise UsageError("there is no command after --")
+    if ctx.args:
+        words_told = " ".join(shlex.quote(word) for word in (reference or "", *ctx.args))
+        raise UsageError(f"a stream has one id; to run a command, put -- before it: ptstream drive -- {words_told}")
     if reference is not None and (name or title):
         raise UsageError("a stream is named when it is made: --name and --title do not go with an id")
     words = Words(None, text_of(system, "--system"), model, argv, generator, flush)
@@ -155,7 +160,7 @@ command.takes_command = True  # type: ignore[attr-defined]
 
 def _stream(store: Store, screen: Screen, order: Order) -> Stream:
     """The stream that the line means, made if it names none. Raises UsageError, WordsDiffer."""
-    found = store.find(order.reference) if order.reference is not None else None
+    found = _found(store, order.reference) if order.reference is not None else None
     open_prompt = found is None or (found.status is Status.PENDING and found.words.prompt is None)
     asked = prompt_of(order.prompt, screen.note) if open_prompt else text_of(order.prompt, "--prompt")
     words = order.words._replace(prompt=asked)
@@ -168,6 +173,15 @@ def _stream(store: Store, screen: Screen, order: Order) -> Stream:
     if asked is None and not (words.command or words.generator or (words.model or "").startswith(PREFIX)):
         raise UsageError('there is nothing to drive: --prompt "…", -- COMMAND, or the id of a stream')
     return store.create(words, name=order.name, title=order.title, ttl=order.ttl)
+
+
+def _found(store: Store, reference: str) -> Stream:
+    try:
+        return store.find(reference)
+    except StreamNotFound as error:
+        if shutil.which(reference):
+            raise StreamNotFound(f"{error}; to run the command: ptstream drive -- {reference}") from error
+        raise
 
 
 def _place(after: str) -> tuple[str, int | None]:

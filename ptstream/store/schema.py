@@ -17,6 +17,8 @@ from ptstream.settings import Home
 VERSION = 1
 APPLICATION_ID = 0x70747331  # "pts1", so that `file` and we can tell our database from another's
 
+END_ATTEMPT = "UPDATE attempts SET ended_at = :at, cause = :cause WHERE stream = :id AND epoch = :epoch"
+
 BUSY_TIMEOUT = 5.0
 """Seconds a statement waits for another process's transaction."""
 
@@ -124,19 +126,21 @@ def check_version(connection: sqlite3.Connection, home: Home) -> int:
     Raises StoreUnusable for a database that is not ours or that a newer ptstream wrote.
     """
     try:
-        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        mark: int = connection.execute("PRAGMA application_id").fetchone()[0]
-        empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        # One statement, one snapshot: another process may be making the tables just now.
+        found, mark, tables = connection.execute(
+            "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)"
+            " FROM pragma_user_version, pragma_application_id"
+        ).fetchone()
     except sqlite3.DatabaseError as error:
         raise translate(error, home) from error
-    if mark != APPLICATION_ID and not empty:
+    if mark != APPLICATION_ID and tables:
         raise StoreUnusable(f"{home.database} is not a ptstream database; name another home with --home")
     if found > VERSION:
         raise StoreUnusable(
             f"{home.database} was written by a newer ptstream (schema {found}, this one knows {VERSION}):"
             " upgrade ptstream, or name another home with --home"
         )
-    return found
+    return int(found)
 
 
 def connect_writer(home: Home, patience: float = BUSY_TIMEOUT) -> sqlite3.Connection:

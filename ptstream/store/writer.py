@@ -20,7 +20,7 @@ from typing import Any
 import aiosqlite
 import anyio
 
-from ptstream.errors import ClaimLost, StoreBusy, StreamNotFound
+from ptstream.errors import ClaimLost, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.settings import Home
 from ptstream.store import owners, schema
 from ptstream.store.sqlite import Claim, Store
@@ -29,6 +29,9 @@ from ptstream.tail import Bell
 
 CHECKPOINT_BYTES = 4 * 1024 * 1024
 """The size of the write-ahead log from which on a writer brings it back into the database."""
+
+BRIEFLY = 0.25
+"""Seconds that one try waits for another process's transaction: `close` must not have to wait for more."""
 
 CHECKPOINT_PAUSE = 30.0
 """Seconds without another attempt after a checkpoint that a long reader did not let finish."""
@@ -62,7 +65,7 @@ class Writer:
         """The connection and the task that commits, for as long as the context lasts. Raises ConfigurationError."""
         schema.prepare(self._home)
         self._connection = await aiosqlite.connect(
-            schema.uri(self._home, "mode=rw"), uri=True, isolation_level=None, timeout=schema.BUSY_TIMEOUT
+            schema.uri(self._home, "mode=rw"), uri=True, isolation_level=None, timeout=BRIEFLY
         )
         try:
             for pragma in schema.WRITER_PRAGMAS:
@@ -91,14 +94,10 @@ class Writer:
             "owner": self._owner,
             "boot": owners.boot_id(),
             "at": time.time(),
-            "model": model,
-            "place": place,
+            "model": _storable(model),
+            "place": _storable(place),
         }
-        with anyio.CancelScope(shield=True):  # a claim that happened must not be forgotten
-            try:
-                rows = list(await self._execute(schema.CLAIM, values))
-            except sqlite3.OperationalError as error:
-                raise StoreBusy(f"the store takes no write: {error}") from error
+        rows = await self._persistently(schema.CLAIM, values)
         if rows:
             return Claim(id, rows[0][0], rows[0][1])
         raise ClaimLost(f"stream {id} is {self._store.state(id).status}, not pending")
@@ -109,15 +108,10 @@ class Writer:
         Raises ClaimLost, StoreBusy.
         """
         values = {"id": claim.id, "epoch": claim.epoch, "owner": self._owner, "begin": begin, "at": time.time()}
-        ended = "UPDATE attempts SET ended_at = ?, cause = ? WHERE stream = ? AND epoch = ?"
-        with anyio.CancelScope(shield=True):
-            try:
-                rows = list(await self._execute(schema.RECLAIM, values))
-                if rows:
-                    await self._execute(ended, (values["at"], cause, claim.id, claim.epoch))
-            except sqlite3.OperationalError as error:
-                raise StoreBusy(f"the store takes no write: {error}") from error
+        rows = await self._persistently(schema.RECLAIM, values)
         if rows:
+            before = {"at": values["at"], "cause": _storable(cause), "id": claim.id, "epoch": claim.epoch}
+            await self._persistently(schema.END_ATTEMPT, before)
             return Claim(claim.id, *rows[0])
         raise ClaimLost(f"stream {claim.id} is not this owner's any more")
 
@@ -141,8 +135,10 @@ class Writer:
     ) -> None:
         """The last chunk and the end in one transaction. Raises as `append` does."""
         stop = start + len(text.encode())
-        counts = None if usage is None else json.dumps(usage)
-        await self._commit((claim.id, claim.epoch, start, stop, text, time.time(), pieces, status.value, cause, counts))
+        counts = None if usage is None else json.dumps(usage, default=str)
+        await self._commit(
+            (claim.id, claim.epoch, start, stop, text, time.time(), pieces, status.value, _storable(cause), counts)
+        )
 
     async def _commit(self, row: tuple[Any, ...]) -> None:
         flush = _Flush(row)
@@ -165,23 +161,49 @@ class Writer:
                     await rung.wait()
 
     async def _commit_group(self, group: list[_Flush]) -> None:
+        with self._checkpointing() as due:
+            await self._commit_persistently(group)
+            if due:  # only now, when nobody waits for what was committed
+                await self._checkpoint()
+
+    async def _commit_persistently(self, group: list[_Flush]) -> None:
+        """Until the store has taken or refused each of them. One that cannot be written takes no other along."""
         wait = 0.05
         while True:
             try:
-                with self._checkpointing() as due:
-                    taken = {row[0] for row in await self._execute(*_statement(group))}
-                    self.trouble = None
-                    if due:
-                        await self._checkpoint()
-                return _settle(group, taken)
+                taken = {row[0] for row in await self._execute(*_statement(group))}
             except sqlite3.OperationalError as error:  # locked, full, read-only: it may pass
                 self.trouble = f"the store takes no write: {error}"
                 if self._closing:
                     return _refuse(group, StoreBusy(self.trouble))
-            except sqlite3.DatabaseError as error:  # not a database any more: it will not
-                return _refuse(group, schema.translate(error, self._home))
+            except Exception as error:  # the database is broken, or a row of this group is
+                if len(group) == 1:
+                    return _refuse(group, StoreUnusable(f"{self._home.database} does not take this: {error}"))
+                for flush in group:
+                    await self._commit_persistently([flush])
+                return None
+            else:
+                self.trouble = None
+                return _settle(group, taken)
             await anyio.sleep(wait)
             wait = min(wait * 2, 1.0)
+
+    async def _persistently(self, sql: str, values: dict[str, Any]) -> list[Any]:
+        """The rows of one statement, tried for as long as another process's transaction may take.
+
+        Shielded: what happened must not be forgotten. Raises StoreBusy.
+        """
+        deadline = anyio.current_time() + schema.BUSY_TIMEOUT
+        rows: list[Any] | None = None
+        with anyio.CancelScope(shield=True):
+            while rows is None:
+                try:
+                    rows = list(await self._execute(sql, values))
+                except sqlite3.OperationalError as error:
+                    if self._closing or anyio.current_time() > deadline:
+                        raise StoreBusy(f"the store takes no write: {error}") from error
+                    await anyio.sleep(BRIEFLY)
+        return rows or []
 
     async def _execute(self, sql: str, values: Any) -> Any:
         assert self._connection is not None
@@ -197,9 +219,13 @@ class Writer:
         if not self._checkpoint_due():
             yield False
             return
-        descriptor = os.open(
-            self._home.lock("checkpoint"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-        )
+        try:
+            descriptor = os.open(
+                self._home.lock("checkpoint"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+            )
+        except OSError:  # no descriptor left, a full disk: later
+            yield False
+            return
         try:
             yield _try_lock(descriptor)
         finally:
@@ -213,9 +239,30 @@ class Writer:
         return size > CHECKPOINT_BYTES and time.monotonic() >= self._no_checkpoint_before
 
     async def _checkpoint(self) -> None:
-        ((busy, *_),) = await self._execute("PRAGMA wal_checkpoint(TRUNCATE)", ())
+        """Bring the log back into the file and empty it. That it fails harms nobody: it is tried again later."""
+        try:
+            # Without the writer's lock TRUNCATE would go on as PASSIVE, beside a second writer: so it is waited for.
+            await self._execute(f"PRAGMA busy_timeout={int(schema.BUSY_TIMEOUT * 1000)}", ())
+            ((busy, *_),) = await self._execute("PRAGMA wal_checkpoint(TRUNCATE)", ())
+        except sqlite3.Error:
+            busy = 1
+        finally:
+            await self._execute(f"PRAGMA busy_timeout={int(BRIEFLY * 1000)}", ())
         if busy:
             self._no_checkpoint_before = time.monotonic() + CHECKPOINT_PAUSE
+
+    def is_over(self, claim: Claim) -> bool:
+        """Whether the stream has ended, is gone or is another's: a refusal that leaves nothing to be done."""
+        try:
+            state = self._store.state(claim.id)
+        except StreamNotFound:
+            return True
+        return state.status.ended or state.epoch != claim.epoch
+
+
+def _storable(text: str | None) -> str | None:
+    """A name or a cause may hold an undecodable byte of a path, which UTF-8 has no place for."""
+    return text and text.encode("utf-8", "replace").decode()
 
 
 def _statement(group: list[_Flush]) -> tuple[str, list[Any]]:
