@@ -6,6 +6,8 @@ What the iterators here return only reads, so that leaving a loop detaches and n
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable
 from concurrent.futures import Future
@@ -207,7 +209,7 @@ class PersistentStreams:
 def function_source(generate: Generate, stream: Stream) -> Source:
     """A Python function as a generator. It is its program's business how long it is silent."""
     return Source(
-        model=getattr(generate, "__name__", type(generate).__name__),
+        model=getattr(generate, "__name__", "a program"),
         place="this program",
         flush=Flush.SENTENCES,
         generate=lambda: from_function(generate, stream),
@@ -350,7 +352,7 @@ class _Keeper:
 
     async def _live(self, name: str | None, path: str | None) -> None:
         async with open(path) as streams:
-            id = await streams.create(name=name)
+            id = await streams.create(name=name, title=os.path.basename(sys.argv[0]) or "a program")
             stream = await streams.stream(id)
             if stream.status is not Status.PENDING:
                 raise NameTaken(f"the name {name!r} is taken by stream {id}, which is {stream.status}")

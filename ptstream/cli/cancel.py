@@ -10,6 +10,7 @@ import typer
 from ptstream.cli.app import session
 from ptstream.cli.options import StreamRef
 from ptstream.library import cancel
+from ptstream.store.recover import as_it_is
 from ptstream.store.sqlite import Store
 
 EXAMPLES = """
@@ -26,7 +27,10 @@ def command(
     """The command."""
     home, screen = session(ctx)
     with Store(home) as store:
-        id = store.find(reference).id
-        state = anyio.run(cancel, store, id)
+        stream = as_it_is(store, store.find(reference))
+        state = anyio.run(cancel, store, stream.id)
     if not quiet:
-        screen.note(f"stream {id} is {state.status}, {state.bytes} bytes are kept")
+        if stream.status.ended:
+            screen.note(f"stream {stream.id} had ended already ({state.status}), {state.bytes} bytes")
+        else:
+            screen.note(f"stream {stream.id} has ended ({state.status}), {state.bytes} bytes are kept")

@@ -40,7 +40,10 @@ def _candidates(home: Home, before: list[str]) -> list[str]:
         return list(DAEMON)
     if before == ["completion"]:
         return list(SHELLS)
-    return _streams(home) if before[0] in TAKES_ID and "--" not in before else []
+    given = [word for word in before[1:] if not word.startswith("-")]
+    if before[0] not in TAKES_ID or "--" in before or (given and before[0] != "rm"):
+        return []
+    return _streams(home)
 
 
 def _streams(home: Home) -> list[str]:
@@ -53,7 +56,8 @@ def _streams(home: Home) -> list[str]:
             found = store.streams(limit=NEWEST)
     except PtstreamError:
         return []  # a shell's TAB is no place for an error
-    return [
+    newest = ["@last\tthe newest stream"] if found else []
+    return newest + [
         f"{word}\t{clean(f'{stream.status} {title(stream)}', one_line=True)[:60]}"
         for stream in found
         for word in filter(None, (stream.name, stream.id))
