@@ -208,7 +208,8 @@ async def _connected(stack: contextlib.AsyncExitStack, home: Home) -> Client | N
                 f" {__version__}: wait for them, or end it with 'ptstream daemon stop'"
             )
         await client.stop()
-        await gone(home)
+        with anyio.move_on_after(START_TIMEOUT):
+            await gone(home)
     except DaemonSilent:
         raise
     except DaemonUnreachable:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 import anyio
 import anyio.lowlevel
 
-from ptstream.errors import ClaimLost, GeneratorDropped, GeneratorError, GeneratorTimeout, PtstreamError
+from ptstream.errors import ClaimLost, GeneratorDropped, GeneratorError, GeneratorTimeout, PtstreamError, StoreUnusable
 from ptstream.generators import Event, Generation, Note, Reasoning, Source, Usage
 from ptstream.sentences import Cutter
 from ptstream.store.sqlite import Claim
@@ -370,12 +370,24 @@ class Attempt:
                 self._tail.discard()  # ended by a recoverer, or deleted
             else:
                 end = self._left_to_recovery(lost)
+        except StoreUnusable as trouble:
+            end = await self._end_plainly(text, trouble)
         except Exception as trouble:
             end = self._left_to_recovery(trouble)
         finally:
             self.end = end
             self.ended.set()
             self.asides.bell.ring()
+
+    async def _end_plainly(self, text: str, trouble: Exception) -> End:
+        """Without a usage or a cause that cannot be written: a living owner's stream is nobody else's to end."""
+        end = End(Status.ERROR, "its end could not be written as it was", trouble)
+        try:
+            await self._commits.finish(self.claim, self._flushed, text, 0, end.status, end.cause, None)
+        except Exception as again:
+            return self._left_to_recovery(again)
+        self._tail.discard()
+        return end
 
     def _left_to_recovery(self, trouble: Exception) -> End:
         """The tail stays where it is: whoever meets the stream when this owner is gone ends it."""

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, overload
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup, TaskStatus
 from anyio.from_thread import BlockingPortal
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -36,9 +37,9 @@ from ptstream.generators import Source
 from ptstream.generators.call import from_function
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import Settings, find_home, load
-from ptstream.store.cursor import Cursor
+from ptstream.store.cursor import Cursor, read_now
 from ptstream.store.patience import BRIEFLY, patiently
-from ptstream.store.recover import settle
+from ptstream.store.recover import as_it_is, settle
 from ptstream.store.sqlite import State, Store
 from ptstream.store.wake import Wakes
 from ptstream.streams import Body, Flush, Piece, Status, Stream, Words
@@ -63,8 +64,8 @@ class Pieces:
 
     async def __anext__(self) -> Piece:
         if self._begin is not None:
-            begin, self._begin = self._begin, None
-            self._attempt = await begin()
+            self._attempt = await self._begin()
+            self._begin = None
         cursor = self._follow.cursor
         try:
             data = await anext(self._follow)
@@ -130,15 +131,12 @@ class PersistentStreams:
 
     async def body(self, id: str) -> Body:
         """All the text there is now, the tail included, and the status. Raises StreamNotFound."""
-        cursor = Cursor(self._store, id)
-        text = b""
-        try:
-            while data := cursor.read():
-                text += data
-        finally:
-            cursor.close()
+        cursor, runs = Cursor(self._store, id), []
+        for data in read_now(cursor, as_it_is(self._store, self._store.get(id)).bytes):
+            runs.append(data)
+            await anyio.lowlevel.checkpoint()
         assert cursor.state is not None
-        return Body(text.decode(), cursor.state.status, cursor.offset, cursor.state.error)
+        return Body(b"".join(runs).decode(), cursor.state.status, cursor.offset, cursor.state.error)
 
     def follow(self, id: str, offset: int = 0, *, live: bool = True) -> Pieces:
         """Read the stream from byte `offset` to its end: every piece as it comes, or whole sentences out of the

@@ -7,7 +7,7 @@ that begins with the old text (`seam` is where its own begins), or one that answ
 from __future__ import annotations
 
 from ptstream.errors import NotFinished, OffsetBeyondEnd, StreamNotFound, UsageError
-from ptstream.store.cursor import Cursor
+from ptstream.store.cursor import Cursor, read_now
 from ptstream.store.recover import as_it_is
 from ptstream.store.sqlite import Parent, Store
 from ptstream.streams import Stream, Words
@@ -21,12 +21,8 @@ def text_before(store: Store, id: str, offset: int | None = None) -> str:
 
     Raises OffsetBeyondEnd, UsageError for an offset inside a character, StreamNotFound.
     """
-    cursor, text = Cursor(store, id), b""
-    try:
-        while (offset is None or len(text) < offset) and (data := cursor.read()):
-            text += data
-    finally:
-        cursor.close()
+    end = as_it_is(store, store.get(id)).bytes if offset is None else offset
+    text = b"".join(read_now(Cursor(store, id), end))
     if offset is not None and len(text) < offset:
         raise OffsetBeyondEnd(f"stream {id} ends at byte {len(text)}, before byte {offset}")
     try:

@@ -13,7 +13,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ptstream.drive import Attempt, Limits, Seams
-from ptstream.errors import PtstreamError
+from ptstream.errors import PtstreamError, StoreBusy
 from ptstream.generators import Source
 from ptstream.lineage import text_before
 from ptstream.sentences import Cutter
@@ -63,28 +63,32 @@ class Owner:
         """Claim the stream and begin to drive it; returns when its first piece is awaited.
 
         With `on_drop`, it goes on in a further attempt when its provider breaks off, if its source can. Raises
-        ClaimLost when the stream is not pending, StreamNotFound, StoreBusy, and OSError when there is no room for a
-        tail.
+        ClaimLost when the stream is not pending, StreamNotFound, StoreBusy.
         """
-        words = self.store.get(id).words
+        stream = self.store.get(id)
+        begun = text_before(self.store, id, stream.bytes) if stream.bytes else ""
         claim = await self._writer.claim(id, source.model, source.place)
-        try:
-            tail = self._tail(claim)
-        except OSError as error:
-            with anyio.CancelScope(shield=True):
-                cause = f"no tail could be made: {error.strerror}"
-                await self._writer.finish(claim, claim.begin, "", 0, Status.ERROR, cause, None)
-            raise
+        tail = await self._made_tail(claim)
+        words = stream.words
         cutter = Cutter(words.flush or source.flush, max_delay=settings.max_delay, max_bytes=settings.max_bytes)
         limits = Limits(settings.first_timeout, settings.idle_timeout, settings.total_timeout)
-        begun = text_before(self.store, id, claim.begin) if claim.begin else ""
         seams = Seams(self._tail, lambda: text_before(self.store, id)) if on_drop and source.go_on else None
         attempt = Attempt(claim, source, tail, cutter, self._writer, limits, begun=begun, seams=seams)
         self.running[id] = attempt
-        if self.store.state(id).cancelling:  # since the claim, when nobody here knew the stream yet
-            self._stop_cancelled()
         self._tasks.start_soon(self._run, attempt, name=f"drive {id}")
+        with contextlib.suppress(PtstreamError):  # it is looked for again and again
+            self._stop_cancelled()  # since the claim, when nobody here knew the stream yet
         return attempt
+
+    async def _made_tail(self, claim: Claim) -> Tail:
+        """Raises StoreBusy when there is no room for one; the stream has ended then."""
+        try:
+            return self._tail(claim)
+        except OSError as error:
+            cause = f"no tail could be made: {error.strerror}"
+            with anyio.CancelScope(shield=True):
+                await self._writer.finish(claim, claim.begin, "", 0, Status.ERROR, cause, None)
+            raise StoreBusy(cause) from error
 
     def _tail(self, claim: Claim) -> Tail:
         return Tail(self.store.tail_path(claim.id, claim.epoch), claim.begin)

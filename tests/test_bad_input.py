@@ -259,8 +259,8 @@ def test_a_newer_database(cli: Cli) -> None:
 
 
 @pytest.fixture
-def small() -> Iterator[Path]:
-    """A file system of 4 MiB of its own."""
+def small() -> Iterator[Cli]:
+    """The command against a home on a file system of 4 MiB of its own."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("needs root, to mount a small file system")
     path = tempfile.mkdtemp(prefix="pts-")
@@ -268,20 +268,25 @@ def small() -> Iterator[Path]:
     if mounted.returncode:
         os.rmdir(path)
         pytest.skip("cannot mount a file system here")
-    yield Path(path)
+    home = Home(f"{path}/home")
+    yield Cli(home)
+    remount(home, "rw")
+    stop_daemon(home)
     subprocess.run(["umount", "-l", path], check=True)
     os.rmdir(path)
 
 
-def test_a_read_only_home(small: Path, gate: Gate) -> None:
-    cli = Cli(Home(str(small / "home")))
-    id = detached(cli, *gate.command)
-    subprocess.run(
-        ["mount", "-o", "remount,ro,size=4m", str(small)], capture_output=True
-    )  # refused while it is written to
-    cli.run("cancel", id, code=None)
-    cli.run("daemon", "stop", code=None)
-    subprocess.run(["mount", "-o", "remount,ro,size=4m", str(small)], check=True)
+def remount(home: Home, mode: str) -> None:
+    """Make the small file system read-only (`ro`), when nobody writes there any more, or writable again (`rw`)."""
+    line = ["mount", "-o", f"remount,{mode},size=4m", os.path.dirname(home.path)]
+    until(lambda: subprocess.run(line, capture_output=True).returncode == 0)
+
+
+def test_a_read_only_home(small: Cli, gate: Gate) -> None:
+    cli, id = small, detached(small, *gate.command)
+    cli.run("cancel", id)
+    stop_daemon(cli.home)
+    remount(cli.home, "ro")
     for _, done in together(cli, (("cat", id), ("watch", id), ("cat", "--wait", id)), code=None):
         assert done.stdout == FIRST.encode()
         assert "Traceback" not in done.stderr.decode()
@@ -294,34 +299,33 @@ def test_a_read_only_home(small: Path, gate: Gate) -> None:
         assert done.returncode in (1, 4), line
         assert "Traceback" not in done.stderr.decode()
         assert cli.home.path in done.stderr.decode(), line
-    subprocess.run(["mount", "-o", "remount,rw,size=4m", str(small)], check=True)
 
 
-def test_an_orphan_in_a_read_only_home_is_told_as_ended(small: Path) -> None:
-    cli = Cli(Home(str(small / "home")))
+def test_an_orphan_in_a_read_only_home_is_told_as_ended(small: Cli) -> None:
+    cli = small
     with cli.started("tee", "--name", "t", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         os.write(process.stdin.fileno(), b"whole line\nhalf")
         assert read_exactly(process, 15) == b"whole line\nhalf"
         process.kill()
         ended(process)
-    subprocess.run(["mount", "-o", "remount,ro,size=4m", str(small)], check=True)
+    remount(cli.home, "ro")
     assert cli.out("cat", "t") == "whole line\nhalf"
     watched = cli.run("watch", "t", code=5)
     assert watched.stdout == b"whole line\nhalf"
     assert "died at byte 15" in watched.stderr.decode()
     assert cli.out("ls", "--status", "error", "-q").strip()
-    subprocess.run(["mount", "-o", "remount,rw,size=4m", str(small)], check=True)
 
 
-def test_a_full_disk_loses_nothing_that_was_shown(small: Path, folder: Path) -> None:
+def test_a_full_disk_loses_nothing_that_was_shown(small: Cli, folder: Path) -> None:
     """The generator is paused until there is room again."""
-    cli, gate = Cli(Home(str(small / "home"))), Gate(folder)
+    cli, gate = small, Gate(folder)
+    ballast_file = Path(cli.home.path) / "ballast"
     script = f"seq 10000; read x < '{folder}/gate'; seq 10001 20000"
     before, whole = (b"".join(b"%d\n" % n for n in range(1, end)) for end in (10001, 20001))
     with cli.started("drive", "--name", "full", "--", "sh", "-c", script) as driver:
         assert read_exactly(driver, len(before)) == before
-        with open(small / "ballast", "wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        with open(ballast_file, "wb", buffering=0) as ballast, contextlib.suppress(OSError):
             while ballast.write(b"\0" * 4096):
                 pass
         gate.open()
@@ -333,14 +337,13 @@ def test_a_full_disk_loses_nothing_that_was_shown(small: Path, folder: Path) -> 
         refusal = cli.run("create", "y" * 100_000, code=None)
         assert b"Traceback" not in refusal.stderr
         assert refusal.returncode != 0
-        assert str(small) in refusal.stderr.decode()
+        assert cli.home.path in refusal.stderr.decode()
         assert "full" in refusal.stderr.decode()
-        os.unlink(small / "ballast")
+        os.unlink(ballast_file)
         assert before + driver.communicate(timeout=30)[0] == whole
         assert driver.returncode == 0
     gate.close()
     assert kept(cli, "full").encode() == whole
-    stop_daemon(cli.home)
 
 
 def _status(cli: Cli) -> dict[str, Any]:

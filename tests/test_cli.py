@@ -363,7 +363,7 @@ def test_watch_from_an_offset(served: Cli, gate: Gate) -> None:
     ):
         assert read_exactly(middle, len(FIRST) - 4) == FIRST[4:].encode()
         for process in (now, there):
-            until(partial(waits, process))
+            until(partial(waits, process.pid))
         gate.open()
         for process in (now, there, middle):
             assert read_exactly(process, 99) == SECOND.encode()
@@ -373,11 +373,11 @@ def test_watch_from_an_offset(served: Cli, gate: Gate) -> None:
     assert served.out("watch", "--offset", "now", id) == ""
 
 
-def waits(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it has come so far as to watch the database for news."""
-    for fd in os.listdir(f"/proc/{process.pid}/fd"):
+def waits(pid: int) -> bool:
+    """Whether a process has come so far as to watch the database for news."""
+    for fd in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
-            if os.readlink(f"/proc/{process.pid}/fd/{fd}") == "anon_inode:inotify":
+            if os.readlink(f"/proc/{pid}/fd/{fd}") == "anon_inode:inotify":
                 return True
     return False
 
@@ -410,7 +410,7 @@ def test_cat_shows_what_there_is_and_returns(served: Cli, folder: Path) -> None:
 def test_cat_wait_stays_with_its_stream(served: Cli, gate: Gate) -> None:
     id = detached(served, *gate.command)
     with served.started("cat", "--wait", "@last") as process:
-        until(partial(waits, process))
+        until(partial(waits, process.pid))
         served.run("create", "a newer one")
         gate.open()
         assert read_exactly(process, 99).decode() == FIRST + SECOND

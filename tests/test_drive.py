@@ -14,7 +14,7 @@ import anyio.lowlevel
 import pytest
 
 from ptstream.drive import Asides, Attempt, End, Limits
-from ptstream.errors import GeneratorError, GeneratorTimeout, StoreUnusable
+from ptstream.errors import GeneratorError, GeneratorTimeout, StoreBusy, StoreUnusable
 from ptstream.follow import Follow
 from ptstream.generators import Event, Note, Reasoning, Source, Usage
 from ptstream.owner import Owner, open_owner
@@ -343,7 +343,7 @@ async def test_no_room_for_a_tail(store: Store, monkeypatch: pytest.MonkeyPatch)
     async with owning(store) as owner:
         id = store.create().id
         monkeypatch.setattr(ptstream.owner, "Tail", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(StoreBusy, match="No space"):
             await owner.start(id, source(generate))
     assert store.state(id).error == "no tail could be made: No space left on device"
 

@@ -33,7 +33,7 @@ from ptstream.store import owners, schema
 from ptstream.store.cursor import Cursor
 from ptstream.store.owners import Lease
 from ptstream.store.recover import settle, settle_all
-from ptstream.store.sqlite import Claim, Store
+from ptstream.store.sqlite import Claim, Parent, State, Store
 from ptstream.store.writer import Writer
 from ptstream.streams import Status, Words
 from ptstream.tail import Tail
@@ -364,6 +364,62 @@ def test_an_owner_killed_between_any_two_system_calls(home: Home, store: Store) 
         assert text.startswith(seen)
         assert store.state(cursor.id).status is Status.ERROR
         cursor.close()
+
+
+def test_an_end_that_came_after_the_look_is_the_end(store: Store) -> None:
+    """The reader looked while it was streaming; then the owner ended it, and died."""
+    id = store.create().id
+    lease = Lease(store.home)
+
+    async def drive() -> State:
+        writer = Writer(store, lease.id)
+        async with writer.open():
+            claim = await writer.claim(id)
+            seen = store.state(id)
+            await writer.finish(claim, 0, "All of it.", 1, Status.DONE, None, None)
+            return seen
+
+    seen = anyio.run(drive)
+    lease.release()
+    other = schema.connect_writer(store.home)
+    other.execute("BEGIN IMMEDIATE")
+    with Store(store.home, patience=0.001) as reader:
+        assert settle(reader, id, seen).state.status is Status.DONE
+    other.close()
+
+
+def test_text_before_the_tail_is_read_without_waiting(store: Store) -> None:
+    id = store.create(parent=Parent("x", 600_000, True)).id
+    store.begin(id, "x" * 600_000)
+    lease = Lease(store.home)
+
+    async def claim() -> Claim:
+        writer = Writer(store, lease.id)
+        async with writer.open():
+            return await writer.claim(id)
+
+    tail = Tail(store.tail_path(id, anyio.run(claim).epoch), 600_000)
+    tail.append(b"y")
+    cursor, text = Cursor(store, id), b""
+    while data := cursor.read(look=not text):
+        text += data
+    assert text == b"x" * 600_000 + b"y"
+    tail.close()
+    lease.release()
+
+
+@pytest.mark.anyio
+async def test_whatever_a_commit_raises_the_next_one_is_made(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = store.create().id
+    writer = Writer(store, "owner")
+    async with writer.open():
+        claim = await writer.claim(id)
+        with monkeypatch.context() as patch:
+            patch.setattr(writer, "_checkpointing", lambda: 1 // 0)
+            with pytest.raises(StoreUnusable, match="ZeroDivisionError"):
+                await writer.append(claim, 0, "One.", 1)
+        await writer.append(claim, 0, "One.", 1)
+    assert store.state(id).bytes == 4
 
 
 OWNER_THAT_DIES = """

@@ -18,7 +18,7 @@ import pytest
 from ptstream.settings import Home
 from tests.conftest import PTSTREAM, Cli, until
 from tests.endpoint import TEXT
-from tests.test_cli import FIRST, SECOND, Gate, detached, ended, kept, read_exactly, stop_daemon, together, told
+from tests.test_cli import FIRST, SECOND, Gate, detached, ended, kept, read_exactly, stop_daemon, together, told, waits
 
 ROOT = Path(__file__).parent.parent
 
@@ -115,7 +115,7 @@ def test_ctrl_c_leaves_a_watch(served: Cli, gate: Gate) -> None:
         child.sendintr()
         assert over(child)[1] == 130
     child = terminal(served, "wait", id)
-    until(lambda: "sqlite3" in Path(f"/proc/{child.pid}/maps").read_text())
+    until(lambda: waits(child.pid))
     child.sendintr()
     said, code = over(child)
     assert code == 130

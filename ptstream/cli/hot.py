@@ -10,7 +10,7 @@ from ptstream.cli.outlet import OutputClosed
 from ptstream.cli.screen import Screen
 from ptstream.errors import PtstreamError, UsageError
 from ptstream.settings import Home, find_home
-from ptstream.store.cursor import Cursor
+from ptstream.store.cursor import Cursor, read_now
 from ptstream.store.recover import as_it_is
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream
@@ -49,10 +49,9 @@ def failed(screen: Screen, error: PtstreamError) -> int:
 def cat(home: Home, screen: Screen, reference: str, *, offset: int = 0) -> int:
     """Print what is there, from byte `offset` on, in constant memory. A dead owner's stream gets its end first."""
     with Store(home) as store:
-        cursor = Cursor(store, store.find(reference).id, offset)
-        while data := cursor.read():
+        stream = as_it_is(store, store.find(reference))
+        for data in read_now(Cursor(store, stream.id, offset), stream.bytes):
             screen.text(data)
-        cursor.close()
     screen.finish()
     return 0
 
@@ -82,8 +81,9 @@ def ls(
 
 def _listed(store: Store, limit: int | None, status: Status | None) -> list[Stream]:
     """The streams as a reader finds them: with their tails, and with the ends of those whose owners died."""
-    now = {id: as_it_is(store, store.get(id)) for id in store.streaming()}
-    if all(stream.status is Status.STREAMING or store.state(id).status.ended for id, stream in now.items()):
+    now = {stream.id: as_it_is(store, stream) for stream in store.streams(status=Status.STREAMING)}
+    unwritten = set(store.streaming())
+    if not any(stream.status.ended and id in unwritten for id, stream in now.items()):
         return [now.get(stream.id, stream) for stream in store.streams(limit=limit, status=status)]
     # Ends that could not be written: the store's own column does not know them.
     found = [now.get(stream.id, stream) for stream in store.streams()]

@@ -7,6 +7,7 @@ store, and is the exit code.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import signal
 from collections.abc import AsyncIterable, Awaitable, Callable
 from enum import Enum
@@ -50,7 +51,7 @@ async def detachable(
             tasks.start_soon(working, tasks.cancel_scope)
             async for number in signals:
                 if number == signal.SIGQUIT:
-                    cancel()
+                    _try(screen, cancel)
                     continue
                 outcome = 128 + number
                 screen.note(goes_on(store, id))
@@ -65,10 +66,18 @@ async def detachable(
     return outcome
 
 
+def _try(screen: Screen, cancel: Callable[[], object]) -> None:
+    try:
+        cancel()
+    except PtstreamError as error:  # a locked store: the key may be pressed again
+        screen.error(error)
+
+
 def goes_on(store: Store, id: str) -> str:
     """The one line for who leaves."""
-    if store.state(id).status is Status.PENDING:
-        return f"{id} has not begun · run it: ptstream drive {id}"
+    with contextlib.suppress(PtstreamError):
+        if store.state(id).status is Status.PENDING:
+            return f"{id} has not begun · run it: ptstream drive {id}"
     return f"{id} goes on · see it: ptstream watch {id} · end it: ptstream cancel {id}"
 
 

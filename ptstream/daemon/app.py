@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from ptstream import __version__, wire
 from ptstream.drive import Asides, Attempt
-from ptstream.errors import ClaimLost, DaemonStopping, PtstreamError, StreamNotFound, UsageError
+from ptstream.errors import ClaimLost, DaemonStopping, PtstreamError, UsageError
 from ptstream.follow import Follow
 from ptstream.generators import Caller, Note, Source
 from ptstream.generators.llamacpp import LocalServer
@@ -46,7 +46,7 @@ class Daemon:
     owner: Owner
     local: LocalServer
     stop: anyio.Event = field(default_factory=anyio.Event)
-    attempts: dict[str, Attempt] = field(default_factory=dict)
+    asides_of: dict[str, tuple[Asides, anyio.Event]] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
     def status(self) -> dict[str, Any]:
@@ -100,11 +100,11 @@ class Daemon:
         return f"{source.model} cannot go on from a text: it begins anew"
 
     def _remember(self, attempt: Attempt) -> None:
-        """For a driver that asks for its notes after a short end."""
-        self.attempts[attempt.claim.id] = attempt
-        ended = [id for id, known in self.attempts.items() if known.ended.is_set()]
+        """For a driver that asks for notes after a short end. Not the attempt, which holds its caller's environment."""
+        self.asides_of[attempt.claim.id] = (attempt.asides, attempt.ended)
+        ended = [id for id, (_, end) in self.asides_of.items() if end.is_set()]
         for id in ended[:-REMEMBERED]:
-            del self.attempts[id]
+            del self.asides_of[id]
 
     def text(self, id: str, offset: int) -> Follow:
         """The stream's bytes from `offset` to its end, live."""
@@ -112,15 +112,16 @@ class Daemon:
 
     async def asides(self, id: str) -> AsyncIterator[bytes]:
         """What the running attempt says beside its text, as server-sent events, to its end."""
-        attempt = self.attempts.get(id)
-        seen = 0
-        while attempt is not None:
-            ended, rung = attempt.ended.is_set(), attempt.asides.bell.next()
-            yield _events(attempt.asides, seen)
-            seen = attempt.asides.since(seen)[1]
-            if ended:
-                return
-            await rung.wait()
+        if id not in self.asides_of:
+            return
+        asides, end = self.asides_of[id]
+        seen, ended = 0, False
+        while not ended:
+            ended, rung = end.is_set(), asides.bell.next()
+            yield _events(asides, seen)
+            seen = asides.since(seen)[1]
+            if not ended:
+                await rung.wait()
 
 
 def _attached(stream: Stream) -> dict[str, Any]:
@@ -204,6 +205,3 @@ def make_app(daemon: Daemon) -> Starlette:
 async def _refuse(_: Request, error: Exception) -> Response:
     assert isinstance(error, PtstreamError)
     return Response(wire.error_body(error), error.http_status, media_type="application/json")
-
-
-__all__ = ["Daemon", "StreamNotFound", "make_app"]

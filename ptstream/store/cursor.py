@@ -7,6 +7,7 @@ for more is `follow.py`'s business.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 from ptstream.errors import OffsetBeyondEnd, StreamNotFound, UsageError
 from ptstream.store import owners
@@ -20,8 +21,8 @@ class Cursor:
     """Reads one stream from `offset` (bytes). A `live` one reads the tail; else sentences out of the store alone."""
 
     def __init__(self, store: Store, id: str, offset: int = 0, *, live: bool = True) -> None:
-        if offset < 0:
-            raise UsageError("an offset is not below 0")
+        if not 0 <= offset < 2**62:
+            raise UsageError("an offset is a number of bytes from 0 on")
         self._store = store
         self.id = id
         self.offset = offset
@@ -39,8 +40,7 @@ class Cursor:
 
     @property
     def _end(self) -> int:
-        assert self.state is not None
-        return self.state.bytes + len(self._rest)
+        return (self.state.bytes if self.state else 0) + len(self._rest)
 
     def read(self, *, look: bool = True) -> bytes:
         """The next run of whole characters, b"" if there is none now (see `ended`). Moves `offset`.
@@ -51,7 +51,7 @@ class Cursor:
         data = self._read_tail()
         while not data and not self.ended:
             version = self._store.version()
-            if not look and version == self._seen and self._tail_known:
+            if not look and version == self._seen and self._tail_known and self.offset >= self._end:
                 return b""
             before, self._seen = self.state, version
             self.state, rest = self._settled()
@@ -120,3 +120,14 @@ class Cursor:
         """Another attempt has another tail; what the one before it wrote is in the chunks."""
         if epoch != self._tail_epoch:
             self.close()
+
+
+def read_now(cursor: Cursor, end: int) -> Iterator[bytes]:
+    """The runs that are there, until byte `end` is reached: a fast stream would never let its reader return."""
+    try:
+        while data := cursor.read():
+            yield data
+            if cursor.offset >= end:
+                return
+    finally:
+        cursor.close()

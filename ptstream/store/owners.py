@@ -27,11 +27,6 @@ class Lease:
         os.rename(making, self._path)  # only now, locked, can anybody see it
         _void_in_children(self)
 
-    @property
-    def held(self) -> bool:
-        """Whether it still stands: not released, and this is not a forked child."""
-        return self._fd >= 0
-
     def release(self) -> None:
         """Give it up: whatever is still `streaming` under this name is now for others to recover."""
         if self._fd >= 0:

@@ -11,7 +11,7 @@ import os
 import time
 from typing import NamedTuple
 
-from ptstream.errors import StoreBusy, StoreUnusable, StreamNotFound
+from ptstream.errors import ConfigurationError, StoreBusy, StreamNotFound
 from ptstream.settings import Home
 from ptstream.store import owners
 from ptstream.store.sqlite import State, Store, owner_dead
@@ -30,13 +30,16 @@ def settle(store: Store, id: str, state: State) -> Left:
     """The stream's state, and if its owner is dead, its end. Raises StreamNotFound if it is deleted meanwhile."""
     if not owner_dead(store.home, state):
         return Left(state, b"")
+    state = store.state(id)  # its owner may have ended it, just before it died
+    if state.status is not Status.STREAMING:
+        return Left(state, b"")
     rest = left_over(store, id, state)
     end = state.bytes + len(rest)
     cause = f"its owner died at byte {end}"
     row = (id, state.epoch, state.bytes, end, rest.decode(), time.time(), 0, Status.ERROR.value, cause, None)
     try:
         store.flush(row)
-    except (StoreBusy, StoreUnusable, OSError):
+    except (StoreBusy, ConfigurationError, OSError):
         # Only its chunks' end is the store's; the rest is laid over, and the end is the same.
         return Left(state._replace(status=Status.ERROR, error=cause), rest)
     found = store.state(id)
@@ -55,14 +58,20 @@ def left_over(store: Store, id: str, state: State) -> bytes:
             data = file.read()
     except FileNotFoundError:
         return b""
-    return data[: whole(data)]
+    data = data[: whole(data)]
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:  # no owner wrote that: a damaged disk
+        return data[: error.start]
+    return data
 
 
 def settle_all(store: Store) -> None:
     """Give every stream of a dead owner its end, then sweep what nobody needs. For whoever starts or cleans up."""
     lying = os.listdir(store.home.tails)  # before the store is read: a tail made after this is not swept
     for id in store.streaming():
-        settle(store, id, store.state(id))
+        with contextlib.suppress(StreamNotFound):  # deleted meanwhile
+            settle(store, id, store.state(id))
     needed = store.tails_in_use()
     for name in lying:
         if name not in needed:

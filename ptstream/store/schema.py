@@ -17,8 +17,6 @@ from ptstream.settings import Home
 VERSION = 1
 APPLICATION_ID = 0x70747331  # "pts1", so that `file` and we can tell our database from another's
 
-END_ATTEMPT = "UPDATE attempts SET ended_at = :at, cause = :cause WHERE stream = :id AND epoch = :epoch"
-
 BUSY_TIMEOUT = 5.0
 """Seconds a statement waits for another process's transaction."""
 
@@ -44,6 +42,9 @@ CREATE TABLE chunks (
   PRIMARY KEY (stream, start)
 );
 CREATE TRIGGER claimed AFTER INSERT ON attempts BEGIN
+  -- A further attempt brings the cause for which the one before it ended.
+  UPDATE attempts SET ended_at = NEW.started_at, cause = NEW.cause WHERE stream = NEW.stream AND epoch = NEW.epoch - 1;
+  UPDATE attempts SET cause = NULL WHERE stream = NEW.stream AND epoch = NEW.epoch;
   UPDATE streams SET status = 'streaming', epoch = NEW.epoch,
     model = CASE WHEN command IS NULL AND generator IS NULL THEN coalesce(model, NEW.model) END
     WHERE id = NEW.stream;
@@ -97,8 +98,8 @@ INSERT INTO attempts (stream, epoch, owner, begin_offset, boot, started_at, mode
 
 
 RECLAIM = f"""
-INSERT INTO attempts (stream, epoch, owner, begin_offset, boot, started_at, model, place)
-  SELECT s.id, s.epoch + 1, a.owner, s.bytes, a.boot, :at, a.model, a.place
+INSERT INTO attempts (stream, epoch, owner, begin_offset, boot, started_at, model, place, cause)
+  SELECT s.id, s.epoch + 1, a.owner, s.bytes, a.boot, :at, a.model, a.place, :cause
   FROM streams s JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch
   WHERE s.id = :id AND s.epoch = :epoch AND s.status = 'streaming' AND a.owner = :owner
     AND s.bytes = :begin
@@ -183,7 +184,10 @@ def prepare(home: Home) -> None:
         pass
     except OSError as error:
         raise StoreUnusable(f"the database {home.database} cannot be made: {error.strerror}") from error
-    connection = sqlite3.connect(uri(home, "mode=rw"), uri=True, isolation_level=None, timeout=BUSY_TIMEOUT)
+    try:
+        connection = sqlite3.connect(uri(home, "mode=rw"), uri=True, isolation_level=None, timeout=BUSY_TIMEOUT)
+    except sqlite3.Error as error:
+        raise translate(error, home) from error
     try:
         if check_version(connection, home) != VERSION:
             with locked(home.lock("schema")):

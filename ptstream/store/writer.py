@@ -33,6 +33,9 @@ CHECKPOINT_BYTES = 4 * 1024 * 1024
 BRIEFLY = 0.25
 """Seconds that one try waits for another process's transaction: `close` must not have to wait for more."""
 
+CHECKPOINT_WAIT = 1.0
+"""Seconds that a checkpoint waits for other writers and for readers. Others' writes wait as long."""
+
 CHECKPOINT_PAUSE = 30.0
 """Seconds without another attempt after a checkpoint that a long reader did not let finish."""
 
@@ -107,11 +110,16 @@ class Writer:
 
         Raises ClaimLost, StoreBusy.
         """
-        values = {"id": claim.id, "epoch": claim.epoch, "owner": self._owner, "begin": begin, "at": time.time()}
+        values = {
+            "id": claim.id,
+            "epoch": claim.epoch,
+            "owner": self._owner,
+            "begin": begin,
+            "at": time.time(),
+            "cause": _storable(cause),
+        }
         rows = await self._persistently(schema.RECLAIM, values)
         if rows:
-            before = {"at": values["at"], "cause": _storable(cause), "id": claim.id, "epoch": claim.epoch}
-            await self._persistently(schema.END_ATTEMPT, before)
             return Claim(claim.id, *rows[0])
         raise ClaimLost(f"stream {claim.id} is not this owner's any more")
 
@@ -156,9 +164,16 @@ class Writer:
                 if self._waiting:
                     group, self._waiting = self._waiting[: schema.MAX_GROUP], self._waiting[schema.MAX_GROUP :]
                     with anyio.CancelScope(shield=True):
-                        await self._commit_group(group)
+                        await self._settle_group(group)
                 else:
                     await rung.wait()
+
+    async def _settle_group(self, group: list[_Flush]) -> None:
+        """Whatever happens, nobody waits for ever, and the next group is committed."""
+        try:
+            await self._commit_group(group)
+        except Exception as error:
+            _refuse(group, StoreUnusable(f"{self._home.database} cannot be written: {error!r}"))
 
     async def _commit_group(self, group: list[_Flush]) -> None:
         with self._checkpointing() as due:
@@ -242,11 +257,11 @@ class Writer:
         """Bring the log back into the file and empty it. That it fails harms nobody: it is tried again later."""
         try:
             # Without the writer's lock TRUNCATE would go on as PASSIVE, beside a second writer: so it is waited for.
-            await self._execute(f"PRAGMA busy_timeout={int(schema.BUSY_TIMEOUT * 1000)}", ())
+            await self._execute(f"PRAGMA busy_timeout={int(CHECKPOINT_WAIT * 1000)}", ())
             ((busy, *_),) = await self._execute("PRAGMA wal_checkpoint(TRUNCATE)", ())
         except sqlite3.Error:
             busy = 1
-        finally:
+        with contextlib.suppress(sqlite3.Error):
             await self._execute(f"PRAGMA busy_timeout={int(BRIEFLY * 1000)}", ())
         if busy:
             self._no_checkpoint_before = time.monotonic() + CHECKPOINT_PAUSE
@@ -257,7 +272,7 @@ class Writer:
             state = self._store.state(claim.id)
         except StreamNotFound:
             return True
-        return state.status.ended or state.epoch != claim.epoch
+        return state.status.ended or state.owner != self._owner
 
 
 def _storable(text: str | None) -> str | None:
@@ -278,8 +293,9 @@ def _settle(group: list[_Flush], taken: set[str]) -> None:
 
 def _refuse(group: list[_Flush], error: Exception) -> None:
     for flush in group:
-        flush.error = error
-        flush.settled.set()
+        if not flush.settled.is_set():
+            flush.error = error
+            flush.settled.set()
 
 
 def _try_lock(descriptor: int) -> bool:
@@ -288,6 +304,3 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-__all__ = ["Claim", "ClaimLost", "StreamNotFound", "Writer"]

@@ -45,3 +45,7 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         sys.exit(130)
+    except BaseExceptionGroup as told:
+        if told.subgroup((SystemExit, KeyboardInterrupt)) is None:
+            raise
+        sys.exit(143)

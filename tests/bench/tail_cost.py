@@ -44,6 +44,10 @@ class NoStore:
         """Not asked for: the generator never breaks off."""
         return claim
 
+    def is_over(self, *_: object, **__: object) -> bool:
+        """Nobody ends it but its generator."""
+        return False
+
     async def finish(self, *_: object, **__: object) -> None:
         """Done."""
 
