@@ -154,6 +154,7 @@ class Attempt:
         self._said: str | None = None
         self._flushed = claim.begin
         self._cut = ""
+        self._timed = False  # whether the flusher knows when to look again, without being told
         self._cut_bell = Bell()
         self._flushed_bell = Bell()
         self._began = self._progress = self._yielded = clock()
@@ -277,14 +278,13 @@ class Attempt:
         if not data:
             return
         # First into the cutter: a cancellation while the disk is full must not part the store from the tail.
-        untimed = self._cutter.deadline() is None
         self._cutter.push(piece, self._progress)
         self.pieces += 1
         self._dropped = 0
         await self._keep(data)
         if cut := self._cutter.take(self._progress):
             self._cut += cut
-        if cut or (untimed and self._cutter.deadline() is not None):
+        if cut or not self._timed:
             self._cut_bell.ring()
         while self._tail.end - self._flushed > MAX_PENDING and self._cut:
             await self._pause(self._flushed_bell.next().wait, self._commits.trouble)
@@ -329,6 +329,7 @@ class Attempt:
 
     async def _wait_for_text(self, rung: anyio.Event) -> None:
         deadline = self._cutter.deadline()
+        self._timed = deadline is not None
         with anyio.move_on_after(None if deadline is None else max(0.0, deadline - self._clock())):
             await rung.wait()
         self._cut += self._cutter.take(self._clock())

@@ -57,7 +57,6 @@ class Cutter:
         segmenter: Segmenter = sentencex,
     ) -> None:
         self._scanner: Scanner = Lines() if rule is Flush.LINES else Sentences(segmenter)
-        self._words = Words()
         self._max_delay = max_delay
         self._max_bytes = max_bytes
         self._pieces: list[str] = []
@@ -83,13 +82,12 @@ class Cutter:
         self._bytes += _size(piece)
         self._arrivals.append((self._end, now))
         self._scanner.push(piece)
-        self._words.push(piece)
 
     def take(self, now: float) -> str:
         """The text that may be flushed at `now`; it leaves the cutter. Empty if there is none."""
         text = self._leave(self._scanner.boundary)
         if self._pieces and self._arrivals[0][1] + self._max_delay <= now:
-            text += self._leave(self._words.border)
+            text += self._leave(self._word_border())
         if self._bytes > self._max_bytes:
             text += self._shrink()
         return text
@@ -108,17 +106,29 @@ class Cutter:
         came = self._arrivals[0][1]
         if self._scanner.boundary > self._begin or self._bytes > self._max_bytes:
             return came
-        return came + self._max_delay if self._words.border > self._begin else None
+        return came + self._max_delay if self._word_border() > self._begin else None
 
     def _shrink(self) -> str:
         """What is too much, up to the last word; if that is too long in itself, up to its last character."""
-        text = self._leave(self._words.border)
+        text = self._leave(self._word_border())
         if self._bytes > self._max_bytes:
             pending = self._joined()
             text += self._leave(self._begin + _border(pending, len(pending) - 1))
         if self._bytes > self._max_bytes:
             text += self._leave(self._end)
         return text
+
+    def _word_border(self) -> int:
+        """The last place between two words, for text that has waited too long for a better one.
+
+        Looked for only when it is asked for, and only in a word's reach of the end.
+        """
+        pending = self._joined() if self._pieces else ""
+        last = pending[-2 * LONGEST_WORD :]
+        found = _between_words(last)
+        if not found and len(last) > LONGEST_WORD:
+            found = _border(last, len(last) - 1)
+        return self._begin + (len(pending) - len(last) + found if found else 0)
 
     def _leave(self, position: int) -> str:
         if position <= self._begin:
@@ -308,34 +318,6 @@ def _fence_after(line: str, fence: str) -> str:
         return "" if line.startswith(fence) and not line.strip(fence[0]) else fence
     found = _FENCE.match(line)
     return found[1] if found else ""
-
-
-class Words:
-    """Knows the last place between two words, for text that has waited too long for a better one."""
-
-    def __init__(self) -> None:
-        self.border = 0
-        self._text = ""
-        self._fresh: list[str] = []
-        self._fresh_size = 0
-
-    def push(self, piece: str) -> None:
-        """Adds a piece."""
-        self._fresh.append(piece)
-        self._fresh_size += len(piece)
-        # A single character of any length can be pushed: look again only when it has grown by a part.
-        if self._fresh_size * 4 > len(self._text) - LONGEST_WORD:
-            self._look()
-
-    def _look(self) -> None:
-        self._text = "".join((self._text, *self._fresh))
-        self._fresh = []
-        self._fresh_size = 0
-        found = _between_words(self._text)
-        if not found and len(self._text) > LONGEST_WORD:
-            found = _border(self._text, len(self._text) - 1)
-        self.border += found
-        self._text = self._text[found:]
 
 
 _NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff00-\uffef]")

@@ -269,12 +269,14 @@ def test_a_long_path_and_an_odd_one(folder: Path) -> None:
 
 def _works_in(home: Home) -> None:
     cli = Cli(home)
-    assert cli.out("drive", "--", "echo", "hi") == "hi\n"
-    assert cli.out("watch", "@last") == "hi\n"
-    assert cli.out("cat", "@last") == "hi\n"
-    assert cli.run("path").stdout == os.fsencode(cli.home.database) + b"\n"
-    json.loads(cli.out("daemon", "status", "--json"))
-    cli.run("daemon", "stop")
+    try:
+        assert cli.out("drive", "--", "echo", "hi") == "hi\n"
+        assert cli.out("watch", "@last") == "hi\n"
+        assert cli.out("cat", "@last") == "hi\n"
+        assert cli.run("path").stdout == os.fsencode(cli.home.database) + b"\n"
+        json.loads(cli.out("daemon", "status", "--json"))
+    finally:
+        cli.run("daemon", "stop")
     assert not os.path.exists(cli.home.socket)
 
 

@@ -54,11 +54,12 @@ CREATE VIEW flushes AS
 CREATE TRIGGER flushed INSTEAD OF INSERT ON flushes BEGIN
   INSERT INTO chunks (stream, start, stop, epoch, at, text)
     SELECT NEW.stream, NEW.start, NEW.stop, NEW.epoch, NEW.at, NEW.text WHERE NEW.stop > NEW.start;
-  UPDATE streams SET bytes = NEW.stop, status = coalesce(NEW.status, status), error = NEW.cause,
-    ended_at = CASE WHEN NEW.status IS NULL THEN NULL ELSE NEW.at END
-    WHERE id = NEW.stream;
-  UPDATE attempts SET pieces = max(pieces, NEW.pieces), cause = NEW.cause, usage = coalesce(NEW.usage, usage),
-    ended_at = CASE WHEN NEW.status IS NULL THEN NULL ELSE NEW.at END
+  UPDATE streams SET bytes = NEW.stop WHERE id = NEW.stream;
+  UPDATE attempts SET pieces = max(pieces, NEW.pieces) WHERE stream = NEW.stream AND epoch = NEW.epoch;
+END;
+CREATE TRIGGER ended INSTEAD OF INSERT ON flushes WHEN NEW.status IS NOT NULL BEGIN
+  UPDATE streams SET bytes = NEW.stop, status = NEW.status, error = NEW.cause, ended_at = NEW.at WHERE id = NEW.stream;
+  UPDATE attempts SET cause = NEW.cause, usage = NEW.usage, ended_at = NEW.at
     WHERE stream = NEW.stream AND epoch = NEW.epoch;
 END;
 """
