@@ -17,7 +17,7 @@ import typer
 
 from ptstream import wire
 from ptstream.cli.app import session
-from ptstream.cli.describe import as_json
+from ptstream.cli.describe import age, as_json
 from ptstream.cli.options import (
     FlushRule,
     Json,
@@ -247,6 +247,8 @@ async def _ask(client: Client, screen: Screen, stream: Stream, order: Order) -> 
         if order.shown.detach:  # its id has not been said, and it is there
             screen.note(stream.id)
         raise
+    if driven.attached and stream.status.ended and stream.ended_at is not None:
+        screen.note(f"{stream.id} ended {age(stream.ended_at)} ago: this is what it said, nothing is run again")
     if driven.place and not stream.words.command and not order.shown.detach:
         screen.note(f"model {driven.model} at {driven.place}")
 
