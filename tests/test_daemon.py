@@ -7,20 +7,27 @@ import json
 import os
 import shutil
 import signal
+import socketserver
 import sqlite3
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from ptstream import wire
+from ptstream import __version__, wire
 from ptstream.settings import Home
-from ptstream.streams import Status
+from ptstream.store import schema
+from ptstream.store.owners import Lease, boot_id
+from ptstream.store.sqlite import Store
+from ptstream.streams import Status, Words
+from ptstream.tail import Tail
 from tests.conftest import PTSTREAM, Cli, needs, until
 from tests.test_cli import FIRST, ID, SECOND, Gate, detached, ended, gone, kept, read_exactly, stop_daemon, told
 
@@ -410,3 +417,63 @@ def test_one_bad_stream_takes_no_other_along(served: Cli, gate: Gate) -> None:
     gate.open()
     served.run("wait", good)
     assert kept(served, good) == FIRST + SECOND
+
+
+class DyingDaemon(BaseHTTPRequestHandler):
+    """Begins a drive, and is gone before it answers."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"version": __version__, "running": 0}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        assert isinstance(self.server, DyingServer)
+        self.server.begin()
+        os.unlink(self.server.home.socket)
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class DyingServer(socketserver.UnixStreamServer):
+    """Listens where a home's daemon would."""
+
+    def __init__(self, home: Home, begin: Callable[[], object]) -> None:
+        self.home, self.begin = home, begin
+        super().__init__(home.socket, DyingDaemon)
+
+    def get_request(self) -> tuple[Any, Any]:
+        connection, _ = super().get_request()
+        return connection, ("a driver", 0)
+
+
+def test_a_daemon_that_dies_while_it_is_asked(cli: Cli, store: Store) -> None:
+    """What it had begun is in the store, and the driver reads it there."""
+    id = store.create(Words(command=("true",))).id
+
+    def begin() -> None:
+        with Store(store.home) as own:
+            dead = Lease(own.home)
+            begun = own._connection().execute(
+                schema.CLAIM, {"id": id, "owner": dead.id, "boot": boot_id(), "at": 0.0, "model": "m", "place": "p"}
+            )
+            assert begun.fetchall() == [(1, 0)]
+            tail = Tail(own.tail_path(id, 1), 0)
+            tail.append(b"begun")
+            tail.close()
+            dead.void()
+
+    with DyingServer(store.home, begin) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            done = cli.run("drive", id, code=5)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert done.stdout == b"begun"
+    assert b"its owner died at byte 5" in done.stderr

@@ -200,7 +200,7 @@ async def drive(store: Store, screen: Screen, stream: Stream, order: Order) -> i
         if not order.shown.detach:
             screen.note(stream.id)
         async with connect_or_start(store.home) as client:
-            await _ask(client, screen, stream, order)
+            await _ask(client, store, screen, stream, order)
             if order.shown.detach:
                 _tell_detached(screen, store, stream.id, form)
                 return 0
@@ -231,7 +231,8 @@ def _tell_detached(screen: Screen, store: Store, id: str, form: Form) -> None:
         screen.text(f"{id}\n")
 
 
-async def _ask(client: Client, screen: Screen, stream: Stream, order: Order) -> None:
+async def _ask(client: Client, store: Store, screen: Screen, stream: Stream, order: Order) -> None:
+    """Ask for the drive. A daemon that dies before it answers may have begun: then the stream is read as any other."""
     umask = os.umask(0)
     os.umask(umask)
     try:
@@ -243,7 +244,9 @@ async def _ask(client: Client, screen: Screen, stream: Stream, order: Order) -> 
             stderr=order.stderr,
             on_drop=order.on_drop is OnDrop.CONTINUE,
         )
-    except PtstreamError:
+    except PtstreamError as error:
+        if isinstance(error, DaemonUnreachable) and store.state(stream.id).status is not Status.PENDING:
+            return
         if order.shown.detach:  # its id has not been said, and it is there
             screen.note(stream.id)
         raise
