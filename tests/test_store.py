@@ -533,8 +533,9 @@ def test_references(store: Store) -> None:
     named = store.create(name="build")
     assert store.find("build").id == store.find("@last").id == named.id
     assert store.find(made[0].id.upper()).id == made[0].id
-    prefix = next(p for p in (made[3].id[:n] for n in range(1, 12)) if sum(s.id.startswith(p) for s in made) == 1)
-    assert store.find(prefix).id == made[3].id or named.id.startswith(prefix)
+    ids = [stream.id for stream in (*made, named)]
+    prefix = next(p for p in (made[3].id[:n] for n in range(1, 12)) if sum(id.startswith(p) for id in ids) == 1)
+    assert store.find(prefix).id == made[3].id
     common = next(s.id[0] for s in made if sum(t.id[0] == s.id[0] for t in made) > 1)
     with pytest.raises(AmbiguousId):
         store.find(common)
