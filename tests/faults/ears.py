@@ -30,7 +30,7 @@ class Ears:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
 
-    def hear(self, fd: int, ready: Callable[[], None]) -> None:
+    def hear(self, fd: int, ready: Callable[[], object]) -> None:
         """Call `ready` whenever `fd` can be read."""
         self._selector.register(fd, selectors.EVENT_READ, ready)
 

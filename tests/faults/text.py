@@ -1,7 +1,7 @@
 """What the generators of the harness say: long, known beforehand, in many scripts, and nowhere the same twice.
 
-Every sentence bears its text's label and its own number, so that a byte that is missing, repeated or out of another
-stream is seen wherever it happens.
+Every sentence bears its text's label and its own number, so that a run that is missing, repeated or out of another
+stream is seen wherever it is.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ SAMPLES = (
 
 
 def numbered(label: str, size: int) -> bytes:
-    """At least `size` bytes of UTF-8, always the same for the same label."""
+    """At least `size` bytes of UTF-8, always the same for the same label.
+
+    It ends with a newline: a terminal would get one that is not of the text.
+    """
     text = bytearray()
     for number, sample in zip(count(), cycle(SAMPLES), strict=False):
         if len(text) >= size:
             break
         text += f"{label}.{number} {sample} ".encode()
-    return bytes(text)
+    return bytes(text) + b"\n"
 
 
 def common(one: bytes, other: bytes) -> int:

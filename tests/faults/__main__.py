@@ -1,0 +1,71 @@
+"""`python -m tests.faults`: every fault that a home can meet, and what it cost. The last three columns are zero.
+
+Kills are at random moments that follow from the seed. Linux; what needs root, strace or the network says so and is
+skipped without. It takes about two seconds a kill, and two minutes for what is not killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Iterator
+
+from tests.faults import catalogue, ground, tally
+from tests.faults.runs import Run
+
+
+def main() -> int:
+    """Run the faults; 1 if one of them cost anything."""
+    words = _parser().parse_args()
+    ground.leave_in_order()
+    if words.llm:
+        from tests.faults import beside
+
+        return beside.main()
+    run = Run(words.seed, words.quick)
+    kills = min(words.kills, 20) if words.quick else words.kills
+    print(f"seed {run.seed}, {kills} kills", flush=True)
+    began = time.monotonic()
+    done = []
+    for one in _run(run, kills, words.only):
+        done.append(one)
+        print(f"[{time.monotonic() - began:5.0f} s] {one.title}{'' if one.good else '  WRONG'}", flush=True)
+    print()
+    print("\n".join(tally.lines(done)))
+    for one in done:
+        for wrong in one.wrong:
+            print(f"WRONG  {one.title}: {wrong}")
+    print(f"seed {run.seed}: {time.monotonic() - began:.0f} s")
+    return 0 if all(one.good for one in done) else 1
+
+
+def _run(run: Run, kills: int, only: list[str] | None) -> Iterator[tally.Tally]:
+    chosen = [fault for fault in catalogue.FAULTS if not only or fault.name in only]
+    for fault in chosen:
+        one = tally.Tally(fault.title)
+        one.skipped = fault.missing()
+        if not one.skipped:
+            fault.run(run, one, fault.part_of(kills, chosen))
+        yield one
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    names = [fault.name for fault in catalogue.FAULTS]
+    parser.add_argument("--kills", type=int, default=100, metavar="N", help="how many in all (100)")
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32), help="repeats a run's chances")
+    parser.add_argument("--only", metavar="NAME", choices=names, action="append", help=f"one of {', '.join(names)}")
+    parser.add_argument("--quick", action="store_true", help="20 kills, and less of everything")
+    parser.add_argument(
+        "--llm", action="store_true", help="what four accidents leave in llm from PyPI, and in ptstream"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
