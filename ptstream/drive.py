@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from typing import Any, NamedTuple, Protocol
 import anyio
 import anyio.lowlevel
 
+from ptstream.asides import Asides
 from ptstream.errors import ClaimLost, GeneratorDropped, GeneratorError, GeneratorTimeout, PtstreamError, StoreUnusable
-from ptstream.generators import Event, Generation, Note, Reasoning, Source, Usage
+from ptstream.generators import Event, Generation, Note, Source, Usage
 from ptstream.sentences import Cutter
 from ptstream.store.sqlite import Claim
 from ptstream.streams import Status
@@ -37,9 +37,6 @@ DISK_RETRY = 0.25
 
 BACKOFF = 0.5
 """Seconds before the first further attempt; twice as many before each one after it."""
-
-MAX_ASIDES = 64 * 1024
-"""Characters of reasoning and notes that are kept for a driver which connects late."""
 
 
 class Commits(Protocol):
@@ -92,30 +89,6 @@ class Seams:
     tail: Callable[[Claim], Tail]
     text: Callable[[], str]
     most: int = 10
-
-
-class Asides:
-    """What a generator says beside its text, for the driver's terminal: a bounded run of reasoning and notes."""
-
-    def __init__(self) -> None:
-        self.bell = Bell()
-        self._entries: deque[Reasoning | Note] = deque()
-        self._size = 0
-        self._dropped = 0
-
-    def add(self, entry: Reasoning | Note) -> None:
-        """Keep it; the oldest goes when there are too many."""
-        self._entries.append(entry)
-        self._size += len(entry.text)
-        while self._size > MAX_ASIDES and len(self._entries) > 1:
-            self._size -= len(self._entries.popleft().text)
-            self._dropped += 1
-        self.bell.ring()
-
-    def since(self, count: int) -> tuple[list[Reasoning | Note], int]:
-        """The entries after the first `count`, and the count to ask with next time."""
-        total = self._dropped + len(self._entries)
-        return list(self._entries)[max(0, count - self._dropped) :], total
 
 
 class Attempt:

@@ -45,11 +45,6 @@ class Home(NamedTuple):
         return os.path.join(self.path, "daemon.sock")
 
     @property
-    def model_socket(self) -> str:
-        """The Unix socket of the embedded model's server."""
-        return os.path.join(self.path, "model.sock")
-
-    @property
     def models(self) -> str:
         """The folder where `models pull` keeps model files."""
         return os.path.join(self.path, "models")

@@ -7,27 +7,42 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import httpx
 import pytest
 
+from ptstream import wire
+from ptstream.cli.describe import as_json
 from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Store
+from tests.endpoint import Server, serve
+
+ROOT = Path(__file__).parent.parent
 
 PTSTREAM = [sys.executable, "-P", "-m", "ptstream.cli.entry"]
 """The command, as the console script runs it, of the Python that runs the tests."""
 
 LIMIT = 30.0
 """Seconds after which something waited for is taken to never come."""
+
+ID = re.compile(r"[0-9a-hjkmnp-tv-z]{12}")
+
+Lines: TypeAlias = tuple[tuple[str, ...], ...]
+
+FIRST, SECOND = "one two.\n", "three four.\n"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -58,8 +73,7 @@ def home(folder: Path) -> Iterator[Home]:
     """A home that nothing has been written to. Its daemon, if a test starts one, is stopped."""
     found = Home(str(folder / "home"))
     yield found
-    if os.path.exists(found.socket):
-        Cli(found).run("daemon", "stop")
+    stop_daemon(found)
 
 
 @pytest.fixture
@@ -116,6 +130,61 @@ def cli(home: Home) -> Cli:
     return Cli(home)
 
 
+@pytest.fixture(scope="module")
+def served() -> Iterator[Cli]:
+    """The command against a home that a module's tests share, and with it one daemon."""
+    with tempfile.TemporaryDirectory(prefix="pts-") as path:
+        cli = Cli(Home(f"{path}/home"))
+        cli.run("daemon", "start")
+        yield cli
+        stop_daemon(cli.home)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """The base URL of a scripted endpoint in a process of its own."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.endpoint"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.kill()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    """A scripted endpoint in the test's own event loop."""
+    async with serve() as running:
+        yield running
+
+
+class Gate:
+    """A command that says `FIRST`, waits until it is let on, and says `SECOND`."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "gate"
+        os.mkfifo(path)
+        # Both ends: nothing blocks, and when this is closed, whoever still waits goes on.
+        self._fd = os.open(path, os.O_RDWR)
+        self.command = ("sh", "-c", f"echo one two.; read x < '{path}'; echo three four.")
+
+    def open(self) -> None:
+        """Let it on."""
+        os.write(self._fd, b"\n")
+
+    def close(self) -> None:
+        """Nothing waits here any more."""
+        os.close(self._fd)
+
+
+@pytest.fixture
+def gate(folder: Path) -> Iterator[Gate]:
+    """The command with two lines."""
+    made = Gate(folder)
+    yield made
+    made.close()
+
+
 def read(store: Store, id: str, offset: int = 0, *, live: bool = True) -> bytes:
     """All the text that is there from `offset`."""
     cursor, text = Cursor(store, id, offset, live=live), b""
@@ -137,3 +206,73 @@ def until(what: Callable[[], Any], limit: float = LIMIT) -> Any:
 def needs(program: str) -> pytest.MarkDecorator:
     """Skip where a program is missing."""
     return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
+
+
+def together(cli: Cli, lines: Lines, *, code: int | None = 0, **more: Any) -> list[tuple[tuple[str, ...], Any]]:
+    """Each line beside what came of it; they run at the same time, a few at once."""
+    with ThreadPoolExecutor(4) as pool:
+        return list(zip(lines, pool.map(lambda words: cli.run(*words, code=code, **more), lines), strict=True))
+
+
+def stop_daemon(home: Home) -> None:
+    """Sooner than `daemon stop` starts."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        if probe.connect_ex(home.socket):
+            return
+    transport = httpx.HTTPTransport(uds=home.socket)
+    with contextlib.suppress(httpx.TransportError), httpx.Client(transport=transport, base_url=wire.BASE_URL) as http:
+        pid = http.get(wire.STATUS, timeout=30).json()["pid"]
+        http.post(wire.STOP)
+        http.close()  # it lingers for whoever is connected
+        until(lambda: gone(pid))
+
+
+def detached(cli: Cli, *command: str, words: tuple[str, ...] = (), **more: Any) -> str:
+    """The id of a stream that runs `command`, and has said something."""
+    id = cli.out("drive", "--detach", *words, "--", *command, **more).strip()
+    until(lambda: kept(cli, id))
+    return id
+
+
+def told(cli: Cli, id: str) -> dict[str, Any]:
+    """What `show --json` says, without the start of a process."""
+    with Store(cli.home) as store:
+        stream = store.find(id)
+        return as_json(stream, store.attempts(stream.id))
+
+
+def kept(cli: Cli, id: str) -> str:
+    """What `cat` prints, without the start of a process."""
+    with Store(cli.home) as store:
+        return read(store, store.find(id).id).decode()
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended, reaped or not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def read_exactly(process: subprocess.Popen[bytes], size: int) -> bytes:
+    """The next bytes of its stdout."""
+    assert process.stdout is not None
+    data = b""
+    while len(data) < size and (more := os.read(process.stdout.fileno(), size - len(data))):
+        data += more
+    return data
+
+
+def ended(process: subprocess.Popen[bytes]) -> int:
+    """Its exit code."""
+    return process.wait(timeout=30)
+
+
+def waits(pid: int) -> bool:
+    """Whether a process has come so far as to watch the database for news."""
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            if os.readlink(f"/proc/{pid}/fd/{fd}") == "anon_inode:inotify":
+                return True
+    return False

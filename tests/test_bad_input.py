@@ -8,7 +8,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,32 +20,29 @@ from ptstream import wire
 from ptstream.settings import Home
 from ptstream.store import schema
 from ptstream.store.sqlite import Store
-from tests.conftest import PTSTREAM, Cli, needs, until
+from tests.conftest import (
+    FIRST,
+    PTSTREAM,
+    Cli,
+    Gate,
+    Lines,
+    detached,
+    ended,
+    kept,
+    needs,
+    read_exactly,
+    stop_daemon,
+    together,
+    told,
+    until,
+)
 from tests.endpoint import PIECES, TEXT
-from tests.test_cli import FIRST, Gate, Lines, detached, ended, kept, read_exactly, stop_daemon, together, told
 
 ROOT = Path(__file__).parent.parent
 
 BEGIN = "".join(PIECES[:3])
 
 BAD_BYTE = os.fsdecode(b"\xff")
-
-
-@pytest.fixture
-def cli(home: Home) -> Iterator[Cli]:
-    """The command against a home of its own."""
-    yield Cli(home)
-    stop_daemon(home)
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Cli]:
-    """The command against a home that tests share, and with it one daemon."""
-    with tempfile.TemporaryDirectory(prefix="pts-") as path:
-        cli = Cli(Home(f"{path}/home"))
-        cli.run("daemon", "start")
-        yield cli
-        stop_daemon(cli.home)
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +55,6 @@ def impatient() -> Iterator[Cli]:
         cli.run("daemon", "start")
         yield cli
         stop_daemon(cli.home)
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """The base URL of a scripted endpoint."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.endpoint"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.kill()
 
 
 def refused(cli: Cli, *words: str, code: int, **more: Any) -> str:
@@ -435,14 +420,6 @@ def test_an_answer_that_was_cut_off_says_so(served: Cli, endpoint: str) -> None:
 
 
 # --- commands
-
-
-@pytest.fixture
-def gate(folder: Path) -> Iterator[Gate]:
-    """The command with two lines."""
-    made = Gate(folder)
-    yield made
-    made.close()
 
 
 def test_commands_that_cannot_run(served: Cli, folder: Path) -> None:

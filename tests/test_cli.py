@@ -2,143 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import httpx
 import pexpect  # type: ignore[import-untyped]
 import pytest
 
-from ptstream import wire
 from ptstream.cli import app, completion, daemon, entry
-from ptstream.cli.describe import as_json
-from ptstream.settings import Home
-from ptstream.store.sqlite import Store
-from tests.conftest import PTSTREAM, Cli, needs, read, until
-
-ID = re.compile(r"[0-9a-hjkmnp-tv-z]{12}")
-
-Lines: TypeAlias = tuple[tuple[str, ...], ...]
-
-FIRST, SECOND = "one two.\n", "three four.\n"
-
-
-class Gate:
-    """A command that says `FIRST`, waits until it is let on, and says `SECOND`."""
-
-    def __init__(self, folder: Path) -> None:
-        path = folder / "gate"
-        os.mkfifo(path)
-        # Both ends: nothing blocks, and when this is closed, whoever still waits goes on.
-        self._fd = os.open(path, os.O_RDWR)
-        self.command = ("sh", "-c", f"echo one two.; read x < '{path}'; echo three four.")
-
-    def open(self) -> None:
-        """Let it on."""
-        os.write(self._fd, b"\n")
-
-    def close(self) -> None:
-        """Nothing waits here any more."""
-        os.close(self._fd)
-
-
-@pytest.fixture
-def gate(folder: Path) -> Iterator[Gate]:
-    """The command with two lines."""
-    made = Gate(folder)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Cli]:
-    """The command against a home that tests share, and with it one daemon."""
-    with tempfile.TemporaryDirectory(prefix="pts-") as path:
-        cli = Cli(Home(f"{path}/home"))
-        yield cli
-        stop_daemon(cli.home)
-
-
-def together(cli: Cli, lines: Lines, *, code: int | None = 0, **more: Any) -> list[tuple[tuple[str, ...], Any]]:
-    """Each line beside what came of it; they run at the same time, a few at once."""
-    with ThreadPoolExecutor(4) as pool:
-        return list(zip(lines, pool.map(lambda words: cli.run(*words, code=code, **more), lines), strict=True))
-
-
-def stop_daemon(home: Home) -> None:
-    """Sooner than `daemon stop` starts."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        if probe.connect_ex(home.socket):
-            return
-    transport = httpx.HTTPTransport(uds=home.socket)
-    with contextlib.suppress(httpx.TransportError), httpx.Client(transport=transport, base_url=wire.BASE_URL) as http:
-        pid = http.get(wire.STATUS, timeout=30).json()["pid"]
-        http.post(wire.STOP)
-        http.close()  # it lingers for whoever is connected
-        until(lambda: gone(pid))
-
-
-@pytest.fixture
-def cli(home: Home) -> Iterator[Cli]:
-    """The command against a home of its own."""
-    yield Cli(home)
-    stop_daemon(home)
-
-
-def detached(cli: Cli, *command: str, words: tuple[str, ...] = (), **more: Any) -> str:
-    """The id of a stream that runs `command`, and has said something."""
-    id = cli.out("drive", "--detach", *words, "--", *command, **more).strip()
-    until(lambda: kept(cli, id))
-    return id
-
-
-def told(cli: Cli, id: str) -> dict[str, Any]:
-    """What `show --json` says, without the start of a process."""
-    with Store(cli.home) as store:
-        stream = store.find(id)
-        return as_json(stream, store.attempts(stream.id))
-
-
-def kept(cli: Cli, id: str) -> str:
-    """What `cat` prints, without the start of a process."""
-    with Store(cli.home) as store:
-        return read(store, store.find(id).id).decode()
-
-
-def gone(pid: int) -> bool:
-    """Whether the process has ended, reaped or not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-def read_exactly(process: subprocess.Popen[bytes], size: int) -> bytes:
-    """The next bytes of its stdout."""
-    assert process.stdout is not None
-    data = b""
-    while len(data) < size and (more := os.read(process.stdout.fileno(), size - len(data))):
-        data += more
-    return data
-
-
-def ended(process: subprocess.Popen[bytes]) -> int:
-    """Its exit code."""
-    return process.wait(timeout=30)
-
+from tests.conftest import (
+    FIRST,
+    ID,
+    PTSTREAM,
+    SECOND,
+    Cli,
+    Gate,
+    Lines,
+    detached,
+    ended,
+    gone,
+    kept,
+    needs,
+    read_exactly,
+    together,
+    told,
+    until,
+    waits,
+)
 
 # --- create
 
@@ -371,15 +270,6 @@ def test_watch_from_an_offset(served: Cli, gate: Gate) -> None:
     bad: Lines = tuple(("watch", "--offset", offset, id) for offset in ("-1", "x", "1.5", "999"))
     assert all(done.stdout == b"" for _, done in together(served, bad, code=2))
     assert served.out("watch", "--offset", "now", id) == ""
-
-
-def waits(pid: int) -> bool:
-    """Whether a process has come so far as to watch the database for news."""
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            if os.readlink(f"/proc/{pid}/fd/{fd}") == "anon_inode:inotify":
-                return True
-    return False
 
 
 def test_everything_reads_with_the_daemon_down(cli: Cli) -> None:

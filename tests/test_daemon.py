@@ -10,9 +10,8 @@ import signal
 import socketserver
 import sqlite3
 import subprocess
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -28,36 +27,25 @@ from ptstream.store.owners import Lease, boot_id
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Words
 from ptstream.tail import Tail
-from tests.conftest import PTSTREAM, Cli, needs, until
-from tests.test_cli import FIRST, ID, SECOND, Gate, detached, ended, gone, kept, read_exactly, stop_daemon, told
+from tests.conftest import (
+    FIRST,
+    ID,
+    PTSTREAM,
+    SECOND,
+    Cli,
+    Gate,
+    detached,
+    ended,
+    gone,
+    kept,
+    needs,
+    read_exactly,
+    told,
+    until,
+)
 
 WORDS = " ".join(f"word{n}" for n in range(20000))
 """A text without the end of a sentence: what was shown of it lies in the tail alone."""
-
-
-@pytest.fixture
-def cli(home: Home) -> Iterator[Cli]:
-    """The command against a home of its own."""
-    yield Cli(home)
-    stop_daemon(home)
-
-
-@pytest.fixture
-def gate(folder: Path) -> Iterator[Gate]:
-    """The command with two lines."""
-    made = Gate(folder)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Cli]:
-    """The command against a home that tests share, and with it one daemon."""
-    with tempfile.TemporaryDirectory(prefix="pts-") as path:
-        cli = Cli(Home(f"{path}/home"))
-        cli.run("daemon", "start")
-        yield cli
-        stop_daemon(cli.home)
 
 
 @pytest.fixture

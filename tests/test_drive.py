@@ -13,7 +13,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from ptstream.drive import Asides, Attempt, End, Limits
+from ptstream.asides import Asides
+from ptstream.drive import Attempt, End, Limits
 from ptstream.errors import GeneratorError, GeneratorTimeout, StoreBusy, StoreUnusable
 from ptstream.follow import Follow
 from ptstream.generators import Event, Note, Reasoning, Source, Usage

@@ -34,11 +34,6 @@ QUESTION: list[Message] = [{"role": "user", "content": "Why is the sky blue?"}]
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def home(tmp_path: Path) -> Home:
     return Home(str(tmp_path / "home"))
 

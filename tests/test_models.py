@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -24,17 +24,6 @@ from tests import endpoint
 pytestmark = pytest.mark.anyio
 
 KEY = "sk-very-secret"
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[endpoint.Server]:
-    async with endpoint.serve() as running:
-        yield running
 
 
 @pytest.fixture

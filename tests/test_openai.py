@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 
 import anyio
@@ -23,17 +22,6 @@ pytestmark = pytest.mark.anyio
 
 PROMPT = [{"role": "user", "content": "Tell me of the night."}]
 KEY = "sk-very-secret"
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[endpoint.Server]:
-    async with endpoint.serve() as running:
-        yield running
 
 
 async def at_once(_: float) -> None:

@@ -15,11 +15,6 @@ from ptstream.generators.replay import BLOCK, Replay, generate, parse, source
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def replayed(replay: Replay) -> list[str]:
     async with aclosing(generate(replay)) as pieces:
         return [str(piece) async for piece in pieces]

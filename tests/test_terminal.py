@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +12,24 @@ import pexpect  # type: ignore[import-untyped]
 import pyte
 import pytest
 
-from ptstream.settings import Home
-from tests.conftest import PTSTREAM, Cli, until
+from tests.conftest import (
+    FIRST,
+    PTSTREAM,
+    SECOND,
+    Cli,
+    Gate,
+    detached,
+    ended,
+    kept,
+    read_exactly,
+    together,
+    told,
+    until,
+    waits,
+)
 from tests.endpoint import TEXT
-from tests.test_cli import FIRST, SECOND, Gate, detached, ended, kept, read_exactly, stop_daemon, together, told, waits
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Cli]:
-    """The command against a home that tests share, and with it one daemon."""
-    with tempfile.TemporaryDirectory(prefix="pts-") as path:
-        cli = Cli(Home(f"{path}/home"))
-        cli.run("daemon", "start")
-        yield cli
-        stop_daemon(cli.home)
-
-
-@pytest.fixture
-def gate(folder: Path) -> Iterator[Gate]:
-    """The command with two lines."""
-    made = Gate(folder)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """The base URL of a scripted endpoint."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.endpoint"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.kill()
 
 
 def terminal(cli: Cli, *words: str, columns: int = 80, **environment: str) -> Any:

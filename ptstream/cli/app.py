@@ -201,6 +201,11 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
+def unwind_on_interrupt() -> None:
+    """From here on Ctrl-C raises KeyboardInterrupt, for what must be undone. Until then it ends the process at once."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def session(ctx: typer.Context, *, raw: bool = False) -> tuple[Home, Screen]:
     """The home that the line named, and the screen as it is to be."""
     line = ctx.obj

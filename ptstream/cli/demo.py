@@ -15,7 +15,7 @@ import anyio
 import typer
 
 from ptstream import library
-from ptstream.cli.app import session
+from ptstream.cli.app import session, unwind_on_interrupt
 from ptstream.cli.panes import Panes
 from ptstream.cli.screen import Screen
 from ptstream.generators import Generation, replay
@@ -52,6 +52,7 @@ def command(
 ) -> None:
     """The command."""
     _, screen = session(ctx)
+    unwind_on_interrupt()
     with tempfile.TemporaryDirectory(prefix="pts-") as folder:
         anyio.run(demo, screen, folder, rate)
 

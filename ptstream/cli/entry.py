@@ -7,6 +7,7 @@ errors and suggestions have one author. A test holds this table to typer's own p
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 HOT: dict[str, dict[str, type]] = {
@@ -55,22 +56,17 @@ def secure_descriptors() -> None:
 
 def main() -> None:
     """The `ptstream` command."""
+    # Python's own handler would raise while modules load, where it can get lost. What a shell ignores stays ignored.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_IGN if sys.argv[1:2] == ["tee"] else signal.SIG_DFL)
     secure_descriptors()
-    try:
-        sys.exit(_run(sys.argv[1:]))
-    except KeyboardInterrupt:  # also while the modules are loaded
-        sys.exit(130)
-
-
-def _run(words: list[str]) -> int:
-    hot = parse(words)
-    if hot is None:
+    if (hot := parse(sys.argv[1:])) is None:
         from ptstream.cli.app import run
 
-        return run(words)
+        sys.exit(run(sys.argv[1:]))
     from ptstream.cli.hot import run_hot
 
-    return run_hot(*hot)
+    sys.exit(run_hot(*hot))
 
 
 if __name__ == "__main__":

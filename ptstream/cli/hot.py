@@ -30,8 +30,6 @@ def run_hot(name: str, words: list[str], options: dict[str, Any]) -> int:
         from ptstream.cli.completion import complete
 
         return complete(home, words)
-    except KeyboardInterrupt:
-        return 130
     except PtstreamError as error:
         return failed(screen, error)
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import anyio
 import typer
 
-from ptstream.cli.app import session
+from ptstream.cli.app import session, unwind_on_interrupt
 from ptstream.cli.options import Json, current_directory
 from ptstream.cli.screen import Screen
 from ptstream.generators import Caller, pull
@@ -39,6 +39,7 @@ def command(
     """The command."""
     home, screen = session(ctx)
     if action is Action.PULL:
+        unwind_on_interrupt()
         screen.text(f"{pull.pull(home)}\n")
     else:
         anyio.run(_list, home, screen, json)

@@ -19,7 +19,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ptstream import __version__, wire
-from ptstream.drive import Asides, Attempt
+from ptstream.asides import Asides
+from ptstream.drive import Attempt
 from ptstream.errors import ClaimLost, DaemonStopping, PtstreamError, UsageError
 from ptstream.follow import Follow
 from ptstream.generators import Caller, Note, Source

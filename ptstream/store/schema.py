@@ -64,7 +64,6 @@ CREATE TRIGGER ended INSTEAD OF INSERT ON flushes WHEN NEW.status IS NOT NULL BE
 END;
 """
 
-FLUSH_COLUMNS = 10
 MAX_GROUP = 256
 """Flushes in one statement: SQLite's limit of 32,766 parameters is far, and a group's latency stays short."""
 

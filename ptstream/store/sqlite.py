@@ -10,21 +10,20 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ptstream.errors import (
     AmbiguousId,
     NameTaken,
     NotFinished,
-    StoreBusy,
-    StoreUnusable,
     StreamNotFound,
     UsageError,
     WordsDiffer,
 )
 from ptstream.settings import Home
 from ptstream.store import owners, schema
+from ptstream.store.connections import Connections
 from ptstream.store.rows import (
     ATTEMPT_COLUMNS,
     NAME,
@@ -77,35 +76,10 @@ class Claim(NamedTuple):
     begin: int
 
 
-class Store:
+class Store(Connections):
     """The database of one home. Nothing is opened before it is needed, nothing made before something is written."""
 
-    def __init__(self, home: Home, patience: float = schema.BUSY_TIMEOUT) -> None:
-        """`patience` is how many seconds a write waits for another process's; in an event loop, next to none."""
-        self.home = home
-        self._patience = patience
-        self._reader: sqlite3.Connection | None = None
-        self._writer: sqlite3.Connection | None = None
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close what was opened."""
-        for connection in (self._reader, self._writer):
-            if connection is not None:
-                connection.close()
-        self._reader = self._writer = None
-
     # --- reading
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is a database at all."""
-        return os.path.exists(self.home.database)
 
     def version(self) -> int:
         """A number that changes whenever another connection has committed (4 µs)."""
@@ -391,67 +365,6 @@ class Store:
         """Append one row (see `schema.flush_statement`), fenced; whether the store took it."""
         with self._writing() as connection:
             return bool(connection.execute(schema.flush_statement(1), row).fetchall())
-
-    # --- connections
-
-    def _read(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
-        try:
-            if self._reader is None:
-                if not self.exists:
-                    return []
-                self._reader = self._connect_reader()
-            return self._reader.execute(sql, values).fetchall()
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
-                return []  # a file that its first writer is just making
-            raise schema.translate(error, self.home) from error
-        except sqlite3.DatabaseError as error:
-            raise schema.translate(error, self.home) from error
-
-    def _connect_reader(self) -> sqlite3.Connection:
-        connection = self._open("mode=ro")
-        try:
-            schema.check_version(connection, self.home)
-        except StoreUnusable:
-            connection.close()
-            wal = self.home.database + "-wal"
-            # In a read-only directory SQLite cannot make the -shm. Without a WAL the file alone is the truth.
-            if os.access(os.path.dirname(self.home.database), os.W_OK) or (
-                os.path.exists(wal) and os.stat(wal).st_size > 0
-            ):
-                raise
-            connection = self._open("mode=ro&immutable=1")
-            schema.check_version(connection, self.home)
-        return connection
-
-    def _open(self, query: str) -> sqlite3.Connection:
-        return sqlite3.connect(schema.uri(self.home, query), uri=True, isolation_level=None, timeout=self._patience)
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One short transaction. Raises StoreBusy where the disk or another writer does not let it happen."""
-        connection = self._connection()
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            self._check_unmigrated(connection)
-            yield connection
-            connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise StoreBusy(f"{self.home.database} takes no write: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise schema.translate(error, self.home) from error
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-
-    def _connection(self) -> sqlite3.Connection:
-        if self._writer is None:
-            self._writer = schema.connect_writer(self.home, self._patience)
-        return self._writer
-
-    def _check_unmigrated(self, connection: sqlite3.Connection) -> None:
-        if connection.execute("PRAGMA user_version").fetchone()[0] != schema.VERSION:
-            raise StoreUnusable(f"{self.home.database} was migrated by another ptstream: start this one again")
 
 
 def owner_dead(home: Home, state: State) -> bool:

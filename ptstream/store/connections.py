@@ -1,0 +1,106 @@
+"""How a home's database is reached: one connection that only reads, one that writes, each opened when it is needed.
+
+Reading needs no write permission. What is read and written is `sqlite.py`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from ptstream.errors import StoreBusy, StoreUnusable
+from ptstream.settings import Home
+from ptstream.store import schema
+
+Self = TypeVar("Self", bound="Connections")
+
+
+class Connections:
+    """The connections of one thread to the database of one home."""
+
+    def __init__(self, home: Home, patience: float = schema.BUSY_TIMEOUT) -> None:
+        """`patience` is how many seconds a write waits for another process's; in an event loop, next to none."""
+        self.home = home
+        self._patience = patience
+        self._reader: sqlite3.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        self._reader = self._writer = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a database at all."""
+        return os.path.exists(self.home.database)
+
+    def _read(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
+        try:
+            if self._reader is None:
+                if not self.exists:
+                    return []
+                self._reader = self._connect_reader()
+            return self._reader.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return []  # a file that its first writer is just making
+            raise schema.translate(error, self.home) from error
+        except sqlite3.DatabaseError as error:
+            raise schema.translate(error, self.home) from error
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        connection = self._open("mode=ro")
+        try:
+            schema.check_version(connection, self.home)
+        except StoreUnusable:
+            connection.close()
+            wal = self.home.database + "-wal"
+            # In a read-only directory SQLite cannot make the -shm. Without a WAL the file alone is the truth.
+            if os.access(os.path.dirname(self.home.database), os.W_OK) or (
+                os.path.exists(wal) and os.stat(wal).st_size > 0
+            ):
+                raise
+            connection = self._open("mode=ro&immutable=1")
+            schema.check_version(connection, self.home)
+        return connection
+
+    def _open(self, query: str) -> sqlite3.Connection:
+        return sqlite3.connect(schema.uri(self.home, query), uri=True, isolation_level=None, timeout=self._patience)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One short transaction. Raises StoreBusy where the disk or another writer does not let it happen."""
+        connection = self._connection()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            self._check_unmigrated(connection)
+            yield connection
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise StoreBusy(f"{self.home.database} takes no write: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise schema.translate(error, self.home) from error
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._writer is None:
+            self._writer = schema.connect_writer(self.home, self._patience)
+        return self._writer
+
+    def _check_unmigrated(self, connection: sqlite3.Connection) -> None:
+        if connection.execute("PRAGMA user_version").fetchone()[0] != schema.VERSION:
+            raise StoreUnusable(f"{self.home.database} was migrated by another ptstream: start this one again")
