@@ -36,20 +36,21 @@ class Follow:
     def __init__(self, store: Store, cursor: Cursor, *, wakes: Wakes | None = None, bells: Bells = _no_bells) -> None:
         self.cursor = cursor
         self._store = store
-        self._wakes = wakes
+        self._turn = wakes.turn() if wakes else None
         self._bells = bells
-        self._looked_at = self._last_text_at = float("-inf")
+        self._looked_at = float("-inf")
 
     def __aiter__(self) -> Follow:
         return self
 
     async def __anext__(self) -> bytes:
         while True:
-            bell = None if self._wakes else self._bells(self.cursor.id)
+            bell = None if self._turn else self._bells(self.cursor.id)
             rung = bell.next() if bell else None  # taken before the look, so that nothing falls between
             version = self._store.version()
             if data := self._look():
-                self._last_text_at = time.monotonic()
+                if self._turn:
+                    self._turn.found(version)
                 return data
             if self.cursor.ended:
                 self.cursor.close()
@@ -61,11 +62,11 @@ class Follow:
         due = time.monotonic() >= self._looked_at + SLOW_LOOK
         if due:
             self._looked_at = time.monotonic()
-        return self.cursor.read(look=due or self._wakes is not None)
+        return self.cursor.read(look=due or self._turn is not None)
 
     async def _wait(self, version: int, rung: anyio.Event | None) -> None:
-        if self._wakes:
-            await self._wakes.wait(version, last_text_at=self._last_text_at)
+        if self._turn:
+            await self._turn.wait(version)
         elif rung:
             with anyio.move_on_after(SLOW_LOOK):
                 await rung.wait()
@@ -78,8 +79,9 @@ async def wait_for_end(store: Store, id: str) -> State:
     if (state := settle(store, id, store.state(id)).state).status.ended:
         return state
     async with open_wakes(store) as wakes:
+        turn = wakes.turn()
         while True:
             version = store.version()
             if (state := settle(store, id, store.state(id)).state).status.ended:
                 return state
-            await wakes.wait(version, last_text_at=time.monotonic())
+            await turn.wait(version)

@@ -31,8 +31,13 @@ STEP = 5
 FIRST_STEP = 0.0005
 FLOWING_STEP = 0.005
 QUIET_STEP = 0.05
+"""Seconds between two looks at the number of commits: the first, and what it grows to while text comes, and later."""
+
+GROWTH = 1.5
+"""How much longer each further one of these times is."""
+
 FLOWING = 2.0
-"""Seconds without text of one's own after which other streams' commits are looked at more rarely."""
+"""Seconds after its last text in which a watcher expects more: looking often, it is sooner than the hints."""
 
 
 class Wakes:
@@ -43,19 +48,21 @@ class Wakes:
         self._bell = Bell()
         self._hinted_at = float("-inf")
 
-    async def wait(self, version: int, *, last_text_at: float) -> None:
-        """Wait until the store may have changed since `version`, or a look is due. Times are `time.monotonic`'s."""
-        longest = QUIET_STEP if time.monotonic() - last_text_at > FLOWING else FLOWING_STEP
-        due = time.monotonic() + SLOW_LOOK
-        step = FIRST_STEP
-        while (now := time.monotonic()) < due and self._store.version() == version:
-            hint = self._bell.next()
-            if now < self._hinted_at + SLOW_LOOK:
-                await anyio.sleep(step)
-                step = min(step * 1.5, longest)
-            else:
-                with anyio.move_on_at(anyio.current_time() + due - now):
-                    await hint.wait()
+    def turn(self) -> Turn:
+        """The waiting of one of the watchers."""
+        return Turn(self, self._store)
+
+    async def hint(self, seconds: float) -> bool:
+        """Wait for a hint, for so long at most; whether there was one."""
+        hint = self._bell.next()
+        with anyio.move_on_after(seconds):
+            await hint.wait()
+        return hint.is_set()
+
+    @property
+    def expecting(self) -> bool:
+        """Whether a hint was given so lately that its commit may still become visible."""
+        return time.monotonic() < self._hinted_at + SLOW_LOOK
 
     async def watch(self) -> None:
         """Take hints from the folder, until cancelled."""
@@ -102,9 +109,41 @@ class Wakes:
         self._bell.ring()
 
 
+class Turn:
+    """How one watcher waits: the more commits in a row are of no use to it, the seldomer it looks at them."""
+
+    def __init__(self, wakes: Wakes, store: Store) -> None:
+        self._wakes = wakes
+        self._store = store
+        self._version = 0
+        self._fruitless = 0
+        self._found_at = float("-inf")
+
+    def found(self, version: int) -> None:
+        """The look at this version found something."""
+        self._version = version
+        self._fruitless = 0
+        self._found_at = time.monotonic()
+
+    async def wait(self, version: int) -> None:
+        """Wait until the store may have changed since `version`, which was looked at, or a look is due."""
+        self._fruitless += version != self._version
+        self._version = version
+        slower = GROWTH ** min(self._fruitless, 64)
+        flowing = time.monotonic() < self._found_at + FLOWING
+        longest = min(QUIET_STEP, FLOWING_STEP * slower if flowing else QUIET_STEP)
+        first = step = min(longest, FIRST_STEP * slower)
+        due = time.monotonic() + SLOW_LOOK
+        if self._fruitless:  # hints come with every commit, so they are not waited for
+            await anyio.sleep(step)
+        while (now := time.monotonic()) < due and self._store.version() == version:
+            hinted = await self._wakes.hint(step if self._wakes.expecting else due - now)
+            step = first if hinted else min(step * GROWTH, longest)
+
+
 @contextlib.asynccontextmanager
 async def open_wakes(store: Store) -> AsyncIterator[Wakes]:
-    """Watch the folder for as long as the context lasts. It is made, if it is not there."""
+    """Watch the database's folder for as long as the context lasts."""
     wakes = Wakes(store)
     with ungrouped():
         async with anyio.create_task_group() as tasks:
