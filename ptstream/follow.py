@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeAlias
 
 import anyio
 
@@ -17,12 +16,31 @@ from ptstream.store.sqlite import State, Store
 from ptstream.store.wake import SLOW_LOOK, TAIL_POLL, Wakes, open_wakes
 from ptstream.tail import Bell
 
-Bells: TypeAlias = Callable[[str], Bell | None]
-"""The bell of a stream that this very process drives, None for any other."""
+READ = 0.0002
+"""Seconds that a reader's look keeps the event loop, about twice: so readers take half of its time at most."""
+
+BURST = 0.005
+"""Seconds of looks that may come at once."""
 
 
-def _no_bells(_: str) -> None:
-    return None
+class Audience:
+    """What the followers in one event loop share: the bells of the streams that it drives, and its time.
+
+    A generator runs there too, and must not be slowed by a crowd: where there are many, each looks seldomer, and gets
+    more at once. Who does not look, since its reader is slow, takes no time from the others.
+    """
+
+    def __init__(self, bell: Callable[[str], Bell | None] = lambda _: None) -> None:
+        """`bell` gives the bell of a stream that is driven here, None for any other."""
+        self.bell = bell
+        self._taken = 0.0
+
+    async def turn(self) -> None:
+        """Wait, after one look, for one's turn to take the next (the generic cell rate algorithm, ITU-T I.371)."""
+        now = time.monotonic()
+        self._taken = max(self._taken, now) + READ
+        if (late := self._taken - now - BURST) > 0:
+            await anyio.sleep(late)
 
 
 class Follow:
@@ -33,19 +51,25 @@ class Follow:
     `Cursor.read` raises. A plain object: a loop that is left leaves nothing running.
     """
 
-    def __init__(self, store: Store, cursor: Cursor, *, wakes: Wakes | None = None, bells: Bells = _no_bells) -> None:
+    def __init__(
+        self, store: Store, cursor: Cursor, *, wakes: Wakes | None = None, audience: Audience | None = None
+    ) -> None:
         self.cursor = cursor
         self._store = store
         self._turn = wakes.turn() if wakes else None
-        self._bells = bells
+        self._audience = audience or Audience()
         self._looked_at = float("-inf")
+        self._given = cursor.offset
 
     def __aiter__(self) -> Follow:
         return self
 
     async def __anext__(self) -> bytes:
+        if self.cursor.offset > self._given:  # before the bell is waited for, whose ring wakes all at once
+            self._given = self.cursor.offset
+            await self._audience.turn()
         while True:
-            bell = None if self._turn else self._bells(self.cursor.id)
+            bell = None if self._turn else self._audience.bell(self.cursor.id)
             rung = bell.next() if bell else None  # taken before the look, so that nothing falls between
             version = self._store.version()
             if data := self._look():

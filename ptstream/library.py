@@ -32,7 +32,7 @@ from ptstream.errors import (
     StreamFailed,
     ungrouped,
 )
-from ptstream.follow import Follow, wait_for_end
+from ptstream.follow import Audience, Follow, wait_for_end
 from ptstream.generators import Source
 from ptstream.generators.call import from_function
 from ptstream.owner import Owner, open_owner
@@ -43,6 +43,7 @@ from ptstream.store.recover import as_it_is, settle
 from ptstream.store.sqlite import State, Store
 from ptstream.store.wake import Wakes
 from ptstream.streams import Body, Flush, Piece, Status, Stream, Words
+from ptstream.tail import Bell
 
 ANSWER_TIME = 2.0
 """Seconds after which an owner that lives and does not end a cancelled stream is said to be stopped."""
@@ -91,6 +92,7 @@ class PersistentStreams:
         self._settings = settings
         self._tasks = tasks
         self._owner: Owner | None = None
+        self._audience = Audience(self._bell)
         self._owner_lock = anyio.Lock()
         self._leave = anyio.Event()
         self._left = anyio.Event()
@@ -123,7 +125,7 @@ class PersistentStreams:
         async def begin() -> Attempt | None:
             return await self._start(id, generate)
 
-        return Pieces(Follow(self._store, Cursor(self._store, id), bells=self._bell), begin)
+        return Pieces(Follow(self._store, Cursor(self._store, id), audience=self._audience), begin)
 
     async def stream(self, id: str) -> Stream:
         """What is known of the stream. Raises StreamNotFound."""
@@ -142,7 +144,7 @@ class PersistentStreams:
         """Read the stream from byte `offset` to its end: every piece as it comes, or whole sentences out of the
         database if not `live`. Raises ValueError for an offset inside a character."""
         if live:
-            return Pieces(Follow(self._store, Cursor(self._store, id, offset), bells=self._bell))
+            return Pieces(Follow(self._store, Cursor(self._store, id, offset), audience=self._audience))
         follow = Follow(self._store, Cursor(self._store, id, offset, live=False), wakes=self._open_wakes())
         return Pieces(follow)
 
@@ -157,7 +159,7 @@ class PersistentStreams:
 
     # --- driving
 
-    def _bell(self, id: str) -> Any:
+    def _bell(self, id: str) -> Bell | None:
         return self._owner.bell(id) if self._owner else None
 
     def _open_wakes(self) -> Wakes:

@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 
 from ptstream.drive import Attempt, Limits, Seams
 from ptstream.errors import PtstreamError, StoreBusy
+from ptstream.follow import Audience
 from ptstream.generators import Source
 from ptstream.lineage import text_before
 from ptstream.sentences import Cutter
@@ -41,6 +42,11 @@ class Owner:
     _writer: Writer
     _tasks: TaskGroup
     running: dict[str, Attempt] = field(default_factory=dict)
+    audience: Audience = field(init=False)
+    """Of all who follow in this process."""
+
+    def __post_init__(self) -> None:
+        self.audience = Audience(self.bell)
 
     @property
     def trouble(self) -> str | None:

@@ -126,7 +126,7 @@ async def test_cancel_reaches_a_silent_generator(store: Store) -> None:
     async with owning(store) as owner:
         id = store.create().id
         attempt = await owner.start(id, source(generate))
-        follow = Follow(store, Cursor(store, id), bells=owner.bell)
+        follow = Follow(store, Cursor(store, id), audience=owner.audience)
         assert await anext(follow) == b"Begun"
         with Store(store.home) as elsewhere:
             elsewhere.cancel(id)

@@ -81,7 +81,7 @@ async def test_on_drop_the_same_stream_goes_on(store: Store) -> None:
 
         tasks.start_soon(watch)
         attempt = await owner.start(id, dropping(2), on_drop=True)
-        async for data in Follow(store, Cursor(store, id), bells=owner.bell):
+        async for data in Follow(store, Cursor(store, id), audience=owner.audience):
             live += data
         await attempt.ended.wait()
     assert live.decode() == stored.decode() == read(store, id).decode() == TEXT

@@ -65,7 +65,7 @@ async def tee(settings: Settings, store: Store, screen: Screen, stream: Stream) 
         attempt = await owner.start(stream.id, _source(interrupted), settings)
         tasks.start_soon(_watch_signals, attempt, interrupted)
         tasks.start_soon(_show_notes, screen, attempt)
-        failure = await _show(screen, Follow(store, Cursor(store, stream.id), bells=owner.bell))
+        failure = await _show(screen, Follow(store, Cursor(store, stream.id), audience=owner.audience))
         if failure is not None and (screen.err_terminal or not isinstance(failure, OutputClosed)):
             screen.note(f"{failure}; {stream.id} goes on · see it: ptstream watch {stream.id}")
         await attempt.ended.wait()

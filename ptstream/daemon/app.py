@@ -109,7 +109,7 @@ class Daemon:
 
     def text(self, id: str, offset: int) -> Follow:
         """The stream's bytes from `offset` to its end, live."""
-        return Follow(self.store, Cursor(self.store, id, offset), bells=self.owner.bell)
+        return Follow(self.store, Cursor(self.store, id, offset), audience=self.owner.audience)
 
     async def asides(self, id: str) -> AsyncIterator[bytes]:
         """What the running attempt says beside its text, as server-sent events, to its end."""
