@@ -50,6 +50,8 @@ class Commits(Protocol):
 
     def is_over(self, claim: Claim) -> bool: ...
 
+    async def tell_usage(self, claim: Claim, usage: Mapping[str, Any]) -> None: ...
+
     async def finish(
         self,
         claim: Claim,
@@ -123,6 +125,7 @@ class Attempt:
         self._clock = clock
         self._scope = anyio.CancelScope()
         self._verdict: End | None = None
+        self._draining = False
         self._usage: Mapping[str, Any] | None = None
         self._said: str | None = None
         self._flushed = claim.begin
@@ -155,10 +158,19 @@ class Attempt:
         """Whether the generator waits for the disk or the store."""
         return self._paused
 
-    def stop(self, status: Status, cause: str | None, exception: BaseException | None = None) -> None:
-        """End it with this status, unless its end is decided already. Returns at once; see `ended`."""
+    def stop(
+        self, status: Status, cause: str | None, exception: BaseException | None = None, *, drain: bool = False
+    ) -> None:
+        """End it with this status, unless its end is decided already. Returns at once; see `ended`.
+
+        With `drain`, only the stream ends: the generator goes on to its own end, for its usage alone; a further
+        `stop` ends that, too.
+        """
         if self._verdict is None:
             self._verdict = End(status, cause, exception)
+            self._draining = drain
+            self._cut_bell.ring()
+        if not drain:
             self._scope.cancel()
 
     async def run(self) -> None:
@@ -177,7 +189,11 @@ class Attempt:
             self._verdict = End(Status.ERROR, f"fault in ptstream: {fault.exceptions[0]!r}", fault)
         finally:
             with anyio.CancelScope(shield=True):
-                await self._finish()
+                if not self.ended.is_set():
+                    await self._finish()
+                elif self._usage is not None:
+                    with contextlib.suppress(PtstreamError):  # the end stands without it
+                        await self._commits.tell_usage(self.claim, self._usage)
 
     # --- pieces
 
@@ -205,7 +221,7 @@ class Attempt:
                         await self._take(event)
                 return
             except GeneratorDropped as dropped:
-                if self._seams is None or self._left == 0:
+                if self._seams is None or self._left == 0 or self._verdict:
                     raise
                 await self._begin_again(self._seams, dropped)
             generation = self._generation(self._seams.text())
@@ -269,10 +285,12 @@ class Attempt:
             await self._pause(self._keep_retrying, f"the tail cannot be written: {error.strerror}")
 
     async def _keep_retrying(self) -> None:
-        while True:
+        kept = False
+        while not (kept or self.ended.is_set()):
             await anyio.sleep(DISK_RETRY)
             with contextlib.suppress(OSError):
-                return self._tail.retry()
+                self._tail.retry()
+                kept = True
 
     async def _pause(self, wait: Callable[[], Any], why: str | None) -> None:
         if why:
@@ -287,7 +305,7 @@ class Attempt:
     # --- flushes
 
     async def _flush(self) -> None:
-        while True:
+        while not self._draining:
             rung = self._cut_bell.next()
             if not self._cut:
                 await self._wait_for_text(rung)
@@ -299,6 +317,10 @@ class Attempt:
             self._cut = self._cut[len(text) :]  # not before: what was refused belongs to the end
             self._flushed += len(text.encode())
             self._flushed_bell.ring()
+        with anyio.CancelScope(shield=True):
+            await self._finish()
+        self._cut = ""  # nothing waits for it any more
+        self._flushed_bell.ring()
 
     async def _wait_for_text(self, rung: anyio.Event) -> None:
         deadline = self._cutter.deadline()
@@ -334,6 +356,8 @@ class Attempt:
 
     async def _finish(self) -> None:
         end = self._verdict or End(Status.ERROR, f"its program ended at byte {self.offset}")
+        if end.cause and self.source.left:
+            end = end._replace(cause=f"{end.cause}; still running: {', '.join(self.source.left)}")
         text = self._cut + self._cutter.rest()
         pieces = self.pieces - self._pieces_before
         try:

@@ -148,9 +148,9 @@ class PersistentStreams:
         follow = Follow(self._store, Cursor(self._store, id, offset, live=False), wakes=self._open_wakes())
         return Pieces(follow)
 
-    async def cancel(self, id: str) -> State:
+    async def cancel(self, id: str, *, drain: bool = False) -> State:
         """End the stream as `cancelled`, whoever drives it; see `cancel`."""
-        return await cancel(self._store, id)
+        return await cancel(self._store, id, drain=drain)
 
     async def delete(self, id: str) -> None:
         """Cancel the stream, then remove it and its text. Raises StreamNotFound, OwnerStopped."""
@@ -239,13 +239,14 @@ async def open(path: str | None = None, *, grace: float | None = None) -> AsyncI
                 tasks.cancel_scope.cancel()
 
 
-async def cancel(store: Store, id: str) -> State:
+async def cancel(store: Store, id: str, *, drain: bool = False) -> State:
     """Cancel, and wait for the end: of a pending stream at once, else its owner's. What has ended stays as it is.
 
-    Raises OwnerStopped when the owner lives and does not answer within 2 s, StreamNotFound.
+    With `drain`, a model goes on to its own end, so that its usage becomes known; that text is discarded. Raises
+    OwnerStopped when the owner lives and does not answer within 2 s, StreamNotFound.
     """
     settle(store, id, store.state(id))
-    state = await patiently(lambda: store.cancel(id))
+    state = await patiently(lambda: store.cancel(id, drain=drain))
     if state.status.ended:
         return state
     with anyio.move_on_after(ANSWER_TIME):

@@ -131,9 +131,9 @@ class Owner:
                     seen = version
 
     def _stop_cancelled(self) -> None:
-        for id in self.store.cancelling():
+        for id, drain in self.store.cancelling():
             if attempt := self.running.get(id):
-                attempt.stop(Status.CANCELLED, f"cancelled at byte {attempt.offset}")
+                attempt.stop(Status.CANCELLED, f"cancelled at byte {attempt.offset}", drain=drain)
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import tempfile
@@ -28,6 +29,7 @@ from tests.conftest import (
     Lines,
     detached,
     ended,
+    gone,
     kept,
     needs,
     read_exactly,
@@ -457,10 +459,11 @@ def test_children_left_in_the_background_do_not_keep_it(served: Cli, gate: Gate)
 
 
 @needs("setsid")
-def test_a_cancelled_command_leaves_no_process(served: Cli, folder: Path) -> None:
+def test_a_cancelled_command_names_what_left_its_group(served: Cli, folder: Path) -> None:
     script = f"setsid sh -c 'echo $$ > \"{folder}/child\"; exec sleep 1000' & echo begun; wait"
-    id = detached(served, "sh", "-c", script)
+    id = detached(served, "sh", "-c", f"sleep 1000 & echo $! > '{folder}/grouped'; {script}")
     served.run("cancel", id)
     child = int((folder / "child").read_text())
-    state = Path(f"/proc/{child}/stat")
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+    assert gone(int((folder / "grouped").read_text()))
+    assert told(served, id)["error"] == f"cancelled at byte 6; still running: sleep (pid {child})"
+    os.kill(child, signal.SIGKILL)

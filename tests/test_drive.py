@@ -18,6 +18,7 @@ from ptstream.drive import Attempt, End, Limits
 from ptstream.errors import GeneratorError, GeneratorTimeout, StoreBusy, StoreUnusable
 from ptstream.follow import Follow
 from ptstream.generators import Event, Note, Reasoning, Source, Usage
+from ptstream.library import cancel
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import Settings
 from ptstream.store.cursor import Cursor
@@ -136,6 +137,48 @@ async def test_cancel_reaches_a_silent_generator(store: Store) -> None:
         assert (state.status, state.error, state.bytes) == (Status.CANCELLED, "cancelled at byte 5", 5)
         with pytest.raises(StopAsyncIteration):
             await anext(follow)
+
+
+async def test_a_drained_generator_ends_its_stream_at_once_and_tells_its_usage(store: Store) -> None:
+    go_on = anyio.Event()
+
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield "One. Two"
+        await go_on.wait()
+        for _ in range(10_000):
+            yield "More. "
+        yield Usage({"tokens": 3})
+
+    async with owning(store) as owner:
+        id = store.create().id
+        attempt = await owner.start(id, source(generate))
+        while attempt.pieces == 0:
+            await anyio.lowlevel.checkpoint()
+        await cancel(store, id, drain=True)
+        before = store.state(id)
+        assert (before.status, before.error) == (Status.CANCELLED, "cancelled at byte 8")
+        assert (store.attempts(id)[0].usage, id in owner.running) == (None, True)
+        go_on.set()
+        while id in owner.running:
+            await anyio.lowlevel.checkpoint()
+        assert store.attempts(id)[0].usage == {"tokens": 3}
+        assert store.state(id) == before
+        assert read(store, id) == b"One. Two"
+        assert os.listdir(store.home.tails) == []
+
+
+async def test_a_drained_generator_ends_with_its_owner(store: Store) -> None:
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield "Begun"
+        await anyio.sleep_forever()
+
+    async with owning(store) as owner:
+        id = store.create().id
+        attempt = await owner.start(id, source(generate))
+        await cancel(store, id, drain=True)
+        await attempt.ended.wait()
+        assert id in owner.running
+        assert store.state(id).status is Status.CANCELLED
 
 
 async def test_what_a_generator_says_after_its_end_is_decided_does_not_count(store: Store) -> None:

@@ -7,7 +7,7 @@ to be the stream's cause; reaching its end without an error means that the text 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -65,6 +65,8 @@ class Source:
     generate: Callable[[], Generation] = field(repr=False)
     patient: bool = False
     """Whether silence is normal for it, as for a command: then there is no first and no idle time-out."""
+    left: Sequence[str] = ()
+    """What of it goes on when a generation is over: processes that left a command's process group."""
     go_on: Callable[[str], Generation] | None = field(default=None, repr=False)
     """Goes on from a text that broke off, saying only what comes after it; None if it cannot."""
 

@@ -233,22 +233,25 @@ def source(stream: Stream, caller: Caller) -> Source:
     file, _ = split(target)
     if file and not os.path.isfile(os.path.join(caller.directory, file)):
         raise ConfigurationError(f"--generator {target}: there is no file {file} in {caller.directory}")
+    left: list[str] = []
     return Source(
         model=target,
         place=os.fsencode(caller.directory).decode("utf-8", "replace"),
         flush=Flush.SENTENCES,
-        generate=lambda: _called(target, stream, caller),
+        generate=lambda: _called(target, stream, caller, left),
         patient=True,
+        left=left,
     )
 
 
-async def _called(target: str, stream: Stream, caller: Caller) -> Generation:
+async def _called(target: str, stream: Stream, caller: Caller, left: list[str]) -> Generation:
     from ptstream.generators import command
 
     # -P: no module of the working directory stands in for one of Python's.
     argv = [caller.python or sys.executable, "-P", PROCESS, target]
     frames, beside = Frames(), command.Lines()
-    async with command.running(argv, stdin=json.dumps(_described(stream)).encode("ascii"), caller=caller) as process:
+    stdin = json.dumps(_described(stream)).encode("ascii")
+    async with command.running(argv, stdin=stdin, caller=caller, left=left) as process:
         async for pipe, data in process.output:
             if pipe == "stdout":
                 for event in frames.feed(data):

@@ -66,8 +66,12 @@ def _signal_name(number: int) -> str:
 
 
 @contextlib.asynccontextmanager
-async def running(argv: Sequence[str], *, stdin: bytes | None, caller: Caller) -> AsyncIterator[Command]:
-    """The command, for as long as the context lasts; whatever of it is left then is killed, children included.
+async def running(
+    argv: Sequence[str], *, stdin: bytes | None, caller: Caller, left: list[str] | None = None
+) -> AsyncIterator[Command]:
+    """The command, for as long as the context lasts; what is left of its process group then is killed.
+
+    What left the group on purpose is somebody's daemon, perhaps: it is added to `left`, `name (pid N)`, and lives.
 
     Raises GeneratorError when it cannot be started.
     """
@@ -85,7 +89,9 @@ async def running(argv: Sequence[str], *, stdin: bytes | None, caller: Caller) -
     finally:
         receive.close()
         with anyio.CancelScope(shield=True):
-            await _kill(process)
+            outliving = await _kill(process)
+            if left is not None:
+                left += outliving
             await process.aclose()
 
 
@@ -152,18 +158,28 @@ async def _read(
             await send.send((name, data))
 
 
-async def _kill(process: Process) -> None:
-    left = descendants(process.pid)
+async def _kill(process: Process) -> list[str]:
+    """End the process group; what of its descendants goes on outside of it."""
+    family = descendants(process.pid)
     if process.returncode is None:
         _signal_group(process.pid, signal.SIGTERM)
         with anyio.move_on_after(GRACE):
             await process.wait()
     # Also after an orderly exit: the group outlives its leader when it left children behind.
     _signal_group(process.pid, signal.SIGKILL)
-    for pid in left:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
     await process.wait()
+    return [f"{name} (pid {pid})" for pid in family if (name := _name_outside(pid, process.pid))]
+
+
+def _name_outside(pid: int, group: int) -> str | None:
+    """The name of a process that lives and is not of this process group."""
+    with contextlib.suppress(OSError):
+        if os.getpgid(pid) != group:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                head, _, rest = file.read().decode("utf-8", "replace").rpartition(")")
+            if rest.split()[0] not in ("Z", "X"):
+                return head.partition("(")[2]
+    return None
 
 
 def _signal_group(group: int, number: int) -> None:
@@ -231,9 +247,11 @@ class Lines:
         return self.feed(b"\n") if self._begun else ""
 
 
-async def _generate(argv: Sequence[str], stdin: bytes | None, caller: Caller) -> AsyncGenerator[Event, None]:
+async def _generate(
+    argv: Sequence[str], stdin: bytes | None, caller: Caller, left: list[str]
+) -> AsyncGenerator[Event, None]:
     text, beside = Decoder(), Lines()
-    async with running(argv, stdin=stdin, caller=caller) as command:
+    async with running(argv, stdin=stdin, caller=caller, left=left) as command:
         async for name, data in command.output:
             if name == "stdout" or caller.stderr:
                 yield text.feed(data)
@@ -251,10 +269,12 @@ def source(words: Words, caller: Caller) -> Source:
     """The stream's command, ready to run. Silence is normal for it."""
     assert words.command
     prompt = None if words.prompt is None else words.prompt.encode("utf-8", "replace")
+    left: list[str] = []
     return Source(
         model=os.path.basename(words.command[0]),
         place=os.fsencode(caller.directory).decode("utf-8", "replace"),
         flush=Flush.LINES,
-        generate=lambda: _generate(words.command or (), prompt, caller),
+        generate=lambda: _generate(words.command or (), prompt, caller, left),
         patient=True,
+        left=left,
     )

@@ -25,6 +25,7 @@ CREATE TABLE streams (
   seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT UNIQUE, title TEXT,
   status TEXT NOT NULL DEFAULT 'pending', bytes INTEGER NOT NULL DEFAULT 0, epoch INTEGER NOT NULL DEFAULT 0,
   error TEXT, created_at REAL NOT NULL, ended_at REAL, cancel_at REAL,
+  drain INTEGER,
   prompt TEXT, system TEXT, model TEXT, command TEXT, generator TEXT, flush TEXT,
   parent TEXT, parent_offset INTEGER, seam INTEGER DEFAULT 0, ttl REAL
 );

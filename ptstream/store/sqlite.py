@@ -203,11 +203,10 @@ class Store(Connections):
         )
         return frozenset(row[0] for row in rows)
 
-    def cancelling(self) -> list[str]:
-        """The ids of streams that are to be cancelled and have not ended yet."""
-        return [
-            row[0] for row in self._read("SELECT id FROM streams WHERE status = 'streaming' AND cancel_at IS NOT NULL")
-        ]
+    def cancelling(self) -> list[tuple[str, bool]]:
+        """The ids of streams that are to be cancelled and have not ended yet, and whether to drain their generators."""
+        rows = self._read("SELECT id, drain FROM streams WHERE status = 'streaming' AND cancel_at IS NOT NULL")
+        return [(id, bool(drain)) for id, drain in rows]
 
     def attempts(self, id: str) -> list[Attempt]:
         """The stream's attempts, first one first."""
@@ -313,19 +312,22 @@ class Store(Connections):
                     (id, size, time.time(), text),
                 )
 
-    def cancel(self, id: str) -> State:
-        """End a pending stream; mark one that is streaming, for its owner to end. What has ended stays as it is."""
+    def cancel(self, id: str, *, drain: bool = False) -> State:
+        """End a pending stream; mark one that is streaming, for its owner to end. What has ended stays as it is.
+
+        With `drain`, its generator may go on to its own end without it, so that its usage becomes known.
+        """
         state = self.state(id)
         if state.status.ended:
             return state
         now = time.time()
         with self._writing() as connection:
             connection.execute(
-                "UPDATE streams SET cancel_at = coalesce(cancel_at, ?1),"
+                "UPDATE streams SET cancel_at = coalesce(cancel_at, ?1), drain = min(coalesce(drain, ?3), ?3),"
                 " status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END,"
                 " ended_at = CASE status WHEN 'pending' THEN ?1 ELSE ended_at END"
                 " WHERE id = ?2 AND status IN ('pending', 'streaming')",
-                (now, id),
+                (now, id, drain),
             )
         return self.state(id)
 

@@ -143,9 +143,16 @@ class Writer:
     ) -> None:
         """The last chunk and the end in one transaction. Raises as `append` does."""
         stop = start + len(text.encode())
-        counts = None if usage is None else json.dumps(usage, default=str)
+        counts = None if usage is None else _counts(usage)
         await self._commit(
             (claim.id, claim.epoch, start, stop, text, time.time(), pieces, status.value, _storable(cause), counts)
+        )
+
+    async def tell_usage(self, claim: Claim, usage: Mapping[str, Any]) -> None:
+        """What an attempt took, known only after its stream's end. Raises StoreBusy."""
+        await self._persistently(
+            "UPDATE attempts SET usage = :usage WHERE stream = :id AND epoch = :epoch RETURNING epoch",
+            {"id": claim.id, "epoch": claim.epoch, "usage": _counts(usage)},
         )
 
     async def _commit(self, row: tuple[Any, ...]) -> None:
@@ -278,6 +285,10 @@ class Writer:
 def _storable(text: str | None) -> str | None:
     """A name or a cause may hold an undecodable byte of a path, which UTF-8 has no place for."""
     return text and text.encode("utf-8", "replace").decode()
+
+
+def _counts(usage: Mapping[str, Any]) -> str:
+    return json.dumps(usage, default=str)
 
 
 def _statement(group: list[_Flush]) -> tuple[str, list[Any]]:
