@@ -6,9 +6,10 @@ Flags over environment over config over defaults. The home is never named by the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -83,18 +84,33 @@ class Home(NamedTuple):
             ) from error
 
     def check(self) -> None:
-        """Raises ConfigurationError if the home is not ours alone or lies on a network file system."""
+        """Raises ConfigurationError if the home is not ours alone or lies on a network file system.
+
+        One that others could enter is closed to them, and what they have left in it by then is not followed.
+        """
         found = os.stat(self.path)
         if found.st_uid != os.geteuid():
             raise ConfigurationError(f"the home {self.path} belongs to another user; name another with --home")
         if stat.S_IMODE(found.st_mode) & 0o077:
             os.chmod(self.path, 0o700)
+        for planted in _of_others(self.path):
+            raise ConfigurationError(f"{planted} belongs to another user: remove it, or name another home with --home")
         kind = filesystem_of(self.path)
         if kind in NETWORK_FILESYSTEMS:
             raise ConfigurationError(
                 f"the home {self.path} is on a network file system ({kind}), where locks do not hold;"
                 " name a local directory with --home"
             )
+
+
+def _of_others(folder: str) -> Iterator[str]:
+    """What in the folder is another user's, or is a link to such."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):  # gone meanwhile, or a link to nothing
+                stats = [entry.stat(follow_symlinks=False), entry.stat()]
+                if any(found.st_uid != os.geteuid() for found in stats):
+                    yield entry.path
 
 
 def filesystem_of(path: str, mounts: str = "/proc/self/mounts") -> str | None:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.faults import kills, many, permissions, readers, returns, storage
+from tests.faults import kills, many, permissions, readers, returns, storage, strangers
 from tests.faults.runs import Run
 from tests.faults.tally import Tally
 
@@ -37,8 +37,8 @@ def no_strace() -> str | None:
 
 
 def no_root() -> str | None:
-    """Why nothing can be mounted."""
-    return None if os.geteuid() == 0 else "a file system of its own takes root to mount"
+    """Why there can be neither a file system of its own nor another user."""
+    return None if os.geteuid() == 0 else "takes root: it mounts a file system, or is another user"
 
 
 FAULTS = (
@@ -74,6 +74,7 @@ FAULTS = (
     Fault("writer", "another's long transaction", storage.foreign_writer),
     Fault("reader", "a long reader blocks checkpoints", storage.long_reader),
     Fault("permissions", "permissions lost, then back", permissions.lost, 0, permissions.refused_nothing),
+    Fault("strangers", "another user's reach", strangers.strangers, 0, no_root),
     Fault("readers", "readers, 200 of one stream", readers.crowd),
     Fault("at-once", "many streams at once", many.at_once),
     Fault("stored", "many in the database, one huge", many.stored),

@@ -1,0 +1,186 @@
+"""Another user of the machine: what they can reach of a home, what they may have left in one, and what they can see."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ptstream.settings import Home
+from ptstream.streams import Words
+from tests.faults.ground import Ground, ground
+from tests.faults.runs import Run
+from tests.faults.scenes import text_file
+from tests.faults.tally import Tally
+from tests.faults.verdict import Told, judge
+
+STRANGER = 65534
+"""The user and group `nobody`."""
+
+KEY, PROMPT = "sk-of-the-harness", "a-prompt-of-the-harness"
+
+
+def strangers(run: Run, tally: Tally, count: int) -> None:
+    """All of it, once."""
+    for number, case in enumerate((_reach, _reach_opened, _planted, _seen)):
+        with run.case(tally, number) as chance, ground(chance) as here:
+            os.chmod(here.folder, 0o755)  # nothing but the home itself keeps them out
+            case(here, tally)
+
+
+def _reach(here: Ground, tally: Tally) -> None:
+    """A home as it is, while a stream runs."""
+    with _running(here, tally):
+        _probe(here, tally)
+
+
+def _reach_opened(here: Ground, tally: Tally) -> None:
+    """Its user has opened the home and its folders: the files are private by themselves; the next command mends it."""
+    with _running(here, tally):
+        for folder in (here.home.path, *(entry.path for entry in os.scandir(here.home.path) if entry.is_dir())):
+            os.chmod(folder, 0o755)
+        _probe(here, tally, folders=False)
+        here.ask("create", "x")
+        tally.check(os.stat(here.home.path).st_mode & 0o777 == 0o700, "the home stayed open")
+
+
+@contextlib.contextmanager
+def _running(here: Ground, tally: Tally) -> Iterator[None]:
+    path, text = text_file(here, "private", 60_000)
+    with here.store() as store:
+        told = Told(store.create(Words(prompt=PROMPT, model=f"replay:{path}?rate=2000")).id, text, whole=True)
+    daemon = here.daemon()
+    driver = here.ptstream("drive", told.id)
+    here.ears.until(lambda: driver.out.data, "text")
+    yield
+    here.ended(driver)
+    daemon.kill()
+    judge(here, tally, [told])
+
+
+def _probe(here: Ground, tally: Tally, *, folders: bool = True) -> None:
+    found = [str(path) for path in Path(here.home.path).rglob("*") if folders or not path.is_dir()]
+    kinds = ("daemon.sock", "ptstream.db", "-wal", "-shm", ".lock", ".1")
+    missing = [kind for kind in kinds if not any(path.endswith(kind) for path in found)]
+    tally.check(not missing, f"nothing to reach for: {missing}")
+    tally.times += len(found)
+    reached = _reached([here.home.path, *found] if folders else found)
+    tally.check(not reached, f"a stranger reaches {reached}")
+
+
+def _reached(paths: list[str]) -> list[str]:
+    """What of these the stranger can open, list or connect to: another interpreter might be out of their reach."""
+    reading, writing = os.pipe()
+    if not (child := os.fork()):  # the harness has one thread
+        os.setgroups([])
+        os.setresgid(STRANGER, STRANGER, STRANGER)
+        os.setresuid(STRANGER, STRANGER, STRANGER)
+        os.write(writing, json.dumps([path for path in paths if not _is_refused(path)]).encode())
+        os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as told:
+        answer = told.read()
+    os.waitpid(child, 0)
+    reached: list[str] = json.loads(answer)
+    return reached
+
+
+def _is_refused(path: str) -> bool:
+    try:
+        if path.endswith(".sock"):
+            socket.socket(socket.AF_UNIX).connect(path)
+        elif os.path.isdir(path):
+            os.listdir(path)
+        else:
+            os.close(os.open(path, os.O_RDONLY))
+    except PermissionError:
+        return True
+    except FileNotFoundError:  # a tail or a lock that went meanwhile
+        return True
+    return False
+
+
+def _planted(here: Ground, tally: Tally) -> None:
+    """A home that a stranger made, and ones in which they left something: no command follows it."""
+    plants: dict[str, Callable[[Home], None]] = {
+        "home": lambda home: os.chown(home.path, STRANGER, STRANGER),
+        "db": lambda home: _made(os.path.dirname(home.database)),
+        "tails": lambda home: _made(home.tails),
+        "owners": lambda home: _made(home.owners),
+        "lock": lambda home: _linked(home.lock("daemon"), here.folder),
+        "log": lambda home: _linked(os.path.dirname(home.log), here.folder),
+    }
+    for name, plant in plants.items():
+        here.home = Home(os.path.join(here.folder, name))
+        os.mkdir(here.home.path, 0o700)
+        plant(here.home)
+        _refused(here, tally, name)
+    here.home = Home(os.path.join(here.folder, "socket"))
+    os.mkdir(here.home.path, 0o700)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(here.home.socket)
+        listener.listen()
+        listener.setblocking(False)
+        os.chown(here.home.socket, STRANGER, STRANGER)
+        _refused(here, tally, "socket")
+        with contextlib.suppress(BlockingIOError):
+            listener.accept()
+            tally.check(False, "somebody spoke to a stranger's socket")
+
+
+def _made(path: str) -> None:
+    os.mkdir(path, 0o777)
+    os.chown(path, STRANGER, STRANGER)
+
+
+def _linked(path: str, folder: str) -> None:
+    """A link of the stranger's to a file or folder of the user's."""
+    os.symlink(folder, path)
+    os.lchown(path, STRANGER, STRANGER)
+
+
+def _refused(here: Ground, tally: Tally, name: str) -> None:
+    for words in (("drive", "--", "true"), ("create", "x"), ("daemon", "start"), ("daemon", "status")):
+        asked = here.ask(*words)
+        tally.times += 1
+        said = "belongs to another user" in asked.said and "Traceback" not in asked.said
+        tally.check(asked.process.returncode == 4 and said, f"{name}: {words}: {asked.process.returncode} {asked.said}")
+
+
+def _seen(here: Ground, tally: Tally) -> None:
+    """No key and no prompt in the arguments of what we start, and no key in anything that is kept."""
+    here.more |= {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+    daemon = here.daemon()
+    path = os.path.join(here.folder, "mine.py")
+    Path(path).write_text(
+        "async def wait(stream, append):\n    await append('begun')\n    import anyio\n    await anyio.sleep(1000)\n",
+        encoding="utf-8",
+    )
+    waiting = here.ptstream("drive", "--generator", f"{path}:wait", stdin=_pipe(PROMPT))
+    command = here.ptstream("drive", "--", "sh", "-c", "echo begun; sleep 1000", stdin=_pipe(PROMPT))
+    refused = here.ptstream("drive", "-m", "some-model", stdin=_pipe(PROMPT))
+    here.ended(refused)
+    here.ears.until(lambda: waiting.out.data and command.out.data, "text")
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
+            tally.times += 1
+            told = KEY.encode() in arguments or PROMPT.encode() in arguments
+            tally.check(not told, f"arguments: {arguments!r}")
+    kept = b"".join(each.read_bytes() for each in Path(here.home.path).rglob("*") if each.is_file())
+    tally.check(KEY.encode() not in kept, "the key lies in the home")
+    log = Path(here.home.log)
+    tally.check(not log.exists() or PROMPT not in log.read_text(encoding="utf-8"), "the prompt is in the log")
+    tally.check(KEY not in daemon.said and PROMPT not in daemon.said, "the daemon says key or prompt")
+    daemon.kill()
+
+
+def _pipe(text: str) -> int:
+    """The end of a pipe that gives the text."""
+    reading, writing = os.pipe()
+    os.write(writing, text.encode())
+    os.close(writing)
+    return reading
