@@ -50,8 +50,8 @@ class Owner:
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing is written just now, None when all is well."""
-        return self._writer.trouble
+        """Why nothing is written just now, or why the log grows; None when all is well."""
+        return self._writer.trouble or self._writer.log_trouble
 
     def bell(self, id: str) -> Bell | None:
         """The bell of a stream that is driven here."""

@@ -61,6 +61,7 @@ class Writer:
         self._committing = anyio.CancelScope(shield=True)
         self._closing = False
         self._no_checkpoint_before = 0.0
+        self._log_is_held = False
         self.trouble: str | None = None
 
     @contextlib.asynccontextmanager
@@ -254,11 +255,20 @@ class Writer:
             os.close(descriptor)
 
     def _checkpoint_due(self) -> bool:
+        return self._log_size() > CHECKPOINT_BYTES and time.monotonic() >= self._no_checkpoint_before
+
+    def _log_size(self) -> int:
         try:
-            size = os.stat(self._home.database + "-wal").st_size
+            return os.stat(self._home.database + "-wal").st_size
         except FileNotFoundError:
-            return False
-        return size > CHECKPOINT_BYTES and time.monotonic() >= self._no_checkpoint_before
+            return 0
+
+    @property
+    def log_trouble(self) -> str | None:
+        """Why the write-ahead log grows, in one sentence, if a reader keeps it from being emptied."""
+        if self._log_is_held and (size := self._log_size()) > CHECKPOINT_BYTES:
+            return f"the log is {size / 2**20:.0f} MiB: a program that reads the database holds on to an old state"
+        return None
 
     async def _checkpoint(self) -> None:
         """Bring the log back into the file and empty it. That it fails harms nobody: it is tried again later."""
@@ -270,6 +280,7 @@ class Writer:
             busy = 1
         with contextlib.suppress(sqlite3.Error):
             await self._execute(f"PRAGMA busy_timeout={int(BRIEFLY * 1000)}", ())
+        self._log_is_held = bool(busy)
         if busy:
             self._no_checkpoint_before = time.monotonic() + CHECKPOINT_PAUSE
 

@@ -162,6 +162,7 @@ def long_reader(run: Run, tally: Tally, count: int) -> None:
             here.drive(much.id)
             here.ears.until(lambda: _ended(here, much.id), "the end of 12 MiB")
             most = wal(here)
+            here.ears.until(lambda: status(here)["trouble"], "the reason in daemon status", 10)
             tally.notes.append(f"daemon status meanwhile: {status(here)['trouble']}")
             tally.check(most > 2 * CHECKPOINT_BYTES, f"the log had {most} bytes, and was to be blocked")
         freed = time.monotonic()
