@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -131,6 +132,36 @@ def test_a_watcher_and_a_waiter_are_told_of_the_death(cli: Cli, gate: Gate) -> N
             out, said, code = rest(process)
             assert (out, code) == (b"", 5)
             assert "died at byte 9" in said
+
+
+def test_it_ends_when_its_home_is_removed_and_leaves_the_next_one_alone(cli: Cli) -> None:
+    cli.run("daemon", "start")
+    first = pid_of(cli)
+    shutil.rmtree(cli.home.path)
+    assert cli.out("drive", "--", "echo", "hi") == "hi\n"
+    until(lambda: gone(first))
+    assert not gone(pid_of(cli))
+    os.unlink(cli.home.socket)
+    until(lambda: not held(cli.home.lock("daemon")))
+
+
+def test_without_its_socket_it_ends_what_it_has_begun(cli: Cli, gate: Gate) -> None:
+    id = detached(cli, *gate.command)
+    os.unlink(cli.home.socket)
+    gate.open()
+    cli.run("wait", id)
+    assert kept(cli, id) == FIRST + SECOND
+    until(lambda: not held(cli.home.lock("daemon")))
+
+
+def held(lock: str) -> bool:
+    """Whether a living process holds it."""
+    with open(lock, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def test_another_daemon_in_between(cli: Cli, endless: tuple[str, ...]) -> None:

@@ -35,6 +35,12 @@ log = logging.getLogger("ptstream")
 SWEEP = 60.0
 """Seconds between two looks for streams whose time to live is over."""
 
+PLACE_POLL = 1.0
+"""Seconds between two looks whether the home is still the one that we serve."""
+
+MAX_FILES = 65_536
+"""Open files that we ask for, if we may: the commands that we start inherit it, and some close them all, one by one."""
+
 LINGER = 1
 """Seconds that readers get to take the end, once every stream has ended."""
 
@@ -113,9 +119,10 @@ def _lock(home: Home) -> Iterator[bool]:
 
 def _allow_many_files() -> None:
     """Each running stream holds its tail open, each reader a socket."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 async def _live(home: Home, ready: object) -> None:
@@ -135,7 +142,9 @@ async def _live(home: Home, ready: object) -> None:
                 )
             )
             tasks.start_soon(_watch_signals, daemon)
+            place = _Place(home.socket)
             tasks.start_soon(_delete_expired, home)
+            tasks.start_soon(_end_when_displaced, daemon, place)
             tasks.start_soon(_end_when_told, daemon, server)
             log.info("listening on %s, pid %d", home.socket, os.getpid())
             if callable(ready):
@@ -143,7 +152,7 @@ async def _live(home: Home, ready: object) -> None:
             try:
                 await server.serve(sockets=[listener])
             finally:
-                with contextlib.suppress(FileNotFoundError):
+                if not place.lost:
                     os.unlink(home.socket)
                 tasks.cancel_scope.cancel()
     log.info("ended")
@@ -161,6 +170,37 @@ def _listen(home: Home) -> socket.socket:
     listener.listen(1024)
     os.rename(making, home.socket)
     return listener
+
+
+class _Place:
+    """A file as it is now: what lies there later may be another home's."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._inode = self._look()
+
+    def _look(self) -> tuple[int, int]:
+        found = os.stat(self.path)
+        return found.st_dev, found.st_ino
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is gone, or another file. What cannot be seen just now is not lost."""
+        try:
+            return self._look() != self._inode
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+
+
+async def _end_when_displaced(daemon: Daemon, place: _Place) -> None:
+    """Without its socket a daemon is of no use once it is idle; without its database, whatever it wrote is lost."""
+    database = _Place(daemon.store.home.database)
+    while not (database.lost or (place.lost and not daemon.owner.running)):
+        await anyio.sleep(PLACE_POLL)
+    log.error("%s was removed or replaced", database.path if database.lost else place.path)
+    daemon.stop.set()
 
 
 async def _delete_expired(home: Home) -> None:
