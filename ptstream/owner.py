@@ -29,7 +29,7 @@ from ptstream.tail import Bell, Tail
 PATIENCE = 3.0
 """Seconds that the ends of stopped streams wait for a store that takes no write."""
 
-CANCEL_POLL = 0.1
+CANCEL_POLL = 0.05
 """Seconds between two looks for a stream that somebody cancelled (4 µs each)."""
 
 

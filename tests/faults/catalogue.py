@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.faults import kills, many, permissions, readers, returns, storage, strangers
+from tests.faults import cancels, kills, many, permissions, readers, returns, storage, strangers
 from tests.faults.runs import Run
 from tests.faults.tally import Tally
 
@@ -74,6 +74,7 @@ FAULTS = (
     Fault("writer", "another's long transaction", storage.foreign_writer),
     Fault("reader", "a long reader blocks checkpoints", storage.long_reader),
     Fault("permissions", "permissions lost, then back", permissions.lost, 0, permissions.refused_nothing),
+    Fault("cancels", "cancelled, whoever owns it", cancels.cancels),
     Fault("strangers", "another user's reach", strangers.strangers, 0, no_root),
     Fault("readers", "readers, 200 of one stream", readers.crowd),
     Fault("at-once", "many streams at once", many.at_once),
