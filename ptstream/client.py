@@ -98,6 +98,11 @@ class Client:
         """Ask the daemon to end; its last status. Returns before it has."""
         return await self._ask("POST", wire.STOP)
 
+    async def stop_idle(self, pid: int) -> bool:
+        """The same, unless it is another process than `pid`, or runs something by now: then False."""
+        told = await self._ask("POST", f"{wire.STOP}?idle={pid}")
+        return told["pid"] == pid and not told["running"]
+
     async def drive(
         self,
         id: str,
@@ -200,6 +205,7 @@ async def connect_or_start(home: Home) -> AsyncIterator[Client]:
 async def _connected(stack: contextlib.AsyncExitStack, home: Home) -> Client | None:
     """A connection to a daemon of our own version, None if there is none (any more)."""
     try:
+        socket = listening(home)
         client = await stack.enter_async_context(connect(home))
         status = await client.status()
         if status["version"] == __version__:
@@ -209,9 +215,9 @@ async def _connected(stack: contextlib.AsyncExitStack, home: Home) -> Client | N
                 f"a daemon of version {status['version']} is running {status['running']} streams, and this is"
                 f" {__version__}: wait for them, or end it with 'ptstream daemon stop'"
             )
-        await client.stop()
-        with anyio.move_on_after(START_TIMEOUT):
-            await gone(home)
+        if await client.stop_idle(status["pid"]):
+            with anyio.move_on_after(START_TIMEOUT):
+                await gone(home, socket)
     except DaemonSilent:
         raise
     except DaemonUnreachable:
@@ -219,9 +225,18 @@ async def _connected(stack: contextlib.AsyncExitStack, home: Home) -> Client | N
     return None
 
 
-async def gone(home: Home) -> None:
-    """Returns when no daemon answers any more."""
-    while os.path.exists(home.socket):
+def listening(home: Home) -> tuple[int, int] | None:
+    """What tells a daemon's socket from the next one's, None if there is none."""
+    try:
+        found = os.stat(home.socket)
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_ctime_ns
+
+
+async def gone(home: Home, socket: tuple[int, int] | None) -> None:
+    """Returns when the daemon that was `listening` does so no more; another one may."""
+    while socket and listening(home) == socket:
         await anyio.sleep(0.02)
 
 

@@ -75,6 +75,12 @@ class StoreUnusable(ConfigurationError):
     code = "store"
 
 
+class StoreNewer(StoreUnusable):
+    """A newer ptstream has written or migrated the database: this one reads and writes it no more."""
+
+    code = "store-newer"
+
+
 class StoreBusy(PtstreamError):
     """The store takes no write just now (locked, full, read-only); what was asked for did not happen."""
 

@@ -140,6 +140,30 @@ def served() -> Iterator[Cli]:
         stop_daemon(cli.home)
 
 
+@pytest.fixture
+def small() -> Iterator[Cli]:
+    """The command against a home on a file system of 4 MiB of its own."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("needs root, to mount a small file system")
+    path = tempfile.mkdtemp(prefix="pts-")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "ptstream-test", path], capture_output=True)
+    if mounted.returncode:
+        os.rmdir(path)
+        pytest.skip("cannot mount a file system here")
+    home = Home(f"{path}/home")
+    yield Cli(home)
+    remount(home, "rw")
+    stop_daemon(home)
+    subprocess.run(["umount", "-l", path], check=True)
+    os.rmdir(path)
+
+
+def remount(home: Home, mode: str) -> None:
+    """Make the small file system read-only (`ro`), when nobody writes there any more, or writable again (`rw`)."""
+    line = ["mount", "-o", f"remount,{mode},size=4m", os.path.dirname(home.path)]
+    until(lambda: subprocess.run(line, capture_output=True).returncode == 0)
+
+
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """The base URL of a scripted endpoint in a process of its own."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -33,6 +32,7 @@ from tests.conftest import (
     kept,
     needs,
     read_exactly,
+    remount,
     stop_daemon,
     together,
     told,
@@ -243,30 +243,6 @@ def test_a_newer_database(cli: Cli) -> None:
     with contextlib.closing(sqlite3.connect(cli.home.database)) as other:
         other.execute(f"PRAGMA user_version={schema.VERSION}")
     assert told(cli, "x")["prompt"] == "the prompt"
-
-
-@pytest.fixture
-def small() -> Iterator[Cli]:
-    """The command against a home on a file system of 4 MiB of its own."""
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("needs root, to mount a small file system")
-    path = tempfile.mkdtemp(prefix="pts-")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "ptstream-test", path], capture_output=True)
-    if mounted.returncode:
-        os.rmdir(path)
-        pytest.skip("cannot mount a file system here")
-    home = Home(f"{path}/home")
-    yield Cli(home)
-    remount(home, "rw")
-    stop_daemon(home)
-    subprocess.run(["umount", "-l", path], check=True)
-    os.rmdir(path)
-
-
-def remount(home: Home, mode: str) -> None:
-    """Make the small file system read-only (`ro`), when nobody writes there any more, or writable again (`rw`)."""
-    line = ["mount", "-o", f"remount,{mode},size=4m", os.path.dirname(home.path)]
-    until(lambda: subprocess.run(line, capture_output=True).returncode == 0)
 
 
 def test_a_read_only_home(small: Cli, gate: Gate) -> None:

@@ -234,6 +234,20 @@ def test_no_work_is_taken_while_it_stops(cli: Cli, gate: Gate) -> None:
     assert told(cli, id)["error"] == "the daemon was stopped at byte 9"
 
 
+def test_one_that_is_to_be_replaced_stays_if_it_is_busy_by_now_or_another(cli: Cli, gate: Gate) -> None:
+    id = detached(cli, *gate.command)
+    pid = pid_of(cli)
+    with http(cli) as client:
+        assert client.post(wire.STOP, params={"idle": pid}).json()["running"] == 1
+        gate.open()
+        cli.run("wait", id)
+        until(lambda: client.get(wire.STATUS).json()["running"] == 0)
+        assert client.post(wire.STOP, params={"idle": pid + 1}).json()["pid"] == pid
+        assert cli.out("drive", "--", "echo", "hi") == "hi\n"
+        assert client.post(wire.STOP, params={"idle": pid}).status_code == 200
+        until(lambda: gone(pid))
+
+
 def test_readers_that_do_not_read_do_not_keep_it(cli: Cli, folder: Path) -> None:
     (folder / "much").write_text(WORDS * 40)
     id = cli.out("drive", "-d", "-m", f"replay:{folder}/much?rate=0", "-p", "x").strip()

@@ -78,6 +78,7 @@ def stop(ctx: typer.Context) -> None:
 
 
 async def _stop(home: Home, screen: Screen) -> int:
+    socket = client.listening(home)
     try:
         async with client.connect(home) as daemon:
             status = await daemon.stop()
@@ -85,7 +86,7 @@ async def _stop(home: Home, screen: Screen) -> int:
         screen.note("the daemon is not running")
         return 0
     with anyio.move_on_after(STOP_TIME):
-        await client.gone(home)
+        await client.gone(home, socket)
         screen.note(f"the daemon has ended (pid {status['pid']})")
         return 0
     raise PtstreamError(f"the daemon, pid {status['pid']}, has not ended within {STOP_TIME:g} s")

@@ -47,6 +47,8 @@ class Daemon:
     owner: Owner
     local: LocalServer
     stop: anyio.Event = field(default_factory=anyio.Event)
+    failure: PtstreamError | None = None
+    """Why it ends, if nobody told it to."""
     asides_of: dict[str, tuple[Asides, anyio.Event]] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
@@ -148,8 +150,11 @@ async def _status(daemon: Daemon, _: Request) -> Response:
     return _json(daemon.status())
 
 
-async def _stop(daemon: Daemon, _: Request) -> Response:
-    daemon.stop.set()
+async def _stop(daemon: Daemon, request: Request) -> Response:
+    idle = request.query_params.get("idle")
+    # One that is to be replaced may be busy by now, or another that was started since.
+    if idle is None or (idle == str(os.getpid()) and not daemon.owner.running):
+        daemon.stop.set()
     return _json(daemon.status())
 
 

@@ -22,7 +22,7 @@ import uvicorn
 
 from ptstream import wire
 from ptstream.daemon.app import Daemon, make_app
-from ptstream.errors import PtstreamError
+from ptstream.errors import PtstreamError, StoreNewer
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.owner import open_owner
 from ptstream.settings import Home
@@ -36,7 +36,7 @@ SWEEP = 60.0
 """Seconds between two looks for streams whose time to live is over."""
 
 PLACE_POLL = 1.0
-"""Seconds between two looks whether the home is still the one that we serve."""
+"""Seconds between two looks whether the home and its database are still those that we serve."""
 
 MAX_FILES = 65_536
 """Open files that we ask for, if we may: the commands that we start inherit it, and some close them all, one by one."""
@@ -93,7 +93,10 @@ class _Answer:
 
 
 def run(home: Home, ready: object = None) -> bool:
-    """Be the home's daemon until told to stop; False at once if it has one. Raises ConfigurationError."""
+    """Be the home's daemon until told to stop; False at once if it has one.
+
+    Raises ConfigurationError, when a newer ptstream has migrated the database as well.
+    """
     os.umask(0o077)
     home.make()
     _allow_many_files()
@@ -145,6 +148,7 @@ async def _live(home: Home, ready: object) -> None:
             place = _Place(home.socket)
             tasks.start_soon(_delete_expired, home)
             tasks.start_soon(_end_when_displaced, daemon, place)
+            tasks.start_soon(_end_when_migrated, daemon)
             tasks.start_soon(_end_when_told, daemon, server)
             log.info("listening on %s, pid %d", home.socket, os.getpid())
             if callable(ready):
@@ -155,6 +159,8 @@ async def _live(home: Home, ready: object) -> None:
                 if not place.lost:
                     os.unlink(home.socket)
                 tasks.cancel_scope.cancel()
+    if daemon.failure:
+        raise daemon.failure
     log.info("ended")
 
 
@@ -201,6 +207,19 @@ async def _end_when_displaced(daemon: Daemon, place: _Place) -> None:
         await anyio.sleep(PLACE_POLL)
     log.error("%s was removed or replaced", database.path if database.lost else place.path)
     daemon.stop.set()
+
+
+async def _end_when_migrated(daemon: Daemon) -> None:
+    """The newer ptstream that did it starts a daemon of its own; in this one nothing can be driven any more."""
+    while daemon.failure is None:
+        await anyio.sleep(PLACE_POLL)
+        try:
+            daemon.store.check()
+        except StoreNewer as error:
+            daemon.failure = error
+            daemon.stop.set()
+        except PtstreamError:  # a store that cannot be read now is looked at again
+            pass
 
 
 async def _delete_expired(home: Home) -> None:

@@ -1,6 +1,7 @@
 """How a home's database is reached: one connection that only reads, one that writes, each opened when it is needed.
 
-Reading needs no write permission. What is read and written is `sqlite.py`'s.
+Reading needs no write permission, except where an older ptstream's tables are met. What is read and written is
+`sqlite.py`'s.
 """
 
 from __future__ import annotations
@@ -46,13 +47,21 @@ class Connections:
         """Whether there is a database at all."""
         return os.path.exists(self.home.database)
 
-    def _read(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
+    def _read(self, sql: str, values: Sequence[Any] | dict[str, Any] = (), *, tables: bool = True) -> list[Any]:
+        """The rows; none where there is no database. Without `tables`, of what is the same in every version.
+
+        Raises StoreUnusable, and StoreNewer if the tables are a newer ptstream's meanwhile.
+        """
         try:
             if self._reader is None:
                 if not self.exists:
                     return []
                 self._reader = self._connect_reader()
-            return self._reader.execute(sql, values).fetchall()
+            try:
+                return self._reader.execute(sql, values).fetchall()
+            finally:  # of what failed, too: newer tables may be others
+                if tables:
+                    schema.check_unmigrated(self._reader, self.home)
         except sqlite3.OperationalError as error:
             if "no such table" in str(error):
                 return []  # a file that its first writer is just making
@@ -63,7 +72,7 @@ class Connections:
     def _connect_reader(self) -> sqlite3.Connection:
         connection = self._open("mode=ro")
         try:
-            schema.check_version(connection, self.home)
+            found = schema.check_version(connection, self.home)
         except StoreUnusable:
             connection.close()
             wal = self.home.database + "-wal"
@@ -73,7 +82,13 @@ class Connections:
             ):
                 raise
             connection = self._open("mode=ro&immutable=1")
-            schema.check_version(connection, self.home)
+            found = schema.check_version(connection, self.home)
+            if 0 < found < schema.VERSION:
+                raise schema.unmigratable(self.home, found, "its directory is read-only") from None
+        if 0 < found < schema.VERSION:  # of an older ptstream: nothing here knows its tables
+            connection.close()
+            schema.prepare(self.home)
+            return self._connect_reader()
         return connection
 
     def _open(self, query: str) -> sqlite3.Connection:
@@ -85,7 +100,7 @@ class Connections:
         connection = self._connection()
         try:
             connection.execute("BEGIN IMMEDIATE")
-            self._check_unmigrated(connection)
+            schema.check_unmigrated(connection, self.home)
             yield connection
             connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
@@ -100,7 +115,3 @@ class Connections:
         if self._writer is None:
             self._writer = schema.connect_writer(self.home, self._patience)
         return self._writer
-
-    def _check_unmigrated(self, connection: sqlite3.Connection) -> None:
-        if connection.execute("PRAGMA user_version").fetchone()[0] != schema.VERSION:
-            raise StoreUnusable(f"{self.home.database} was migrated by another ptstream: start this one again")

@@ -1,4 +1,4 @@
-"""The database as it lies on disk: tables, the one statement that appends, and how a file becomes ours.
+"""The database as it lies on disk: tables, the one statement that appends, and how a file becomes this version's.
 
 SQLite, write-ahead log, `synchronous=FULL`. Everything can be read with the plain `sqlite3` shell.
 """
@@ -11,8 +11,9 @@ import os
 import sqlite3
 from collections.abc import Iterator
 
-from ptstream.errors import StoreUnusable
+from ptstream.errors import StoreNewer, StoreUnusable
 from ptstream.settings import Home
+from ptstream.store import owners
 
 VERSION = 1
 APPLICATION_ID = 0x70747331  # "pts1", so that `file` and we can tell our database from another's
@@ -64,6 +65,15 @@ CREATE TRIGGER ended INSTEAD OF INSERT ON flushes WHEN NEW.status IS NOT NULL BE
     WHERE stream = NEW.stream AND epoch = NEW.epoch;
 END;
 """
+
+STEPS: dict[int, tuple[str, ...]] = {}
+"""Version N → the statements that make of its tables those of N + 1. What TABLES says anew stands here, too.
+
+`_driven` reads the tables of every older version, and recovery the rows that its owners left.
+"""
+
+NAMED = 8
+"""Running streams that are named, where they keep a database from being migrated."""
 
 MAX_GROUP = 256
 """Flushes in one statement: SQLite's limit of 32,766 parameters is far, and a group's latency stays short."""
@@ -117,15 +127,23 @@ def uri(home: Home, query: str) -> str:
     return "file:" + urllib.parse.quote(os.fsencode(home.database)) + "?" + query
 
 
-def translate(error: sqlite3.Error, home: Home) -> StoreUnusable:
+def translate(error: sqlite3.Error | OSError, home: Home) -> StoreUnusable:
     """What an unusable database means for a person."""
     return StoreUnusable(f"the database {home.database} cannot be used: {error}")
+
+
+def unmigratable(home: Home, found: int, why: object) -> StoreUnusable:
+    """What it means that an older ptstream's database stays as it is."""
+    return StoreUnusable(
+        f"{home.database} is of an older ptstream (schema {found}) and could not be migrated to this one's"
+        f" ({VERSION}): {why}; run a command of this one where it can be written"
+    )
 
 
 def check_version(connection: sqlite3.Connection, home: Home) -> int:
     """The schema's version in the file, 0 for an empty one.
 
-    Raises StoreUnusable for a database that is not ours or that a newer ptstream wrote.
+    Raises StoreUnusable for a database that is not ours, StoreNewer for one that a newer ptstream wrote.
     """
     try:
         # One statement, one snapshot: another process may be making the tables just now.
@@ -138,11 +156,24 @@ def check_version(connection: sqlite3.Connection, home: Home) -> int:
     if mark != APPLICATION_ID and tables:
         raise StoreUnusable(f"{home.database} is not a ptstream database; name another home with --home")
     if found > VERSION:
-        raise StoreUnusable(
+        raise StoreNewer(
             f"{home.database} was written by a newer ptstream (schema {found}, this one knows {VERSION}):"
             " upgrade ptstream, or name another home with --home"
         )
     return int(found)
+
+
+def check_unmigrated(connection: sqlite3.Connection, home: Home) -> None:
+    """Raises StoreNewer if a newer ptstream has migrated the database since it was opened (4 µs).
+
+    Versions only grow: asked in a transaction it holds for that, asked after a read for what was read.
+    """
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found > VERSION:
+        raise StoreNewer(
+            f"{home.database} was migrated by a newer ptstream in the meantime (schema {found}, this one knows"
+            f" {VERSION}); nothing is lost: go on with the newer one"
+        )
 
 
 def connect_writer(home: Home, patience: float = BUSY_TIMEOUT) -> sqlite3.Connection:
@@ -174,7 +205,10 @@ def set_up_writer(connection: sqlite3.Connection) -> None:
 
 
 def prepare(home: Home) -> None:
-    """Make the home, the database file and its tables, unless they are there. Raises ConfigurationError."""
+    """Make the home, the database file and its tables, or migrate those of an older ptstream.
+
+    Raises ConfigurationError.
+    """
     if sqlite3.sqlite_version_info < (3, 35, 0):
         raise StoreUnusable(f"SQLite {sqlite3.sqlite_version} is too old: ptstream needs 3.35 or newer")
     home.make()
@@ -190,23 +224,60 @@ def prepare(home: Home) -> None:
     except sqlite3.Error as error:
         raise translate(error, home) from error
     try:
-        if check_version(connection, home) != VERSION:
+        if (found := check_version(connection, home)) != VERSION:
             with locked(home.lock("schema")):
-                _create(connection, home)
-    except sqlite3.Error as error:
-        raise translate(error, home) from error
+                _make(connection, home)
+    except (sqlite3.Error, OSError) as error:
+        raise (unmigratable(home, found, error) if found else translate(error, home)) from error
     finally:
         connection.close()
 
 
-def _create(connection: sqlite3.Connection, home: Home) -> None:
-    if check_version(connection, home) == VERSION:
-        return  # another process was faster
+def _make(connection: sqlite3.Connection, home: Home) -> None:
+    """With the lock held, whose holders, whatever their version, are alone in doing this."""
+    found = check_version(connection, home)
+    if found == 0:
+        _create(connection)
+    elif found < VERSION:  # else another process was faster
+        _migrate(connection, home)
+
+
+def _create(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # ignored once the file is in WAL mode
     connection.execute("PRAGMA journal_mode=WAL")
     connection.executescript(
         f"BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION_ID}; {TABLES} PRAGMA user_version={VERSION}; COMMIT;"
     )
+
+
+def _migrate(connection: sqlite3.Connection, home: Home) -> None:
+    """All steps or none. Raises StoreUnusable while an owner drives: it knows the older tables alone.
+
+    What dead owners left `streaming` stays so, and is recovered by whoever meets it.
+    """
+    set_up_writer(connection)
+    connection.execute("BEGIN IMMEDIATE")  # ended by the connection's, where it is not committed
+    found = check_version(connection, home)
+    if driven := _driven(connection, home):
+        raise StoreUnusable(
+            f"{home.database} is of an older ptstream (schema {found}, this one needs {VERSION}), and streams are still"
+            f" running: {', '.join(driven[:NAMED])}{' …' if len(driven) > NAMED else ''}; wait for their ends, or end"
+            " them, text kept ('ptstream daemon stop' ends the daemon's), and try again"
+        )
+    for version in range(found, VERSION):
+        for statement in STEPS[version]:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version={VERSION}")
+    connection.execute("COMMIT")
+
+
+def _driven(connection: sqlite3.Connection, home: Home) -> list[str]:
+    """The ids of `streaming` streams whose owners live."""
+    rows = connection.execute(
+        "SELECT s.id, a.owner FROM streams s JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch"
+        " WHERE s.status = 'streaming' ORDER BY s.seq"
+    )
+    return [id for id, owner in rows if owners.alive(home, owner)]
 
 
 @contextlib.contextmanager

@@ -83,8 +83,12 @@ class Store(Connections):
 
     def version(self) -> int:
         """A number that changes whenever another connection has committed (4 µs)."""
-        rows = self._read("PRAGMA data_version")
+        rows = self._read("PRAGMA data_version", tables=False)
         return int(rows[0][0]) if rows else 0
+
+    def check(self) -> None:
+        """Raises StoreNewer when a newer ptstream has migrated the database."""
+        self._read("SELECT 1")
 
     def state(self, id: str) -> State:
         """Where the stream stands, one snapshot. Raises StreamNotFound."""

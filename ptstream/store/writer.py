@@ -20,7 +20,7 @@ from typing import Any
 import aiosqlite
 import anyio
 
-from ptstream.errors import ClaimLost, StoreBusy, StoreUnusable, StreamNotFound
+from ptstream.errors import ClaimLost, PtstreamError, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.settings import Home
 from ptstream.store import owners, schema
 from ptstream.store.sqlite import Claim, Store
@@ -290,6 +290,8 @@ class Writer:
             state = self._store.state(claim.id)
         except StreamNotFound:
             return True
+        except PtstreamError:  # that it cannot be read now is not its end
+            return False
         return state.status.ended or state.owner != self._owner
 
 
