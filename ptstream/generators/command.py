@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import math
 import os
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -23,7 +24,9 @@ from ptstream.generators import Caller, Event, Note, Source
 from ptstream.streams import Flush, Words
 
 DRAIN = 0.5
-"""Seconds that output is still read after the exit: a child in the background may hold the pipe open for ever."""
+DRAIN_BYTES = 1024 * 1024
+"""Seconds that a pipe is waited for after the exit, and bytes that may come out of it: a child in the background may
+hold it open for ever, and a command leaves no more behind than a pipe and our buffer hold."""
 
 GRACE = 0.1
 """Seconds between SIGTERM and SIGKILL."""
@@ -134,28 +137,63 @@ async def _feed(pipe: ByteSendStream, data: bytes | None) -> None:
 
 
 async def _read_all(process: Process, send: MemoryObjectSendStream[Output], stderr: bytearray) -> None:
-    """Both pipes until their ends, or until a short while after the exit."""
+    """Both pipes until their ends, or for a while after the exit."""
     assert process.stdout is not None
     assert process.stderr is not None
+    pipes = [_Pipe("stdout", process.stdout, send), _Pipe("stderr", process.stderr, send, stderr)]
     async with send, anyio.create_task_group() as tasks:
-        tasks.start_soon(_read, "stdout", process.stdout, send, None)
-        tasks.start_soon(_read, "stderr", process.stderr, send, stderr)
+        for pipe in pipes:
+            tasks.start_soon(pipe.read)
         await process.wait()
-        tasks.cancel_scope.deadline = anyio.current_time() + DRAIN
+        for pipe in pipes:
+            pipe.exited()
 
 
-async def _read(
-    name: Literal["stdout", "stderr"],
-    pipe: ByteReceiveStream,
-    send: MemoryObjectSendStream[Output],
-    kept: bytearray | None,
-) -> None:
-    with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-        async for data in pipe:
-            if kept is not None:
-                kept += data
-                del kept[:-KEPT_STDERR]
-            await send.send((name, data))
+class _Pipe:
+    """One of a command's two, read to its end; after the exit, no further than what the command itself may have left.
+
+    Only the time that is spent waiting for the pipe counts: a reader that is held up, as by a full disk, loses nothing.
+    """
+
+    def __init__(
+        self,
+        name: Literal["stdout", "stderr"],
+        pipe: ByteReceiveStream,
+        send: MemoryObjectSendStream[Output],
+        kept: bytearray | None = None,
+    ) -> None:
+        self._name: Literal["stdout", "stderr"] = name
+        self._pipe = pipe
+        self._send = send
+        self._kept = kept
+        self._patience = math.inf
+        self._left = math.inf
+        self._receiving = anyio.CancelScope()
+
+    def exited(self) -> None:
+        """From now on its end is near."""
+        self._patience, self._left = DRAIN, DRAIN_BYTES
+        self._receiving.deadline = anyio.current_time() + DRAIN
+
+    async def read(self) -> None:
+        """Until its end."""
+        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream):
+            while self._left > 0 and (data := await self._receive()):
+                self._left -= len(data)
+                if self._kept is not None:
+                    self._kept += data
+                    del self._kept[:-KEPT_STDERR]
+                await self._send.send((self._name, data))
+
+    async def _receive(self) -> bytes:
+        """What comes next; b"" when patience is over. Raises EndOfStream."""
+        began, patience = anyio.current_time(), self._patience
+        with anyio.CancelScope(deadline=began + patience) as self._receiving:
+            data = await self._pipe.receive()
+            if patience < math.inf:
+                self._patience -= anyio.current_time() - began
+            return data
+        return b""
 
 
 async def _kill(process: Process) -> list[str]:
