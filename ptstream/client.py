@@ -210,9 +210,9 @@ async def _connected(stack: contextlib.AsyncExitStack, home: Home) -> Client | N
         status = await client.status()
         if status["version"] == __version__:
             return client
-        if status["running"]:
+        if count := status["running"]:
             raise ConfigurationError(
-                f"a daemon of version {status['version']} is running {status['running']} streams, and this is"
+                f"a daemon of version {status['version']} is running {count} stream{'s'[: count - 1]}, and this is"
                 f" {__version__}: wait for them, or end it with 'ptstream daemon stop'"
             )
         if await client.stop_idle(status["pid"]):
