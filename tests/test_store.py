@@ -523,6 +523,16 @@ def test_a_deleted_stream_ends_its_readers(store: Store) -> None:
         other.read()
 
 
+def test_a_reader_is_told_of_the_deletion_as_often_as_it_asks(store: Store) -> None:
+    id = store.create().id
+    cursor = Cursor(store, id)
+    assert cursor.read() == b""
+    store.delete(id)
+    for _ in range(2):
+        with pytest.raises(StreamNotFound):
+            cursor.read(look=False)
+
+
 # --- names and words
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
@@ -160,12 +160,39 @@ async def _stop(daemon: Daemon, request: Request) -> Response:
 
 async def _drive(daemon: Daemon, request: Request) -> Response:
     try:
-        told = json.loads(await request.body())
-        caller = Caller(told["directory"], told["environment"], told["umask"], told["python"], told["stderr"])
-        on_drop = told["on_drop"] is True
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"a drive is asked for with directory, environment, umask and python: {error!r}") from error
+        caller, on_drop = _asked(json.loads(await request.body()))
+    except ClientDisconnect as error:
+        raise UsageError("the request broke off") from error  # nobody hears it, and it is no fault of ours
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        what = f"{type(error).__name__}: {error}"  # its `repr` may hold all of the body, and keys with it
+        raise UsageError(f"a drive is asked for with directory, environment, umask and python: {what}") from error
     return _json(await daemon.drive(request.path_params["id"], caller, on_drop=on_drop))
+
+
+def _asked(told: Any) -> tuple[Caller, bool]:
+    """What a drive is asked for with: from where, and whether it goes on after a drop.
+
+    Raises ValueError, KeyError, TypeError for what no operating system would have given to the client.
+    """
+    names = ("directory", "environment", "umask", "python", "stderr", "on_drop")
+    directory, environment, umask, python, stderr, on_drop = (told[name] for name in names)
+    if not isinstance(environment, dict) or any("=" in name for name in environment):
+        raise ValueError("the environment is no environment")
+    if type(umask) is not int or not 0 <= umask <= 0o777:
+        raise ValueError("the umask is none")
+    if not isinstance(stderr, bool) or not isinstance(on_drop, bool):
+        raise TypeError("stderr and on_drop are true or false")
+    variables = {_given(name): _given(value) for name, value in environment.items()}
+    return Caller(_given(directory), variables, umask, None if python is None else _given(python), stderr), on_drop
+
+
+def _given(text: Any) -> str:
+    """`text`, if a path, or a word of an environment, can be that. Raises ValueError, TypeError."""
+    if not isinstance(text, str):
+        raise TypeError(f"{type(text).__name__} instead of a string")
+    if b"\0" in text.encode("utf-8", "surrogateescape"):
+        raise ValueError("a NUL inside a string")
+    return text
 
 
 async def _text(daemon: Daemon, request: Request) -> Response:
@@ -177,11 +204,20 @@ async def _text(daemon: Daemon, request: Request) -> Response:
     probe = Cursor(daemon.store, id, offset)
     probe.read()  # so that a bad id or offset is an answer, not a broken body
     probe.close()
-    return StreamingResponse(daemon.text(id, offset), media_type="text/plain; charset=utf-8")
+    return _streamed(request, daemon.text(id, offset), "text/plain; charset=utf-8")
 
 
 async def _asides(daemon: Daemon, request: Request) -> Response:
-    return StreamingResponse(daemon.asides(request.path_params["id"]), media_type="text/event-stream")
+    return _streamed(request, daemon.asides(request.path_params["id"]), "text/event-stream")
+
+
+def _streamed(request: Request, body: AsyncIterable[bytes], media_type: str) -> Response:
+    """The body as it comes. HEAD is answered at once: the next request on its connection would wait for the end."""
+    if request.method != "HEAD":
+        return StreamingResponse(body, media_type=media_type)
+    answer = Response(media_type=media_type)
+    del answer.headers["content-length"]  # GET has none
+    return answer
 
 
 ROUTES: list[tuple[str, str, Handler]] = [

@@ -219,7 +219,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _url(base_url: str) -> httpx.URL:
     try:
         url = httpx.URL(base_url)
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, UnicodeEncodeError) as error:  # the latter for an undecodable byte of the environment
         raise ConfigurationError(f"{base_url!r} is not a web address: {error}") from error
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigurationError(f"{base_url!r} is not a web address: it begins with https:// or http://")

@@ -207,9 +207,10 @@ class Models:
         return self._local(embedded.NAME, path, conversation, embedded.OPTIONS, local)
 
     def _gguf(self, name: str, words: Words, local: LocalServer, history: Sequence[Message]) -> Source:
-        path = os.path.join(self.caller.directory, os.path.expanduser(name.removeprefix(GGUF)))
+        # No file's name holds a NUL, and `expanduser` would not take one.
+        path = os.path.join(self.caller.directory, os.path.expanduser(name.removeprefix(GGUF).partition("\0")[0]))
         # Looked at first: opening a pipe would wait for its writer.
-        if not os.path.isfile(path):
+        if "\0" in name or not os.path.isfile(path):
             raise ConfigurationError(f"--model {name}: there is no such file")
         try:
             with open(path, "rb") as file:

@@ -53,11 +53,11 @@ class Cursor:
             version = self._store.version()
             if not look and version == self._seen and self._tail_known and self.offset >= self._end:
                 return b""
-            before, self._seen = self.state, version
-            self.state, rest = self._settled()
-            self._rest = rest
+            before = self.state
+            self.state, self._rest = self._settled()
             self._drop_old_tail(self.state.epoch)
             data = self._read_chunks() or self._read_rest() or self._read_tail()
+            self._seen = version  # not before: a look that raised has seen nothing
             if self.state == before:
                 break
         self.offset += len(data)
