@@ -176,7 +176,7 @@ def test_nothing_migrates_beneath_a_running_stream(older: Cli, newer: Cli, gate:
     before, pid = content(older.home), status(older)["pid"]
     for _, done in together(newer, EVERY, code=4):
         said = one_line(done)
-        assert id in said or "running 1 streams" in said
+        assert id in said or "running 1 stream," in said
         assert "ptstream daemon stop" in said
         assert "wait for" in said
     assert content(older.home) == before
