@@ -1,6 +1,6 @@
 """`python -m tests.bench`: what ptstream costs, each row against something plain in the same run, as a ratio.
 
-All of it takes about a minute and a half; `--quick` a fifth of it, with less certainty; `--only NAME` one part.
+All of it takes about two minutes and a half; `--quick` a fifth of it, with less certainty; `--only NAME` one part.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ PARTS = {
     "durable": "durable_chunks",
     "sentences": "sentence_table",
     "answer": "long_answer",
+    "curves": "curves",
 }
 """Name → the module that measures it: `measure(quick)` gives its section."""
 
