@@ -111,7 +111,8 @@ class Attempt:
     ) -> None:
         """`begun` is text that the stream has already, for a source that goes on; `seams` let it do so after a drop."""
         self.claim = claim
-        self.source = source
+        self._source: Source | None = source
+        self._outliving = source.left
         self.asides = Asides()
         self.pieces = 0
         self._pieces_before = 0
@@ -227,7 +228,8 @@ class Attempt:
             generation = self._generation(self._seams.text())
 
     def _generation(self, begun: str) -> Generation:
-        return self.source.go_on(begun) if begun and self.source.go_on else self.source.generate()
+        assert self._source is not None
+        return self._source.go_on(begun) if begun and self._source.go_on else self._source.generate()
 
     async def _begin_again(self, seams: Seams, dropped: GeneratorDropped) -> None:
         """A further attempt, with a tail of its own, where this one's text ends; all of that is committed first."""
@@ -356,8 +358,8 @@ class Attempt:
 
     async def _finish(self) -> None:
         end = self._verdict or End(Status.ERROR, f"its program ended at byte {self.offset}")
-        if end.cause and self.source.left:
-            end = end._replace(cause=f"{end.cause}; still running: {', '.join(self.source.left)}")
+        if end.cause and self._outliving:
+            end = end._replace(cause=f"{end.cause}; still running: {', '.join(self._outliving)}")
         text = self._cut + self._cutter.rest()
         pieces = self.pieces - self._pieces_before
         try:
@@ -373,6 +375,8 @@ class Attempt:
         except Exception as trouble:
             end = self._left_to_recovery(trouble)
         finally:
+            # The prompt and the caller's environment, which a traceback of a cancelled task would keep for a while.
+            self._source = None
             self.end = end
             self.ended.set()
             self.asides.bell.ring()

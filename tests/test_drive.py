@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sqlite3
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -90,6 +92,35 @@ async def test_a_failing_generator(store: Store, error: Exception, status: Statu
         assert attempt.end is not None
         assert attempt.end.exception is error
         assert store.text(attempt.claim.id, 0, 100) == b"The tail, not a whole sentence"
+
+
+async def test_what_was_asked_is_let_go_at_the_end(store: Store) -> None:
+    """A prompt may be large, and keys come with it: they must not wait for Python's collector of cycles."""
+
+    class Asked:
+        """Stands for them."""
+
+    def asking() -> tuple[Generate, weakref.ref[Asked]]:
+        asked = Asked()
+
+        async def generate() -> AsyncGenerator[Event, None]:
+            assert asked
+            yield "One. "
+            await anyio.lowlevel.checkpoint()
+            yield "Two."
+
+        return generate, weakref.ref(asked)
+
+    async with owning(store) as owner:
+        generate, asked = asking()
+        gc.disable()
+        try:
+            attempt = await driven(store, owner, generate)
+            del generate
+            assert asked() is None
+        finally:
+            gc.enable()
+        assert attempt.end == End(Status.DONE, None)
 
 
 async def test_every_piece_is_in_the_tail_before_it_is_shown(store: Store) -> None:

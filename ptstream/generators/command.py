@@ -31,6 +31,9 @@ hold it open for ever, and a command leaves no more behind than a pipe and our b
 GRACE = 0.1
 """Seconds between SIGTERM and SIGKILL."""
 
+FED = 64 * 1024
+"""Bytes of stdin that are written at once. The event loop copies what a pipe does not take."""
+
 KEPT_STDERR = 4096
 """Bytes of the end of stderr that are kept for the cause."""
 
@@ -85,7 +88,7 @@ async def running(
         with ungrouped():
             async with anyio.create_task_group() as tasks:
                 if process.stdin is not None:
-                    tasks.start_soon(_feed, process.stdin, stdin)
+                    tasks.start_soon(_feed, process.stdin, stdin or b"")
                 tasks.start_soon(_read_all, process, send, command._stderr)
                 yield command
                 tasks.cancel_scope.cancel()
@@ -130,10 +133,11 @@ def _located(argv: Sequence[str], caller: Caller) -> list[str]:
     return [program, *argv[1:]]
 
 
-async def _feed(pipe: ByteSendStream, data: bytes | None) -> None:
+async def _feed(pipe: ByteSendStream, data: bytes) -> None:
     with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
         async with pipe:
-            await pipe.send(data or b"")
+            for start in range(0, len(data), FED):
+                await pipe.send(data[start : start + FED])
 
 
 async def _read_all(process: Process, send: MemoryObjectSendStream[Output], stderr: bytearray) -> None:
@@ -306,13 +310,14 @@ async def _generate(
 def source(words: Words, caller: Caller) -> Source:
     """The stream's command, ready to run. Silence is normal for it."""
     assert words.command
+    argv = words.command
     prompt = None if words.prompt is None else words.prompt.encode("utf-8", "replace")
     left: list[str] = []
     return Source(
-        model=os.path.basename(words.command[0]),
+        model=os.path.basename(argv[0]),
         place=os.fsencode(caller.directory).decode("utf-8", "replace"),
         flush=Flush.LINES,
-        generate=lambda: _generate(words.command or (), prompt, caller, left),
+        generate=lambda: _generate(argv, prompt, caller, left),
         patient=True,
         left=left,
     )
