@@ -26,6 +26,7 @@ from ptstream.errors import (
     ClaimLost,
     GeneratorError,
     NameTaken,
+    NotFinished,
     OwnerStopped,
     PtstreamError,
     StreamCancelled,
@@ -153,9 +154,8 @@ class PersistentStreams:
         return await cancel(self._store, id, drain=drain)
 
     async def delete(self, id: str) -> None:
-        """Cancel the stream, then remove it and its text. Raises StreamNotFound, OwnerStopped."""
-        await cancel(self._store, id)
-        await patiently(lambda: self._store.delete(id))
+        """Remove the stream and its text; see `delete`."""
+        await delete(self._store, id)
 
     # --- driving
 
@@ -254,6 +254,15 @@ async def cancel(store: Store, id: str, *, drain: bool = False) -> State:
     raise OwnerStopped(
         f"stream {id} is marked, but its owner does not answer: a stopped process ends it when it goes on"
     )
+
+
+async def delete(store: Store, id: str) -> None:
+    """Remove the stream and its text; one that is streaming is cancelled first. Raises StreamNotFound, OwnerStopped."""
+    try:
+        await patiently(lambda: store.delete(id))
+    except NotFinished:  # only then: a stream's end is a new row, and its prompt may be large
+        await cancel(store, id)
+        await patiently(lambda: store.delete(id))
 
 
 @overload

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from ptstream.follow import wait_for_end
 from ptstream.settings import Home
 from ptstream.store import schema
 from ptstream.store.recover import delete_expired
-from ptstream.store.sqlite import Store
-from ptstream.streams import Status
+from ptstream.store.sqlite import VACUUM_PAGES, Store
+from ptstream.streams import Status, Words
 from tests.conftest import Cli, until
 
 SECRET = b"the-password-is-xyzzy"
@@ -43,6 +44,18 @@ def test_space_goes_back(cli: Cli, home: Home) -> None:
     cli.run("rm", "large")
     assert before > 3_000_000
     assert os.stat(home.database).st_size < 200_000
+
+
+def test_space_goes_back_many_pages_a_step(store: Store) -> None:
+    """Each step is a durable commit: not one a page, and not all at once either."""
+    id = store.create(Words(prompt="x" * 3_000_000)).id
+    store.delete(id)
+    connection = store._connection()
+    free = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    said: list[str] = []
+    connection.set_trace_callback(said.append)
+    assert store.shrink()
+    assert sum("incremental_vacuum" in statement for statement in said) == math.ceil(free / VACUUM_PAGES) > 1
 
 
 def test_a_reader_that_holds_on_delays_only_the_log(cli: Cli, home: Home) -> None:

@@ -176,6 +176,13 @@ def test_the_conversation_before(store: Store) -> None:
     assert [turn["content"] for turn in history(store, third)] == ["Why?", "Because. "]
 
 
+def test_a_long_prompt_is_taken_over_whole(cli: Cli, store: Store) -> None:
+    prompt = "why " * 5000
+    cli.run("drive", "--name", "old", "--prompt", prompt, "--", "wc", "-c")
+    assert cli.out("drive", "--from", "old", "--name", "new", "--", "wc", "-c").strip() == str(len(prompt))
+    assert store.get(store.find("new").id).prompt == prompt
+
+
 def test_drive_from(cli: Cli, store: Store, folder: Path) -> None:
     (folder / "text").write_text(TEXT)
     cli.run("drive", "-m", f"replay:{folder}/text?rate=0", "--name", "old")

@@ -33,6 +33,7 @@ from ptstream.store import owners, schema
 from ptstream.store.cursor import Cursor
 from ptstream.store.owners import Lease
 from ptstream.store.recover import settle, settle_all
+from ptstream.store.rows import BEGINNING
 from ptstream.store.sqlite import Claim, Parent, State, Store
 from ptstream.store.writer import Writer
 from ptstream.streams import Status, Words
@@ -578,6 +579,19 @@ def test_what_was_left_open_may_be_given_once(store: Store) -> None:
     store.cancel(id)
     with pytest.raises(WordsDiffer, match="system"):
         store.fill(id, Words(system="s"))
+
+
+def test_lists_hold_only_the_beginning_of_a_prompt(store: Store) -> None:
+    long = "x" + "é" * BEGINNING  # the last character read is cut in two
+    id = store.create(Words(prompt=long, system="a\0b"), name="long").id
+    expected = Words(prompt="x" + "é" * ((BEGINNING - 1) // 2), system="a\0b")
+    store.cancel(id)
+    listed = [store.streams(), store.streams(status=Status.CANCELLED), store.idle_since(time.time() + 1)]
+    for (stream,) in [*listed, *([store.find(word)] for word in (id, id[:6], "long", "@last"))]:
+        assert stream.words == expected
+    assert store.get(id).words.prompt == long
+    empty = store.create().id
+    assert store.find(empty).words == Words()
 
 
 def test_cancel_and_delete(store: Store) -> None:

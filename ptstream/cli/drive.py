@@ -168,7 +168,7 @@ def _stream(store: Store, screen: Screen, order: Order) -> Stream:
         return store.fill(found.id, words)
     if order.after is not None:
         parent, offset = _place(order.after)
-        words, before = going_on(store, store.find(parent), offset, words)
+        words, before = going_on(store, store.get(store.find(parent).id), offset, words)
         return store.create(words, name=order.name, title=order.title, parent=before, ttl=order.ttl)
     if asked is None and not (words.command or words.generator or (words.model or "").startswith(PREFIX)):
         raise UsageError('there is nothing to drive: --prompt "…", -- COMMAND, or the id of a stream')

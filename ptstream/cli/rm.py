@@ -14,7 +14,7 @@ from ptstream.cli.hot import failed
 from ptstream.cli.options import StatusFilter, seconds_of
 from ptstream.cli.screen import Screen
 from ptstream.errors import PtstreamError, UsageError
-from ptstream.library import cancel
+from ptstream.library import delete
 from ptstream.store.recover import settle_all
 from ptstream.store.sqlite import Store
 from ptstream.streams import Stream
@@ -57,7 +57,7 @@ def command(
         if dry_run:
             _say(screen, meant)
         else:
-            code = delete(store, screen, meant) or code
+            code = _delete(store, screen, meant) or code
     raise typer.Exit(code)
 
 
@@ -79,13 +79,12 @@ def _say(screen: Screen, streams: list[Stream]) -> None:
         screen.text(f"{stream.id}\t{stream.status}\t{title(stream)}\n")
 
 
-def delete(store: Store, screen: Screen, streams: list[Stream]) -> int:
+def _delete(store: Store, screen: Screen, streams: list[Stream]) -> int:
     """Delete them, and what they leave in file and log; the exit code."""
     code = 0
     for stream in streams:
         try:
-            anyio.run(cancel, store, stream.id)
-            store.delete(stream.id)
+            anyio.run(delete, store, stream.id)
         except PtstreamError as error:
             code = code or failed(screen, error)
     if streams and not store.shrink():

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from ptstream.errors import StoreBusy, StoreUnusable
 from ptstream.settings import Home
 from ptstream.store import schema
+from ptstream.store.rows import beginning
 
 Self = TypeVar("Self", bound="Connections")
 
@@ -92,7 +93,11 @@ class Connections:
         return connection
 
     def _open(self, query: str) -> sqlite3.Connection:
-        return sqlite3.connect(schema.uri(self.home, query), uri=True, isolation_level=None, timeout=self._patience)
+        connection = sqlite3.connect(
+            schema.uri(self.home, query), uri=True, isolation_level=None, timeout=self._patience
+        )
+        connection.create_function("beginning", 2, lambda *place: beginning(connection, *place))
+        return connection
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,24 @@ STREAM_COLUMNS = (
     " error, created_at, ended_at, parent, parent_offset, seam"
 )
 
+BEGINNING = 4096
+"""Bytes of a prompt that are read where it is only to be recognised."""
+
+# `typeof` looks at no value; and whoever adds to this: SQLite reads a value whole to know whether it is null.
+LISTED_COLUMNS = STREAM_COLUMNS.replace(
+    "prompt, system",
+    "CASE typeof(prompt) WHEN 'text' THEN beginning('prompt', seq) END,"
+    " CASE typeof(system) WHEN 'text' THEN beginning('system', seq) END",
+)
+"""The same, but of prompt and system prompt only the beginning: for lists, and for finding."""
+
 ATTEMPT_COLUMNS = "epoch, owner, begin_offset, started_at, ended_at, pieces, cause, usage, model, place"
+
+
+def beginning(connection: sqlite3.Connection, column: str, seq: int) -> str:
+    """The first BEGINNING bytes of a stream's text in `column`; the rest of it is not read."""
+    with connection.blobopen("streams", column, seq, readonly=True) as value:
+        return value.read(BEGINNING).decode("utf-8", "ignore")  # the last character may be cut
 
 
 def check_reference(reference: str) -> None:

@@ -27,8 +27,10 @@ CREATE TABLE streams (
   status TEXT NOT NULL DEFAULT 'pending', bytes INTEGER NOT NULL DEFAULT 0, epoch INTEGER NOT NULL DEFAULT 0,
   error TEXT, created_at REAL NOT NULL, ended_at REAL, cancel_at REAL,
   drain INTEGER,
-  prompt TEXT, system TEXT, model TEXT, command TEXT, generator TEXT, flush TEXT,
-  parent TEXT, parent_offset INTEGER, seam INTEGER DEFAULT 0, ttl REAL
+  model TEXT, command TEXT, generator TEXT, flush TEXT,
+  parent TEXT, parent_offset INTEGER, seam INTEGER DEFAULT 0, ttl REAL,
+  -- Last, because they may be large: to get at a value, SQLite goes through all that lies before it.
+  prompt TEXT, system TEXT
 );
 CREATE INDEX expiring ON streams (ended_at + ttl) WHERE ttl IS NOT NULL;
 CREATE INDEX streaming ON streams (status) WHERE status = 'streaming';

@@ -26,6 +26,7 @@ from ptstream.store import owners, schema
 from ptstream.store.connections import Connections
 from ptstream.store.rows import (
     ATTEMPT_COLUMNS,
+    LISTED_COLUMNS,
     NAME,
     STREAM_COLUMNS,
     attempt_of,
@@ -44,7 +45,8 @@ PAGE = 256 * 1024
 
 
 VACUUM_PAGES = 256
-"""Pages of free space that one transaction gives back: others write in between."""
+"""Pages of free space that one transaction gives back: others write in between, and it fits SQLite's page cache (2 MB):
+what does not is spilled into the log."""
 
 
 class State(NamedTuple):
@@ -129,7 +131,7 @@ class Store(Connections):
         return pieces, rows
 
     def get(self, id: str) -> Stream:
-        """The stream with exactly this id. Raises StreamNotFound."""
+        """The stream with exactly this id, its prompts whole. Raises StreamNotFound."""
         rows = self._read(f"SELECT {STREAM_COLUMNS} FROM streams WHERE id = ?", (id,))
         if not rows:
             raise StreamNotFound(f"no stream {id}")
@@ -138,7 +140,8 @@ class Store(Connections):
     def find(self, reference: str) -> Stream:
         """The stream meant by an id, a name, `@last` or an unambiguous beginning of an id.
 
-        Raises StreamNotFound, AmbiguousId, and UsageError for what can be none of these.
+        Of its prompts only the beginning: `get` has them whole. Raises StreamNotFound, AmbiguousId, and UsageError for
+        what can be none of these.
         """
         if reference == "@last":
             newest = self.streams(limit=1)
@@ -147,10 +150,10 @@ class Store(Connections):
             return newest[0]
         check_reference(reference)
         lower = reference.lower()
-        exact = f"SELECT {STREAM_COLUMNS} FROM streams WHERE id = ?1 OR name = ?2 ORDER BY id = ?1 DESC LIMIT 1"
+        exact = f"SELECT {LISTED_COLUMNS} FROM streams WHERE id = ?1 OR name = ?2 ORDER BY id = ?1 DESC LIMIT 1"
         # A range rather than LIKE, so that the index serves it.
         begins = (
-            f"SELECT {STREAM_COLUMNS} FROM streams WHERE id >= ?1 AND id < ?1 || 'zzzzzzzzzzzz' ORDER BY id LIMIT 4"
+            f"SELECT {LISTED_COLUMNS} FROM streams WHERE id >= ?1 AND id < ?1 || 'zzzzzzzzzzzz' ORDER BY id LIMIT 4"
         )
         rows = self._read(exact, (lower, reference)) or self._read(begins, (lower,))
         if not rows:
@@ -161,15 +164,14 @@ class Store(Connections):
         return stream_of(rows[0])
 
     def streams(self, *, limit: int | None = None, status: Status | None = None) -> list[Stream]:
-        """Streams, newest first."""
-        where = "WHERE status = ?" if status else ""
-        return [
-            stream_of(row)
-            for row in self._read(
-                f"SELECT {STREAM_COLUMNS} FROM streams {where} ORDER BY seq DESC LIMIT ?",
-                (*([status.value] if status else []), -1 if limit is None else limit),
-            )
-        ]
+        """Streams, newest first. Of their prompts only the beginning: `get` has them whole."""
+        # Not a parameter, so that the index of those that are streaming serves it.
+        where = f"WHERE status = '{status.value}'" if status else ""
+        rows = self._read(
+            f"SELECT {LISTED_COLUMNS} FROM streams {where} ORDER BY seq DESC LIMIT ?",
+            (-1 if limit is None else limit,),
+        )
+        return [stream_of(row) for row in rows]
 
     def streaming(self) -> list[str]:
         """The ids of all streams that are `streaming`."""
@@ -184,10 +186,10 @@ class Store(Connections):
     def idle_since(self, moment: float, *, status: Status | None = None, keep: int = 0) -> list[Stream]:
         """Streams that ended (or, pending, were made) before `moment`, oldest first, without the `keep` newest of all.
 
-        With `status`, only such. None of them is `streaming`.
+        With `status`, only such. None of them is `streaming`. Of their prompts only the beginning.
         """
         rows = self._read(
-            f"SELECT {STREAM_COLUMNS} FROM streams WHERE coalesce(ended_at, created_at) < ?1 AND status <> 'streaming'"
+            f"SELECT {LISTED_COLUMNS} FROM streams WHERE coalesce(ended_at, created_at) < ?1 AND status <> 'streaming'"
             " AND (?2 IS NULL OR status = ?2) AND seq NOT IN (SELECT seq FROM streams ORDER BY seq DESC LIMIT ?3)"
             " ORDER BY seq",
             (moment, status and status.value, keep),
@@ -362,7 +364,7 @@ class Store(Connections):
             # Before the steps' own commits: see `Writer`. Held until the log is empty.
             with schema.locked(self.home.lock("checkpoint")):
                 while connection.execute("PRAGMA freelist_count").fetchone()[0] > 0:
-                    connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+                    _give_back(connection)
                 return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         except sqlite3.OperationalError:
             return False
@@ -371,6 +373,14 @@ class Store(Connections):
         """Append one row (see `schema.flush_statement`), fenced; whether the store took it."""
         with self._writing() as connection:
             return bool(connection.execute(schema.flush_statement(1), row).fetchall())
+
+
+def _give_back(connection: sqlite3.Connection) -> None:
+    """One step, and then as long a pause: others wait for the lock by looking now and then, and would miss a moment."""
+    began = time.monotonic()
+    # It gives a row a page, without columns, so that `execute` would stop at the first one and commit it alone.
+    connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+    time.sleep(time.monotonic() - began)
 
 
 def owner_dead(home: Home, state: State) -> bool:
