@@ -5,6 +5,7 @@ What the iterators here return only reads, so that leaving a loop detaches and n
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import sys
@@ -283,7 +284,7 @@ def persist(
     stream has, before anything is pulled.
     """
     if isinstance(pieces, AsyncIterable):
-        return _persist_async(pieces, name, path)
+        return _PersistedAsync(pieces, name, path)
     return _persist(pieces, name, path)
 
 
@@ -302,20 +303,33 @@ def _persist(pieces: Iterable[str], name: str | None, path: str | None) -> Gener
     keeper.finish(None)
 
 
-async def _persist_async(pieces: AsyncIterable[str], name: str | None, path: str | None) -> AsyncIterator[str]:
-    keeper = await anyio.to_thread.run_sync(_Keeper, name, path)
-    try:
-        async for piece in pieces:
-            await anyio.to_thread.run_sync(keeper.keep, piece)
-            yield piece
-    except GeneratorExit:
-        keeper.finish(_Left())
-        raise
-    except BaseException as error:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(keeper.finish, error)
-        raise
-    await anyio.to_thread.run_sync(keeper.finish, None)
+class _PersistedAsync:
+    """The async form. No async generator: one whose loop is left may be closed late, or never, by its event loop."""
+
+    def __init__(self, pieces: AsyncIterable[str], name: str | None, path: str | None) -> None:
+        self._pieces = aiter(pieces)
+        self._place = name, path
+        self._keeper: _Keeper | None = None
+
+    def __aiter__(self) -> _PersistedAsync:
+        return self
+
+    async def __anext__(self) -> str:
+        if self._keeper is None:
+            self._keeper = await anyio.to_thread.run_sync(_Keeper, *self._place)
+        try:
+            piece = await anext(self._pieces)
+            await anyio.to_thread.run_sync(self._keeper.keep, piece)
+        except BaseException as error:
+            cause = None if isinstance(error, StopAsyncIteration) else error
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._keeper.finish, cause)
+            raise
+        return piece
+
+    def __del__(self) -> None:
+        if self._keeper is not None:
+            self._keeper.finish(_Left())
 
 
 class _Left(Exception):
@@ -323,7 +337,11 @@ class _Left(Exception):
 
 
 class _Keeper:
-    """A stream that another thread's loop feeds. Its own thread is a daemon: it never keeps a program from ending."""
+    """A stream that another thread's loop feeds.
+
+    Its own thread is a daemon: it never keeps a program from ending, and a loop that is not over by then is left.
+    A forked child has no such thread, and no part in the stream.
+    """
 
     def __init__(self, name: str | None, path: str | None) -> None:
         self._error: BaseException | None = None
@@ -333,11 +351,15 @@ class _Keeper:
         self._send: MemoryObjectSendStream[str]
         self._kept: anyio.Event
         self._over = False
+        self._pid = os.getpid()
         threading.Thread(target=self._run, args=(name, path), name="ptstream persist", daemon=True).start()
         self._begun.result()
+        atexit.register(self._leave)
 
     def keep(self, piece: str) -> None:
         """Returns when the piece is kept. Raises StreamCancelled, StreamFailed when the stream has ended."""
+        if os.getpid() != self._pid:
+            raise StreamFailed("the stream belongs to the process that this one was forked from")
         try:
             self._portal.call(self._hand_over, piece)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, RuntimeError):
@@ -345,10 +367,16 @@ class _Keeper:
 
     def finish(self, error: BaseException | None) -> None:
         """End the stream: `done`, or in error because of `error`. Returns when that is committed."""
+        atexit.unregister(self._leave)
+        if os.getpid() != self._pid or self._ended.done():
+            return
         self._error = error
         with contextlib.suppress(RuntimeError):  # it has ended already
             self._portal.call(self._send.aclose)
         self._ended.result()
+
+    def _leave(self) -> None:
+        self.finish(_Left())
 
     def _run(self, name: str | None, path: str | None) -> None:
         end: BaseException | None = None

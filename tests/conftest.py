@@ -261,7 +261,7 @@ def detached(cli: Cli, *command: str, words: tuple[str, ...] = (), **more: Any) 
 def told(cli: Cli, id: str) -> dict[str, Any]:
     """What `show --json` says, without the start of a process."""
     with Store(cli.home) as store:
-        stream = store.find(id)
+        stream = store.get(store.find(id).id)
         return as_json(stream, store.attempts(stream.id))
 
 

@@ -280,6 +280,13 @@ def test_an_orphan_in_a_read_only_home_is_told_as_ended(small: Cli) -> None:
     assert cli.out("ls", "--status", "error", "-q").strip()
 
 
+def test_a_database_that_may_not_be_looked_at_is_not_taken_for_none(cli: Cli) -> None:
+    os.mkdir(cli.home.path, 0o700)
+    os.symlink("db", f"{cli.home.path}/db")  # round in circles: root too may not look there
+    lines = (("ls",), ("cat", "@last"), ("watch", "@last"), ("create", "x"), ("rm", "@last"))
+    assert all(cli.home.path in said for said in all_refused(cli, *lines, code=4))
+
+
 def test_a_full_disk_loses_nothing_that_was_shown(small: Cli, folder: Path) -> None:
     """The generator is paused until there is room again."""
     cli, gate = small, Gate(folder)

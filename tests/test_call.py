@@ -188,7 +188,7 @@ async def test_what_is_no_generator_is_said_to_be_none() -> None:
 
     neither: list[Callable[..., Any]] = [coroutine, plain]
     for function in neither:
-        with pytest.raises(TypeError, match="is no async generator"):
+        with pytest.raises(UsageError, match="is no async generator"):
             await events_of(function)
     wrong: list[Callable[..., Any]] = [bytes_, appends_bytes]
     for function in wrong:

@@ -248,3 +248,38 @@ def test_a_killed_program_is_recovered(home: Home) -> None:
         id = store.find("p").id
         assert read(store, id).startswith(done.stdout)
         assert str(store.state(id).error).startswith("its owner died at byte")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "loop = ptstream.persist(iter('abc'), name='p', path=path)\nassert next(iter(loop)) == 'a'",
+        "for _ in ptstream.persist(iter('abc'), name='p', path=path): break",
+        "async def main():\n async for _ in ptstream.persist(source(), name='p', path=path): break\n"
+        "asyncio.run(main())",
+        "async def main():\n global loop\n loop = ptstream.persist(source(), name='p', path=path)\n await anext(loop)\n"
+        "asyncio.run(main())",
+        "loop = ptstream.persist(iter('abc'), name='p', path=path)\nassert next(iter(loop)) == 'a'\n"
+        "child = os.fork()\nif not child: sys.exit(list(loop) and 1)\nassert os.waitpid(child, 0)[1]",
+    ],
+    ids=["held", "left", "left async", "held async", "forked"],
+)
+def test_a_program_that_ends_in_its_loop_has_left_it(home: Home, script: str) -> None:
+    head = (
+        "import asyncio, os, sys, ptstream\npath = sys.argv[1]\nasync def source():\n for each in 'abc': yield each\n"
+    )
+    done = subprocess.run([sys.executable, "-c", head + script, home.path], capture_output=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr
+    with Store(home) as store:
+        assert (store.find("p").status, store.find("p").error) == (Status.ERROR, "left at byte 1")
+
+
+async def test_an_async_loop_is_left_at_once(home: Home) -> None:
+    async def source() -> AsyncIterator[str]:
+        yield "One. "
+        yield "Two."
+
+    async for _ in ptstream.persist(source(), name="a", path=home.path):
+        break
+    with Store(home) as store:
+        assert store.find("a").error == "left at byte 5"

@@ -33,7 +33,7 @@ from ptstream.store import owners, schema
 from ptstream.store.cursor import Cursor
 from ptstream.store.owners import Lease
 from ptstream.store.recover import settle, settle_all
-from ptstream.store.rows import BEGINNING
+from ptstream.store.rows import OPENING
 from ptstream.store.sqlite import Claim, Parent, State, Store
 from ptstream.store.writer import Writer
 from ptstream.streams import Status, Words
@@ -582,9 +582,9 @@ def test_what_was_left_open_may_be_given_once(store: Store) -> None:
 
 
 def test_lists_hold_only_the_beginning_of_a_prompt(store: Store) -> None:
-    long = "x" + "é" * BEGINNING  # the last character read is cut in two
+    long = "x" + "é" * 2 * OPENING
     id = store.create(Words(prompt=long, system="a\0b"), name="long").id
-    expected = Words(prompt="x" + "é" * ((BEGINNING - 1) // 2), system="a\0b")
+    expected = Words(prompt=long[:OPENING])
     store.cancel(id)
     listed = [store.streams(), store.streams(status=Status.CANCELLED), store.idle_since(time.time() + 1)]
     for (stream,) in [*listed, *([store.find(word)] for word in (id, id[:6], "long", "@last"))]:

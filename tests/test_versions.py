@@ -47,7 +47,7 @@ COLUMN = "mood TEXT NOT NULL DEFAULT 'calm'"
 
 EDITS = {
     "__init__.py": (f'__version__ = "{__version__}"', f'__version__ = "{NEWER}"'),
-    "store/schema.py": ("prompt TEXT, system TEXT\n);", f"prompt TEXT, system TEXT, {COLUMN}\n);"),
+    "store/schema.py": ("opening TEXT\n);", f"opening TEXT, {COLUMN}\n);"),
     "store/rows.py": ('"id, name, title,', '"id, name, title || mood,'),
 }
 """File of the package → what stands there, and what a newer version has instead."""

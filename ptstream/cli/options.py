@@ -81,8 +81,8 @@ def current_directory() -> str:
 
 
 def prompt_of(value: str | None, say: Callable[[str], None]) -> str | None:
-    """The prompt: the option's text after what a pipe or a file brings on stdin. Raises UsageError if it is empty."""
-    told = text_of(value, "--prompt")
+    """The prompt: the given text after what a pipe or a file brings on stdin. Raises UsageError if it is empty."""
+    told = text_of(value, "the prompt")
     piped = _piped(say)
     parts = [part for part in (piped, told) if part is not None and part.strip()]
     if not parts:

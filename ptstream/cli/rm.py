@@ -81,12 +81,13 @@ def _say(screen: Screen, streams: list[Stream]) -> None:
 
 def _delete(store: Store, screen: Screen, streams: list[Stream]) -> int:
     """Delete them, and what they leave in file and log; the exit code."""
-    code = 0
+    code = deleted = 0
     for stream in streams:
         try:
             anyio.run(delete, store, stream.id)
+            deleted += 1
         except PtstreamError as error:
             code = code or failed(screen, error)
-    if streams and not store.shrink():
+    if deleted and not store.shrink():
         screen.note("a reader holds on to the log: what was deleted leaves it with the next rm, or when all have ended")
     return code

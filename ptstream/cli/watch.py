@@ -53,7 +53,10 @@ async def watch(store: Store, screen: Screen, cursor: Cursor, live: bool, form: 
             await show(screen, Follow(store, cursor, wakes=wakes), form, cursor.offset)
         return tell_end(screen, store, cursor.id, form)
 
-    return await detachable(screen, store, cursor.id, read, lambda: None)
+    def only_reads() -> None:
+        screen.note(f"watch only reads · end it: ptstream cancel {cursor.id} · leave: Ctrl-C")
+
+    return await detachable(screen, store, cursor.id, read, only_reads)
 
 
 def _offset(store: Store, id: str, word: str) -> int:

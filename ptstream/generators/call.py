@@ -66,13 +66,13 @@ def named(function: Callable[..., Any]) -> str:
 
 
 def events_of(function: Callable[..., Any], stream: Stream) -> Any:
-    """What a function that takes `(stream)` gives. Raises TypeError if that is no async generator."""
+    """What a function that takes `(stream)` gives. Raises UsageError if that is no async generator."""
     events = function(stream)
     if inspect.isasyncgen(events):
         return events
     if inspect.iscoroutine(events):
         events.close()
-    raise TypeError(f"{named(function)} is no async generator: it is `async def` and yields")
+    raise UsageError(f"{named(function)} is no async generator: it is `async def` and yields")
 
 
 def checked(event: Any) -> Any:
@@ -227,10 +227,12 @@ def split(target: str) -> tuple[str | None, str]:
 def source(stream: Stream, caller: Caller) -> Source:
     """The stream's own generator function, ready to run. Its silence is its author's business.
 
-    Raises ConfigurationError where it can be seen at once that there is none.
+    Raises UsageError, ConfigurationError where it can be seen at once that there is none.
     """
     target = stream.words.generator or ""
-    file, _ = split(target)
+    file, name = split(target)
+    if file and not name:
+        raise UsageError(f"--generator {target} names no function: write {file}:NAME")
     if file and not os.path.isfile(os.path.join(caller.directory, file)):
         raise ConfigurationError(f"--generator {target}: there is no file {file} in {caller.directory}")
     left: list[str] = []

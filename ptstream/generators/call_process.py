@@ -96,7 +96,7 @@ def main() -> None:
     except PtstreamError as error:
         writer.frame("error", str(error))
     except Exception as error:
-        traceback.print_exc()
+        _print_traceback(error)
         writer.frame("error", _named(error))
 
 
@@ -116,9 +116,32 @@ def _stream(table: dict[str, Any]) -> Stream:
     return Stream(status=Status.STREAMING, words=words, **table, **rest)
 
 
+OTHERS = (
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+    os.path.dirname(asyncio.__file__),
+    "<frozen",
+)
+"""Where code lies that is not the user's: ptstream's, asyncio's, Python's own."""
+
+
+def _users(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
+    """The lines of the user's own code."""
+    return [frame for frame in stack if not frame.filename.startswith(OTHERS)]
+
+
+def _print_traceback(error: Exception) -> None:
+    """The user's own lines of it, and of what it came from."""
+    shown = traceback.TracebackException.from_exception(error)
+    told: traceback.TracebackException | None = shown
+    while told is not None:
+        told.stack[:] = _users(told.stack)
+        told = told.__cause__ or told.__context__
+    sys.stderr.write("".join(shown.format()))
+
+
 def _named(error: Exception) -> str:
     """The exception in one line, with the line of the user's code where it came from."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = _users(traceback.extract_tb(error.__traceback__))
     where = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
     return traceback.format_exception_only(error)[-1].strip() + where
 

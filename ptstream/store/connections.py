@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from ptstream.errors import StoreBusy, StoreUnusable
 from ptstream.settings import Home
 from ptstream.store import schema
-from ptstream.store.rows import beginning
 
 Self = TypeVar("Self", bound="Connections")
 
@@ -45,8 +44,14 @@ class Connections:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a database at all."""
-        return os.path.exists(self.home.database)
+        """Whether there is a database at all. Raises StoreUnusable where one may not look."""
+        try:
+            os.stat(self.home.database)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise StoreUnusable(f"the database {self.home.database} cannot be read: {error.strerror}") from error
+        return True
 
     def _read(self, sql: str, values: Sequence[Any] | dict[str, Any] = (), *, tables: bool = True) -> list[Any]:
         """The rows; none where there is no database. Without `tables`, of what is the same in every version.
@@ -93,11 +98,7 @@ class Connections:
         return connection
 
     def _open(self, query: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            schema.uri(self.home, query), uri=True, isolation_level=None, timeout=self._patience
-        )
-        connection.create_function("beginning", 2, lambda *place: beginning(connection, *place))
-        return connection
+        return sqlite3.connect(schema.uri(self.home, query), uri=True, isolation_level=None, timeout=self._patience)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

@@ -4,39 +4,30 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 from ptstream.errors import UsageError
 from ptstream.streams import Attempt, Flush, Status, Stream, Words
 
-NAME = re.compile(r"[^\s@/\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}")
-"""A stream's name: printable, without space, @ or /."""
+NAME = re.compile(r"(?!-)[^\s@/\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}")
+"""A stream's name: printable, without space, @ or /, and no option."""
 
 STREAM_COLUMNS = (
     "id, name, title, status, bytes, prompt, system, model, command, generator, flush,"
     " error, created_at, ended_at, parent, parent_offset, seam"
 )
 
-BEGINNING = 4096
-"""Bytes of a prompt that are read where it is only to be recognised."""
+WHOLE = "streams LEFT JOIN prompts USING (seq)"
+"""What has all of STREAM_COLUMNS."""
 
-# `typeof` looks at no value; and whoever adds to this: SQLite reads a value whole to know whether it is null.
-LISTED_COLUMNS = STREAM_COLUMNS.replace(
-    "prompt, system",
-    "CASE typeof(prompt) WHEN 'text' THEN beginning('prompt', seq) END,"
-    " CASE typeof(system) WHEN 'text' THEN beginning('system', seq) END",
-)
-"""The same, but of prompt and system prompt only the beginning: for lists, and for finding."""
+OPENING = 200
+"""Characters of a prompt that are kept with its stream, so that it is recognised in a list."""
+
+LISTED_COLUMNS = STREAM_COLUMNS.replace("prompt, system", "opening, NULL")
+"""The same out of `streams` alone: of the prompt only its opening, of the system prompt nothing."""
 
 ATTEMPT_COLUMNS = "epoch, owner, begin_offset, started_at, ended_at, pieces, cause, usage, model, place"
-
-
-def beginning(connection: sqlite3.Connection, column: str, seq: int) -> str:
-    """The first BEGINNING bytes of a stream's text in `column`; the rest of it is not read."""
-    with connection.blobopen("streams", column, seq, readonly=True) as value:
-        return value.read(BEGINNING).decode("utf-8", "ignore")  # the last character may be cut
 
 
 def check_reference(reference: str) -> None:
@@ -58,11 +49,19 @@ def checked(text: str | None, what: str) -> str | None:
     return text
 
 
+def prompts_of(words: Words) -> dict[str, str | None]:
+    """The columns of `prompts`. Raises UsageError for text that is not UTF-8."""
+    return {"prompt": checked(words.prompt, "prompt"), "system": checked(words.system, "system prompt")}
+
+
+def opening_of(words: Words) -> str | None:
+    """How the prompt begins."""
+    return words.prompt and words.prompt[:OPENING]
+
+
 def columns_of(words: Words) -> dict[str, str | None]:
-    """The columns of what a stream was asked. Raises UsageError for text that is not UTF-8."""
+    """Other columns of what a stream was asked. Raises UsageError for text that is not UTF-8."""
     return {
-        "prompt": checked(words.prompt, "prompt"),
-        "system": checked(words.system, "system prompt"),
         "model": checked(words.model, "model's name"),
         "command": None if words.command is None else json.dumps(list(words.command)),
         "generator": checked(words.generator, "generator's name"),
@@ -83,7 +82,7 @@ def check_one_generator(words: Words) -> None:
 
 def differences(had: Words, given: Words, *, open_is_free: bool = False) -> list[str]:
     """The names of the words that were given now and are not what the stream has."""
-    before, now = columns_of(had), columns_of(given)
+    before, now = (prompts_of(words) | columns_of(words) for words in (had, given))
     return [
         column
         for column, value in now.items()

@@ -28,10 +28,10 @@ CREATE TABLE streams (
   error TEXT, created_at REAL NOT NULL, ended_at REAL, cancel_at REAL,
   drain INTEGER,
   model TEXT, command TEXT, generator TEXT, flush TEXT,
-  parent TEXT, parent_offset INTEGER, seam INTEGER DEFAULT 0, ttl REAL,
-  -- Last, because they may be large: to get at a value, SQLite goes through all that lies before it.
-  prompt TEXT, system TEXT
+  parent TEXT, parent_offset INTEGER, seam INTEGER DEFAULT 0, ttl REAL, opening TEXT
 );
+-- Apart, because they may be large: a row of `streams`, which has the prompt's opening, is written with every flush.
+CREATE TABLE prompts (seq INTEGER PRIMARY KEY REFERENCES streams, prompt TEXT, system TEXT);
 CREATE INDEX expiring ON streams (ended_at + ttl) WHERE ttl IS NOT NULL;
 CREATE INDEX streaming ON streams (status) WHERE status = 'streaming';
 CREATE TABLE attempts (

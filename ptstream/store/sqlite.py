@@ -29,6 +29,7 @@ from ptstream.store.rows import (
     LISTED_COLUMNS,
     NAME,
     STREAM_COLUMNS,
+    WHOLE,
     attempt_of,
     check_one_generator,
     check_reference,
@@ -36,6 +37,8 @@ from ptstream.store.rows import (
     columns_of,
     differences,
     merged,
+    opening_of,
+    prompts_of,
     stream_of,
 )
 from ptstream.streams import Attempt, Status, Stream, Words, new_id
@@ -132,7 +135,7 @@ class Store(Connections):
 
     def get(self, id: str) -> Stream:
         """The stream with exactly this id, its prompts whole. Raises StreamNotFound."""
-        rows = self._read(f"SELECT {STREAM_COLUMNS} FROM streams WHERE id = ?", (id,))
+        rows = self._read(f"SELECT {STREAM_COLUMNS} FROM {WHOLE} WHERE id = ?", (id,))
         if not rows:
             raise StreamNotFound(f"no stream {id}")
         return stream_of(rows[0])
@@ -140,7 +143,7 @@ class Store(Connections):
     def find(self, reference: str) -> Stream:
         """The stream meant by an id, a name, `@last` or an unambiguous beginning of an id.
 
-        Of its prompts only the beginning: `get` has them whole. Raises StreamNotFound, AmbiguousId, and UsageError for
+        Of its prompt only the opening: `get` has all. Raises StreamNotFound, AmbiguousId, and UsageError for
         what can be none of these.
         """
         if reference == "@last":
@@ -164,7 +167,7 @@ class Store(Connections):
         return stream_of(rows[0])
 
     def streams(self, *, limit: int | None = None, status: Status | None = None) -> list[Stream]:
-        """Streams, newest first. Of their prompts only the beginning: `get` has them whole."""
+        """Streams, newest first. Of their prompts only the openings: `get` has all."""
         # Not a parameter, so that the index of those that are streaming serves it.
         where = f"WHERE status = '{status.value}'" if status else ""
         rows = self._read(
@@ -186,7 +189,7 @@ class Store(Connections):
     def idle_since(self, moment: float, *, status: Status | None = None, keep: int = 0) -> list[Stream]:
         """Streams that ended (or, pending, were made) before `moment`, oldest first, without the `keep` newest of all.
 
-        With `status`, only such. None of them is `streaming`. Of their prompts only the beginning.
+        With `status`, only such. None of them is `streaming`. Of their prompts only the openings.
         """
         rows = self._read(
             f"SELECT {LISTED_COLUMNS} FROM streams WHERE coalesce(ended_at, created_at) < ?1 AND status <> 'streaming'"
@@ -243,13 +246,15 @@ class Store(Connections):
         name and other words, UsageError for a name that cannot be one.
         """
         if name is not None and (not NAME.fullmatch(name)):
-            raise UsageError(f"{name!r} cannot be a name: it holds no space, @ or /, and is not empty")
+            raise UsageError(
+                f"{name!r} cannot be a name: one does not begin with -, and holds no space, control character, @ or /"
+            )
         check_one_generator(words)
         with self._writing() as connection:
-            row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM streams WHERE name = ?", (name,)).fetchone()
+            row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM {WHOLE} WHERE name = ?", (name,)).fetchone()
             if row is None:
                 id = self._insert(connection, words, name, title, parent, ttl)
-                row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM streams WHERE id = ?", (id,)).fetchone()
+                row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM {WHOLE} WHERE id = ?", (id,)).fetchone()
                 return stream_of(row)
         found = stream_of(row)
         if differences(found.words, words):
@@ -268,7 +273,7 @@ class Store(Connections):
         parent: Parent | None,
         ttl: float | None,
     ) -> str:
-        id = new_id()
+        id, prompts = new_id(), prompts_of(words)
         values: dict[str, Any] = {
             "id": id,
             "name": name,
@@ -278,24 +283,23 @@ class Store(Connections):
             "parent_offset": parent and parent.offset,
             "seam": None if parent and parent.continued else 0,
             "ttl": ttl,
+            "opening": opening_of(words),
             **columns_of(words),
         }
         marks = ", ".join(f":{column}" for column in values)
-        connection.execute(f"INSERT INTO streams ({', '.join(values)}) VALUES ({marks})", values)
+        seq = connection.execute(f"INSERT INTO streams ({', '.join(values)}) VALUES ({marks})", values).lastrowid
+        connection.execute(f"INSERT INTO prompts VALUES ({seq}, :prompt, :system)", prompts)
         return id
 
     def fill(self, id: str, words: Words) -> Stream:
         """Give a pending stream what it was created without. Raises WordsDiffer for what it has otherwise."""
         found = self.get(id)
         if not (different := differences(found.words, words, open_is_free=found.status is Status.PENDING)):
-            given = {column: value for column, value in columns_of(words).items() if value is not None}
-            if given and found.status is Status.PENDING:
+            if words != Words() and found.status is Status.PENDING:
                 check_one_generator(merged(found.words, words))
                 with self._writing() as connection:
-                    changes = ", ".join(f"{column} = coalesce({column}, :{column})" for column in given)
-                    connection.execute(
-                        f"UPDATE streams SET {changes} WHERE id = :id AND status = 'pending'", {**given, "id": id}
-                    )
+                    _fill(connection, "streams", columns_of(words) | {"opening": opening_of(words)}, id)
+                    _fill(connection, "prompts", prompts_of(words), id)
                 return self.get(id)
             return found
         raise WordsDiffer(
@@ -345,10 +349,11 @@ class Store(Connections):
         self.state(id)
         with self._writing() as connection:
             gone = connection.execute(
-                "DELETE FROM streams WHERE id = ? AND status <> 'streaming' RETURNING epoch", (id,)
+                "DELETE FROM streams WHERE id = ? AND status <> 'streaming' RETURNING epoch, seq", (id,)
             ).fetchall()
             if not gone:
                 raise NotFinished(f"stream {id} is streaming")
+            connection.execute("DELETE FROM prompts WHERE seq = ?", (gone[0][1],))
             connection.execute("DELETE FROM chunks WHERE stream = ?", (id,))
             connection.execute("DELETE FROM attempts WHERE stream = ?", (id,))
         with contextlib.suppress(FileNotFoundError):
@@ -363,10 +368,12 @@ class Store(Connections):
         try:
             # Before the steps' own commits: see `Writer`. Held until the log is empty.
             with schema.locked(self.home.lock("checkpoint")):
+                # A commit of our own, also when there is no space to give back: no checkpoint without one.
+                connection.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
                 while connection.execute("PRAGMA freelist_count").fetchone()[0] > 0:
                     _give_back(connection)
                 return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        except sqlite3.OperationalError:
+        except (sqlite3.OperationalError, OSError):
             return False
 
     def flush(self, row: Sequence[Any]) -> bool:
@@ -381,6 +388,13 @@ def _give_back(connection: sqlite3.Connection) -> None:
     # It gives a row a page, without columns, so that `execute` would stop at the first one and commit it alone.
     connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
     time.sleep(time.monotonic() - began)
+
+
+def _fill(connection: sqlite3.Connection, table: str, values: dict[str, str | None], id: str) -> None:
+    """Set what is open of a pending stream's row."""
+    changes = ", ".join(f"{column} = coalesce({column}, :{column})" for column in values)
+    pending = "SELECT seq FROM streams WHERE id = :id AND status = 'pending'"
+    connection.execute(f"UPDATE {table} SET {changes} WHERE seq = ({pending})", {**values, "id": id})
 
 
 def owner_dead(home: Home, state: State) -> bool:

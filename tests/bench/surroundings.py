@@ -49,7 +49,7 @@ def claimed(home: Home, count: int) -> list[Claim]:
         connection.execute("BEGIN IMMEDIATE")
         for claim in claims:
             connection.execute(
-                "INSERT INTO streams (id, prompt, created_at) VALUES (?, 'Why?', ?)", (claim.id, time.time())
+                "INSERT INTO streams (id, opening, created_at) VALUES (?, 'Why?', ?)", (claim.id, time.time())
             )
             values = {"id": claim.id, "owner": "bench", "boot": "", "at": time.time(), "model": None, "place": None}
             connection.execute(schema.CLAIM, values).fetchall()

@@ -107,7 +107,7 @@ def _make_ended(here: Ground, texts: Sequence[bytes]) -> list[Told]:
 
 def _insert_ended(connection: sqlite3.Connection, text: bytes) -> Told:
     id = new_id()
-    connection.execute("INSERT INTO streams (id, prompt, created_at) VALUES (?, 'x', ?)", (id, time.time()))
+    connection.execute("INSERT INTO streams (id, opening, created_at) VALUES (?, 'x', ?)", (id, time.time()))
     claim = {"id": id, "owner": "many", "boot": "", "at": time.time(), "model": None, "place": None}
     connection.execute(schema.CLAIM, claim).fetchall()
     words, offset = text.decode(), 0
