@@ -78,7 +78,7 @@ class ConnectionBroken(DaemonUnreachable):
 
 
 class DaemonSilent(DaemonUnreachable):
-    """The daemon is there and does not answer: another one would not help."""
+    """The daemon is there and does not answer, or may not be asked: another one would not help."""
 
     code = "daemon-silent"
 
@@ -184,6 +184,8 @@ async def _check_there(client: Client) -> None:
             f"the daemon does not answer within {CONNECT_TIMEOUT:g} s: is its process stopped? (see {client.home.log})"
         ) from error
     except httpx.TransportError as error:
+        if os.path.exists(client.home.socket) and not os.access(client.home.socket, os.W_OK):
+            raise DaemonSilent(f"the daemon may not be spoken to: {client.home.socket} cannot be written") from error
         raise DaemonUnreachable("the daemon is not running") from error
 
 

@@ -33,7 +33,7 @@ from ptstream.cli.options import (
     text_of,
     ttl_of,
 )
-from ptstream.cli.reading import Form, detachable, form_of, show, tell_end
+from ptstream.cli.reading import Form, detachable, form_of, goes_on, show, tell_end
 from ptstream.cli.screen import Screen
 from ptstream.client import Client, connect, connect_or_start
 from ptstream.errors import DaemonUnreachable, PtstreamError, StreamNotFound, UsageError
@@ -247,8 +247,8 @@ async def _ask(client: Client, store: Store, screen: Screen, stream: Stream, ord
     except PtstreamError as error:
         if isinstance(error, DaemonUnreachable) and store.state(stream.id).status is not Status.PENDING:
             return
-        if order.shown.detach:  # its id has not been said, and it is there
-            screen.note(stream.id)
+        if store.state(stream.id).status is Status.PENDING:  # nothing that was said is lost
+            screen.note(goes_on(store, stream.id))
         raise
     if driven.attached and stream.status.ended and stream.ended_at is not None:
         screen.note(f"{stream.id} ended {age(stream.ended_at)} ago: this is what it said, nothing is run again")

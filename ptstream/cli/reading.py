@@ -74,11 +74,11 @@ def _try(screen: Screen, cancel: Callable[[], object]) -> None:
 
 
 def goes_on(store: Store, id: str) -> str:
-    """The one line for who leaves."""
+    """The one line for who leaves; it fits into 80 columns."""
     with contextlib.suppress(PtstreamError):
         if store.state(id).status is Status.PENDING:
-            return f"{id} has not begun · run it: ptstream drive {id}"
-    return f"{id} goes on · see it: ptstream watch {id} · end it: ptstream cancel {id}"
+            return f"has not begun · run it: ptstream drive {id}"
+    return f"goes on · ptstream watch {id} · ptstream cancel {id}"
 
 
 class Form(Enum):

@@ -32,6 +32,11 @@ def command(ctx: typer.Context, reference: StreamRef, json: Json = False) -> Non
         screen.text("".join(_lines(fields)))
 
 
+def _plain(value: Any) -> str:
+    """Counts as `name N, name N`, all else as it is."""
+    return ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else str(value)
+
+
 def _lines(fields: dict[str, Any], indent: str = "") -> list[str]:
     lines: list[str] = []
     for key, value in fields.items():
@@ -39,6 +44,6 @@ def _lines(fields: dict[str, Any], indent: str = "") -> list[str]:
             for entry in value:
                 lines += [f"{indent}{key.removesuffix('s')}\n", *_lines(entry, indent + "  ")]
         elif value is not None:
-            shown = " ".join(value) if isinstance(value, list) else str(value)
+            shown = " ".join(value) if isinstance(value, list) else _plain(value)
             lines.append(f"{indent}{key:<12} {shown.replace(chr(10), chr(10) + indent + ' ' * 13)}\n")
     return lines

@@ -16,7 +16,7 @@ import typer
 from ptstream.cli.app import session
 from ptstream.cli.options import FlushRule, NewName, Raw, Title, Ttl, ttl_of
 from ptstream.cli.outlet import OutputClosed, OutputFailed
-from ptstream.cli.reading import show, tell_end
+from ptstream.cli.reading import goes_on, show, tell_end
 from ptstream.cli.screen import Screen
 from ptstream.drive import Attempt
 from ptstream.errors import GeneratorError, NameTaken, PtstreamError
@@ -67,7 +67,7 @@ async def tee(settings: Settings, store: Store, screen: Screen, stream: Stream) 
         tasks.start_soon(_show_notes, screen, attempt)
         failure = await _show(screen, Follow(store, Cursor(store, stream.id), audience=owner.audience))
         if failure is not None and (screen.err_terminal or not isinstance(failure, OutputClosed)):
-            screen.note(f"{failure}; {stream.id} goes on · see it: ptstream watch {stream.id}")
+            screen.note(f"{failure} · {goes_on(store, stream.id)}")
         await attempt.ended.wait()
         tasks.cancel_scope.cancel()
     code = tell_end(screen, store, stream.id)
