@@ -13,7 +13,7 @@ import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import anyio
 import anyio.lowlevel
@@ -32,6 +32,7 @@ from ptstream.errors import (
     PtstreamError,
     StreamCancelled,
     StreamFailed,
+    UsageError,
     ungrouped,
 )
 from ptstream.follow import Audience, Follow, wait_for_end
@@ -46,6 +47,9 @@ from ptstream.store.sqlite import State, Store
 from ptstream.store.wake import Wakes
 from ptstream.streams import Body, Flush, Piece, Status, Stream, Words
 from ptstream.tail import Bell
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
 
 ANSWER_TIME = 2.0
 """Seconds after which an owner that lives and does not end a cancelled stream is said to be stopped."""
@@ -149,6 +153,46 @@ class PersistentStreams:
             return Pieces(Follow(self._store, Cursor(self._store, id, offset), audience=self._audience))
         follow = Follow(self._store, Cursor(self._store, id, offset, live=False), wakes=self._open_wakes())
         return Pieces(follow)
+
+    # --- as answers of a web app
+
+    def response(self, id: str, generate: Generate) -> Response:
+        """The same as `drive`, as the answer of a Starlette or FastAPI app: the text as it comes, stored on the way.
+
+        Its client's going does not stop the drive; another one attaches. No such stream is a 404.
+        """
+        from ptstream import serving
+
+        try:
+            self._store.state(id)
+        except PtstreamError as error:
+            return serving.error_response(error)
+        return serving.text_response(id, self.drive(id, generate))
+
+    def events(self, id: str, offset: int | str = 0) -> Response:
+        """The same as `follow`, as server-sent events, for whoever does not drive.
+
+        Each event's data is a JSON string and its id the offset where it ends, so that `Last-Event-ID` is an `offset`
+        to go on from; the last one is called `end` and tells status and error. A bad offset is a 4xx.
+        """
+        from ptstream import serving
+
+        try:
+            pieces = self.follow(id, self._checked(id, offset))
+        except PtstreamError as error:
+            return serving.error_response(error)
+        return serving.events_response(id, pieces, lambda: self._store.get(id))
+
+    def _checked(self, id: str, offset: int | str) -> int:
+        """The offset, if one can follow from there. Raises UsageError, OffsetBeyondEnd, StreamNotFound."""
+        if isinstance(offset, str) and not (offset.isascii() and offset.isdecimal()):
+            raise UsageError("an offset is a number of bytes")
+        cursor = Cursor(self._store, id, int(offset))
+        inside = 0x80 <= int.from_bytes(cursor.read()[:1], "big") < 0xC0
+        cursor.close()
+        if inside:
+            raise UsageError(f"offset {offset} lies inside a character")
+        return int(offset)
 
     async def cancel(self, id: str, *, drain: bool = False) -> State:
         """End the stream as `cancelled`, whoever drives it; see `cancel`."""

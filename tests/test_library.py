@@ -184,6 +184,17 @@ async def test_lone_surrogates_are_replaced(home: Home) -> None:
         assert "".join([piece.text async for piece in pts.drive(id, halves)]) == "a🙂b\ufffdc"
 
 
+async def test_events_begin_at_a_character(home: Home) -> None:
+    async def generate(_: Stream) -> AsyncIterator[str]:
+        yield "é"
+
+    async with ptstream.open(home.path) as pts:
+        id = await pts.create()
+        async for _ in pts.drive(id, generate):
+            pass
+        assert [pts.events(id, offset).status_code for offset in (0, 1, 2, "2", 3)] == [200, 400, 200, 200, 416]
+
+
 # --- persist
 
 

@@ -1,0 +1,109 @@
+"""The README's chat app, run by uvicorn: one client drives, others follow, and whoever leaves stops nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import httpx
+import httpx_sse
+import pytest
+
+from tests.conftest import until
+from tests.endpoint import TEXT, Server
+from tests.test_readme import blocks
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def app(server: Server, tmp_path: Path) -> Iterator[str]:
+    """Its address. It asks the scripted endpoint."""
+    (tmp_path / "chat.py").write_text(blocks("python")[1])
+    environment = os.environ | {"OPENAI_BASE_URL": server.base_url, "MODEL": "slow", "PYTHONUNBUFFERED": "1"}
+    log = tmp_path / "log"
+    with (
+        open(log, "wb") as err,
+        subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "--port", "0", "chat:app"], cwd=tmp_path, env=environment, stderr=err
+        ) as process,
+    ):
+        found = until(lambda: process.poll() or re.search(r"http://[\d.]+:\d+", log.read_text()))
+        assert process.poll() is None, log.read_text()
+        yield found[0]
+        process.terminate()
+        assert process.wait() in (0, -15), log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+async def text_of(http: httpx.AsyncClient, id: str) -> str:
+    """What whoever drives gets."""
+    answer = await http.post(f"/chat-stream/{id}")
+    assert answer.headers["stream-id"] == id
+    return answer.text
+
+
+async def followed(
+    http: httpx.AsyncClient, id: str, offset: str | None = None
+) -> tuple[str, list[int], dict[str, str]]:
+    """What an EventSource gets: the text, the offsets, and the end."""
+    headers = {} if offset is None else {"last-event-id": offset}
+    text, offsets = "", []
+    async with httpx_sse.aconnect_sse(http, "GET", f"/events/{id}", headers=headers) as events:
+        async for event in events.aiter_sse():
+            offsets.append(int(event.id))
+            if event.event == "end":
+                return text, offsets, json.loads(event.data)
+            text += json.loads(event.data)
+    raise AssertionError("no end")
+
+
+async def test_the_chat(app: str, server: Server) -> None:
+    async with httpx.AsyncClient(base_url=app, timeout=30) as http:
+        assert "<form>" in (await http.get("/")).text
+        id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
+        found: list[object] = []
+
+        async def second() -> None:
+            found.append(await text_of(http, id))
+
+        async def watcher() -> None:
+            found.append(await followed(http, id))
+
+        async with anyio.create_task_group() as tasks, http.stream("POST", f"/chat-stream/{id}") as driver:
+            first = await anext(driver.aiter_text())
+            assert first
+            assert TEXT.startswith(first)
+            tasks.start_soon(second)
+            tasks.start_soon(watcher)
+            # The one who asked is gone.
+        size = len(TEXT.encode())
+        assert TEXT in found
+        (text, offsets, end) = next(each for each in found if isinstance(each, tuple))
+        assert (text, end) == (TEXT, {"status": "done", "error": None, "offset": size})
+        assert offsets == sorted(offsets)
+        middle = next(offset for offset in offsets if 0 < offset < size)
+        assert await followed(http, id, str(middle)) == (TEXT.encode()[middle:].decode(), [size, size], end)
+        assert (await http.get("/history")).json() == [{"id": id, "prompt": "One?", "answer": TEXT}]
+        assert await text_of(http, id) == TEXT
+        assert len(server.requests) == 1
+        again = (await http.post("/send", json={"prompt": "Two?"})).json()["id"]
+        assert await text_of(http, again) == TEXT
+        asked = server.requests[-1].body["messages"]
+        assert [turn["content"] for turn in asked] == ["One?", TEXT, "Two?"]
+
+
+async def test_what_is_no_stream_and_no_offset(app: str) -> None:
+    async with httpx.AsyncClient(base_url=app, timeout=30) as http:
+        id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
+        await text_of(http, id)
+        assert (await http.post("/chat-stream/nosuchstream")).status_code == 404
+        assert (await http.get("/events/nosuchstream")).status_code == 404
+        for offset, code in (("x", 400), ("-1", 400), ("100000", 416)):
+            assert (await http.get(f"/events/{id}", headers={"last-event-id": offset})).status_code == code
