@@ -29,6 +29,9 @@ CONNECT_TIMEOUT = 5.0
 START_TIMEOUT = 20.0
 """Seconds that a starting daemon is waited for."""
 
+STARTS = 3
+"""How often a daemon is started that dies at once, in all."""
+
 LOG_BYTES = 1024 * 1024
 """The size of the log from which on the next daemon begins another."""
 
@@ -75,6 +78,12 @@ class ConnectionBroken(DaemonUnreachable):
     """The connection broke before the end: ask again from the offset that was reached."""
 
     code = "connection-broken"
+
+
+class DaemonDied(DaemonUnreachable):
+    """The daemon that was started died before it could say why: another one may live."""
+
+    code = "daemon-died"
 
 
 class DaemonSilent(DaemonUnreachable):
@@ -131,7 +140,8 @@ class Client:
         Raises ConnectionBroken when the body did not end in order, StreamNotFound, OffsetBeyondEnd.
         """
         try:
-            async with self._http.stream("GET", wire.TEXT.format(id=id), params={"offset": offset}) as response:
+            query = {"offset": str(offset), "live": "1"}
+            async with self._http.stream("GET", wire.TEXT.format(id=id), params=query) as response:
                 if response.status_code != 200:
                     raise wire.error_from(await response.aread())
                 async for data in response.aiter_raw():
@@ -197,10 +207,16 @@ async def connect_or_start(home: Home) -> AsyncIterator[Client]:
     """
     async with contextlib.AsyncExitStack() as stack:
         deadline = anyio.current_time() + START_TIMEOUT
+        starts = 0
         while (client := await _connected(stack, home)) is None:
             if anyio.current_time() > deadline:
                 raise DaemonUnreachable(f"the daemon does not answer; see {home.log}")
-            await anyio.to_thread.run_sync(start, home)
+            starts += 1
+            try:
+                await anyio.to_thread.run_sync(start, home)
+            except DaemonDied:
+                if starts == STARTS:
+                    raise
         yield client
 
 
@@ -246,7 +262,7 @@ def start(home: Home) -> None:
     """Start the daemon in a session of its own and wait until it answers.
 
     Nothing of the caller's standard streams goes along, or `$(ptstream drive --detach …)` would wait for it.
-    Raises DaemonUnreachable, or what the daemon says of why it cannot start.
+    Raises DaemonUnreachable, DaemonDied, or what the daemon says of why it cannot start.
     """
     home.make()
     with _opened_log(home) as log:
@@ -257,16 +273,16 @@ def start(home: Home) -> None:
         return
     if answer:
         raise wire.error_from(answer)
-    if process.poll() is None:
+    if answer is None:
         process.returncode = 0
         raise DaemonUnreachable(
             f"the daemon, pid {process.pid}, did not come up in {START_TIMEOUT:g} s; see {home.log}"
         )
-    raise DaemonUnreachable(f"the daemon ended as it started (exit {process.returncode}); see {home.log}")
+    raise DaemonDied(f"the daemon ended as it started (exit {process.wait()}); see {home.log}")
 
 
-def _launched(home: Home, log: BinaryIO) -> tuple[subprocess.Popen[bytes], bytes]:
-    """The daemon's process, and what it said when it was ready or gave up; nothing if it said nothing."""
+def _launched(home: Home, log: BinaryIO) -> tuple[subprocess.Popen[bytes], bytes | None]:
+    """The daemon's process, and what it said when it was ready or gave up: nothing if it died, None if it did not."""
     reading, writing = os.pipe()
     with open(reading, "rb") as ready:
         try:
@@ -284,7 +300,7 @@ def _launched(home: Home, log: BinaryIO) -> tuple[subprocess.Popen[bytes], bytes
             raise DaemonUnreachable(f"the daemon cannot be started: {error.strerror}") from error
         finally:
             os.close(writing)
-        return process, ready.read() if select.select([ready], [], [], START_TIMEOUT)[0] else b""
+        return process, ready.read() if select.select([ready], [], [], START_TIMEOUT)[0] else None
 
 
 def _opened_log(home: Home) -> BinaryIO:

@@ -145,6 +145,19 @@ def test_it_ends_when_its_home_is_removed_and_leaves_the_next_one_alone(cli: Cli
     until(lambda: not held(cli.home.lock("daemon")))
 
 
+def test_a_drive_needs_no_daemon_for_what_was_begun_before(cli: Cli, folder: Path) -> None:
+    """One that dies as it starts: only a stream that nobody has begun cannot be had without it."""
+    (folder / "sitecustomize.py").write_text(
+        "import os, sys\nif 'ptstream.daemon' in sys.orig_argv: os.kill(os.getpid(), 9)\n"
+    )
+    paths = os.pathsep.join(filter(None, [str(folder), cli.environment.get("PYTHONPATH")]))
+    id = cli.run("tee", input="kept\n").stderr.decode().split()[0]
+    done = cli.run("drive", id, env={"PYTHONPATH": paths})
+    assert done.stdout == b"kept\n"
+    refused = cli.run("drive", "--", "echo", "hi", env={"PYTHONPATH": paths}, code=69)
+    assert "has not begun" in refused.stderr.decode()
+
+
 def test_without_its_socket_it_ends_what_it_has_begun(cli: Cli, gate: Gate) -> None:
     id = detached(cli, *gate.command)
     os.unlink(cli.home.socket)
@@ -182,7 +195,7 @@ def test_another_daemon_in_between(cli: Cli, endless: tuple[str, ...]) -> None:
 
 def test_a_broken_body_is_not_an_end(cli: Cli, gate: Gate) -> None:
     id = detached(cli, *gate.command)
-    with http(cli) as client, client.stream("GET", wire.TEXT.format(id=id)) as response:
+    with http(cli) as client, client.stream("GET", wire.TEXT.format(id=id), params={"live": 1}) as response:
         body = response.iter_raw()
         assert next(body) == FIRST.encode()
         kill(pid_of(cli))
@@ -251,7 +264,7 @@ def test_one_that_is_to_be_replaced_stays_if_it_is_busy_by_now_or_another(cli: C
 def test_readers_that_do_not_read_do_not_keep_it(cli: Cli, folder: Path) -> None:
     (folder / "much").write_text(WORDS * 40)
     id = cli.out("drive", "-d", "-m", f"replay:{folder}/much?rate=0", "-p", "x").strip()
-    with http(cli) as client, client.stream("GET", wire.TEXT.format(id=id)) as response:
+    with http(cli) as client, client.stream("GET", wire.TEXT.format(id=id), params={"live": 1}) as response:
         assert response.status_code == 200
         cli.run("daemon", "stop")
         until(lambda: all(map(gone, daemons(cli.home))))
@@ -354,7 +367,7 @@ def test_commands_run_in_directories_of_any_name(served: Cli, folder: Path) -> N
 def test_any_http_client_reads_the_text(served: Cli, gate: Gate) -> None:
     id = detached(served, *gate.command)
     with http(served) as client:
-        with client.stream("GET", wire.TEXT.format(id=id), params={"offset": 4}) as response:
+        with client.stream("GET", wire.TEXT.format(id=id), params={"offset": 4, "live": 1}) as response:
             assert response.headers["content-type"] == "text/plain; charset=utf-8"
             body = response.iter_raw()
             assert next(body) == FIRST[4:].encode()
@@ -363,7 +376,7 @@ def test_any_http_client_reads_the_text(served: Cli, gate: Gate) -> None:
         end = len(FIRST + SECOND)
         assert client.get(wire.TEXT.format(id=id), params={"offset": end}).content == b""
         assert client.get(wire.TEXT.format(id=id), params={"offset": end + 1}).status_code == 416
-        for bad in ("-1", "x"):
+        for bad in ("-2", "x", "1.5", "٣"):
             assert client.get(wire.TEXT.format(id=id), params={"offset": bad}).status_code == 400
         assert client.get(wire.TEXT.format(id="nosuch")).status_code == 404
         assert client.get("/nosuch").status_code == 404

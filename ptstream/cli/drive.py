@@ -199,13 +199,15 @@ async def drive(store: Store, screen: Screen, stream: Stream, order: Order) -> i
     async def work() -> int:
         if not order.shown.detach:
             screen.note(stream.id)
-        async with connect_or_start(store.home) as client:
-            await _ask(client, store, screen, stream, order)
+        async with contextlib.AsyncExitStack() as stack:
+            if client := await _daemon(stack, store, screen, stream.id):
+                await _ask(client, store, screen, stream, order)
             if order.shown.detach:
                 _tell_detached(screen, store, stream.id, form)
                 return 0
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_show_asides, client, screen, stream.id)
+                if client:
+                    tasks.start_soon(_show_asides, client, screen, stream.id)
                 async with aclosing(_text(store, client, stream.id)) as runs:
                     await show(screen, runs, form)
                 # The last of them may still be on the way; they end when the attempt does.
@@ -216,6 +218,19 @@ async def drive(store: Store, screen: Screen, stream: Stream, order: Order) -> i
         return code
 
     return await detachable(screen, store, stream.id, work, lambda: store.cancel(stream.id))
+
+
+async def _daemon(stack: contextlib.AsyncExitStack, store: Store, screen: Screen, id: str) -> Client | None:
+    """The daemon; None if there can be none, and none is needed, since the stream was begun by another one."""
+    try:
+        return await stack.enter_async_context(connect_or_start(store.home))
+    except PtstreamError as error:
+        pending = store.state(id).status is Status.PENDING
+        if pending:  # nothing that was said is lost
+            screen.note(goes_on(store, id))
+        if pending or not isinstance(error, DaemonUnreachable):
+            raise
+        return None
 
 
 def _forget(home: Home, id: str) -> None:
@@ -262,14 +277,15 @@ async def _show_asides(client: Client, screen: Screen, id: str) -> None:
         await screen.aside(aside.text + "\n" if aside.kind == wire.NOTE else aside.text)
 
 
-async def _text(store: Store, client: Client, id: str) -> AsyncGenerator[bytes, None]:
+async def _text(store: Store, client: Client | None, id: str) -> AsyncGenerator[bytes, None]:
     """The stream's bytes to its end: from the daemon; from one that came after it; without any, from the store."""
     offset = 0
     with contextlib.suppress(DaemonUnreachable):
-        async for data in client.text(id, offset):
-            offset += len(data)
-            yield data
-        return
+        if client:
+            async for data in client.text(id, offset):
+                offset += len(data)
+                yield data
+            return
     with contextlib.suppress(DaemonUnreachable):
         async with connect(store.home) as other:
             async for data in other.text(id, offset):

@@ -18,18 +18,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from ptstream import __version__, wire
+from ptstream import __version__, durable, wire
 from ptstream.asides import Asides
 from ptstream.drive import Attempt
 from ptstream.errors import ClaimLost, DaemonStopping, PtstreamError, UsageError
-from ptstream.follow import Follow
 from ptstream.generators import Caller, Note, Source
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.generators.models import resolve
 from ptstream.lineage import history, text_before
 from ptstream.owner import Owner
 from ptstream.settings import load
-from ptstream.store.cursor import Cursor
 from ptstream.store.patience import patiently
 from ptstream.store.recover import settle
 from ptstream.store.sqlite import Store
@@ -108,10 +106,6 @@ class Daemon:
         ended = [id for id, (_, end) in self.asides_of.items() if end.is_set()]
         for id in ended[:-REMEMBERED]:
             del self.asides_of[id]
-
-    def text(self, id: str, offset: int) -> Follow:
-        """The stream's bytes from `offset` to its end, live."""
-        return Follow(self.store, Cursor(self.store, id, offset), audience=self.owner.audience)
 
     async def asides(self, id: str) -> AsyncIterator[bytes]:
         """What the running attempt says beside its text, as server-sent events, to its end."""
@@ -196,15 +190,11 @@ def _given(text: Any) -> str:
 
 
 async def _text(daemon: Daemon, request: Request) -> Response:
-    id = request.path_params["id"]
-    try:
-        offset = int(request.query_params.get("offset", "0"))
-    except ValueError as error:
-        raise UsageError("an offset is a number of bytes") from error
-    probe = Cursor(daemon.store, id, offset)
-    probe.read()  # so that a bad id or offset is an answer, not a broken body
-    probe.close()
-    return _streamed(request, daemon.text(id, offset), "text/plain; charset=utf-8")
+    ask = durable.asked(request.query_params, request.headers)
+    reader = durable.Reader(daemon.store, request.path_params["id"], ask, daemon.owner.audience)
+    if request.method == "HEAD":
+        return reader.head()
+    return await reader.respond(none_match=request.headers.get("if-none-match"))
 
 
 async def _asides(daemon: Daemon, request: Request) -> Response:

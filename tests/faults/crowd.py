@@ -57,7 +57,7 @@ class Crowd:
         """An answer's body, its head read."""
         reader, writer = await asyncio.open_unix_connection(self._socket, limit=64 * 1024)
         try:
-            path = f"{wire.TEXT.format(id=self._id)}?offset={offset}"
+            path = f"{wire.TEXT.format(id=self._id)}?offset={offset}&live=1"
             writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
             head = await reader.readuntil(b"\r\n\r\n")
             assert b" 200 " in head.split(b"\r\n")[0], head

@@ -236,7 +236,8 @@ class Ground:
     def live(self, id: str, offset: int = 0) -> Body:
         """A live reader of the stream that speaks HTTP over the Unix socket. Raises OSError when there is no daemon."""
         with self.connect() as connection:
-            connection.sendall(f"GET {wire.TEXT.format(id=id)}?offset={offset} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+            path = f"{wire.TEXT.format(id=id)}?offset={offset}&live=1"
+            connection.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
             body = Body(self.ears, connection.detach())
         self.recordings.append(body)
         return body

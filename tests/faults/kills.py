@@ -285,8 +285,9 @@ def _kill_by_call(here: Ground, tally: Tally, owner: str) -> None:
     told = pending(here, 1 if owner == "daemon" else 3, Pace(size=1_500, rate=2000))
     server = here.daemon()
     if owner == "daemon":
-        _injected(here, server, call, nth)
+        _injected(here, server, call, nth)  # and its children die so, too: the commands
     for stream in told:
+        stream.cut = owner == "daemon"
         _drive_if_alive(here, stream)
     if owner == "daemon":
         here.ears.until(lambda: server.gone or all(_ended(here, stream.id) for stream in told), "death or the end")

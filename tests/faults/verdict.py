@@ -36,6 +36,8 @@ class Told:
     readers: list[Callable[[], bytes]] = field(default_factory=list)
     whole: bool = False
     """Whether it must have come to its generator's end."""
+    cut: bool = False
+    """Whether its command may be killed too, in the middle of a character, which is then replaced by U+FFFD."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,11 @@ def judge_reader(tally: Tally, id: str, received: bytes, stored: bytes) -> None:
 def _judge_one(here: Ground, tally: Tally, told: Told, seen: Seen, laid: Seen | None) -> None:
     tally.generated += len(seen.text)
     right = common(told.text, seen.text)
+    if told.cut and seen.text[right:] == b"\xef\xbf\xbd":
+        right = len(seen.text)
     tally.repeated += len(seen.text) - right
-    tally.check(right == len(seen.text), f"{told.id}: stored text differs from the generated at byte {right}")
+    differs = f"{told.id}: stored text differs at byte {right}: {_around(told, seen, right)}"
+    tally.check(right == len(seen.text), differs)
     for number, received in enumerate(reader() for reader in told.readers):
         short = len(received) - common(received, seen.text)
         tally.lost += short
@@ -97,6 +102,10 @@ def _judge_one(here: Ground, tally: Tally, told: Told, seen: Seen, laid: Seen | 
         same = laid.text == seen.text and (laid.state.status, laid.state.error) == (seen.state.status, seen.state.error)
         before = not laid.state.status.ended and seen.text.startswith(laid.text)
         tally.check(same or before, f"{told.id}: laid over {len(laid.text)} bytes, {laid.state}; kept {seen.state}")
+
+
+def _around(told: Told, seen: Seen, at: int) -> str:
+    return f"{seen.text[at : at + 20]!r} instead of {told.text[at : at + 20]!r}, {seen.state}"
 
 
 def _judge_end(here: Ground, tally: Tally, id: str, state: State) -> None:

@@ -1,0 +1,207 @@
+"""Reading a stream over HTTP as the Durable Streams protocol has it: catch-up, long-poll, server-sent events.
+
+Names, headers and codes are those of PROTOCOL.md (5.5 to 5.8, 8, 10.1) in github.com/durable-streams/durable-streams;
+`live=1`, the text itself until the end, is ours. A stream that is `pending` or `streaming` is open there, one that has
+ended is closed; `ptstream-status` and `ptstream-error` tell how.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
+
+import anyio
+from starlette.responses import Response, StreamingResponse
+
+from ptstream import wire
+from ptstream.errors import UsageError
+from ptstream.follow import Audience, Follow
+from ptstream.serving import HEADERS, KEEP_ALIVE
+from ptstream.store.cursor import Cursor
+from ptstream.store.recover import live_size, settle
+from ptstream.store.sqlite import State, Store
+
+AT_ONCE = 1024 * 1024
+"""Bytes that one answer holds, about."""
+
+LONG_POLL = 25.0
+"""Seconds that a long-poll waits for news: proxies hang up after thirty."""
+
+CURSOR_EPOCH = 1728432000
+CURSOR_INTERVAL = 20
+"""Unix seconds and seconds: the cursor of live answers is the number of intervals since October 9, 2024 (10.1)."""
+
+TEXT = "text/plain; charset=utf-8"
+
+_LINE = re.compile(rb"\r\n|\r|\n")
+
+
+class Asked(NamedTuple):
+    """A read's parameters: the offset in bytes (None: `now`), the way of being live, the client's last cursor.
+
+    `exact` is ours: events as base64, since in their plain lines a carriage return comes out as a line feed.
+    """
+
+    offset: int | None
+    live: str | None
+    cursor: int
+    exact: bool
+
+
+def asked(query: Mapping[str, str], headers: Mapping[str, str]) -> Asked:
+    """The parameters of a request. Raises UsageError."""
+    live = query.get("live")
+    if live not in (None, "1", "long-poll", "sse"):
+        raise UsageError("live is 1, long-poll or sse")
+    offset = query.get("offset", "-1")
+    if live == "sse":
+        offset = headers.get("last-event-id", offset)
+    cursor = query.get("cursor", "")
+    last = int(cursor) if cursor.isascii() and cursor.isdecimal() else 0
+    return Asked(_offset(offset), live, last, query.get("encoding") == "base64")
+
+
+def _offset(word: str) -> int | None:
+    if word == "now":
+        return None
+    if word == "-1":
+        return 0
+    if not (word.isascii() and word.isdecimal() and len(word) <= 18):
+        raise UsageError("an offset is a number of bytes, -1 or now")
+    return int(word)
+
+
+class Reader:
+    """One request's reading of one stream. Raises StreamNotFound, OffsetBeyondEnd, UsageError before it answers."""
+
+    def __init__(self, store: Store, id: str, ask: Asked, audience: Audience | None = None) -> None:
+        self._store = store
+        self._id = id
+        self._ask = ask
+        self._settled = settle(store, id, store.state(id)).state
+        self._begin = live_size(store.home, id, self._settled) if ask.offset is None else ask.offset
+        self._cursor = Cursor(store, id, self._begin)
+        self._follow = Follow(store, self._cursor, audience=audience)
+        # `now` and no more: what comes after this very moment is for the next request.
+        self._first = b"" if ask.offset is None and ask.live is None else self._cursor.read()
+
+    async def respond(self, *, none_match: str | None = None) -> Response:
+        """The answer. `none_match` is the request's If-None-Match."""
+        if self._ask.live == "1":
+            return StreamingResponse(self._text(), media_type=TEXT, headers=HEADERS | {"stream-id": self._id})
+        if self._ask.live == "sse":
+            headers = HEADERS | ({"stream-sse-data-encoding": "base64"} if self._ask.exact else {})
+            return StreamingResponse(self._events(), media_type="text/event-stream", headers=headers)
+        data = self._all_now() if self._first else b""
+        if self._ask.live and not data and not self._closed:
+            data = await self._next()
+        return self._answer(data, none_match)
+
+    @property
+    def _closed(self) -> bool:
+        """Whether the stream has ended, and the reader has all of it."""
+        return self._cursor.ended or (self._cursor.state is None and self._settled.status.ended)
+
+    def _all_now(self) -> bytes:
+        """What is there, AT_ONCE about."""
+        data, self._first = [self._first], b""
+        while data[-1] and sum(map(len, data)) < AT_ONCE:
+            data.append(self._cursor.read())
+        return b"".join(data)
+
+    async def _next(self) -> bytes:
+        with anyio.move_on_after(LONG_POLL):
+            try:
+                self._first = await anext(self._follow)
+                return self._all_now()
+            except StopAsyncIteration:
+                pass
+        return b""
+
+    def _answer(self, data: bytes, none_match: str | None) -> Response:
+        closed, end = self._closed, self._cursor.offset
+        headers = HEADERS | self._where()
+        if self._ask.live:
+            headers |= {} if closed else {"stream-cursor": str(self._live_cursor())}
+            if not data:
+                return Response(status_code=204, headers=headers)
+        elif self._ask.offset is not None:
+            headers["etag"] = f'"{self._id}:{self._begin}:{end}{":c" if closed else ""}"'
+            headers["cache-control"] = "private, no-cache"
+            if none_match == headers["etag"]:
+                return Response(status_code=304, headers=headers)
+        return Response(data, media_type=TEXT, headers=headers)
+
+    def head(self) -> Response:
+        """What HEAD says: where the stream stands, whatever offset was asked for."""
+        state = self._state()
+        size = live_size(self._store.home, self._id, state)
+        headers = HEADERS | {"stream-next-offset": offset_word(size), "stream-id": self._id, "content-type": TEXT}
+        answer = Response(headers=headers | (_closed(state) if state.status.ended else {}))
+        del answer.headers["content-length"]
+        return answer
+
+    def _where(self) -> dict[str, str]:
+        headers = {"stream-next-offset": offset_word(self._cursor.offset), "stream-id": self._id}
+        if self._closed:
+            return headers | {"stream-up-to-date": "true"} | _closed(self._state())
+        return headers | ({"stream-up-to-date": "true"} if self._up_to_date() else {})
+
+    def _up_to_date(self) -> bool:
+        return self._cursor.offset >= live_size(self._store.home, self._id, self._state())
+
+    def _state(self) -> State:
+        return self._cursor.state or self._settled
+
+    def _live_cursor(self) -> int:
+        return max(int((time.time() - CURSOR_EPOCH) // CURSOR_INTERVAL), self._ask.cursor + 1)
+
+    async def _text(self) -> AsyncIterator[bytes]:
+        if self._first:
+            yield self._first
+        async for data in self._follow:
+            yield data
+
+    async def _events(self) -> AsyncIterator[bytes]:
+        if self._first or not self._cursor.ended:
+            yield self._event(self._first)
+        while not self._cursor.ended:
+            data = None
+            with anyio.move_on_after(KEEP_ALIVE):
+                try:
+                    data = await anext(self._follow)
+                except StopAsyncIteration:
+                    break
+            yield b": still there\n\n" if data is None else self._event(data)
+        yield self._control({"upToDate": True, "streamClosed": True, **_told(self._state())})
+
+    def _event(self, data: bytes) -> bytes:
+        """The data, if there is any, and where that leaves the reader."""
+        lines = [base64.b64encode(data)] if self._ask.exact else _LINE.split(data)
+        event = b"event: data\n%s\n" % b"".join(b"data: %s\n" % line for line in lines) if data else b""
+        more = {"upToDate": True} if self._up_to_date() else {}
+        return event + self._control({"streamCursor": str(self._live_cursor()), **more})
+
+    def _control(self, fields: Mapping[str, object]) -> bytes:
+        offset = offset_word(self._cursor.offset)
+        told = wire.dumps({"streamNextOffset": offset, **fields})
+        return b"event: control\nid: " + offset.encode() + b"\ndata: " + told + b"\n\n"
+
+
+def offset_word(offset: int) -> str:
+    """An offset in bytes as the protocol wants it: sorted as a word, it is sorted as a number."""
+    return f"{offset:016d}"
+
+
+def _told(state: State) -> dict[str, str | None]:
+    return {"status": state.status.value, "error": state.error}
+
+
+def _closed(state: State) -> dict[str, str]:
+    """How a stream has ended, as headers; a cause may hold what no header can."""
+    error = (state.error or "").encode("ascii", "backslashreplace").decode().replace("\r", " ").replace("\n", " ")
+    how = {"stream-closed": "true", "ptstream-status": state.status.value}
+    return how | ({"ptstream-error": error[:1000]} if error else {})

@@ -1,0 +1,206 @@
+"""Reading over HTTP as the Durable Streams protocol has it, by hand and by its official client, unchanged."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import socketserver
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from durable_streams import stream
+
+from ptstream import wire
+from ptstream.durable import AT_ONCE
+from tests.conftest import FIRST, SECOND, Cli, Gate, detached, kept, needs
+
+ALL = FIRST + SECOND
+
+JAVASCRIPT_CLIENT = "@durable-streams/client@0.2.7"
+
+FOLLOW = """
+import { stream } from "@durable-streams/client"
+const [url, live] = process.argv.slice(2)
+const answer = await stream({ url, live, offset: "-1" })
+for await (const text of answer.textStream()) process.stdout.write(text)
+"""
+
+SSE = {"live": "sse", "encoding": "base64"}
+
+
+@pytest.fixture(scope="module")
+def bridge(served: Cli) -> Iterator[str]:
+    """A TCP port in front of the daemon's socket: clients that know web addresses alone come through it."""
+
+    class Passed(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as inner:
+                inner.connect(served.home.socket)
+                up = threading.Thread(target=_pump, args=(self.request, inner), daemon=True)
+                up.start()
+                _pump(inner, self.request)
+
+    class Bridge(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Bridge(("127.0.0.1", 0), Passed) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        return
+
+
+@pytest.fixture
+def http(bridge: str) -> Iterator[httpx.Client]:
+    """A plain client."""
+    with httpx.Client(base_url=bridge, timeout=30) as client:
+        yield client
+
+
+def path_of(id: str) -> str:
+    """Where the text of a stream is."""
+    return wire.TEXT.format(id=id)
+
+
+def word(offset: int) -> str:
+    """An offset on the wire."""
+    return f"{offset:016d}"
+
+
+def events_of(text: str) -> list[tuple[str, Any]]:
+    """Server-sent events in base64: bytes of data, tables of control."""
+    found: list[tuple[str, Any]] = []
+    for block in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if fields.get("event") == "data":
+            found.append(("data", base64.b64decode(fields["data"])))
+        elif fields:
+            assert fields["id"] == json.loads(fields["data"])["streamNextOffset"]
+            found.append(("control", json.loads(fields["data"])))
+    return found
+
+
+def test_catching_up(served: Cli, gate: Gate, http: httpx.Client) -> None:
+    id = detached(served, *gate.command)
+    path, size = path_of(id), len(FIRST)
+    begun = http.get(path)
+    assert (begun.text, begun.headers["stream-next-offset"]) == (FIRST, word(size))
+    assert begun.headers["stream-up-to-date"] == "true"
+    assert "stream-closed" not in begun.headers
+    again = http.get(path, params={"offset": word(4)})
+    assert again.text == FIRST[4:]
+    now = http.get(path, params={"offset": "now"})
+    assert (now.content, now.headers["stream-next-offset"], "etag" in now.headers) == (b"", word(size), False)
+    assert http.head(path).headers["stream-next-offset"] == word(size)
+    tag = {"if-none-match": begun.headers["etag"]}
+    assert http.get(path, headers=tag).status_code == 304
+    gate.open()
+    served.run("wait", id)
+    whole = http.get(path, headers=tag)
+    assert (whole.text, whole.headers["stream-closed"], whole.headers["ptstream-status"]) == (ALL, "true", "done")
+    at_end = http.get(path, params={"offset": word(len(ALL))})
+    assert (at_end.content, at_end.headers["stream-closed"]) == (b"", "true")
+    assert http.get(path, params={"offset": "now"}).headers["stream-closed"] == "true"
+    assert http.head(path).headers["stream-closed"] == "true"
+    for bad in ({"offset": "1,2"}, {"live": "2"}, {"offset": "-2"}):
+        assert http.get(path, params=bad).status_code == 400
+
+
+def test_an_ended_text_cannot_change_without_its_tag(served: Cli, http: httpx.Client, gate: Gate) -> None:
+    id = detached(served, *gate.command)
+    tag = http.get(path_of(id)).headers["etag"]
+    served.run("cancel", id)
+    closed = http.get(path_of(id), headers={"if-none-match": tag})
+    assert (closed.status_code, closed.text, closed.headers["ptstream-status"]) == (200, FIRST, "cancelled")
+    assert closed.headers["ptstream-error"] == f"cancelled at byte {len(FIRST)}"
+
+
+def test_long_polls(served: Cli, gate: Gate, http: httpx.Client) -> None:
+    id = detached(served, *gate.command)
+    ask = {"live": "long-poll", "offset": "-1", "cursor": "99999999"}
+    first = http.get(path_of(id), params=ask)
+    assert (first.text, int(first.headers["stream-cursor"]) > 99999999) == (FIRST, True)
+    ask["offset"] = first.headers["stream-next-offset"]
+    timer = threading.Timer(0.2, gate.open)
+    timer.start()
+    second = http.get(path_of(id), params=ask)
+    assert second.text == SECOND
+    served.run("wait", id)
+    last = http.get(path_of(id), params=ask | {"offset": second.headers["stream-next-offset"]})
+    assert (last.status_code, last.headers["stream-closed"], last.headers["stream-up-to-date"]) == (204, "true", "true")
+
+
+def test_server_sent_events(served: Cli, gate: Gate, http: httpx.Client) -> None:
+    id = detached(served, *gate.command)
+    with http.stream("GET", path_of(id), params=SSE | {"offset": "now"}) as answer:
+        assert answer.headers["stream-sse-data-encoding"] == "base64"
+        text = answer.iter_text()
+        (kind, control), *_ = events_of(next(text))
+        assert (kind, control["streamNextOffset"], control["upToDate"]) == ("control", word(len(FIRST)), True)
+        gate.open()
+        *events, (_, last) = events_of("".join(text))
+    assert b"".join(data for kind, data in events if kind == "data") == SECOND.encode()
+    end = {"streamNextOffset": word(len(ALL)), "upToDate": True, "streamClosed": True}
+    assert last == end | {"status": "done", "error": None}
+    resumed = http.get(path_of(id), params=SSE, headers={"last-event-id": word(len(FIRST))}).text
+    assert [data for kind, data in events_of(resumed) if kind == "data"] == [SECOND.encode()]
+    assert events_of(http.get(path_of(id), params=SSE | {"offset": "now"}).text) == [("control", last)]
+
+
+def test_much_comes_in_parts(served: Cli, http: httpx.Client) -> None:
+    id = served.run("drive", "--", "seq", "300000").stderr.decode().split()[0]
+    text, offset, parts = b"", "-1", 0
+    while True:
+        answer = http.get(path_of(id), params={"offset": offset})
+        text, offset, parts = text + answer.content, answer.headers["stream-next-offset"], parts + 1
+        if answer.headers.get("stream-closed"):
+            break
+        assert "stream-up-to-date" not in answer.headers
+    assert text.decode() == kept(served, id)
+    assert parts > len(text) // (2 * AT_ONCE)
+
+
+def test_the_official_client_follows_to_the_end(served: Cli, folder: Path, bridge: str) -> None:
+    """By events: its long-polling (0.1.0) knows no end, of no server's."""
+    text = "One. \n\nTwo: 数据库里只有完整的句子。👩‍👩‍👧\x00\ufeff\u2028Three.\n" * 40
+    (folder / "text").write_bytes(text.encode())
+    id = served.out("drive", "--detach", "-p", "x", "-m", f"replay:{folder}/text?rate=800&size=3").strip()
+    with stream(bridge + path_of(id), offset="-1", live="sse") as answer:
+        assert "".join(answer.iter_text()) == text
+    for live in ("sse", False):
+        with stream(bridge + path_of(id), offset=word(5), live=live) as answer:  # type: ignore[arg-type]
+            assert "".join(answer.iter_text()) == text[5:]
+
+
+@needs("npm")
+def test_the_official_javascript_client_follows_to_the_end(served: Cli, folder: Path, bridge: str) -> None:
+    subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", JAVASCRIPT_CLIENT], cwd=folder, check=True)
+    (folder / "follow.mjs").write_text(FOLLOW)
+    for live in ("sse", "long-poll"):
+        id = served.out("drive", "--detach", "--", "sh", "-c", "for n in $(seq 50); do echo line $n 数据; done").strip()
+        done = subprocess.run(["node", "follow.mjs", bridge + path_of(id), live], cwd=folder, capture_output=True)
+        assert done.stdout.decode() == "".join(f"line {n} 数据\n" for n in range(1, 51)), done.stderr
+
+
+def test_carriage_returns(served: Cli, http: httpx.Client) -> None:
+    id = served.run("tee", input=b"a\r\nb\rc\n").stderr.decode().split()[0]
+    assert http.get(path_of(id)).content == b"a\r\nb\rc\n"
+    exact = events_of(http.get(path_of(id), params=SSE).text)
+    assert b"".join(data for kind, data in exact if kind == "data") == b"a\r\nb\rc\n"
+    plain = http.get(path_of(id), params={"live": "sse"})
+    assert "stream-sse-data-encoding" not in plain.headers
+    assert plain.text.startswith("event: data\ndata: a\ndata: b\ndata: c\ndata: \n\nevent: control\n")
