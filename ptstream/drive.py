@@ -35,6 +35,13 @@ FAIR = 0.002
 DISK_RETRY = 0.25
 """Seconds between two tries to write the tail on a full disk."""
 
+STOPPED = 0.5
+"""Seconds by which this process wakes up late when it was stopped, and not only busy."""
+
+STORE_RETRY = 0.25
+LONGEST_STORE_RETRY = 5.0
+"""Seconds between two tries to write an end that the store does not take: at first, and at most."""
+
 BACKOFF = 0.5
 """Seconds before the first further attempt; twice as many before each one after it."""
 
@@ -43,6 +50,7 @@ class Commits(Protocol):
     """What an attempt needs of the store: see `store.writer.Writer`."""
 
     trouble: str | None
+    closing: bool
 
     async def append(self, claim: Claim, start: int, text: str, pieces: int) -> None: ...
 
@@ -342,7 +350,13 @@ class Attempt:
                 # What the generator said last is often the reason: "429, trying again".
                 self.stop(Status.TIMEOUT, f"{cause} ({self._said})" if self._said else cause)
                 return
-            await anyio.sleep(min(1.0, max(0.05, deadline - self._clock())))
+            asked = min(1.0, max(0.05, deadline - self._clock()))
+            before = anyio.current_time()
+            await anyio.sleep(asked)
+            # What was stopped, or slept, has not been idle: what came meanwhile is still to be read.
+            if (late := anyio.current_time() - before - asked) > STOPPED:
+                self._progress += late
+                self._began += late
 
     def _next_deadline(self) -> tuple[float, str]:
         """The monotonic clock stands still while the machine sleeps, so sleeping is not idling."""
@@ -361,19 +375,8 @@ class Attempt:
         if end.cause and self._outliving:
             end = end._replace(cause=f"{end.cause}; still running: {', '.join(self._outliving)}")
         text = self._cut + self._cutter.rest()
-        pieces = self.pieces - self._pieces_before
         try:
-            await self._commits.finish(self.claim, self._flushed, text, pieces, end.status, end.cause, self._usage)
-            self._tail.discard()
-        except ClaimLost as lost:
-            if self._commits.is_over(self.claim):
-                self._tail.discard()  # ended by a recoverer, or deleted
-            else:
-                end = self._left_to_recovery(lost)
-        except StoreUnusable as trouble:
-            end = await self._end_plainly(text, trouble)
-        except Exception as trouble:
-            end = self._left_to_recovery(trouble)
+            end = await self._written(end, text)
         finally:
             # The prompt and the caller's environment, which a traceback of a cancelled task would keep for a while.
             self._source = None
@@ -381,14 +384,33 @@ class Attempt:
             self.ended.set()
             self.asides.bell.ring()
 
-    async def _end_plainly(self, text: str, trouble: Exception) -> End:
-        """Without a usage or a cause that cannot be written: a living owner's stream is nobody else's to end."""
-        end = End(Status.ERROR, "its end could not be written as it was", trouble)
+    async def _written(self, end: End, text: str) -> End:
+        """The end, once it is in the store. A living owner's stream is nobody else's to end, so it does not give up.
+
+        Only when its owner goes, whoever meets the stream next may recover it.
+        """
+        wait = STORE_RETRY
+        while True:
+            try:
+                return await self._commit(end, text)
+            except Exception as trouble:
+                if self._commits.closing:
+                    return self._left_to_recovery(trouble)
+            await anyio.sleep(wait)
+            wait = min(2 * wait, LONGEST_STORE_RETRY)
+
+    async def _commit(self, end: End, text: str) -> End:
+        """Write the end as it is; or, where the store does not take its cause or its usage, plainly."""
+        pieces = self.pieces - self._pieces_before
         try:
+            await self._commits.finish(self.claim, self._flushed, text, pieces, end.status, end.cause, self._usage)
+        except ClaimLost as lost:
+            if not self._commits.is_over(self.claim):
+                return self._left_to_recovery(lost)
+        except StoreUnusable as trouble:
+            end = End(Status.ERROR, "its end could not be written as it was", trouble)
             await self._commits.finish(self.claim, self._flushed, text, 0, end.status, end.cause, None)
-        except Exception as again:
-            return self._left_to_recovery(again)
-        self._tail.discard()
+        self._tail.discard()  # also of one that was ended by a recoverer, or deleted
         return end
 
     def _left_to_recovery(self, trouble: Exception) -> End:

@@ -6,10 +6,9 @@ Flags over environment over config over defaults. The home is never named by the
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -88,13 +87,17 @@ class Home(NamedTuple):
 
         One that others could enter is closed to them, and what they have left in it by then is not followed.
         """
-        found = os.stat(self.path)
-        if found.st_uid != os.geteuid():
-            raise ConfigurationError(f"the home {self.path} belongs to another user; name another with --home")
-        if stat.S_IMODE(found.st_mode) & 0o077:
-            os.chmod(self.path, 0o700)
-        for planted in _of_others(self.path):
-            raise ConfigurationError(f"{planted} belongs to another user: remove it, or name another home with --home")
+        try:
+            found = os.stat(self.path)
+            if found.st_uid != os.geteuid():
+                raise ConfigurationError(f"the home {self.path} belongs to another user; name another with --home")
+            if stat.S_IMODE(found.st_mode) & 0o077:
+                os.chmod(self.path, 0o700)
+            planted = _of_others(self.path, os.path.dirname(self.database))
+        except OSError as error:
+            raise ConfigurationError(f"the home {self.path} cannot be read: {error.strerror}") from error
+        if planted:
+            raise ConfigurationError(f"{planted[0]} belongs to another user: remove it, or name a home with --home")
         kind = filesystem_of(self.path)
         if kind in NETWORK_FILESYSTEMS:
             raise ConfigurationError(
@@ -103,14 +106,20 @@ class Home(NamedTuple):
             )
 
 
-def _of_others(folder: str) -> Iterator[str]:
-    """What in the folder is another user's, or is a link to such."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            with contextlib.suppress(FileNotFoundError):  # gone meanwhile, or a link to nothing
-                stats = [entry.stat(follow_symlinks=False), entry.stat()]
-                if any(found.st_uid != os.geteuid() for found in stats):
-                    yield entry.path
+def _of_others(*folders: str) -> list[str]:
+    """What in the folders, as far as they are there, is another user's, or is a link to such."""
+    found: list[str] = []
+    for folder in filter(os.path.isdir, folders):
+        with os.scandir(folder) as entries:
+            found += [entry.path for entry in entries if _is_of_others(entry)]
+    return found
+
+
+def _is_of_others(entry: os.DirEntry[str]) -> bool:
+    try:
+        return any(found.st_uid != os.geteuid() for found in (entry.stat(follow_symlinks=False), entry.stat()))
+    except FileNotFoundError:  # gone meanwhile, or a link to nothing
+        return False
 
 
 def filesystem_of(path: str, mounts: str = "/proc/self/mounts") -> str | None:

@@ -197,6 +197,14 @@ async def reset_at_once(exchange: Exchange) -> None:
     exchange.reset()
 
 
+async def lost_at_first(exchange: Exchange) -> None:
+    """Closed before its first word; asked again, it answers."""
+    if len(exchange.server.requests) == 1:
+        await exchange.begin()
+    else:
+        await ok(exchange)
+
+
 async def no_finish(exchange: Exchange) -> None:
     """An orderly end without a finish reason."""
     await exchange.begin()
@@ -286,7 +294,7 @@ async def echo_key(exchange: Exchange) -> None:
 PLAYS: dict[str, Callable[[Exchange], Awaitable[None]]] = {
     play.__name__.replace("_", "-"): play
     for play in (
-        *(ok, slow, stall, silent, keep_alive, late, truncate, reset, reset_at_once, no_finish, no_done),
+        *(ok, slow, stall, silent, keep_alive, late, truncate, reset, reset_at_once, lost_at_first, no_finish, no_done),
         *(
             malformed,
             odd,

@@ -466,7 +466,34 @@ async def test_a_cancel_that_came_right_after_the_claim(store: Store, monkeypatc
     assert store.state(id).status is Status.CANCELLED
 
 
-async def test_a_broken_database_ends_the_attempt_and_nothing_else(
+async def test_a_living_owner_does_not_give_up_an_end_that_a_broken_database_refuses(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else may write it: given up, the stream would be `streaming` for as long as its owner lives."""
+    refused = anyio.Event()
+
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield "One. Two. "
+
+    async def broken(*_: object) -> None:
+        refused.set()
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    async with owning(store) as owner:
+        id = store.create().id
+        attempt = await owner.start(id, source(generate))
+        monkeypatch.setattr(owner._writer, "_execute", broken)
+        await refused.wait()
+        assert read(store, id) == b"One. Two. "
+        monkeypatch.undo()
+        await attempt.ended.wait()
+        assert owner.trouble is None
+        assert read(store, id) == b"One. Two. "
+        assert store.state(id).status is Status.ERROR
+        assert os.listdir(store.home.tails) == []
+
+
+async def test_what_no_store_takes_is_left_to_whoever_comes_after_its_owner(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def generate() -> AsyncGenerator[Event, None]:
@@ -475,15 +502,14 @@ async def test_a_broken_database_ends_the_attempt_and_nothing_else(
     async def broken(*_: object) -> None:
         raise sqlite3.DatabaseError("database disk image is malformed")
 
+    monkeypatch.setattr("ptstream.owner.PATIENCE", 0.1)
     async with owning(store) as owner:
         id = store.create().id
         attempt = await owner.start(id, source(generate))
         monkeypatch.setattr(owner._writer, "_execute", broken)
-        await attempt.ended.wait()
-        assert owner.running == {}
-        monkeypatch.undo()
-        # What was shown is in the tail, and this owner's end brings it into the store.
-        assert os.listdir(store.home.tails) == [f"{id}.1"]
+        while attempt.pieces == 0:
+            await anyio.lowlevel.checkpoint()
+    assert os.listdir(store.home.tails) == [f"{id}.1"]
     assert read(store, id) == b"One. Two. "
     assert store.state(id).status is Status.ERROR
 

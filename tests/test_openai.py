@@ -278,3 +278,12 @@ def test_pieces_cut_anywhere_give_the_text_that_the_whole_gives(text: str, data:
         given_out.encode()
         rest = rest[size:]
     assert given_out + surrogates.end() == mend(text)
+
+
+async def test_an_answer_that_is_lost_before_its_first_word_is_asked_for_again(server: endpoint.Server) -> None:
+    upstream = Upstream(server.base_url)
+    events = [event async for event in chat(upstream, "lost-at-first", PROMPT, sleep=at_once)]
+    assert "".join(event for event in events if isinstance(event, str)) == endpoint.TEXT
+    (note,) = [event.text for event in events if isinstance(event, Note)]
+    assert "before the answer's end" in note
+    assert len(server.requests) == 2

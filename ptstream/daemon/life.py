@@ -227,7 +227,7 @@ async def _delete_expired(home: Home) -> None:
         try:
             if count := await anyio.to_thread.run_sync(delete_expired, home):
                 log.info("deleted %d expired streams", count)
-        except PtstreamError as error:  # a store that is busy now is asked again
+        except (PtstreamError, OSError) as error:  # a store that is busy, or out of reach, is asked again
             log.warning("expired streams are not deleted: %s", error)
         await anyio.sleep(SWEEP)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
+from itertools import count
 from typing import Any
 
 import anyio
@@ -64,19 +65,23 @@ async def chat(
     """
     async with client_for(upstream) as client:
         request = _request(client, upstream, model, messages, options or {})
-        response = None
-        trial = 1
-        while response is None:
+        for trial in count(1):
+            begun = False
             try:
                 response = await send(client, request, upstream)
+                async with aclosing(response), aclosing(_answer(response, upstream)) as events:
+                    async for event in events:
+                        begun = True
+                        yield event
+                return
             except Refused as refusal:
                 wait, note = _patience(refusal, trial, tries)
-                trial += 1
-                yield note
-                await sleep(wait)
-        async with aclosing(response), aclosing(_answer(response, upstream)) as events:
-            async for event in events:
-                yield event
+            except GeneratorDropped as dropped:  # before its first word it is as good as refused
+                if begun or trial >= tries:
+                    raise
+                wait, note = _patience(Refused(str(dropped), again=True), trial, tries)
+            yield note
+            await sleep(wait)
 
 
 async def models(upstream: Upstream) -> list[str]:
@@ -106,7 +111,9 @@ def _request(
 def _patience(refusal: Refused, trial: int, tries: int) -> tuple[float, Note]:
     """How long to wait before asking again, and what to say meanwhile. Raises `refusal` where it is final."""
     wait = FIRST_WAIT * 4 ** (trial - 1) if refusal.wait is None else refusal.wait
-    if not refusal.again or trial >= tries or wait > LONGEST_WAIT:
+    if refusal.again and wait > LONGEST_WAIT:
+        raise Refused(f"{refusal}; it wants to be left alone for {wait:g} s")
+    if not refusal.again or trial >= tries:
         raise refusal
     return wait, Note(f"{refusal}; asking again in {wait:g} s")
 
@@ -139,7 +146,7 @@ async def _events(response: httpx.Response, upstream: Upstream) -> AsyncGenerato
         else:
             raise GeneratorError(f"{upstream.host} answered with {kind or 'something'} instead of a stream of events")
     except httpx.HTTPError as error:
-        reason = str(error) or type(error).__name__
+        reason = str(error) or "the connection was lost"
         raise GeneratorDropped(f"{upstream.host} broke off before the answer's end: {reason}") from error
 
 

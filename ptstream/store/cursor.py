@@ -111,8 +111,8 @@ class Cursor:
         state = self.state
         if state is None or state.status is not Status.STREAMING or state.boot != owners.boot_id():
             return
-        # Gone or not made yet: the next look tells.
-        with contextlib.suppress(FileNotFoundError):
+        # Gone, not made yet, or out of reach: the next look tells.
+        with contextlib.suppress(OSError):
             self._tail = TailReader(self._store.tail_path(self.id, state.epoch), state.begin)
             self._tail_epoch = state.epoch
 

@@ -53,11 +53,13 @@ def _void_in_children(lease: Lease) -> None:
 
 
 def alive(home: Home, owner: str) -> bool:
-    """Whether the owner's process still is."""
+    """Whether the owner's process still is. One that may not be looked at just now is not known to be dead."""
     try:
         descriptor = os.open(os.path.join(home.owners, owner), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return False
+    except OSError:
+        return True
     try:
         # Shared: two that check at once must not take each other for a living owner.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

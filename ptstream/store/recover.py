@@ -11,7 +11,7 @@ import os
 import time
 from typing import NamedTuple
 
-from ptstream.errors import ConfigurationError, StoreBusy, StreamNotFound
+from ptstream.errors import ConfigurationError, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.settings import Home
 from ptstream.store import owners
 from ptstream.store.sqlite import State, Store, owner_dead
@@ -49,7 +49,10 @@ def settle(store: Store, id: str, state: State) -> Left:
 
 
 def left_over(store: Store, id: str, state: State) -> bytes:
-    """The tail's text beyond the chunks, as far as it is whole characters; b"" for a tail of another boot."""
+    """The tail's text beyond the chunks, as far as it is whole characters; b"" for a tail of another boot.
+
+    Raises StoreUnusable for a tail that cannot be read now.
+    """
     if state.boot != owners.boot_id():
         return b""
     try:
@@ -58,6 +61,8 @@ def left_over(store: Store, id: str, state: State) -> bytes:
             data = file.read()
     except FileNotFoundError:
         return b""
+    except OSError as error:
+        raise StoreUnusable(f"what is left of stream {id} cannot be read: {error.strerror}") from error
     data = data[: whole(data)]
     try:
         data.decode()
@@ -105,7 +110,7 @@ def live_size(home: Home, id: str, state: State) -> int:
         return state.bytes
     try:
         return max(state.bytes, state.begin + os.stat(os.path.join(home.tails, f"{id}.{state.epoch}")).st_size)
-    except FileNotFoundError:
+    except OSError:
         return state.bytes
 
 

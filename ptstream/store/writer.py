@@ -59,7 +59,7 @@ class Writer:
         self._waiting: list[_Flush] = []
         self._bell = Bell()
         self._committing = anyio.CancelScope(shield=True)
-        self._closing = False
+        self.closing = False
         self._no_checkpoint_before = 0.0
         self._log_is_held = False
         self.trouble: str | None = None
@@ -86,7 +86,7 @@ class Writer:
 
     def close(self) -> None:
         """From now on, a commit that does not succeed at once is given back as StoreBusy instead of waited for."""
-        self._closing = True
+        self.closing = True
 
     async def claim(self, id: str, model: str | None = None, place: str | None = None) -> Claim:
         """Claim a pending stream for a generator called `model` at `place`.
@@ -181,7 +181,8 @@ class Writer:
         try:
             await self._commit_group(group)
         except Exception as error:
-            _refuse(group, StoreUnusable(f"{self._home.database} cannot be written: {error!r}"))
+            self.trouble = f"{self._home.database} cannot be written: {error!r}"
+            _refuse(group, StoreUnusable(self.trouble))
 
     async def _commit_group(self, group: list[_Flush]) -> None:
         with self._checkpointing() as due:
@@ -197,7 +198,7 @@ class Writer:
                 taken = {row[0] for row in await self._execute(*_statement(group))}
             except sqlite3.OperationalError as error:  # locked, full, read-only: it may pass
                 self.trouble = f"the store takes no write: {error}"
-                if self._closing:
+                if self.closing:
                     return _refuse(group, StoreBusy(self.trouble))
             except Exception as error:  # the database is broken, or a row of this group is
                 if len(group) == 1:
@@ -223,7 +224,7 @@ class Writer:
                 try:
                     rows = list(await self._execute(sql, values))
                 except sqlite3.OperationalError as error:
-                    if self._closing or anyio.current_time() > deadline:
+                    if self.closing or anyio.current_time() > deadline:
                         raise StoreBusy(f"the store takes no write: {error}") from error
                     await anyio.sleep(BRIEFLY)
         return rows or []
@@ -260,7 +261,7 @@ class Writer:
     def _log_size(self) -> int:
         try:
             return os.stat(self._home.database + "-wal").st_size
-        except FileNotFoundError:
+        except OSError:  # there is none, or it may not be looked at just now
             return 0
 
     @property
