@@ -167,6 +167,11 @@ class Attempt:
         """Whether the generator waits for the disk or the store."""
         return self._paused
 
+    @property
+    def draining(self) -> bool:
+        """Whether its stream has been ended, and its generator goes on for its usage alone."""
+        return self._draining
+
     def stop(
         self, status: Status, cause: str | None, exception: BaseException | None = None, *, drain: bool = False
     ) -> None:

@@ -32,6 +32,7 @@ from ptstream.errors import (
     PtstreamError,
     StreamCancelled,
     StreamFailed,
+    StreamNotFound,
     UsageError,
     ungrouped,
 )
@@ -284,14 +285,15 @@ async def open(path: str | None = None, *, grace: float | None = None) -> AsyncI
                 tasks.cancel_scope.cancel()
 
 
-async def cancel(store: Store, id: str, *, drain: bool = False) -> State:
+async def cancel(store: Store, id: str, *, drain: bool = False, delete: bool = False) -> State:
     """Cancel, and wait for the end: of a pending stream at once, else its owner's. What has ended stays as it is.
 
-    With `drain`, a model goes on to its own end, so that its usage becomes known; that text is discarded. Raises
-    OwnerStopped when the owner lives and does not answer within 2 s, StreamNotFound.
+    With `drain`, a model goes on to its own end, so that its usage becomes known; that text is discarded. With
+    `delete`, the end of a running one is a StreamNotFound, for every reader. Raises OwnerStopped when the owner lives
+    and does not answer within 2 s, StreamNotFound.
     """
     settle(store, id, store.state(id))
-    state = await patiently(lambda: store.cancel(id, drain=drain))
+    state = await patiently(lambda: store.cancel(id, drain=drain, delete=delete))
     if state.status.ended:
         return state
     with anyio.move_on_after(ANSWER_TIME):
@@ -305,8 +307,9 @@ async def delete(store: Store, id: str) -> None:
     """Remove the stream and its text; one that is streaming is cancelled first. Raises StreamNotFound, OwnerStopped."""
     try:
         await patiently(lambda: store.delete(id))
-    except NotFinished:  # only then: a stream's end is a new row, and its prompt may be large
-        await cancel(store, id)
+    except NotFinished:
+        with contextlib.suppress(StreamNotFound):  # which its end is, for us as for every reader
+            await cancel(store, id, delete=True)
         await patiently(lambda: store.delete(id))
 
 

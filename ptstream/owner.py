@@ -134,6 +134,9 @@ class Owner:
         for id, drain in self.store.cancelling():
             if attempt := self.running.get(id):
                 attempt.stop(Status.CANCELLED, f"cancelled at byte {attempt.offset}", drain=drain)
+        for id, attempt in self.running.items():
+            if attempt.draining and not self.store.drains(id):
+                attempt.stop(Status.CANCELLED, None)
 
 
 @contextlib.asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from pathlib import Path
@@ -16,7 +17,7 @@ from ptstream.store import schema
 from ptstream.store.recover import delete_expired
 from ptstream.store.sqlite import VACUUM_PAGES, Store
 from ptstream.streams import Status, Words
-from tests.conftest import Cli, until
+from tests.conftest import FIRST, Cli, Gate, detached, ended, read_exactly, until, waits
 
 SECRET = b"the-password-is-xyzzy"
 
@@ -147,3 +148,23 @@ async def test_waiting_for_a_deleted_stream(store: Store) -> None:
             other.delete(id)
     assert len(gone) == 1
     assert store.streams(status=Status.PENDING) == []
+
+
+def test_readers_of_a_running_stream_are_told_that_it_is_deleted(served: Cli, gate: Gate) -> None:
+    """Not that it was cancelled, which is only how it ends."""
+    id = detached(served, *gate.command)
+    lines = (("watch", id), ("watch", "--live", id), ("drive", id), ("wait", id), ("cat", "--wait", id))
+    with contextlib.ExitStack() as stack:
+        readers = [stack.enter_context(served.started(*words)) for words in lines]
+        for reader in readers[:3]:
+            assert read_exactly(reader, len(FIRST)) == FIRST.encode()
+        for reader in readers[3:]:
+            until(lambda pid=reader.pid: waits(pid))  # type: ignore[misc]
+        served.run("rm", id)
+        assert [ended(reader) for reader in readers] == [3] * 5
+        for reader in readers:
+            assert reader.stderr is not None
+            said = reader.stderr.read().decode()
+            assert said.endswith(f"ptstream: stream {id} has been deleted\n") or reader is readers[-1]
+            assert "Traceback" not in said
+    assert "Traceback" not in Path(served.home.log).read_text()

@@ -198,6 +198,21 @@ async def test_a_drained_generator_ends_its_stream_at_once_and_tells_its_usage(s
         assert os.listdir(store.home.tails) == []
 
 
+async def test_a_drained_generator_ends_by_a_further_cancel(store: Store) -> None:
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield "Begun"
+        await anyio.sleep_forever()
+
+    async with owning(store) as owner:
+        id = store.create().id
+        await owner.start(id, source(generate))
+        await cancel(store, id, drain=True)
+        assert id in owner.running
+        assert (await cancel(store, id)).status is Status.CANCELLED
+        while id in owner.running:
+            await anyio.lowlevel.checkpoint()
+
+
 async def test_a_drained_generator_ends_with_its_owner(store: Store) -> None:
     async def generate() -> AsyncGenerator[Event, None]:
         yield "Begun"

@@ -240,6 +240,8 @@ class Streams(RuleBasedStateMachine):
     @on("id", drain=st.booleans())
     def cancel(self, model: Model, drain: bool) -> None:
         self.store.cancel(model.id, drain=drain)
+        if model.status.ended and not drain:
+            model.last = None  # that its generator may go on is taken back
         if model.status is Status.PENDING:
             model.end(Status.CANCELLED, None)
         assert (model.id in [id for id, _ in self.store.cancelling()]) == (model.status is Status.STREAMING)

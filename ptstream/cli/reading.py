@@ -17,7 +17,7 @@ import anyio
 from ptstream import wire
 from ptstream.cli.outlet import OutputClosed
 from ptstream.cli.screen import Screen
-from ptstream.errors import ENDS, PtstreamError, ungrouped
+from ptstream.errors import ENDS, PtstreamError, StreamNotFound, ungrouped
 from ptstream.store.recover import live_size, settle
 from ptstream.store.sqlite import State, Store
 from ptstream.streams import Status, Stream
@@ -42,6 +42,8 @@ async def detachable(
         try:
             with ungrouped():
                 outcome = await work()
+        except StreamNotFound:  # it was there
+            outcome = StreamNotFound(f"stream {id} has been deleted")
         except PtstreamError as error:  # not through the task group, which would wrap it
             outcome = error
         scope.cancel()

@@ -23,7 +23,7 @@ from ptstream.errors import GeneratorError, NameTaken, PtstreamError
 from ptstream.follow import Follow
 from ptstream.generators import Event, Note, Source
 from ptstream.generators.command import Decoder
-from ptstream.owner import open_owner
+from ptstream.owner import PATIENCE, open_owner
 from ptstream.settings import Settings, load
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Store
@@ -63,7 +63,7 @@ async def tee(settings: Settings, store: Store, screen: Screen, stream: Stream) 
     interrupted = anyio.Event()
     async with open_owner(store) as owner, anyio.create_task_group() as tasks:
         attempt = await owner.start(stream.id, _source(interrupted), settings)
-        tasks.start_soon(_watch_signals, attempt, interrupted)
+        tasks.start_soon(_watch_signals, attempt, interrupted, tasks.cancel_scope)
         tasks.start_soon(_show_notes, screen, attempt)
         failure = await _show(screen, Follow(store, Cursor(store, stream.id), audience=owner.audience))
         if failure is not None and (screen.err_terminal or not isinstance(failure, OutputClosed)):
@@ -83,13 +83,14 @@ async def _show(screen: Screen, follow: Follow) -> PtstreamError | None:
     return None
 
 
-async def _watch_signals(attempt: Attempt, interrupted: anyio.Event) -> None:
+async def _watch_signals(attempt: Attempt, interrupted: anyio.Event, scope: anyio.CancelScope) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGHUP, signal.SIGTERM) as signals:
         async for number in signals:
             if number == signal.SIGINT:
                 interrupted.set()
             elif number == signal.SIGTERM:
                 attempt.stop(Status.ERROR, f"terminated at byte {attempt.offset}")
+                scope.deadline = anyio.current_time() + PATIENCE  # a store that takes no end is not waited for
 
 
 async def _show_notes(screen: Screen, attempt: Attempt) -> None:

@@ -53,6 +53,18 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _InOneLine(logging.Filter):
+    """What breaks a body off, as its stream's deletion, is no fault, though uvicorn reports it as one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        # Starlette, which could not answer any more, says so.
+        cause = error.__cause__ if isinstance(error, RuntimeError) else error
+        if isinstance(cause, PtstreamError):
+            record.msg, record.args, record.exc_info = f"a body broke off: {cause}", (), None
+        return True
+
+
 def main(argv: list[str] | None = None) -> None:
     """What the background process runs."""
     parser = argparse.ArgumentParser(prog="python -m ptstream.daemon")
@@ -60,6 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--ready-fd", type=int)
     words = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("uvicorn.error").addFilter(_InOneLine())
     os.chdir("/")  # holds no directory that somebody may want to unmount
     answer = _Answer(words.ready_fd)
     try:

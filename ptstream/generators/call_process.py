@@ -7,9 +7,12 @@ prints goes to stderr, and it reads an empty stdin.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import importlib.util
 import json
 import os
+import signal
 import sys
 import traceback
 from typing import Any
@@ -23,6 +26,8 @@ from ptstream.generators import Note, Reasoning, Usage
 from ptstream.generators.call import appends, checked, events_of, load
 from ptstream.generators.surrogates import Surrogates
 from ptstream.streams import Status, Stream, Words
+
+PR_SET_PDEATHSIG = 1
 
 FRAME = 64 * 1024
 """Characters of text in a frame at most, so that whoever reads it needs to hold little."""
@@ -85,8 +90,15 @@ async def run(target: str, stream: Stream, writer: Writer) -> None:
     writer.end()
 
 
+def _end_with_parent() -> None:
+    """Where the system can (Linux): nobody would hear us, and a silent function might go on for ever."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def main() -> None:
     """Run the function that the only argument names; a failure of its own is a frame, too."""
+    _end_with_parent()
     stream = _stream(json.load(sys.stdin))
     writer = Writer(_private_stdout(), stream.bytes)
     try:

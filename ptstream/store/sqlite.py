@@ -52,6 +52,13 @@ VACUUM_PAGES = 256
 what does not is spilled into the log."""
 
 
+DELETED = -1.0
+"""The time to live of a stream that is to be deleted as soon as it has ended: from its end on, no reader finds it."""
+
+LASTING = "s.ended_at IS NULL OR s.ttl IS NULL OR s.ttl >= 0"
+"""Whether a stream `s` is not one of those."""
+
+
 class State(NamedTuple):
     """A stream at one moment. `bytes` is where its chunks end; the last four describe its running attempt."""
 
@@ -100,7 +107,8 @@ class Store(Connections):
         rows = self._read(
             "SELECT s.status, s.bytes, s.error, s.cancel_at IS NOT NULL, s.epoch, a.owner,"
             " coalesce(a.begin_offset, 0), a.boot"
-            " FROM streams s LEFT JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch WHERE s.id = ?",
+            " FROM streams s LEFT JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch"
+            f" WHERE s.id = ? AND ({LASTING})",
             (id,),
         )
         if not rows:
@@ -322,31 +330,41 @@ class Store(Connections):
                     (id, size, time.time(), text),
                 )
 
-    def cancel(self, id: str, *, drain: bool = False) -> State:
+    def cancel(self, id: str, *, drain: bool = False, delete: bool = False) -> State:
         """End a pending stream; mark one that is streaming, for its owner to end. What has ended stays as it is.
 
-        With `drain`, its generator may go on to its own end without it, so that its usage becomes known.
+        With `drain`, its generator may go on to its own end without it, so that its usage becomes known; a further
+        cancel ends that. With `delete`, the end of one that is streaming is the end of all reading, too.
         """
         state = self.state(id)
         if state.status.ended:
+            if not drain and self.drains(id):
+                with self._writing() as connection:
+                    connection.execute("UPDATE streams SET drain = 0 WHERE id = ?", (id,))
             return state
         now = time.time()
         with self._writing() as connection:
             connection.execute(
                 "UPDATE streams SET cancel_at = coalesce(cancel_at, ?1), drain = min(coalesce(drain, ?3), ?3),"
+                " ttl = CASE WHEN ?4 THEN ?5 ELSE ttl END,"
                 " status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END,"
                 " ended_at = CASE status WHEN 'pending' THEN ?1 ELSE ended_at END"
                 " WHERE id = ?2 AND status IN ('pending', 'streaming')",
-                (now, id, drain),
+                (now, id, drain, delete, DELETED),
             )
         return self.state(id)
+
+    def drains(self, id: str) -> bool:
+        """Whether the generator of the stream, which was cancelled, may go on without it."""
+        return any(row[0] for row in self._read("SELECT drain FROM streams WHERE id = ?", (id,)))
 
     def delete(self, id: str) -> None:
         """Remove an ended or pending stream and its text. Raises NotFinished while it is streaming, StreamNotFound.
 
         Its bytes are overwritten in the file; `shrink` takes them out of the log, too.
         """
-        self.state(id)
+        if not self._read("SELECT 1 FROM streams WHERE id = ?", (id,)):
+            raise StreamNotFound(f"no stream {id}")
         with self._writing() as connection:
             gone = connection.execute(
                 "DELETE FROM streams WHERE id = ? AND status <> 'streaming' RETURNING epoch, seq", (id,)

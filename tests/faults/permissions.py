@@ -14,11 +14,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from ptstream.streams import Words
 from tests.faults.ground import HARNESS, TREE, Ground, ground, read
 from tests.faults.runs import Run
-from tests.faults.scenes import Pace, heard, pending
+from tests.faults.scenes import Pace, heard, pending, text_file
 from tests.faults.tally import Tally
-from tests.faults.verdict import judge, judge_reader
+from tests.faults.verdict import Told, judge, judge_reader
 
 AS_ANYBODY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
 """Lets root be refused what the permissions refuse."""
@@ -49,9 +50,11 @@ def _as_anybody() -> tuple[str, ...]:
 
 
 def main(seed: str) -> None:
-    """Twice: with a daemon that lives on, and with one that dies while nothing can be written."""
+    """Out of reach for moments; unwritable, with a daemon that lives on, and with one that dies meanwhile."""
     tally = Tally("permissions lost, then back")
     run = Run(int(seed))
+    with run.case(tally, 2) as chance, ground(chance) as here:
+        _out_of_reach(here, tally)
     for number, killed in enumerate((False, True)):
         with run.case(tally, number) as chance, ground(chance) as here:
             _take_away(here, tally, killed=killed)
@@ -88,6 +91,31 @@ def _take_away(here: Ground, tally: Tally, *, killed: bool) -> None:
     tally.times += 1
     seen = judge(here, tally, [told, other])
     judge_reader(tally, told.id, bytes(driver.out.data), seen[told.id].text)
+
+
+def _out_of_reach(here: Ground, tally: Tally) -> None:
+    """The database's folder, and then all of the home, cannot even be entered: everybody goes on when they can."""
+    path, text = text_file(here, "reach", 40_000)
+    with here.store() as store:
+        model = f"replay:{path}?rate=700&size=7"
+        told = Told(store.create(Words(prompt="x", model=model)).id, text, whole=True)
+    daemon = here.daemon()
+    here.drive(told.id)
+    readers = [here.ptstream(*words, told.id) for words in (("drive",), ("watch",), ("watch", "--live"))]
+    told.readers += [heard(reader.out) for reader in readers]
+    for folder in (os.path.dirname(here.home.database), here.home.path):
+        before = len(readers[0].out.data)
+        here.ears.until(lambda b=before: len(readers[0].out.data) > b + 3_000, "text")  # type: ignore[misc]
+        os.chmod(folder, 0)
+        here.ears.pause(0.7)
+        os.chmod(folder, 0o700)
+    here.ended(*readers)
+    daemon.kill()
+    tally.times += 1
+    tally.check(not any("Traceback" in actor.said for actor in (daemon, *readers)), "somebody took it for a fault")
+    seen = judge(here, tally, [told])
+    for reader in readers:
+        judge_reader(tally, told.id, bytes(reader.out.data), seen[told.id].text)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -181,7 +182,8 @@ def _seen(here: Ground, tally: Tally) -> None:
     log = Path(here.home.log)
     tally.check(not log.exists() or PROMPT not in log.read_text(encoding="utf-8"), "the prompt is in the log")
     tally.check(KEY not in daemon.said and PROMPT not in daemon.said, "the daemon says key or prompt")
-    daemon.kill()
+    daemon.signal(signal.SIGTERM)  # its commands end with it
+    here.ended(daemon)
 
 
 def _pipe(text: str) -> int:
