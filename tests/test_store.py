@@ -677,3 +677,28 @@ def test_a_path_with_every_character(folder: Path) -> None:
     with Store(home) as store:
         assert store.get(id).status is Status.PENDING
     assert all(name.startswith("ptstream.db") for name in os.listdir(os.path.dirname(home.database)))
+
+
+def test_an_owner_that_was_killed_as_it_was_born_leaves_nothing(home: Home, store: Store) -> None:
+    home.make()
+    Path(home.owners, "0123456789abcdef.new").touch()
+    owners.sweep(home, frozenset())
+    assert os.listdir(home.owners) == []
+
+
+def test_an_owner_whose_file_is_swept_before_it_is_locked_makes_another(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.make()
+    real = os.rename
+
+    def swept_once(*paths: str) -> None:
+        monkeypatch.setattr(os, "rename", real)
+        os.unlink(paths[0])
+        real(*paths)
+
+    monkeypatch.setattr(os, "rename", swept_once)
+    lease = Lease(home)
+    assert os.listdir(home.owners) == [lease.id]
+    assert owners.alive(home, lease.id)
+    lease.release()

@@ -21,10 +21,9 @@ class Lease:
         """Take it. Raises OSError."""
         self.id = os.urandom(8).hex()
         self._path = os.path.join(home.owners, self.id)
-        making = self._path + ".new"
-        self._fd = os.open(making, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
-        os.rename(making, self._path)  # only now, locked, can anybody see it
+        self._fd = -1
+        while self._fd < 0:
+            self._fd = _locked_and_named(self._path)
         _void_in_children(self)
 
     def release(self) -> None:
@@ -39,6 +38,19 @@ class Lease:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _locked_and_named(path: str) -> int:
+    """The descriptor of a locked file, which nobody could see under its name before; -1 if it was swept meanwhile."""
+    making = path + ".new"
+    descriptor = os.open(making, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        os.rename(making, path)
+    except FileNotFoundError:
+        os.close(descriptor)
+        return -1
+    return descriptor
 
 
 def _void_in_children(lease: Lease) -> None:
@@ -71,9 +83,12 @@ def alive(home: Home, owner: str) -> bool:
 
 
 def sweep(home: Home, streaming: frozenset[str]) -> None:
-    """Unlink the files of dead owners, except of those named in `streaming`, which still await recovery."""
+    """Unlink the files of dead owners, except of those named in `streaming`, which still await recovery.
+
+    One that is just being born may lose its file before it has locked it, and makes another.
+    """
     for name in os.listdir(home.owners):
-        if name not in streaming and not name.endswith(".new") and not alive(home, name):
+        if name not in streaming and not alive(home, name):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(home.owners, name))
 
