@@ -45,6 +45,12 @@ Lines: TypeAlias = tuple[tuple[str, ...], ...]
 FIRST, SECOND = "one two.\n", "three four.\n"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores: a third of the time, tests wait for what processes do."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """Where everything is installed, nothing may be skipped."""
