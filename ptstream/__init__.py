@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from ptstream.errors import NameTaken, PtstreamError, StreamCancelled, StreamFailed, StreamNotFound, StreamTimedOut
     from ptstream.generators.call import generator
-    from ptstream.library import PersistentStreams, open, persist
+    from ptstream.library import PersistentStreams, open
+    from ptstream.persisting import persist
     from ptstream.streams import Body, Piece, Status, Stream
 
 __version__ = "0.1.0"
@@ -35,7 +36,7 @@ _PLACES = {
     "StreamTimedOut": "ptstream.errors",
     "generator": "ptstream.generators.call",
     "open": "ptstream.library",
-    "persist": "ptstream.library",
+    "persist": "ptstream.persisting",
 }
 
 __all__ = [

@@ -248,9 +248,11 @@ class Attempt:
         """A further attempt, with a tail of its own, where this one's text ends; all of that is committed first."""
         self._cut += self._cutter.rest()
         self._cut_bell.ring()
-        while self._flushed < self.offset:
+        while self._flushed < self.offset and self._verdict is None:
             await self._flushed_bell.next().wait()
         await anyio.sleep(BACKOFF * 2**self._dropped)
+        if self._verdict:  # while it drained
+            raise dropped
         self._left -= 1
         self._dropped += 1
         with anyio.CancelScope(shield=True):

@@ -9,6 +9,7 @@ import sqlite3
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -17,10 +18,10 @@ import pytest
 
 from ptstream.asides import Asides
 from ptstream.drive import Attempt, End, Limits
-from ptstream.errors import GeneratorError, GeneratorTimeout, StoreBusy, StoreUnusable
+from ptstream.ending import cancel
+from ptstream.errors import GeneratorDropped, GeneratorError, GeneratorTimeout, StoreBusy, StoreUnusable
 from ptstream.follow import Follow
 from ptstream.generators import Event, Note, Reasoning, Source, Usage
-from ptstream.library import cancel
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import Settings
 from ptstream.store.cursor import Cursor
@@ -196,6 +197,40 @@ async def test_a_drained_generator_ends_its_stream_at_once_and_tells_its_usage(s
         assert store.state(id) == before
         assert read(store, id) == b"One. Two"
         assert os.listdir(store.home.tails) == []
+
+
+async def test_one_that_is_drained_while_it_waits_to_go_on_ends(store: Store) -> None:
+    """What it waited for, its last text in the store, has come with the end."""
+    locked, dropped = anyio.Event(), anyio.Event()
+
+    async def generate() -> AsyncGenerator[Event, None]:
+        await locked.wait()
+        yield "One\n"
+        await anyio.wait_all_tasks_blocked()  # its flush is on the way
+        yield "Two"
+        dropped.set()
+        raise GeneratorDropped("broke off")
+
+    async def go_on(_: str) -> AsyncGenerator[Event, None]:
+        raise AssertionError("asked to go on")
+        yield ""
+
+    async with owning(store) as owner:
+        id = store.create().id
+        other = sqlite3.connect(store.home.database, isolation_level=None)
+        model = replace(source(generate), go_on=go_on, flush=Flush.LINES)
+        attempt = await owner.start(id, model, on_drop=True)
+        other.execute("BEGIN IMMEDIATE")
+        locked.set()
+        await dropped.wait()
+        await anyio.wait_all_tasks_blocked()
+        attempt.stop(Status.CANCELLED, "cancelled", drain=True)
+        other.execute("UPDATE streams SET drain = 1")
+        other.execute("COMMIT")
+        other.close()
+        while id in owner.running:
+            await anyio.lowlevel.checkpoint()
+        assert (read(store, id), store.state(id).status) == (b"One\nTwo", Status.CANCELLED)
 
 
 async def test_a_drained_generator_ends_by_a_further_cancel(store: Store) -> None:

@@ -10,8 +10,8 @@ import typer
 
 from ptstream.cli.app import session
 from ptstream.cli.options import StreamRef
+from ptstream.ending import cancel
 from ptstream.errors import UsageError
-from ptstream.library import cancel
 from ptstream.store.recover import as_it_is
 from ptstream.store.sqlite import Store
 

@@ -13,8 +13,8 @@ from ptstream.cli.describe import title
 from ptstream.cli.hot import failed
 from ptstream.cli.options import StatusFilter, seconds_of
 from ptstream.cli.screen import Screen
+from ptstream.ending import delete
 from ptstream.errors import PtstreamError, UsageError
-from ptstream.library import delete
 from ptstream.store.recover import settle_all
 from ptstream.store.sqlite import Store
 from ptstream.streams import Stream

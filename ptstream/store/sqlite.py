@@ -1,4 +1,4 @@
-"""The store as anybody has it: create, look, list, cancel, recover, delete. Synchronous, plain `sqlite3`.
+"""The store as anybody has it: create, look, list, cancel, delete. Synchronous, plain `sqlite3`.
 
 What an owner does to its own stream (claim, append, finish) is `writer.py`'s; how text is read is `cursor.py`'s.
 Reading needs no write permission and never waits for a writer. One `Store` belongs to one thread.

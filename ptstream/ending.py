@@ -1,0 +1,44 @@
+"""Ending a stream from outside, whoever drives it: cancel it and see its owner end it, or delete it."""
+
+from __future__ import annotations
+
+import contextlib
+
+import anyio
+
+from ptstream.errors import NotFinished, OwnerStopped, StreamNotFound
+from ptstream.follow import wait_for_end
+from ptstream.store.patience import patiently
+from ptstream.store.recover import settle
+from ptstream.store.sqlite import State, Store
+
+ANSWER_TIME = 2.0
+"""Seconds after which an owner that lives and does not end a cancelled stream is said to be stopped."""
+
+
+async def cancel(store: Store, id: str, *, drain: bool = False, delete: bool = False) -> State:
+    """Cancel, and wait for the end: of a pending stream at once, else its owner's. What has ended stays as it is.
+
+    With `drain`, a model goes on to its own end, so that its usage becomes known; that text is discarded. With
+    `delete`, the end of a running one is a StreamNotFound, for every reader. Raises OwnerStopped when the owner lives
+    and does not answer within 2 s, StreamNotFound.
+    """
+    settle(store, id, store.state(id))
+    state = await patiently(lambda: store.cancel(id, drain=drain, delete=delete))
+    if state.status.ended:
+        return state
+    with anyio.move_on_after(ANSWER_TIME):
+        return await wait_for_end(store, id)
+    raise OwnerStopped(
+        f"stream {id} is marked, but its owner does not answer: a stopped process ends it when it goes on"
+    )
+
+
+async def delete(store: Store, id: str) -> None:
+    """Remove the stream and its text; one that is streaming is cancelled first. Raises StreamNotFound, OwnerStopped."""
+    try:
+        await patiently(lambda: store.delete(id))
+    except NotFinished:
+        with contextlib.suppress(StreamNotFound):  # which its end is, for us as for every reader
+            await cancel(store, id, delete=True)
+        await patiently(lambda: store.delete(id))
