@@ -134,6 +134,14 @@ class Client:
         answer = await self._ask("POST", wire.DRIVE.format(id=id), wire.dumps(told))
         return Driven(answer["attached"], answer["model"], answer["place"])
 
+    async def cancel(self, id: str) -> str:
+        """End the stream, also when the store takes no mark just now: where it stands then.
+
+        Raises StoreBusy when another process drives it.
+        """
+        status: str = (await self._ask("POST", wire.CANCEL.format(id=id)))["status"]
+        return status
+
     async def text(self, id: str, offset: int) -> AsyncGenerator[bytes, None]:
         """The stream's bytes from `offset` as they come, to its end.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Awaitable, Callable
 
 import anyio
 
@@ -16,15 +17,23 @@ ANSWER_TIME = 2.0
 """Seconds after which an owner that lives and does not end a cancelled stream is said to be stopped."""
 
 
-async def cancel(store: Store, id: str, *, drain: bool = False, delete: bool = False) -> State:
+async def cancel(
+    store: Store,
+    id: str,
+    *,
+    drain: bool = False,
+    delete: bool = False,
+    otherwise: Callable[[], Awaitable[object]] | None = None,
+) -> State:
     """Cancel, and wait for the end: of a pending stream at once, else its owner's. What has ended stays as it is.
 
     With `drain`, a model goes on to its own end, so that its usage becomes known; that text is discarded. With
-    `delete`, the end of a running one is a StreamNotFound, for every reader. Raises OwnerStopped when the owner lives
-    and does not answer within 2 s, StreamNotFound.
+    `delete`, the end of a running one is a StreamNotFound, for every reader. `otherwise` is asked when the store does
+    not take the mark. Raises OwnerStopped when the owner lives and does not answer within 2 s, StreamNotFound,
+    StoreBusy.
     """
     settle(store, id, store.state(id))
-    state = await patiently(lambda: store.cancel(id, drain=drain, delete=delete))
+    state = await patiently(lambda: store.cancel(id, drain=drain, delete=delete), otherwise)
     if state.status.ended:
         return state
     with anyio.move_on_after(ANSWER_TIME):

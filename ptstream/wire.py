@@ -24,6 +24,7 @@ STOP = "/stop"
 DRIVE = "/streams/{id}/drive"
 TEXT = "/streams/{id}/text"
 ASIDES = "/streams/{id}/asides"
+CANCEL = "/streams/{id}/cancel"
 
 NOTE = "note"
 REASONING = "reasoning"

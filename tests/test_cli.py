@@ -8,9 +8,11 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -485,6 +487,20 @@ def test_cancel(served: Cli, gate: Gate) -> None:
     assert told(served, pending)["status"] == "cancelled"
     served.run("drive", pending, "--", "cat", code=None)
     assert told(served, pending)["status"] == "cancelled"
+
+
+def test_cancel_when_the_store_takes_no_mark(served: Cli) -> None:
+    """As on a full disk: its generator is stopped all the same, and the end is written as soon as that can be."""
+    id = detached(served, "sh", "-c", "echo $$; exec sleep 1000")
+    said = kept(served, id)
+    with closing(sqlite3.connect(served.home.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert served.run("cancel", id, code=8).stderr.count(b"the store takes no write just now") == 1
+        assert gone(int(said))
+        assert told(served, id)["status"] == "streaming"
+        other.execute("ROLLBACK")
+    served.run("wait", id, code=6)
+    assert (kept(served, id), told(served, id)["error"]) == (said, f"cancelled at byte {len(said)}")
 
 
 def test_rm(served: Cli, gate: Gate) -> None:

@@ -1,4 +1,7 @@
-"""`ptstream cancel`: mark the stream, and see its owner end it. The same for every owner."""
+"""`ptstream cancel`: mark the stream, and see its owner end it. The same for every owner.
+
+Only where the store takes no mark, the daemon is asked to its face, so that a full disk keeps no model running.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ import typer
 from ptstream.cli.app import session
 from ptstream.cli.options import StreamRef
 from ptstream.ending import cancel
-from ptstream.errors import UsageError
+from ptstream.errors import DaemonUnreachable, NotFinished, StoreBusy, UsageError
+from ptstream.settings import Home
+from ptstream.store.patience import BRIEFLY
 from ptstream.store.recover import as_it_is
 from ptstream.store.sqlite import Store
 
@@ -32,13 +37,29 @@ def command(
 ) -> None:
     """The command."""
     home, screen = session(ctx)
-    with Store(home) as store:
+    with Store(home, patience=BRIEFLY) as store:
         stream = as_it_is(store, store.find(reference))
         if drain and stream.words.command:
             raise UsageError("a command has no usage to wait for: cancel it without --drain")
-        state = anyio.run(partial(cancel, store, stream.id, drain=drain))
+        otherwise = None if drain else partial(_ask_the_daemon, home, stream.id)
+        state = anyio.run(partial(cancel, store, stream.id, drain=drain, otherwise=otherwise))
     if not quiet:
         if stream.status.ended:
             screen.note(f"stream {stream.id} had ended already ({state.status}), {state.bytes} bytes")
         else:
             screen.note(f"stream {stream.id} has ended ({state.status}), {state.bytes} bytes are kept")
+
+
+async def _ask_the_daemon(home: Home, id: str) -> None:
+    """Raises NotFinished when it has stopped the stream's generator, and the store takes no end either."""
+    from ptstream.client import connect
+
+    try:
+        async with connect(home) as daemon:
+            status = await daemon.cancel(id)
+    except (DaemonUnreachable, StoreBusy):  # the stream is not the daemon's: there is only the mark
+        return
+    if status == "streaming":
+        raise NotFinished(
+            f"stream {id} is stopped; the store takes no write just now, and gets its end ('cancelled') when it does"
+        )

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from ptstream import __version__, durable, wire
+from ptstream import __version__, durable, ending, wire
 from ptstream.asides import Asides
 from ptstream.drive import Attempt
 from ptstream.errors import ClaimLost, DaemonStopping, PtstreamError, UsageError
@@ -89,6 +89,17 @@ class Daemon:
             attempt.asides.add(Note(note))
         self._remember(attempt)
         return {"id": id, "attached": False, "model": source.model, "place": source.place}
+
+    async def cancel(self, id: str) -> dict[str, Any]:
+        """End a stream; one that is driven here at once, also when the store takes no mark. See `ending.cancel`."""
+        if attempt := self.owner.running.get(id):
+            attempt.stop(Status.CANCELLED, f"cancelled at byte {attempt.offset}")
+            with anyio.move_on_after(ending.ANSWER_TIME):
+                await attempt.ended.wait()
+        else:
+            await ending.cancel(self.store, id)
+        state = self.store.state(id)
+        return {"id": id, "status": state.status, "bytes": state.bytes, "error": state.error}
 
     async def _begin(self, stream: Stream, source: Source) -> str | None:
         """Let a stream that comes after another one begin with that one's text, if its source can go on from there."""
@@ -189,6 +200,10 @@ def _given(text: Any) -> str:
     return text
 
 
+async def _cancel(daemon: Daemon, request: Request) -> Response:
+    return _json(await daemon.cancel(request.path_params["id"]))
+
+
 async def _text(daemon: Daemon, request: Request) -> Response:
     ask = durable.asked(request.query_params, request.headers)
     reader = durable.Reader(daemon.store, request.path_params["id"], ask, daemon.owner.audience)
@@ -214,6 +229,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", wire.STATUS, _status),
     ("POST", wire.STOP, _stop),
     ("POST", wire.DRIVE, _drive),
+    ("POST", wire.CANCEL, _cancel),
     ("GET", wire.TEXT, _text),
     ("GET", wire.ASIDES, _asides),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import anyio
@@ -16,8 +16,11 @@ BRIEFLY = 0.05
 T = TypeVar("T")
 
 
-async def patiently(write: Callable[[], T]) -> T:
-    """What `write` gives, tried for as long as a patient store would wait. Raises StoreBusy."""
+async def patiently(write: Callable[[], T], meanwhile: Callable[[], Awaitable[object]] | None = None) -> T:
+    """What `write` gives, tried for as long as a patient store would wait. Raises StoreBusy.
+
+    `meanwhile` is done, once, when the first try was in vain; what it raises ends the trying.
+    """
     deadline = anyio.current_time() + BUSY_TIMEOUT
     while True:
         try:
@@ -25,4 +28,7 @@ async def patiently(write: Callable[[], T]) -> T:
         except StoreBusy:
             if anyio.current_time() > deadline:
                 raise
+        if meanwhile:
+            await meanwhile()
+            meanwhile = None
         await anyio.sleep(BRIEFLY)

@@ -51,7 +51,8 @@ def _fill(here: Ground, tally: Tally, *, killed: bool) -> None:
     daemon = here.daemon()
     driver = here.ptstream("drive", told.id)
     told.readers.append(heard(driver.out))
-    here.ears.until(lambda: len(driver.out.data) > 20_000, "text")
+    silent = here.ptstream("drive", "--", "sh", "-c", "echo $$; exec sleep 1000")
+    here.ears.until(lambda: len(driver.out.data) > 20_000 and silent.out.data, "text")
     with _filler(here.folder) as filler:
         here.ears.until(lambda: status(here)["paused"] or filler.more(), "a paused generator")
         here.ears.until(lambda: status(here)["trouble"], "the reason in daemon status", 10)
@@ -60,6 +61,7 @@ def _fill(here: Ground, tally: Tally, *, killed: bool) -> None:
             text, _ = read(store, told.id)
         tally.check(text.startswith(shown), f"full: shown {len(shown)} bytes, there are {len(text)}")
         _check_cat(here, tally, told.id, shown)
+        _check_cancel(here, tally, silent)
         if killed:
             daemon.kill()
             here.ended(driver)
@@ -81,6 +83,14 @@ def _fill(here: Ground, tally: Tally, *, killed: bool) -> None:
 def _check_cat(here: Ground, tally: Tally, id: str, shown: bytes) -> None:
     asked = here.ask("cat", id)
     tally.check(bytes(asked.out.data).startswith(shown), f"cat on a full disk: {asked.said}")
+
+
+def _check_cancel(here: Ground, tally: Tally, driver: Actor) -> None:
+    """There is no room for the mark; what runs is stopped all the same."""
+    id, pid = driver.said.split()[0], int(driver.out.data)
+    asked = here.ask("cancel", id)
+    tally.check(asked.process.returncode == 8, f"cancel on a full disk: {asked.process.returncode} {asked.said}")
+    tally.check(not os.path.exists(f"/proc/{pid}"), f"still running: {pid}")
 
 
 class _Filler:
