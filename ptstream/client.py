@@ -142,6 +142,11 @@ class Client:
         status: str = (await self._ask("POST", wire.CANCEL.format(id=id)))["status"]
         return status
 
+    async def invite(self) -> str:
+        """A link for one use to the page. Raises ConfigurationError when the daemon cannot listen."""
+        url: str = (await self._ask("POST", wire.ENTER))["url"]
+        return url
+
     async def text(self, id: str, offset: int) -> AsyncGenerator[bytes, None]:
         """The stream's bytes from `offset` as they come, to its end.
 

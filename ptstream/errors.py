@@ -139,6 +139,36 @@ class NotFinished(PtstreamError):
     code = "not-finished"
 
 
+class NotAuthenticated(PtstreamError):
+    """A request over the network without the daemon's token, or with another one."""
+
+    exit_code = 4
+    http_status = 401
+    code = "not-authenticated"
+
+
+class NotAllowed(PtstreamError):
+    """What may not be asked for over the network, or not from there."""
+
+    exit_code = 4
+    http_status = 403
+    code = "not-allowed"
+
+
+class TooLarge(UsageError):
+    """A request that is larger than one may be."""
+
+    http_status = 413
+    code = "too-large"
+
+
+class TooMany(PtstreamError):
+    """More requests at once than are answered: ask again a little later."""
+
+    http_status = 429
+    code = "too-many"
+
+
 class OwnerStopped(PtstreamError):
     """The stream's owner lives but does not answer: a stopped process. It ends the stream when it goes on."""
 

@@ -7,6 +7,7 @@ Flags over environment over config over defaults. The home is never named by the
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -53,6 +54,11 @@ class Home(NamedTuple):
     def log(self) -> str:
         """The daemon's log."""
         return os.path.join(self.path, "log", "daemon.log")
+
+    @property
+    def token(self) -> str:
+        """What lets in who calls the daemon over the network (mode 0600; it may be missing)."""
+        return os.path.join(self.path, "token")
 
     @property
     def config(self) -> str:
@@ -174,6 +180,10 @@ class Settings(NamedTuple):
     total_timeout: float | None = None
     max_delay: float = 10.0
     max_bytes: int = 16 * 1024
+    listen: str | None = None
+    """`HOST:PORT` where the daemon answers HTTP besides its socket. None: nowhere."""
+    origins: tuple[str, ...] = ()
+    """Web apps whose pages may call the daemon there, as `http://localhost:5173`."""
 
 
 def load(home: Home) -> Settings:
@@ -192,6 +202,9 @@ def load(home: Home) -> Settings:
     return _settings(table, home.config)
 
 
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:.]+\](:[0-9]+)?")
+"""What a browser sends as the origin of a page (RFC 6454, 6.2): scheme, host and port, no path."""
+
 KEYS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
         "model": (str,),
@@ -200,6 +213,8 @@ KEYS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "total_timeout": (int, float),
         "max_delay": (int, float),
         "max_bytes": (int,),
+        "listen": (str,),
+        "origins": (list,),
     }
 )
 """The keys of the config file outside its tables, and what their values may be."""
@@ -214,10 +229,13 @@ def _settings(table: dict[str, Any], place: str) -> Settings:
             raise ConfigurationError(f"{place}: {key} cannot be {value!r}")
         # A time-out of 0 switches it off.
         values[key] = None if key.endswith("_timeout") and value == 0 else value
+    values["origins"] = tuple(values.get("origins", ()))
     return Settings(**values)
 
 
 def _sensible(key: str, value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(each, str) and ORIGIN.fullmatch(each) for each in value)
     least = {"max_bytes": 1}.get(key, 0)
     return isinstance(value, str) or least <= value < float("inf")
 

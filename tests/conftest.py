@@ -24,7 +24,7 @@ import httpx
 import pytest
 
 from ptstream import wire
-from ptstream.cli.describe import as_json
+from ptstream.fields import as_json
 from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Store

@@ -47,8 +47,8 @@ def _candidates(home: Home, before: list[str]) -> list[str]:
 
 
 def _streams(home: Home) -> list[str]:
-    from ptstream.cli.describe import title
     from ptstream.cli.untrusted import clean
+    from ptstream.fields import title
     from ptstream.store.sqlite import Store
 
     try:

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from ptstream.cli.app import session
-from ptstream.cli.describe import as_json
 from ptstream.cli.options import FlushRule, Json, Model, Name, System, Title, Ttl, prompt_of, text_of, ttl_of
+from ptstream.fields import as_json
 from ptstream.store.sqlite import Store
 from ptstream.streams import Words
 

@@ -13,7 +13,7 @@ from ptstream.cli.app import Group, make_command, session
 from ptstream.cli.describe import size
 from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
-from ptstream.errors import DaemonUnreachable, PtstreamError
+from ptstream.errors import DaemonUnreachable, PtstreamError, UsageError
 from ptstream.settings import Home
 
 STOP_TIME = 10.0
@@ -50,15 +50,36 @@ def _group() -> None:
     pass
 
 
-def run(ctx: typer.Context) -> None:
+def run(
+    ctx: typer.Context,
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Answer HTTP there, too (config: listen).", show_default=False),
+    ] = None,
+    no_token: Annotated[bool, typer.Option("--no-token", help="Ask nobody there for a token.")] = False,
+) -> None:
     """In the foreground, its log on stderr."""
     import logging
 
     from ptstream.daemon import life
 
+    home, screen = session(ctx)
+    if no_token:
+        if not listen:
+            raise UsageError("--no-token goes with --listen")
+        screen.note(f"without a token, everybody on this machine can read, write and delete your streams at {listen}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    if not life.run(session(ctx)[0]):
+    if not life.run(home, listen=listen, token=not no_token):
         raise PtstreamError("this home has a running daemon already (ptstream daemon status)")
+
+
+def token(ctx: typer.Context) -> None:
+    """A client sends it as `Authorization: Bearer`."""
+    from ptstream.daemon.keys import token_of
+
+    home, screen = session(ctx)
+    home.make()
+    screen.text(f"{token_of(home)}\n")
 
 
 def start(ctx: typer.Context) -> None:
@@ -109,6 +130,7 @@ async def _status(home: Home, screen: Screen, json: bool) -> int:
                     "version": __version__,
                     "socket": home.socket,
                     "database": home.database,
+                    "listen": None,
                     "running": 0,
                     "paused": 0,
                     "trouble": None,
@@ -145,5 +167,6 @@ COMMANDS = (
     (start, "ptstream daemon start               in the background", "Start it in the background."),
     (stop, "ptstream daemon stop                ends the running streams, text kept", "Stop it."),
     (status, "ptstream daemon status --json", "Show whether it runs, and what."),
+    (token, 'curl -H "Authorization: Bearer $(ptstream daemon token)" …', "Print what lets in over the network."),
     (logs, "ptstream daemon logs -n 20", "Show the end of its log."),
 )

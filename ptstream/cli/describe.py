@@ -1,66 +1,8 @@
-"""A stream in words and as data: the fields of `--json`, sizes and ages for people. On the hot path: no datetime."""
+"""Sizes and ages for people. On the hot path: no datetime."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
-
-from ptstream.streams import Attempt, Stream
-
-
-def as_json(stream: Stream, attempts: list[Attempt] | None = None) -> dict[str, Any]:
-    """The stable fields of a stream; with `attempts`, those of `show` too. Times are ISO 8601 in UTC."""
-    fields: dict[str, Any] = {
-        "id": stream.id,
-        "name": stream.name,
-        "title": title(stream),
-        "status": stream.status.value,
-        "bytes": stream.bytes,
-        "model": stream.words.model,
-        "command": stream.words.command and list(stream.words.command),
-        "generator": stream.words.generator,
-        "error": stream.error,
-        "created_at": iso(stream.created_at),
-        "ended_at": iso(stream.ended_at),
-        "parent": stream.parent,
-        "parent_offset": stream.parent_offset,
-        "seam": stream.seam,
-    }
-    if attempts is not None:
-        fields["prompt"] = stream.words.prompt
-        fields["system"] = stream.words.system
-        fields["attempts"] = [_attempt(attempt) for attempt in attempts]
-    return fields
-
-
-def _attempt(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "epoch": attempt.epoch,
-        "model": attempt.model,
-        "place": attempt.place,
-        "owner": attempt.owner,
-        "begin": attempt.begin,
-        "started_at": iso(attempt.started_at),
-        "ended_at": iso(attempt.ended_at),
-        "pieces": attempt.pieces,
-        "cause": attempt.cause,
-        "usage": attempt.usage,
-    }
-
-
-def title(stream: Stream) -> str:
-    """What the stream is called in a list: its title, else the beginning of what it was asked."""
-    words = stream.words
-    said = stream.title or words.prompt or " ".join(words.command or ()) or words.generator or ""
-    return said.strip().partition("\n")[0][:200]
-
-
-def iso(moment: float | None) -> str | None:
-    """Unix seconds as ISO 8601 in UTC, to the millisecond."""
-    if moment is None:
-        return None
-    whole, milliseconds = divmod(int(moment * 1000), 1000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{milliseconds:03d}Z"
 
 
 def size(count: int) -> str:

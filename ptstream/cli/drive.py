@@ -17,7 +17,7 @@ import typer
 
 from ptstream import wire
 from ptstream.cli.app import session
-from ptstream.cli.describe import age, as_json
+from ptstream.cli.describe import age
 from ptstream.cli.options import (
     FlushRule,
     Json,
@@ -37,6 +37,7 @@ from ptstream.cli.reading import Form, detachable, form_of, goes_on, show, tell_
 from ptstream.cli.screen import Screen
 from ptstream.client import Client, connect, connect_or_start
 from ptstream.errors import DaemonUnreachable, PtstreamError, StreamNotFound, UsageError
+from ptstream.fields import as_json
 from ptstream.follow import Follow
 from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on

@@ -11,7 +11,7 @@ from ptstream.cli.screen import Screen
 from ptstream.errors import PtstreamError, UsageError
 from ptstream.settings import Home, find_home
 from ptstream.store.cursor import Cursor, read_now
-from ptstream.store.recover import as_it_is
+from ptstream.store.recover import as_it_is, listed
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream
 
@@ -67,7 +67,7 @@ def ls(
     if limit is not None and limit < 0:
         raise UsageError("-n takes a number of streams")
     with Store(home) as store:
-        streams = _listed(store, limit, status)
+        streams = listed(store, limit, status)
     if quiet:
         _ids(screen, streams)
     elif json:
@@ -77,31 +77,21 @@ def ls(
     return 0
 
 
-def _listed(store: Store, limit: int | None, status: Status | None) -> list[Stream]:
-    """The streams as a reader finds them: with their tails, and with the ends of those whose owners died."""
-    now = {stream.id: as_it_is(store, stream) for stream in store.streams(status=Status.STREAMING)}
-    unwritten = set(store.streaming())
-    if not any(stream.status.ended and id in unwritten for id, stream in now.items()):
-        return [now.get(stream.id, stream) for stream in store.streams(limit=limit, status=status)]
-    # Ends that could not be written: the store's own column does not know them.
-    found = [now.get(stream.id, stream) for stream in store.streams()]
-    return [stream for stream in found if status in (None, stream.status)][:limit]
-
-
 def _ids(screen: Screen, streams: list[Stream]) -> None:
     for stream in streams:
         screen.text(f"{stream.id}\n")
 
 
 def _json_lines(screen: Screen, streams: list[Stream]) -> None:
-    from ptstream.cli.describe import as_json
+    from ptstream.fields import as_json
 
     for stream in streams:
         screen.data(as_json(stream))
 
 
 def _table(screen: Screen, streams: list[Stream]) -> None:
-    from ptstream.cli.describe import age, iso, size, title
+    from ptstream.cli.describe import age, size
+    from ptstream.fields import iso, title
 
     # A person is told about how large and how old, a program exactly.
     sized, dated = (size, age) if screen.terminal else (str, iso)

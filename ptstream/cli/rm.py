@@ -9,12 +9,12 @@ import anyio
 import typer
 
 from ptstream.cli.app import session
-from ptstream.cli.describe import title
 from ptstream.cli.hot import failed
 from ptstream.cli.options import StatusFilter, seconds_of
 from ptstream.cli.screen import Screen
 from ptstream.ending import delete
 from ptstream.errors import PtstreamError, UsageError
+from ptstream.fields import title
 from ptstream.store.recover import settle_all
 from ptstream.store.sqlite import Store
 from ptstream.streams import Stream

@@ -7,8 +7,8 @@ from typing import Any
 import typer
 
 from ptstream.cli.app import session
-from ptstream.cli.describe import as_json
 from ptstream.cli.options import Json, StreamRef
+from ptstream.fields import as_json
 from ptstream.store.recover import as_it_is
 from ptstream.store.sqlite import Store
 

@@ -19,13 +19,16 @@ from collections.abc import Iterator
 
 import anyio
 import uvicorn
+from anyio.abc import TaskGroup
 
 from ptstream import wire
-from ptstream.daemon.app import Daemon, make_app
-from ptstream.errors import PtstreamError, StoreNewer
+from ptstream.daemon.app import make_app
+from ptstream.daemon.core import Daemon, Face
+from ptstream.daemon.listener import LINGER, USUAL, Address, Listener, Server, address_of
+from ptstream.errors import ConfigurationError, PtstreamError, StoreNewer
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.owner import open_owner
-from ptstream.settings import Home
+from ptstream.settings import Home, load
 from ptstream.store.patience import BRIEFLY
 from ptstream.store.recover import delete_expired
 from ptstream.store.sqlite import Store
@@ -40,17 +43,6 @@ PLACE_POLL = 1.0
 
 MAX_FILES = 65_536
 """Open files that we ask for, if we may: the commands that we start inherit it, and some close them all, one by one."""
-
-LINGER = 1
-"""Seconds that readers get to take the end, once every stream has ended."""
-
-
-class _Server(uvicorn.Server):
-    """Signals are ours: uvicorn's own handling re-raises them and skips the streams' ends."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class _InOneLine(logging.Filter):
@@ -105,17 +97,18 @@ class _Answer:
             self._descriptor = None
 
 
-def run(home: Home, ready: object = None) -> bool:
+def run(home: Home, ready: object = None, listen: str | None = None, *, token: bool = True) -> bool:
     """Be the home's daemon until told to stop; False at once if it has one.
 
-    Raises ConfigurationError, when a newer ptstream has migrated the database as well.
+    `listen` is where it answers on TCP besides (else what the config file says), with a token or without. Raises
+    ConfigurationError, when a newer ptstream has migrated the database as well.
     """
     os.umask(0o077)
     home.make()
     _allow_many_files()
     with _lock(home) as got:
         if got:
-            anyio.run(_live, home, ready)
+            anyio.run(_live, home, ready, listen, token)
     return got
 
 
@@ -141,13 +134,13 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-async def _live(home: Home, ready: object) -> None:
+async def _live(home: Home, ready: object, listen: str | None, token: bool) -> None:
     wire.quiet_cancelled_receives()
     with Store(home, patience=BRIEFLY) as store:
         async with open_owner(store) as owner, anyio.create_task_group() as tasks:
             daemon = Daemon(store, owner, LocalServer(home, tasks))
             listener = _listen(home)
-            server = _Server(
+            server = Server(
                 uvicorn.Config(
                     make_app(daemon),
                     log_level="warning",
@@ -157,12 +150,15 @@ async def _live(home: Home, ready: object) -> None:
                     timeout_graceful_shutdown=LINGER,
                 )
             )
+            doors = _Doors(daemon, tasks, token=token)
+            if where := listen or load(home).listen:
+                doors.open(address_of(where))
             tasks.start_soon(_watch_signals, daemon)
             place = _Place(home.socket)
             tasks.start_soon(_delete_expired, home)
             tasks.start_soon(_end_when_displaced, daemon, place)
             tasks.start_soon(_end_when_migrated, daemon)
-            tasks.start_soon(_end_when_told, daemon, server)
+            tasks.start_soon(_end_when_told, daemon, server, doors)
             log.info("listening on %s, pid %d", home.socket, os.getpid())
             if callable(ready):
                 ready()
@@ -253,7 +249,42 @@ async def _watch_signals(daemon: Daemon) -> None:
                 daemon.stop.set()
 
 
-async def _end_when_told(daemon: Daemon, server: uvicorn.Server) -> None:
+class _Doors:
+    """The daemon on TCP, from its start on, or from when the page is first asked for."""
+
+    def __init__(self, daemon: Daemon, tasks: TaskGroup, *, token: bool) -> None:
+        self._daemon = daemon
+        self._tasks = tasks
+        self._token = token
+        self._listener: Listener | None = None
+        daemon.listen = self._ask
+
+    def open(self, address: Address) -> Listener:
+        """Listen there. Raises ConfigurationError."""
+        self._listener = self._daemon.face = Listener(self._daemon, address, token=self._token)
+        self._tasks.start_soon(self._listener.serve)
+        log.info("listening on %s%s", self._listener.url, "" if self._token else ", without a token")
+        return self._listener
+
+    async def _ask(self) -> Face:
+        if self._listener:
+            return self._listener
+        configured = load(self._daemon.store.home).listen
+        if configured:
+            return self.open(address_of(configured))
+        try:
+            return self.open(USUAL)
+        except ConfigurationError:  # another user's, or another home's
+            return self.open(USUAL._replace(port=0))
+
+    def close(self) -> None:
+        """Take no more requests."""
+        if self._listener:
+            self._listener.stop()
+
+
+async def _end_when_told(daemon: Daemon, server: uvicorn.Server, doors: _Doors) -> None:
     await daemon.stop.wait()
     await daemon.owner.stop("the daemon was stopped")
     server.should_exit = True
+    doors.close()

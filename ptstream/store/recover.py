@@ -104,6 +104,17 @@ def as_it_is(store: Store, stream: Stream) -> Stream:
     return stream._replace(status=state.status, error=state.error, bytes=size)
 
 
+def listed(store: Store, limit: int | None = None, status: Status | None = None) -> list[Stream]:
+    """Streams, newest first, as a reader finds them: with their tails, and the ends of those whose owners died."""
+    now = {stream.id: as_it_is(store, stream) for stream in store.streams(status=Status.STREAMING)}
+    unwritten = set(store.streaming())
+    if not any(stream.status.ended and id in unwritten for id, stream in now.items()):
+        return [now.get(stream.id, stream) for stream in store.streams(limit=limit, status=status)]
+    # Ends that could not be written: the store's own column does not know them.
+    found = [now.get(stream.id, stream) for stream in store.streams()]
+    return [stream for stream in found if status in (None, stream.status)][:limit]
+
+
 def live_size(home: Home, id: str, state: State) -> int:
     """Where a stream's text ends now, its tail included, in bytes."""
     if state.status is not Status.STREAMING:

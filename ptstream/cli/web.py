@@ -1,0 +1,43 @@
+"""`ptstream web`: the page, opened in a browser by a link for one use."""
+
+from __future__ import annotations
+
+import os
+import webbrowser
+from typing import Annotated
+
+import anyio
+import typer
+
+from ptstream.cli.app import session
+from ptstream.client import connect_or_start
+from ptstream.settings import Home
+
+EXAMPLES = """
+ptstream web               opens it
+ptstream web --no-browser  prints the link: over ssh, forward its port (ssh -L 7878:127.0.0.1:7878 box)
+"""
+
+
+def command(
+    ctx: typer.Context,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the link, and open nothing.")] = False,
+) -> None:
+    """The command."""
+    home, screen = session(ctx)
+    link = anyio.run(_link, home)
+    if no_browser or not _has_screen() or not webbrowser.open(link):
+        screen.text(f"{link}\n")
+        screen.note("good for one use, within two minutes")
+
+
+async def _link(home: Home) -> str:
+    async with connect_or_start(home) as daemon:
+        return await daemon.invite()
+
+
+def _has_screen() -> bool:
+    """Whether a browser would be seen: one in a terminal would take it over, and over ssh it is another machine's."""
+    import sys
+
+    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

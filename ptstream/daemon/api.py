@@ -1,0 +1,268 @@
+"""The routes that everybody has who is let in: create, list, show, drive, cancel, delete, read, search.
+
+On the socket and on TCP alike. Each only asks or reads; a request is cancelled when its client leaves, and nothing but
+its own answer ends with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from itertools import islice
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from fastjsonschema import JsonSchemaValueException
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from ptstream import durable, ending, wire
+from ptstream.daemon.core import Daemon
+from ptstream.daemon.openapi import MOST, document, validator
+from ptstream.errors import NotAllowed, PtstreamError, UsageError
+from ptstream.fields import as_json, title
+from ptstream.generators import Caller
+from ptstream.generators.discover import discover
+from ptstream.generators.models import GGUF
+from ptstream.generators.replay import PREFIX
+from ptstream.lineage import going_on
+from ptstream.settings import Home, load
+from ptstream.store.patience import patiently
+from ptstream.store.recover import as_it_is, listed
+from ptstream.store.search import search
+from ptstream.store.sqlite import Store
+from ptstream.streams import Flush, Status, Words
+
+USUALLY = 100
+"""How many streams, or places that were found, one answer lists unless it is asked for more or fewer."""
+
+SEARCH_TIME = 10.0
+"""Seconds that a search may take."""
+
+Handler = Callable[[Daemon, Request], Awaitable[Response]]
+
+
+def routes(daemon: Daemon, handlers: Sequence[tuple[str, str, Handler]]) -> list[Route]:
+    """Starlette's routes for the handlers, each of which is given the daemon."""
+
+    def bound(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            return await handler(daemon, request)
+
+        return endpoint
+
+    return [Route(path, bound(handler), methods=[method]) for method, path, handler in handlers]
+
+
+def answer(value: Any, code: int = 200) -> Response:
+    """JSON."""
+    return Response(wire.dumps(value), code, media_type="application/json")
+
+
+async def refuse(_: Request, error: Exception) -> Response:
+    """What stands in the way, as every answer tells it."""
+    if isinstance(error, HTTPException):  # Starlette's own: no such route, or not by this method
+        told = PtstreamError(error.detail)
+        return Response(wire.error_body(told), error.status_code, error.headers, media_type="application/json")
+    assert isinstance(error, PtstreamError)
+    return Response(wire.error_body(error), error.http_status, media_type="application/json")
+
+
+REFUSALS: dict[Any, Any] = {PtstreamError: refuse, HTTPException: refuse}
+
+
+async def body_of(request: Request) -> Any:
+    """The request's JSON; an empty body is an empty object. Raises UsageError."""
+    try:
+        data = await request.body()
+        return json.loads(data) if data else {}
+    except ClientDisconnect as error:
+        raise UsageError("the request broke off") from error  # nobody hears it, and it is no fault of ours
+    except (ValueError, RecursionError) as error:
+        # Not its `repr`, which may hold all of the body, and keys with it.
+        raise UsageError(f"the request is no JSON: {type(error).__name__}: {error}") from error
+
+
+async def asked(request: Request, schema: str) -> dict[str, Any]:
+    """The request's JSON, as the schema has it; what is null is left out. Raises UsageError."""
+    told = await body_of(request)
+    try:
+        validator(schema)(told)
+    except JsonSchemaValueException as error:
+        raise UsageError(f"the request does not fit: {error.message[:200]}") from error
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def id_of(daemon: Daemon, request: Request) -> str:
+    """The stream that the path means. Raises StreamNotFound, AmbiguousId, UsageError."""
+    return daemon.store.find(request.path_params["id"]).id
+
+
+def count_of(request: Request) -> int:
+    """The parameter `limit`. Raises UsageError."""
+    word = request.query_params.get("limit", str(USUALLY))
+    if not (word.isascii() and word.isdecimal() and 1 <= int(word[:9]) <= MOST):
+        raise UsageError(f"limit is a number from 1 to {MOST}")
+    return int(word)
+
+
+# --- streams
+
+
+async def show_status(daemon: Daemon, _: Request) -> Response:
+    """What the daemon does."""
+    return answer(daemon.status())
+
+
+async def show_list(daemon: Daemon, request: Request) -> Response:
+    """Streams, newest first."""
+    word = request.query_params.get("status")
+    if word is not None and word not in list(Status):
+        raise UsageError(f"status is one of {', '.join(Status)}")
+    streams = listed(daemon.store, count_of(request), Status(word) if word else None)
+    return answer({"streams": [as_json(stream) for stream in streams]})
+
+
+async def create(daemon: Daemon, told: dict[str, Any], *, anything: bool) -> Response:
+    """A pending stream. Only with `anything` may its generator be a command, or read a file."""
+    words = Words(
+        prompt=told.get("prompt"),
+        system=told.get("system"),
+        model=told.get("model"),
+        command=tuple(told["command"]) if "command" in told else None,
+        generator=told.get("generator"),
+        flush=Flush(told["flush"]) if "flush" in told else None,
+    )
+    parent = None
+    if "parent" in told:
+        before = daemon.store.get(daemon.store.find(told["parent"]).id)
+        words, parent = going_on(daemon.store, before, told.get("parent_offset"), words)
+    elif "parent_offset" in told:
+        raise UsageError("parent_offset goes with parent")
+    if not anything:
+        only_models(words)
+    more = {"name": told.get("name"), "title": told.get("title"), "ttl": told.get("ttl")}
+    stream = await patiently(lambda: daemon.store.create(words, parent=parent, **more))
+    response = answer(as_json(stream, []), 201)
+    response.headers["location"] = wire.STREAM.format(id=stream.id)
+    return response
+
+
+def only_models(words: Words) -> None:
+    """Raises NotAllowed for words that would start a command or read a file."""
+    if words.command or words.generator or (words.model or "").startswith((GGUF, PREFIX)):
+        raise NotAllowed("commands and files are for the daemon's own socket: over the network only models are asked")
+
+
+async def show(daemon: Daemon, request: Request) -> Response:
+    """What is known of a stream."""
+    stream = as_it_is(daemon.store, daemon.store.get(id_of(daemon, request)))
+    return answer(as_json(stream, daemon.store.attempts(stream.id)))
+
+
+async def drive(daemon: Daemon, request: Request, caller: Caller, *, on_drop: bool = False) -> Response:
+    """Have it driven; with `live`, the answer is the text, from its first byte to its end."""
+    live = request.query_params.get("live")
+    if live not in (None, "1"):
+        raise UsageError("live is 1")
+    told = await daemon.drive(id_of(daemon, request), caller, on_drop=on_drop)
+    if live is None:
+        return answer(told)
+    ask = durable.Asked(0, "1", 0, False)
+    return await durable.Reader(daemon.store, told["id"], ask, daemon.owner.audience).respond()
+
+
+async def cancel(daemon: Daemon, request: Request) -> Response:
+    """End it, its text kept."""
+    told = await asked(request, "CANCEL")
+    return answer(await daemon.cancel(id_of(daemon, request), drain=told.get("drain", False)))
+
+
+async def delete(daemon: Daemon, request: Request) -> Response:
+    """Remove it. In a thread of its own: a large one takes seconds, and generators go on meanwhile."""
+    await anyio.to_thread.run_sync(_delete, daemon.store.home, id_of(daemon, request))
+    return Response(status_code=204)
+
+
+def _delete(home: Home, id: str) -> None:
+    with Store(home) as store:
+        anyio.run(ending.delete, store, id)
+        store.shrink()
+
+
+# --- text
+
+
+async def show_text(daemon: Daemon, request: Request) -> Response:
+    """Its text, see `durable`."""
+    ask = durable.asked(request.query_params, request.headers)
+    reader = durable.Reader(daemon.store, id_of(daemon, request), ask, daemon.owner.audience)
+    if request.method == "HEAD":
+        return reader.head()
+    return await reader.respond(none_match=request.headers.get("if-none-match"))
+
+
+async def show_asides(daemon: Daemon, request: Request) -> Response:
+    """What its generator says beside the text, as events."""
+    return _streamed(request, daemon.asides(id_of(daemon, request)), "text/event-stream")
+
+
+def _streamed(request: Request, body: AsyncIterable[bytes], media_type: str) -> Response:
+    """The body as it comes. HEAD is answered at once: the next request on its connection would wait for the end."""
+    if request.method != "HEAD":
+        return StreamingResponse(body, media_type=media_type)
+    response = Response(media_type=media_type)
+    del response.headers["content-length"]  # GET has none
+    return response
+
+
+async def find(daemon: Daemon, request: Request) -> Response:
+    """Where the parameter `q` stands."""
+    query = request.query_params.get("q", "")
+    return answer(await anyio.to_thread.run_sync(_find, daemon.store.home, query, count_of(request)))
+
+
+def _find(home: Home, query: str, limit: int) -> dict[str, Any]:
+    deadline = time.monotonic() + SEARCH_TIME
+    with Store(home) as store:
+        hits = list(islice(search(store, query, lambda: time.monotonic() > deadline), limit))
+    found = [{"id": hit.stream.id, "title": title(hit.stream), "offset": hit.offset, "line": hit.line} for hit in hits]
+    return {"hits": found, "complete": len(found) < limit and time.monotonic() <= deadline}
+
+
+async def show_models(daemon: Daemon, request: Request) -> Response:
+    """What can be asked, the default first."""
+    home = daemon.store.home
+    found = await discover(own_caller(home), load(home), home)
+    fields = ("name", "place", "problem", "default")
+    return answer({"models": [{field: getattr(each, field) for field in fields} for each in found]})
+
+
+def own_caller(home: Home) -> Caller:
+    """The daemon itself: who asks from elsewhere has no directory, no environment and no keys here."""
+    return Caller(home.path, dict(os.environ))
+
+
+async def show_document(daemon: Daemon, _: Request) -> Response:
+    """The OpenAPI document."""
+    return answer(document())
+
+
+ROUTES: list[tuple[str, str, Handler]] = [
+    ("GET", wire.STATUS, show_status),
+    ("GET", wire.MODELS, show_models),
+    ("GET", wire.STREAMS, show_list),
+    ("GET", wire.STREAM, show),
+    ("DELETE", wire.STREAM, delete),
+    ("POST", wire.CANCEL, cancel),
+    ("GET", wire.TEXT, show_text),
+    ("GET", wire.ASIDES, show_asides),
+    ("GET", wire.SEARCH, find),
+    ("GET", wire.OPENAPI, show_document),
+]
+"""Without those that the socket and TCP do each in its own way."""

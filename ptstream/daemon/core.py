@@ -1,0 +1,158 @@
+"""What the daemon's routes work on: the store, the owner, and drives by what their callers told.
+
+Generations live in the owner's tasks, never in a request. It knows no HTTP.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import anyio
+
+from ptstream import __version__, ending, wire
+from ptstream.asides import Asides
+from ptstream.drive import Attempt
+from ptstream.errors import ClaimLost, ConfigurationError, DaemonStopping, PtstreamError, UsageError
+from ptstream.generators import Caller, Note, Source
+from ptstream.generators.llamacpp import LocalServer
+from ptstream.generators.models import resolve
+from ptstream.lineage import history, text_before
+from ptstream.owner import Owner
+from ptstream.settings import load
+from ptstream.store.patience import patiently
+from ptstream.store.recover import settle
+from ptstream.store.sqlite import Store
+from ptstream.streams import Status, Stream
+
+REMEMBERED = 64
+"""Ended attempts whose notes are kept for a driver that has not asked for them yet."""
+
+
+class Face(Protocol):
+    """The daemon on TCP; see `listener.Listener`."""
+
+    @property
+    def url(self) -> str: ...
+
+    def invitation(self) -> str: ...
+
+
+async def _nowhere() -> Face:
+    raise ConfigurationError("this daemon does not listen")
+
+
+@dataclass(slots=True, eq=False)
+class Daemon:
+    """What the routes work on. `stop` is set when the daemon is to end."""
+
+    store: Store
+    owner: Owner
+    local: LocalServer
+    stop: anyio.Event = field(default_factory=anyio.Event)
+    failure: PtstreamError | None = None
+    """Why it ends, if nobody told it to."""
+    asides_of: dict[str, tuple[Asides, anyio.Event]] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+    face: Face | None = None
+    """Where it answers on TCP, if it does."""
+    listen: Callable[[], Awaitable[Face]] = _nowhere
+    """Open that, if it is not; raises ConfigurationError."""
+
+    def status(self) -> dict[str, Any]:
+        """What `ptstream daemon status` shows."""
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "socket": self.store.home.socket,
+            "database": self.store.home.database,
+            "listen": self.face and self.face.url,
+            "running": len(self.owner.running),
+            "paused": sum(attempt.paused for attempt in self.owner.running.values()),
+            "trouble": self.owner.trouble,
+            "uptime": round(time.monotonic() - self.began, 3),
+        }
+
+    async def drive(self, id: str, caller: Caller, *, on_drop: bool = False) -> dict[str, Any]:
+        """Drive a pending stream; one that is driven already, or has ended, is left as it is.
+
+        Raises DaemonStopping, StreamNotFound, ConfigurationError when nothing can generate it, and UsageError when
+        it is to go on after a drop and cannot.
+        """
+        if self.stop.is_set():
+            raise DaemonStopping("the daemon is stopping")
+        state, _ = settle(self.store, id, self.store.state(id))
+        stream = self.store.get(id)
+        if state.status is not Status.PENDING:
+            return _attached(stream)
+        settings = load(self.store.home)  # each time: what the user changes counts from the next drive on
+        before = history(self.store, stream)
+        source = await resolve(stream, caller, settings, self.store.home, self.local, before)
+        if on_drop and source.go_on is None:
+            raise UsageError(f"{source.model} cannot go on from a text that broke off: leave out --on-drop")
+        note = await self._begin(stream, source)
+        try:
+            attempt = await self.owner.start(id, source, settings, on_drop=on_drop)
+        except ClaimLost:
+            return _attached(stream)
+        if note:
+            attempt.asides.add(Note(note))
+        self._remember(attempt)
+        return {"id": id, "attached": False, "model": source.model, "place": source.place}
+
+    async def cancel(self, id: str, *, drain: bool = False) -> dict[str, Any]:
+        """End a stream; one that is driven here at once, also when the store takes no mark. See `ending.cancel`."""
+        attempt = self.owner.running.get(id)
+        if attempt and not drain:
+            attempt.stop(Status.CANCELLED, f"cancelled at byte {attempt.offset}")
+            with anyio.move_on_after(ending.ANSWER_TIME):
+                await attempt.ended.wait()
+        else:
+            await ending.cancel(self.store, id, drain=drain)
+        state = self.store.state(id)
+        return {"id": id, "status": state.status, "bytes": state.bytes, "error": state.error}
+
+    async def _begin(self, stream: Stream, source: Source) -> str | None:
+        """Let a stream that comes after another one begin with that one's text, if its source can go on from there."""
+        if stream.seam is not None or stream.parent is None:
+            return None
+        text = text_before(self.store, stream.parent, stream.parent_offset) if source.go_on else ""
+        await patiently(lambda: self.store.begin(stream.id, text))
+        if source.go_on:
+            return f"goes on from {stream.parent} at byte {stream.parent_offset}"
+        return f"{source.model} cannot go on from a text: it begins anew"
+
+    def _remember(self, attempt: Attempt) -> None:
+        """For a driver that asks for notes after a short end. Not the attempt, which holds its caller's environment."""
+        self.asides_of[attempt.claim.id] = (attempt.asides, attempt.ended)
+        ended = [id for id, (_, end) in self.asides_of.items() if end.is_set()]
+        for id in ended[:-REMEMBERED]:
+            del self.asides_of[id]
+
+    async def asides(self, id: str) -> AsyncIterator[bytes]:
+        """What the running attempt says beside its text, as server-sent events, to its end."""
+        if id not in self.asides_of:
+            return
+        asides, end = self.asides_of[id]
+        seen, ended = 0, False
+        while not ended:
+            ended, rung = end.is_set(), asides.bell.next()
+            yield _events(asides, seen)
+            seen = asides.since(seen)[1]
+            if not ended:
+                await rung.wait()
+
+
+def _attached(stream: Stream) -> dict[str, Any]:
+    return {"id": stream.id, "attached": True, "model": stream.words.model, "place": None}
+
+
+def _events(asides: Asides, seen: int) -> bytes:
+    return b"".join(
+        b"event: %s\ndata: %s\n\n"
+        % ((wire.NOTE if isinstance(entry, Note) else wire.REASONING).encode(), wire.dumps(entry.text))
+        for entry in asides.since(seen)[0]
+    )

@@ -1,0 +1,39 @@
+"""The routes of the daemon on TCP: what all have, models alone to drive, OpenAI's way of asking, and the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ptstream import wire
+from ptstream.daemon import api
+from ptstream.daemon.core import Daemon
+from ptstream.daemon.keys import Keys
+from ptstream.daemon.page import page_routes
+
+
+async def _create(daemon: Daemon, request: Request) -> Response:
+    return await api.create(daemon, await api.asked(request, "CREATE"), anything=False)
+
+
+async def _drive(daemon: Daemon, request: Request) -> Response:
+    told: dict[str, Any] = await api.asked(request, "DRIVE")
+    api.only_models(daemon.store.get(api.id_of(daemon, request)).words)
+    caller = api.own_caller(daemon.store.home)
+    return await api.drive(daemon, request, caller, on_drop=told.get("on_drop", False))
+
+
+ROUTES: list[tuple[str, str, api.Handler]] = [
+    *api.ROUTES,
+    ("POST", wire.STREAMS, _create),
+    ("POST", wire.DRIVE, _drive),
+]
+
+
+def make_face(daemon: Daemon, keys: Keys | None, cookie: str) -> Starlette:
+    """The HTTP application, for behind a `Gate`, which lets `cookie` in."""
+    routes = [*api.routes(daemon, ROUTES), *page_routes(keys, cookie)]
+    return Starlette(routes=routes, exception_handlers=api.REFUSALS)

@@ -1,0 +1,181 @@
+"""The daemon on TCP: an address, its server, and deadlines for clients that are slow or say nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from ptstream import wire
+from ptstream.daemon.core import Daemon
+from ptstream.daemon.face import make_face
+from ptstream.daemon.gate import Gate
+from ptstream.daemon.keys import Keys, token_of
+from ptstream.errors import ConfigurationError
+from ptstream.settings import load
+
+LINGER = 1
+"""Seconds that readers get to take the end, once every stream has ended."""
+
+HEAD_TIME = 10.0
+"""Seconds that a client may take for the head of a request, the first one counted from its connection on."""
+
+BODY_TIME = 60.0
+"""Seconds that it may take for the body."""
+
+STALL_TIME = 120.0
+"""Seconds after which a client is dropped that takes nothing of its answer: it may ask again from where it was."""
+
+CONNECTIONS = 1024
+"""Connections at once; who comes then gets a 503."""
+
+
+class Address(NamedTuple):
+    """Where to listen. Port 0 is any that is free."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+USUAL = Address("127.0.0.1", 7878)
+"""Where the page is unless the config file says otherwise."""
+
+
+def address_of(word: str) -> Address:
+    """`HOST:PORT`, the host in brackets if it has colons. Raises ConfigurationError."""
+    try:
+        parts = urlsplit(f"//{word}")
+        if parts.hostname and parts.port is not None and parts.netloc == word and not parts.username:
+            return Address(parts.hostname, parts.port)
+    except ValueError:
+        pass
+    raise ConfigurationError(f"{word!r} is no address to listen on, which is HOST:PORT as in {USUAL}")
+
+
+class Server(uvicorn.Server):
+    """Signals are ours: uvicorn's own handling re-raises them and skips the streams' ends."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Listener:
+    """The daemon's face on one address, listening from the start on. Raises ConfigurationError."""
+
+    def __init__(self, daemon: Daemon, address: Address, *, token: bool = True) -> None:
+        if not token and not address.loopback:
+            raise ConfigurationError(f"without a token the daemon listens on this machine alone, not on {address}")
+        home = daemon.store.home
+        self._keys = Keys(token_of(home)) if token else None
+        self._socket = _bound(address)
+        host, port = self._socket.getsockname()[:2]
+        self.address = Address(host, port)
+        settings = load(home)
+        cookie = f"ptstream-{port}"  # all ports of a host share their cookies
+        gate = Gate(make_face(daemon, self._keys, cookie), self._keys, address.host, cookie, settings)
+        self._server = Server(
+            uvicorn.Config(
+                gate.open_to(settings.origins),
+                http=Patient,
+                log_level="warning",
+                lifespan="off",
+                ws="none",
+                access_log=False,
+                server_header=False,
+                limit_concurrency=CONNECTIONS,
+                timeout_graceful_shutdown=LINGER,
+            )
+        )
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://{self.address}"
+
+    def invitation(self) -> str:
+        """A link for one use, which lets a browser in."""
+        return f"{self.url}{wire.ENTER}?key={self._keys.invitation()}" if self._keys else f"{self.url}/"
+
+    async def serve(self) -> None:
+        """Answer, until `stop`."""
+        await self._server.serve(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """Take no more requests; `serve` returns in a moment."""
+        self._server.should_exit = True
+
+
+def _bound(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        return socket.create_server(tuple(address), family=family, backlog=1024)
+    except OSError as error:
+        raise ConfigurationError(f"{address} cannot be listened on: {error.strerror or error}") from error
+
+
+class Patient(HttpToolsProtocol):
+    """uvicorn's protocol, but not patient for ever: it knows no time-out but that of an idle connection."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _stall: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._expect(HEAD_TIME)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._expect(HEAD_TIME)
+
+    def on_headers_complete(self) -> None:
+        self._expect(BODY_TIME)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._expect(None)
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stall = self.loop.call_later(STALL_TIME, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_stall()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect(None)
+        self._stop_stall()
+        super().connection_lost(exc)
+
+    def _stop_stall(self) -> None:
+        if self._stall:
+            self._stall.cancel()
+            self._stall = None
+
+    def _expect(self, seconds: float | None) -> None:
+        """The next thing within so many seconds, or the connection is dropped."""
+        if self._deadline:
+            self._deadline.cancel()
+        self._deadline = None if seconds is None else self.loop.call_later(seconds, self.transport.abort)

@@ -1,0 +1,210 @@
+"""The OpenAPI document of the daemon's HTTP, and what holds request bodies to it: one description for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import fastjsonschema
+
+from ptstream import __version__, wire
+from ptstream.streams import Flush, Status
+
+Schema = dict[str, Any]
+
+MOST = 1000
+"""How many streams, or places that were found, one answer lists at most."""
+
+MAX_OFFSET = 10**15
+
+TEXT: Schema = {"type": "string"}
+OFFSET: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}
+REFERENCE: Schema = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^(@last|[^\s@/-][^\s@/]*)$"}
+NAME: Schema = {"type": "string", "pattern": r"^[^\s@/\x00-\x1f\x7f-\x9f-][^\s@/\x00-\x1f\x7f-\x9f]{0,199}$"}
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _object(properties: dict[str, Schema], *, required: tuple[str, ...] = (), more: bool = False) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": more,
+    }
+
+
+CREATE = _object(
+    {
+        "prompt": _or_null(TEXT),
+        "system": _or_null(TEXT),
+        "model": _or_null({"type": "string", "minLength": 1}),
+        "name": _or_null(NAME),
+        "title": _or_null(TEXT),
+        "flush": _or_null({"type": "string", "enum": [rule.value for rule in Flush]}),
+        "ttl": _or_null({"type": "number", "minimum": 0, "maximum": 10**10, "description": "seconds after its end"}),
+        "parent": _or_null(REFERENCE),
+        "parent_offset": _or_null(OFFSET),
+    }
+)
+"""A new stream. With `parent` it goes on from that one: as its next turn with a prompt, else as its continuation."""
+
+CREATE_HERE = _object(
+    {
+        **CREATE["properties"],
+        "command": _or_null({"type": "array", "items": TEXT, "minItems": 1}),
+        "generator": _or_null(TEXT),
+    }
+)
+"""The same on the socket, whose owner may run anything anyway."""
+
+DRIVE = _object({"on_drop": {"type": "boolean"}})
+CANCEL = _object({"drain": {"type": "boolean"}})
+
+STREAM = _object(
+    {
+        "id": TEXT,
+        "name": _or_null(TEXT),
+        "title": TEXT,
+        "status": {"type": "string", "enum": [status.value for status in Status]},
+        "bytes": OFFSET,
+        "error": _or_null(TEXT),
+    },
+    required=("id", "status", "bytes"),
+    more=True,
+)
+
+STATE = _object({"id": TEXT, "status": TEXT, "bytes": OFFSET, "error": _or_null(TEXT)}, required=("id", "status"))
+
+DRIVEN = _object(
+    {"id": TEXT, "attached": {"type": "boolean"}, "model": _or_null(TEXT), "place": _or_null(TEXT)},
+    required=("id", "attached"),
+)
+
+HIT = _object({"id": TEXT, "title": TEXT, "offset": OFFSET, "line": TEXT}, required=("id", "offset", "line"))
+
+ERROR = _object({"error": _object({"code": TEXT, "message": TEXT}, required=("code", "message"))}, required=("error",))
+
+
+@cache
+def validator(name: str) -> Callable[[Any], Any]:
+    """What raises fastjsonschema.JsonSchemaValueException for a body that is not the schema called `name`."""
+    made: Callable[[Any], Any] = fastjsonschema.compile(globals()[name], use_default=False)
+    return made
+
+
+def document() -> dict[str, Any]:
+    """The whole document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "ptstream",
+            "version": __version__,
+            "description": "Persistent text streaming: streams, and their text as it comes. Offsets are bytes of UTF-8."
+            " Reading follows the Durable Streams protocol; `live=1`, the text until its end, is ours.",
+        },
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "security": [{"token": []}],
+        "paths": _paths(),
+    }
+
+
+def _paths() -> dict[str, Any]:
+    stream = {"name": "id", "in": "path", "required": True, "schema": REFERENCE}
+    return {
+        wire.STATUS: {"get": _operation("What the daemon does", {"200": _json({"type": "object"})})},
+        wire.MODELS: {"get": _operation("The models that can be asked", {"200": _json({"type": "object"})})},
+        wire.STREAMS: {
+            "get": _operation(
+                "Streams, newest first",
+                {"200": _json(_object({"streams": {"type": "array", "items": STREAM}}, required=("streams",)))},
+                query={"limit": _count(), "status": {"type": "string", "enum": [status.value for status in Status]}},
+            ),
+            "post": _operation("Make a pending stream", {"201": _json(STREAM)}, body=CREATE, needed=True),
+        },
+        wire.STREAM: {
+            "parameters": [stream],
+            "get": _operation("What is known of a stream", {"200": _json(STREAM)}),
+            "delete": _operation("Delete it; one that runs is cancelled first", {"204": {"description": "deleted"}}),
+        },
+        wire.DRIVE: {
+            "parameters": [stream],
+            "post": _operation(
+                "Have it written: by its model, in the daemon. With `live`, the answer is its text as it comes",
+                {"200": {"description": "driven", "content": {"application/json": {"schema": DRIVEN}, **_TEXT}}},
+                query={"live": {"type": "string", "enum": ["1"]}},
+                body=DRIVE,
+            ),
+        },
+        wire.CANCEL: {
+            "parameters": [stream],
+            "post": _operation("End it, its text kept", {"200": _json(STATE)}, body=CANCEL),
+        },
+        wire.TEXT: {
+            "parameters": [stream],
+            "get": _operation(
+                "Its text from an offset: what is there, or as it comes",
+                {
+                    "200": {"description": "text", "content": {**_TEXT, **_EVENTS}},
+                    "204": {"description": "nothing new"},
+                    "304": {"description": "as it was"},
+                },
+                query={
+                    "offset": {"type": "string", "pattern": r"^(-1|now|[0-9]{1,16})$"},
+                    "live": {"type": "string", "enum": ["1", "long-poll", "sse"]},
+                    "cursor": {"type": "string"},
+                    "encoding": {"type": "string"},
+                },
+            ),
+        },
+        wire.ASIDES: {
+            "parameters": [stream],
+            "get": _operation(
+                "What its generator says beside the text", {"200": {"description": "events", "content": _EVENTS}}
+            ),
+        },
+        wire.SEARCH: {
+            "get": _operation(
+                "Where a text stands, in all streams",
+                {"200": _json(_object({"hits": {"type": "array", "items": HIT}, "complete": {"type": "boolean"}}))},
+                query={"q": {"type": "string", "minLength": 1}, "limit": _count()},
+                required=("q",),
+            )
+        },
+    }
+
+
+_TEXT: Schema = {"text/plain": {"schema": TEXT}}
+_EVENTS: Schema = {"text/event-stream": {"schema": TEXT}}
+
+
+def _count() -> Schema:
+    return {"type": "integer", "minimum": 1, "maximum": MOST}
+
+
+def _json(schema: Schema) -> Schema:
+    return {"description": "as asked", "content": {"application/json": {"schema": schema}}}
+
+
+def _operation(
+    summary: str,
+    answers: dict[str, Schema],
+    *,
+    query: dict[str, Schema] | None = None,
+    required: tuple[str, ...] = (),
+    body: Schema | None = None,
+    needed: bool = False,
+) -> dict[str, Any]:
+    refused = {"description": "why not", "content": {"application/json": {"schema": ERROR}}}
+    operation: dict[str, Any] = {"summary": summary, "responses": {**answers, "4XX": refused, "5XX": refused}}
+    if query:
+        operation["parameters"] = [
+            {"name": name, "in": "query", "required": name in required, "schema": schema}
+            for name, schema in query.items()
+        ]
+    if body:
+        operation["requestBody"] = {"required": needed, "content": {"application/json": {"schema": body}}}
+    return operation
