@@ -6,6 +6,7 @@ process, to point a daemon at: `python -m tests.endpoint` prints its base URL, a
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import socket
@@ -22,6 +23,8 @@ from anyio.abc import SocketAttribute, SocketStream
 
 TEXT = "It was a dark night. The rain fell, and nobody said why. Then it stopped."
 PIECES = re.findall(r"\S+\s*", TEXT)
+
+DONE = "[DONE]"
 
 TLS_HANDSHAKE = b"\x16"
 
@@ -56,6 +59,10 @@ class Server:
     """Set by the test: a stalled play goes on to its end."""
     left: anyio.Event = field(default_factory=anyio.Event)
     """Set when a client closed its connection before its play was over."""
+    over: anyio.Event = field(default_factory=anyio.Event)
+    """Set when a play has been played to its end."""
+    sent: bytearray = field(default_factory=bytearray)
+    """The bodies of its answers, one after the other."""
 
     @property
     def port(self) -> int:
@@ -81,13 +88,20 @@ class Exchange:
     async def body(self, status: str, text: str, **headers: str) -> None:
         await self.head(status, content_length=str(len(text.encode())), **headers)
         await self.raw(text.encode())
+        self.server.sent += text.encode()
+
+    async def json(self, **fields: Any) -> None:
+        await self.body("200 OK", json.dumps(fields), content_type="application/json")
 
     async def begin(self) -> None:
         await self.head(transfer_encoding="chunked")
 
     async def data(self, text: str) -> None:
-        event = f"data: {text}\n\n".encode()
-        await self.raw(b"%x\r\n%s\r\n" % (len(event), event))
+        await self.run(f"data: {text}\n\n".encode())
+
+    async def run(self, data: bytes) -> None:
+        await self.raw(b"%x\r\n%s\r\n" % (len(data), data))
+        self.server.sent += data
 
     async def event(self, **fields: Any) -> None:
         await self.data(json.dumps({"object": "chat.completion.chunk", **fields}))
@@ -103,7 +117,7 @@ class Exchange:
         if finish:
             await self.delta(finish)
         await self.event(choices=[], usage={"prompt_tokens": 7, "completion_tokens": len(PIECES)})
-        await self.data("[DONE]")
+        await self.data(DONE)
         await self.close()
 
     async def close(self) -> None:
@@ -165,7 +179,7 @@ async def keep_alive(exchange: Exchange) -> None:
     """Comments, as OpenRouter sends them while a model is loaded; then the answer."""
     await exchange.begin()
     for _ in range(3):
-        await exchange.raw(b"e\r\n: PROCESSING\n\n\r\n")
+        await exchange.run(b": PROCESSING\n\n")
     await exchange.pieces(PIECES)
     await exchange.end()
 
@@ -269,8 +283,109 @@ async def content_filter(exchange: Exchange) -> None:
 
 async def whole(exchange: Exchange) -> None:
     """A server that knows no streaming: one JSON body."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}
-    await exchange.body("200 OK", json.dumps({"choices": [choice]}), content_type="application/json")
+    await exchange.json(choices=[message(content=TEXT)])
+
+
+def message(finish: str = "stop", **fields: Any) -> dict[str, Any]:
+    """A choice of an answer in one body."""
+    return {"index": 0, "message": {"role": "assistant", **fields}, "finish_reason": finish}
+
+
+USAGE = {"prompt_tokens": 7, "completion_tokens": len(PIECES), "total_tokens": 7 + len(PIECES)}
+
+
+async def as_asked(exchange: Exchange) -> None:
+    """An answer in one body, or in events where that is asked for, with usage where that is."""
+    asked = exchange.request.body
+    if not asked.get("stream"):
+        choices = [message(content=TEXT, reasoning_content="Rain.")]
+        await exchange.json(
+            id="c-1", object="chat.completion", created=1, model="as-asked", choices=choices, usage=USAGE
+        )
+        return
+    await exchange.begin()
+    await exchange.delta(role="assistant", content="")
+    await exchange.delta(reasoning_content="Rain.")
+    await exchange.pieces(PIECES)
+    await exchange.delta("stop")
+    if (asked.get("stream_options") or {}).get("include_usage"):
+        await exchange.event(choices=[], usage=USAGE)
+    await exchange.data(DONE)
+    await exchange.close()
+
+
+CALL = {"name": "weather", "arguments": '{"city": "Oslo"}'}
+
+
+async def tools(exchange: Exchange) -> None:
+    """A call of a tool, its arguments in pieces where events are asked for. No text."""
+    call = {"id": "call-1", "type": "function"}
+    if not exchange.request.body.get("stream"):
+        await exchange.json(choices=[message("tool_calls", content=None, tool_calls=[call | {"function": CALL}])])
+        return
+    await exchange.begin()
+    begun = {"index": 0, **call, "function": {"name": CALL["name"], "arguments": ""}}
+    await exchange.delta(role="assistant", content=None, tool_calls=[begun])
+    for part in re.findall(".{1,4}", CALL["arguments"]):
+        await exchange.delta(tool_calls=[{"index": 0, "function": {"arguments": part}}])
+    await exchange.delta("tool_calls")
+    await exchange.data(DONE)
+    await exchange.close()
+
+
+async def two(exchange: Exchange) -> None:
+    """Two choices, the second before and after the first."""
+    await exchange.begin()
+    for index, text in ((1, "No. "), (0, "Yes. "), (1, "Never. "), (0, "Always.")):
+        await exchange.event(choices=[{"index": index, "delta": {"content": text}, "finish_reason": None}])
+    for index in (0, 1):
+        await exchange.event(choices=[{"index": index, "delta": {}, "finish_reason": "stop"}])
+        await exchange.event(choices=[{"index": 1, "delta": {"content": ""}, "finish_reason": None}])
+    await exchange.data(DONE)
+    await exchange.close()
+
+
+HUGE = [f"{n} " + "ø" * 32_000 + "\n" for n in range(100)]
+"""6 MiB, more than any socket holds."""
+
+
+async def huge(exchange: Exchange) -> None:
+    await exchange.begin()
+    await exchange.pieces(HUGE)
+    await exchange.end()
+
+
+async def patient(exchange: Exchange) -> None:
+    """An answer in one body that comes when the test says so."""
+    await exchange.stall()
+    await whole(exchange)
+
+
+async def cut_short(exchange: Exchange) -> None:
+    """Less of a body than was announced."""
+    await exchange.head(content_type="application/json", content_length="1000")
+    await exchange.raw(b'{"choices": [')
+
+
+async def after_an_error(exchange: Exchange) -> None:
+    """A piece that is none, and the answer goes on."""
+    await exchange.begin()
+    await exchange.pieces(PIECES[:3])
+    await exchange.delta(content=17)
+    await exchange.pieces(PIECES[3:])
+    await exchange.end()
+
+
+async def zipped(exchange: Exchange) -> None:
+    """Compressed, though nobody asked for it."""
+    body = gzip.compress(json.dumps({"choices": [message(content=TEXT)]}).encode(), mtime=0)
+    await exchange.head(content_type="application/json", content_encoding="gzip", content_length=str(len(body)))
+    await exchange.raw(body)
+    exchange.server.sent += body
+
+
+async def elsewhere(exchange: Exchange) -> None:
+    await exchange.body("307 Temporary Redirect", "", location="http://127.0.0.1:1/v1/chat/completions")
 
 
 async def html(exchange: Exchange) -> None:
@@ -307,6 +422,15 @@ PLAYS: dict[str, Callable[[Exchange], Awaitable[None]]] = {
             html,
             too_long,
             echo_key,
+            as_asked,
+            tools,
+            two,
+            huge,
+            patient,
+            cut_short,
+            after_an_error,
+            zipped,
+            elsewhere,
         ),
     )
 }
@@ -327,7 +451,7 @@ async def play(exchange: Exchange) -> None:
     model = exchange.request.model
     match model.split("-"):
         case ["status", code]:
-            await status(exchange, code)
+            await status(exchange, code, x_request_id="r-1", openai_version="v", x_secret="s", retry_after="0")
         case ["flaky", code, times]:
             exchange.server.tries[model] += 1
             failing = exchange.server.tries[model] <= int(times)
@@ -382,6 +506,7 @@ async def serve(port: int = 0) -> AsyncIterator[Server]:
                 request = await _read(stream)
                 server.requests.append(request)
                 await _answer(Exchange(stream, server, request))
+                server.over.set()
             except (anyio.EndOfStream, anyio.BrokenResourceError):
                 server.left.set()
 

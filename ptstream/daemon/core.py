@@ -22,7 +22,7 @@ from ptstream.generators.llamacpp import LocalServer
 from ptstream.generators.models import resolve
 from ptstream.lineage import history, text_before
 from ptstream.owner import Owner
-from ptstream.settings import load
+from ptstream.settings import Settings, load
 from ptstream.store.patience import patiently
 from ptstream.store.recover import settle
 from ptstream.store.sqlite import Store
@@ -95,13 +95,18 @@ class Daemon:
             raise UsageError(f"{source.model} cannot go on from a text that broke off: leave out --on-drop")
         note = await self._begin(stream, source)
         try:
-            attempt = await self.owner.start(id, source, settings, on_drop=on_drop)
+            attempt = await self.start(id, source, settings, on_drop=on_drop)
         except ClaimLost:
             return _attached(stream)
         if note:
             attempt.asides.add(Note(note))
-        self._remember(attempt)
         return {"id": id, "attached": False, "model": source.model, "place": source.place}
+
+    async def start(self, id: str, source: Source, settings: Settings, *, on_drop: bool = False) -> Attempt:
+        """See `Owner.start`; what is said beside the text is kept for whoever asks for it."""
+        attempt = await self.owner.start(id, source, settings, on_drop=on_drop)
+        self._remember(attempt)
+        return attempt
 
     async def cancel(self, id: str, *, drain: bool = False) -> dict[str, Any]:
         """End a stream; one that is driven here at once, also when the store takes no mark. See `ending.cancel`."""

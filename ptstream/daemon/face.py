@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ptstream import wire
-from ptstream.daemon import api
+from ptstream.daemon import api, completions
 from ptstream.daemon.core import Daemon
 from ptstream.daemon.keys import Keys
 from ptstream.daemon.page import page_routes
@@ -30,6 +30,8 @@ ROUTES: list[tuple[str, str, api.Handler]] = [
     *api.ROUTES,
     ("POST", wire.STREAMS, _create),
     ("POST", wire.DRIVE, _drive),
+    ("POST", wire.COMPLETIONS, completions.complete),
+    ("GET", wire.COMPLETION_MODELS, completions.list_models),
 ]
 
 

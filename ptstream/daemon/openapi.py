@@ -61,6 +61,9 @@ CREATE_HERE = _object(
 )
 """The same on the socket, whose owner may run anything anyway."""
 
+COMPLETION = _object({"model": _or_null(TEXT)}, more=True)
+"""OpenAI's request for an answer. All of it is the provider's to judge, but who that is."""
+
 DRIVE = _object({"on_drop": {"type": "boolean"}})
 CANCEL = _object({"drain": {"type": "boolean"}})
 
@@ -85,6 +88,8 @@ DRIVEN = _object(
 )
 
 HIT = _object({"id": TEXT, "title": TEXT, "offset": OFFSET, "line": TEXT}, required=("id", "offset", "line"))
+
+OPENAI_ERROR = _object({"error": _object({"message": TEXT}, required=("message",), more=True)}, required=("error",))
 
 ERROR = _object({"error": _object({"code": TEXT, "message": TEXT}, required=("code", "message"))}, required=("error",))
 
@@ -174,7 +179,25 @@ def _paths() -> dict[str, Any]:
                 required=("q",),
             )
         },
+        **_openai_paths(),
     }
+
+
+def _openai_paths() -> dict[str, Any]:
+    model = _object({"id": TEXT, "object": TEXT}, required=("id", "object"), more=True)
+    models = _object({"object": TEXT, "data": {"type": "array", "items": model}}, required=("object", "data"))
+    whole = {"application/json": {"schema": {"type": "object"}}}
+    complete = _operation(
+        "An answer of a model, as OpenAI's clients ask for it; the header Stream-ID names the stream that keeps it",
+        {"200": {"description": "the provider's answer, as it came", "content": {**whole, **_EVENTS}}},
+        body=COMPLETION,
+        needed=True,
+        error=OPENAI_ERROR,
+    )
+    listing = _operation(
+        "The models that can be asked, as OpenAI lists them", {"200": _json(models)}, error=OPENAI_ERROR
+    )
+    return {wire.COMPLETIONS: {"post": complete}, wire.COMPLETION_MODELS: {"get": listing}}
 
 
 _TEXT: Schema = {"text/plain": {"schema": TEXT}}
@@ -197,8 +220,9 @@ def _operation(
     required: tuple[str, ...] = (),
     body: Schema | None = None,
     needed: bool = False,
+    error: Schema = ERROR,
 ) -> dict[str, Any]:
-    refused = {"description": "why not", "content": {"application/json": {"schema": ERROR}}}
+    refused = {"description": "why not", "content": {"application/json": {"schema": error}}}
     operation: dict[str, Any] = {"summary": summary, "responses": {**answers, "4XX": refused, "5XX": refused}}
     if query:
         operation["parameters"] = [

@@ -1,6 +1,7 @@
 """Generators: where text comes from. What they are given, what they yield, and how one is found by its name.
 
-A generator is an async iterator of events: `str` is a piece of text, everything else is said beside the text.
+A generator is an async iterator of events: `str` is a piece of text, everything else is said beside the text. An empty
+piece is a sign of life.
 It knows neither store nor daemon. It raises `GeneratorError` for what went wrong outside, with a message fit
 to be the stream's cause; reaching its end without an error means that the text is whole: it must have proof.
 """

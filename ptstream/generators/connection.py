@@ -91,16 +91,21 @@ def client_for(upstream: Upstream) -> httpx.AsyncClient:
         raise ConfigurationError("the proxy named in the environment cannot be used") from error
 
 
-async def send(client: httpx.AsyncClient, request: httpx.Request, upstream: Upstream) -> httpx.Response:
-    """The response to `request`, its body still unread: close it. Raises Refused for everything but a 2xx."""
+async def opened(client: httpx.AsyncClient, request: httpx.Request, upstream: Upstream) -> httpx.Response:
+    """The response to `request`, whatever its status, its body still unread: close it. Raises Refused without one."""
     try:
-        response = await client.send(request, stream=True)
+        return await client.send(request, stream=True)
     except (httpx.HTTPError, OSError) as error:
         raise unreachable(error, upstream) from error
+
+
+async def send(client: httpx.AsyncClient, request: httpx.Request, upstream: Upstream) -> httpx.Response:
+    """The response to `request`, its body still unread: close it. Raises Refused for everything but a 2xx."""
+    response = await opened(client, request, upstream)
     if response.is_success:
         return response
     try:
-        raise await _refusal(response, upstream)
+        raise refused(response, await _beginning(response), upstream)
     finally:
         await response.aclose()
 
@@ -165,9 +170,9 @@ def _words(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-async def _refusal(response: httpx.Response, upstream: Upstream) -> Refused:
-    body = await _beginning(response)
-    message = upstream.redact(said(body))
+def refused(response: httpx.Response, body: bytes, upstream: Upstream) -> Refused:
+    """What an answer means that is not a 2xx. `body` is its body, or the beginning of that."""
+    message = upstream.redact(said(body[:MESSAGE_BYTES]))
     status = f"{response.status_code} {response.reason_phrase}".rstrip()
     text = f"{upstream.host} answered {status}" + (f": {message}" if message else "")
     if response.status_code == 401 and not upstream.key:

@@ -86,14 +86,24 @@ class LocalServer:
         size = sum(len(message["content"]) for message in messages)
         if size > MAX_PROMPT:
             raise GeneratorError(f"a prompt of {size} characters is too long: the model takes {CONTEXT} tokens")
+        model = os.path.basename(gguf)
+        async with (
+            self.reach(gguf) as upstream,
+            aclosing(chat(upstream, model, messages, options=options, tries=1)) as events,
+        ):
+            async for event in events:
+                yield event
+
+    @asynccontextmanager
+    async def reach(self, gguf: str) -> AsyncIterator[Upstream]:
+        """Where the model in the file `gguf` is asked, for as long as the context lasts.
+
+        Raises GeneratorError when the process cannot be started; and instead of one from inside, if it has died.
+        """
         async with self._use(gguf) as server:
             with reachable(server.path) as path:
-                upstream = Upstream("http://localhost/v1", uds=path, name="llama.cpp")
                 try:
-                    events = chat(upstream, os.path.basename(gguf), messages, options=options, tries=1)
-                    async with aclosing(events):
-                        async for event in events:
-                            yield event
+                    yield Upstream("http://localhost/v1", uds=path, name="llama.cpp")
                 except GeneratorError as error:
                     raise await server.explain(error) from error
 

@@ -8,9 +8,9 @@ business of the other modules here, each of which is imported when it is needed;
 from __future__ import annotations
 
 import os
-from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ptstream.errors import ConfigurationError, GeneratorError, NoModel, UsageError
@@ -74,6 +74,17 @@ def messages(words: Words, *, system: str | None = None, history: Sequence[Messa
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """A model as an OpenAI-compatible endpoint has it: what it is called there, and how that is reached."""
+
+    model: str
+    place: str
+    reach: Callable[[], AbstractAsyncContextManager[Upstream]] = field(repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of a request that suit the model, where whoever asks leaves them open."""
+
+
+@dataclass(frozen=True, slots=True)
 class Models:
     """What can be asked from where a caller stands."""
 
@@ -98,6 +109,23 @@ class Models:
         if name.startswith(GGUF):
             return self._gguf(name, words, local, history)
         return await self._at_endpoint(name, words, history)
+
+    async def target(self, name: str | None, local: LocalServer) -> Target:
+        """Where to send a request for the model called `name`, or for the default.
+
+        Raises NoModel, ConfigurationError for a model, endpoint or key that cannot be used, GeneratorError where an
+        endpoint must say which models it has, and does not.
+        """
+        name = name or (await self.default())[0]
+        if name.startswith(replay.PREFIX):
+            raise ConfigurationError(f"{name} is a text that is read again, no model that takes a request")
+        if name == embedded.NAME:
+            return self._local_target(name, self._embedded_file(), embedded.OPTIONS, local)
+        if name.startswith(GGUF):
+            path = self._gguf_file(name)
+            return self._local_target(os.path.basename(path), path, {}, local)
+        upstream, model = await self._at(name)
+        return Target(model, upstream.host, lambda: nullcontext(upstream))
 
     async def default(self) -> tuple[str, str]:
         """The name of the model to ask when none is named, and how it was found. Raises NoModel."""
@@ -142,9 +170,7 @@ class Models:
     async def _at_endpoint(self, name: str, words: Words, history: Sequence[Message]) -> Source:
         from ptstream.generators.openai import chat
 
-        endpoint, model = self._named(name)
-        upstream = self.upstream(endpoint)
-        chosen = model or endpoint.model or await self._first(upstream)
+        upstream, chosen = await self._at(name)
         conversation = messages(words, history=history)
 
         def go_on(text: str) -> Generation:
@@ -155,8 +181,14 @@ class Models:
             place=upstream.host,
             flush=Flush.SENTENCES,
             generate=lambda: chat(upstream, chosen, conversation),
-            go_on=go_on if endpoint.continues else None,
+            go_on=go_on if self._named(name)[0].continues else None,
         )
+
+    async def _at(self, name: str) -> tuple[Upstream, str]:
+        """Where a model is asked, and what it is called there."""
+        endpoint, model = self._named(name)
+        upstream = self.upstream(endpoint)
+        return upstream, model or endpoint.model or await self._first(upstream)
 
     def _named(self, name: str) -> tuple[Endpoint, str]:
         """The endpoint and what it calls the model; an empty name leaves that to the endpoint."""
@@ -200,13 +232,20 @@ class Models:
     # --- this machine
 
     def _embedded(self, words: Words, local: LocalServer, history: Sequence[Message]) -> Source:
+        conversation = messages(words, system=embedded.SYSTEM, history=history)
+        return self._local(embedded.NAME, self._embedded_file(), conversation, embedded.OPTIONS, local)
+
+    def _gguf(self, name: str, words: Words, local: LocalServer, history: Sequence[Message]) -> Source:
+        path = self._gguf_file(name)
+        return self._local(os.path.basename(path), path, messages(words, history=history), {}, local)
+
+    def _embedded_file(self) -> str:
         path = embedded.find(self.home)
         if path is None:
             raise ConfigurationError(embedded.NO_FILE)
-        conversation = messages(words, system=embedded.SYSTEM, history=history)
-        return self._local(embedded.NAME, path, conversation, embedded.OPTIONS, local)
+        return path
 
-    def _gguf(self, name: str, words: Words, local: LocalServer, history: Sequence[Message]) -> Source:
+    def _gguf_file(self, name: str) -> str:
         # No file's name holds a NUL, and `expanduser` would not take one.
         path = os.path.join(self.caller.directory, os.path.expanduser(name.removeprefix(GGUF).partition("\0")[0]))
         # Looked at first: opening a pipe would wait for its writer.
@@ -219,7 +258,12 @@ class Models:
             raise ConfigurationError(f"--model {name}: {error.strerror}") from error
         if begin != b"GGUF":
             raise ConfigurationError(f"--model {name}: this is not a GGUF file")
-        return self._local(os.path.basename(path), path, messages(words, history=history), {}, local)
+        return path
+
+    def _local_target(self, name: str, path: str, options: Mapping[str, Any], local: LocalServer) -> Target:
+        if not embedded.runnable():
+            raise ConfigurationError(embedded.NOT_INSTALLED)
+        return Target(name, "this machine", lambda: local.reach(os.path.realpath(path)), options)
 
     def _local(
         self,

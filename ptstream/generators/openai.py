@@ -33,6 +33,9 @@ LONGEST_WAIT = 30.0
 AFTERWARDS = 2.0
 """Seconds that usage may follow the finish reason. The text is whole by then and must not be held up."""
 
+JSON = "application/json"
+"""The kind of an answer in one body."""
+
 DONE = "[DONE]"
 """What closes a stream of events. It is no proof of a whole answer."""
 
@@ -119,8 +122,8 @@ def _patience(refusal: Refused, trial: int, tries: int) -> tuple[float, Note]:
 
 
 async def _answer(response: httpx.Response, upstream: Upstream) -> Generation:
-    answer = _Answer(upstream)
-    async with aclosing(_events(response, upstream)) as events:
+    answer = Answer(upstream)
+    async with aclosing(events_of(response, upstream)) as events:
         # Once the finish reason is there, the text is whole, whatever becomes of the connection.
         while not answer.finish_reason and (data := await anext(events, None)) is not None:
             for event in answer.read(data):
@@ -132,11 +135,20 @@ async def _answer(response: httpx.Response, upstream: Upstream) -> Generation:
         yield event
 
 
-async def _events(response: httpx.Response, upstream: Upstream) -> AsyncGenerator[str]:
-    """The data of each event, or the one body of an endpoint that does not stream."""
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+def kind_of(response: httpx.Response) -> str:
+    """The media type, without its parameters."""
+    kind: str = response.headers.get("content-type", "")
+    return kind.partition(";")[0].strip().lower()
+
+
+async def events_of(response: httpx.Response, upstream: Upstream) -> AsyncGenerator[str]:
+    """The data of each event, or the one body of an endpoint that does not stream.
+
+    Raises GeneratorError for another kind of body, GeneratorDropped for one that breaks off.
+    """
+    kind = kind_of(response)
     try:
-        if kind == "application/json":
+        if kind == JSON:
             yield (await response.aread()).decode("utf-8", "replace")
         elif kind == "text/event-stream":
             async with aclosing(httpx_sse.EventSource(response).aiter_sse()) as events:
@@ -150,8 +162,11 @@ async def _events(response: httpx.Response, upstream: Upstream) -> AsyncGenerato
         raise GeneratorDropped(f"{upstream.host} broke off before the answer's end: {reason}") from error
 
 
-class _Answer:
-    """One answer as it comes in: turns the events' data into ours and remembers whether the end was given."""
+class Answer:
+    """One answer as it comes in: turns the events' data into ours and remembers whether the end was given.
+
+    Of several choices it is the first.
+    """
 
     def __init__(self, upstream: Upstream) -> None:
         self.finish_reason: str | None = None
@@ -165,7 +180,7 @@ class _Answer:
         if data == DONE:
             raise GeneratorDropped(f"{self._upstream.host} ended its answer without a finish reason")
         message = self._message(data)
-        choice = self._table(self._first(message.get("choices")))
+        choice = self._first(message.get("choices"))
         delta = self._table(choice.get("delta") or choice.get("message"))
         if thought := self._thoughts.feed(self._string(delta.get("reasoning_content") or delta.get("reasoning"))):
             yield Reasoning(thought)
@@ -202,8 +217,10 @@ class _Answer:
         self._usage = self._table(message.get("usage")) or self._usage
         return message
 
-    def _first(self, choices: Any) -> Any:
-        return choices[0] if isinstance(choices, list) and choices else None
+    def _first(self, choices: Any) -> dict[str, Any]:
+        """The choice that an event is about, if that is the first."""
+        tables = map(self._table, choices if isinstance(choices, list) else ())
+        return next((table for table in tables if table.get("index") in (None, 0)), {})
 
     def _table(self, value: Any) -> dict[str, Any]:
         if value is None or isinstance(value, dict):

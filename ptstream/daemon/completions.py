@@ -1,0 +1,207 @@
+"""OpenAI's way of asking: a client of theirs, told `/v1` as its base, asks the configured model and is none the wiser.
+
+The exchange with the provider is the generator of an ordinary stream, so that it outlives the client's request and can
+be followed, cancelled and read as any other. The provider's bytes go to the client as they came; what goes wrong
+here is told as OpenAI tells it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+from fastjsonschema import JsonSchemaValueException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from ptstream import wire
+from ptstream.daemon import api
+from ptstream.daemon.backlog import Backlog
+from ptstream.daemon.core import Daemon
+from ptstream.daemon.openapi import validator
+from ptstream.drive import Attempt, End
+from ptstream.errors import (
+    ENDS,
+    DaemonStopping,
+    GeneratorError,
+    GeneratorTimeout,
+    PtstreamError,
+    StreamCancelled,
+    StreamFailed,
+    UsageError,
+)
+from ptstream.generators import Source
+from ptstream.generators.discover import discover
+from ptstream.generators.models import GGUF, Models, Target
+from ptstream.generators.relay import relay
+from ptstream.serving import HEADERS
+from ptstream.settings import Settings, load
+from ptstream.store.patience import patiently
+from ptstream.streams import Flush, Status, Stream, Words
+
+DEFAULT = "default"
+"""The name of the model that is asked when none is named: OpenAI's clients must name one."""
+
+WHOLE_TIME = 600.0
+"""Seconds without a byte that an answer in one piece may take, as long as OpenAI's clients wait by themselves."""
+
+
+async def complete(daemon: Daemon, request: Request) -> Response:
+    """The provider's answer, kept as a stream on its way."""
+    try:
+        return await _complete(daemon, request)
+    except PtstreamError as error:
+        return _refusal(error)
+
+
+async def list_models(daemon: Daemon, _: Request) -> Response:
+    """What can be asked, as OpenAI lists it, the default first."""
+    home = daemon.store.home
+    try:
+        found = await discover(api.own_caller(home), load(home), home)
+    except PtstreamError as error:
+        return _refusal(error)
+    able = [each for each in found if not each.problem and not each.name.startswith(GGUF)]
+    data = [{"id": each.name, "object": "model", "created": 0, "owned_by": each.place or "?"} for each in able]
+    return api.answer({"object": "list", "data": data})
+
+
+async def _complete(daemon: Daemon, request: Request) -> Response:
+    told = await _told(request)
+    if daemon.stop.is_set():
+        raise DaemonStopping("the daemon is stopping")
+    home = daemon.store.home
+    settings = load(home)
+    words = _words(told)
+    api.only_models(words)
+    name = None if words.model == DEFAULT else words.model
+    target = await Models(api.own_caller(home), settings, home).target(name, daemon.local)
+    stream = await patiently(lambda: daemon.store.create(words))
+    passage = _Passage(Backlog(home.path))
+    attempt = await daemon.start(stream.id, _source(target, told, passage, settings), settings)
+    return await passage.answer(stream, attempt)
+
+
+async def _told(request: Request) -> dict[str, Any]:
+    """The request, nulls and all. Raises UsageError."""
+    told = await api.body_of(request)
+    try:
+        validator("COMPLETION")(told)
+    except JsonSchemaValueException as error:
+        raise UsageError(f"the request does not fit: {error.message[:200]}") from error
+    return dict(told)
+
+
+def _source(target: Target, told: Mapping[str, Any], passage: _Passage, settings: Settings) -> Source:
+    content = wire.dumps({**target.options, **told, "model": target.model})
+    # An answer in one piece is silent until it is whole: how long that may be, no driver's limits know.
+    whole = told.get("stream") is not True
+    patience = max(WHOLE_TIME, settings.first_timeout) if whole and settings.first_timeout else None
+    return Source(
+        model=target.model,
+        place=target.place,
+        flush=Flush.SENTENCES,
+        generate=lambda: relay(target, content, passage, patience=patience),
+        patient=whole,
+    )
+
+
+def _words(told: Mapping[str, Any]) -> Words:
+    """What the stream was asked, as far as it is text: the last question, and the instructions before it."""
+    messages = [each for each in told.get("messages") or () if isinstance(each, dict)]
+    asked = [_text(each) for each in messages if each.get("role") == "user"]
+    system = [_text(each) for each in messages if each.get("role") in ("system", "developer")]
+    return Words(
+        prompt=asked[-1] or None if asked else None,
+        system="\n\n".join(filter(None, system)) or None,
+        model=told.get("model") or DEFAULT,
+    )
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    """The text of a message, which may be one among several parts of it."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else [{"text": content}]
+    texts = (part.get("text") for part in parts if isinstance(part, dict))
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+class _Passage:
+    """From a relay to the client: the head of the answer, and the bytes that wait."""
+
+    def __init__(self, backlog: Backlog) -> None:
+        self._backlog = backlog
+        self._head: tuple[int, dict[str, str]] | None = None
+        self._begun = anyio.Event()
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """See `relay.Onward`."""
+        self._head = status, dict(headers)
+        self._begun.set()
+
+    def put(self, data: bytes) -> None:
+        """See `relay.Onward`."""
+        self._backlog.put(data)
+
+    def end(self) -> None:
+        """See `relay.Onward`."""
+        self._backlog.end()
+
+    def close(self) -> None:
+        """See `relay.Onward`."""
+        self._backlog.end(StreamFailed("an answer to a client, whose stream has ended before it"))
+
+    async def answer(self, stream: Stream, attempt: Attempt) -> Response:
+        """The answer to the client, once it has begun, or cannot begin any more."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                for event in (self._begun, attempt.ended):
+                    tasks.start_soon(_wait, event, tasks.cancel_scope)
+        except BaseException:
+            self._backlog.leave()
+            raise
+        named = {"stream-id": stream.id}
+        if self._head is None:
+            assert attempt.end is not None
+            return _refusal(_error(attempt.end), named)
+        status, headers = self._head
+        return _Relayed(self._backlog, status, HEADERS | headers | named)
+
+
+class _Relayed(StreamingResponse):
+    """What has come and what comes. Nothing waits for a client that is gone."""
+
+    def __init__(self, backlog: Backlog, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(backlog.runs(), status, headers)
+        self._backlog = backlog
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._backlog.leave()
+
+
+async def _wait(event: anyio.Event, scope: anyio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
+def _error(end: End) -> PtstreamError:
+    """Why there is no answer."""
+    if isinstance(end.exception, PtstreamError):
+        return end.exception
+    kinds = {Status.ERROR: GeneratorError, Status.TIMEOUT: GeneratorTimeout}
+    return kinds.get(end.status, ENDS.get(end.status, StreamFailed))(end.cause or f"the stream is {end.status}")
+
+
+def _refusal(error: PtstreamError, headers: Mapping[str, str] | None = None) -> Response:
+    """What stands in the way, as OpenAI tells it."""
+    kind = "invalid_request_error" if error.http_status < 500 else "server_error"
+    told = {"message": str(error), "type": kind, "param": None, "code": error.code}
+    # Their clients ask again for what failed, and what somebody cancelled has not.
+    final = {"x-should-retry": "false"} if isinstance(error, StreamCancelled) else {}
+    headers = HEADERS | dict(headers or {}) | final
+    return Response(wire.dumps({"error": told}), error.http_status, headers, media_type="application/json")

@@ -1,0 +1,202 @@
+"""One request to an endpoint in a client's own words: the answer's bytes go on to the client, its text is generated.
+
+Nothing is asked twice, and nothing of the answer is changed but a key that a refusal repeats. Where the bytes wait for
+the client is not its business; what the answer says is `openai`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, contextmanager, suppress
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import anyio
+import httpx
+
+from ptstream.errors import GeneratorError, GeneratorTimeout
+from ptstream.generators import Generation
+from ptstream.generators.connection import Upstream, client_for, opened, refused
+from ptstream.generators.openai import AFTERWARDS, DONE, JSON, Answer, events_of, kind_of
+
+if TYPE_CHECKING:
+    from ptstream.generators.models import Target
+
+T = TypeVar("T")
+
+SILENCE = 30.0
+"""Seconds that may pass between two things said once the text is whole: other choices and usage may follow."""
+
+REFUSAL_BYTES = 1024 * 1024
+"""How much of a refusal is passed on."""
+
+PASSED = frozenset(
+    ("content-type", "content-encoding", "content-length", "retry-after", "retry-after-ms", "x-should-retry")
+)
+PASSED_BEGINNINGS = ("x-request-id", "openai-", "x-ratelimit-")
+"""The headers of an answer that mean something to a client. No address to go to instead: that would get its token."""
+
+
+class Onward(Protocol):
+    """Where an answer goes on to: see `daemon.passage`."""
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """The head of the answer."""
+
+    def put(self, data: bytes) -> None:
+        """More of its body."""
+
+    def end(self) -> None:
+        """That was all of it."""
+
+    def close(self) -> None:
+        """Nothing more comes; what has not been ended is broken off."""
+
+
+async def relay(target: Target, content: bytes, onward: Onward, *, patience: float | None = None) -> Generation:
+    """The text of the answer to the request `content`, while all of the answer goes `onward`.
+
+    What goes onward has been generated before. `patience` is how many seconds may pass without a byte. An empty piece
+    is a sign of life of an answer that says something else than text. Raises GeneratorError as `openai.chat` does.
+    """
+    try:
+        async with target.reach() as upstream, client_for(upstream) as client:
+            headers = {"Content-Type": JSON, "Accept-Encoding": "identity"}
+            request = client.build_request("POST", upstream.url("chat/completions"), content=content, headers=headers)
+            with _within(patience, upstream):
+                response = await opened(client, request, upstream)
+            async with aclosing(response):
+                if not response.is_success:
+                    await _refuse(response, upstream, onward, patience)
+                async with aclosing(_pass(response, upstream, onward, patience)) as events:
+                    async for event in events:
+                        yield event
+    finally:
+        onward.close()
+
+
+async def _pass(response: httpx.Response, upstream: Upstream, onward: Onward, patience: float | None) -> Generation:
+    onward.begin(response.status_code, _headers(response))
+    tee = _Tee(response, upstream, onward, patience)
+    fault = None
+    try:
+        async with aclosing(_said(tee, upstream)) as events:
+            async for event in events:
+                yield event
+    except GeneratorTimeout:
+        raise
+    except GeneratorError as error:  # what we cannot make sense of, its client may
+        fault = error
+    while await tee.more():
+        yield ""
+    if tee.whole:
+        onward.end()
+    if fault:
+        raise fault
+
+
+async def _said(tee: _Tee, upstream: Upstream) -> Generation:
+    """The text and what is said beside it, to the end of the answer and not only of its text."""
+    answer = Answer(upstream)
+    async with aclosing(events_of(tee.response, upstream)) as events:
+        while not answer.finish_reason and (data := await anext(events, None)) is not None:
+            yield ""
+            for event in answer.read(data):
+                yield event
+        with suppress(GeneratorError):  # the text is whole, whatever becomes of the connection
+            while (data := await _soon(events, AFTERWARDS if tee.whole else SILENCE)) is not None:
+                yield ""
+                tee.whole = tee.whole or data == DONE
+                answer.read_usage(data)
+    for event in answer.end():
+        yield event
+
+
+class _Tee(httpx.AsyncByteStream):
+    """The body of an answer: each run goes onward when its reader asks for the next, having kept what it says.
+
+    Of a body that says nothing before its end, the last one does so when all has been read.
+    """
+
+    def __init__(self, response: httpx.Response, upstream: Upstream, onward: Onward, patience: float | None) -> None:
+        self.response = httpx.Response(response.status_code, headers=response.headers, stream=self)
+        self.whole = False
+        """Whether all of it has come."""
+        self._raw = response.aiter_raw()
+        self._upstream = upstream
+        self._onward = onward
+        self._patience = patience
+        self._lags = kind_of(response) == JSON
+        self._held = b""
+        self._over = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._lags:
+            self._hand_over()
+        if self._over:
+            raise StopAsyncIteration
+        self._over = True  # unless more comes, in order
+        with _within(self._patience, self._upstream):
+            data = await anext(self._raw, None)
+        if data is None:
+            self.whole = True
+            raise StopAsyncIteration
+        self._over = False
+        self._hand_over()
+        self._held = data
+        return data
+
+    async def more(self) -> bool:
+        """Let one more run go onward, of what its reader left unread. False when there is none."""
+        self._hand_over()
+        with suppress(httpx.HTTPError):
+            return await _soon(self, SILENCE) is not None
+        return False
+
+    def _hand_over(self) -> None:
+        if self._held:
+            self._onward.put(self._held)
+            self._held = b""
+
+
+async def _refuse(response: httpx.Response, upstream: Upstream, onward: Onward, patience: float | None) -> None:
+    """Pass on an answer that is none, without the key, which a careless server repeats. Raises Refused."""
+    body = b""
+    with suppress(httpx.HTTPError), _within(patience, upstream):  # the status says enough
+        async for data in response.aiter_bytes():
+            body += data
+            if len(body) > REFUSAL_BYTES:
+                break
+    text = body[:REFUSAL_BYTES]
+    if upstream.key:
+        text = text.replace(upstream.key.encode(), b"[key]")
+    headers = {name: value for name, value in _headers(response).items() if name != "content-encoding"}
+    onward.begin(response.status_code, headers | {"content-length": str(len(text))})
+    onward.put(text)
+    onward.end()
+    raise refused(response, body, upstream)
+
+
+def _headers(response: httpx.Response) -> dict[str, str]:
+    """As they came: bytes, which Latin-1 gives back."""
+    pairs = ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw)
+    return {name: value for name, value in pairs if name in PASSED or name.startswith(PASSED_BEGINNINGS)}
+
+
+@contextmanager
+def _within(seconds: float | None, upstream: Upstream) -> Iterator[None]:
+    """Raises GeneratorTimeout."""
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except TimeoutError as error:
+        raise GeneratorTimeout(f"{upstream.host} said nothing for {seconds:g} s") from error
+
+
+async def _soon(events: AsyncIterator[T], seconds: float) -> T | None:
+    """The next of them, None at their end or when none comes for so long."""
+    with anyio.move_on_after(seconds):
+        return await anext(events, None)
+    return None

@@ -1,0 +1,506 @@
+"""OpenAI's clients at the daemon: their package as it is, what goes through, what is kept, and whose keys are whose."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+import httpx
+import openai
+import pytest
+
+from ptstream import wire
+from ptstream.settings import Home
+from tests import endpoint
+from tests.conftest import Cli, kept, stop_daemon, told, until
+
+pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
+
+KEY = "sk-of-the-daemon"
+
+ASKED: list[Any] = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Hello?"},
+    {"role": "assistant", "content": "Yes."},
+    {"role": "user", "content": [{"type": "text", "text": "Tell me of the night."}]},
+]
+
+
+@dataclass
+class Face:
+    """A daemon on TCP."""
+
+    cli: Cli
+    url: str
+    token: str
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.url}/v1"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def configure(self, base_url: str) -> None:
+        """Where its endpoint is; counts from the next request on."""
+        text = f'model = "mine"\n[endpoints.mine]\nbase_url = "{base_url}"\nmodel = "ok"\nkey_file = "key"\n'
+        Path(self.cli.home.config).write_text(text)
+
+    def client(self, **more: Any) -> openai.OpenAI:
+        return openai.OpenAI(base_url=self.base_url, api_key=self.token, **more)
+
+    def ended(self, id: str) -> dict[str, Any]:
+        """What is known of the stream, once it has ended."""
+        fields: dict[str, Any] = until(lambda: (got := told(self.cli, id))["ended_at"] and got)
+        return fields
+
+    def newest(self) -> str:
+        """The id of the newest stream."""
+        return str(told(self.cli, "@last")["id"])
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Face]:
+    """One that all tests share: each names its endpoint anew. Its log has nothing to complain of."""
+    with tempfile.TemporaryDirectory(prefix="pts-") as path:
+        cli = Cli(Home(f"{path}/home"))
+        token = cli.out("daemon", "token").strip()
+        key = Path(cli.home.path, "key")
+        key.write_text(KEY)
+        key.chmod(0o600)
+        with open(f"{path}/log", "wb") as log, cli.started("daemon", "run", "--listen", "127.0.0.1:0", stderr=log):
+            until(lambda: os.path.exists(cli.home.socket))
+            url = json.loads(cli.out("daemon", "status", "--json"))["listen"]
+            yield Face(cli, url, token)
+            stop_daemon(cli.home)
+        said = Path(f"{path}/log").read_text()
+        assert "Traceback" not in said
+        assert KEY not in said
+        assert token not in said
+        assert "night" not in said
+
+
+@pytest.fixture
+def face(daemon: Face, server: endpoint.Server) -> Face:
+    """The daemon, its endpoint the test's own."""
+    daemon.configure(server.base_url)
+    return daemon
+
+
+async def asking(work: Callable[[], T]) -> T:
+    """What a client that blocks does, while the endpoint is played beside it."""
+    return await anyio.to_thread.run_sync(work)
+
+
+async def raw(face: Face, model: str, **more: Any) -> httpx.Response:
+    body = {"model": f"mine/{model}", "messages": ASKED, **more}
+    async with httpx.AsyncClient(timeout=30) as http:
+        return await http.post(f"{face.base_url}/chat/completions", json=body, headers=face.headers)
+
+
+# --- the package, as it is
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_comes_and_is_kept(face: Face, server: endpoint.Server, stream: bool) -> None:
+    def ask() -> tuple[str, str, str]:
+        completions = face.client().chat.completions
+        if not stream:
+            got = completions.with_raw_response.create(model="mine/as-asked", messages=ASKED)
+            message = got.parse().choices[0].message
+            return message.content or "", message.reasoning_content, got.headers["stream-id"]  # type: ignore[attr-defined]
+        text = thought = ""
+        usage = None
+        options: Any = {"include_usage": True}
+        with completions.create(model="mine/as-asked", messages=ASKED, stream=True, stream_options=options) as events:
+            id = events.response.headers["stream-id"]
+            for event in events:
+                usage = event.usage
+                for choice in event.choices:
+                    text += choice.delta.content or ""
+                    thought += getattr(choice.delta, "reasoning_content", None) or ""
+        assert usage
+        assert usage.total_tokens == endpoint.USAGE["total_tokens"]
+        return text, thought, id
+
+    text, thought, id = await asking(ask)
+    assert (text, thought) == (endpoint.TEXT, "Rain.")
+    fields = await asking(lambda: face.ended(id))
+    assert kept(face.cli, id) == endpoint.TEXT
+    assert (fields["status"], fields["prompt"], fields["system"], fields["model"]) == (
+        "done",
+        "Tell me of the night.",
+        "Be brief.",
+        "mine/as-asked",
+    )
+    (attempt,) = fields["attempts"]
+    assert (attempt["model"], attempt["usage"]) == ("as-asked", endpoint.USAGE)
+    async with httpx.AsyncClient(base_url=face.url, headers=face.headers) as http:
+        assert "Rain." in (await http.get(wire.ASIDES.format(id=id))).text
+
+
+async def test_the_asynchronous_client(face: Face, server: endpoint.Server) -> None:
+    async with openai.AsyncOpenAI(base_url=face.base_url, api_key=face.token) as client:
+        answer = await client.chat.completions.create(model="mine/as-asked", messages=ASKED)
+        assert answer.choices[0].message.content == endpoint.TEXT
+        events = await client.chat.completions.create(model="mine/as-asked", messages=ASKED, stream=True)
+        pieces = [event.choices[0].delta.content or "" async for event in events]
+        assert "".join(pieces) == endpoint.TEXT
+        listed = [model.id async for model in client.models.list()]
+        assert listed[0] == "mine/ok"
+
+
+@pytest.mark.parametrize("model", ["", "default", "mine"])
+async def test_the_default_model_is_asked(face: Face, server: endpoint.Server, model: str) -> None:
+    async with openai.AsyncOpenAI(base_url=face.base_url, api_key=face.token) as client:
+        events = await client.chat.completions.create(model=model, messages=ASKED, stream=True)
+        assert (
+            "".join([choice.delta.content or "" async for event in events for choice in event.choices]) == endpoint.TEXT
+        )
+    assert server.requests[0].model == "ok"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_tool_call_is_an_answer_without_text(face: Face, server: endpoint.Server, stream: bool) -> None:
+    tool: Any = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+
+    def ask() -> str:
+        completions = face.client().chat.completions
+        if not stream:
+            (call,) = (
+                completions.create(model="mine/tools", messages=ASKED, tools=[tool]).choices[0].message.tool_calls or ()
+            )
+            assert call.type == "function"
+            return call.function.arguments
+        arguments = ""
+        for event in completions.create(model="mine/tools", messages=ASKED, tools=[tool], stream=True):
+            for part in event.choices[0].delta.tool_calls or ():
+                arguments += (part.function and part.function.arguments) or ""
+        return arguments
+
+    assert await asking(ask) == endpoint.CALL["arguments"]
+    assert server.requests[0].body["tools"] == [tool]
+    fields = await asking(lambda: face.ended(face.newest()))
+    assert (fields["status"], fields["bytes"]) == ("done", 0)
+
+
+# --- what goes wrong
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "said"),
+    [
+        ("status-400", openai.BadRequestError, "this is a scripted 400"),
+        ("status-404", openai.NotFoundError, "this is a scripted 404"),
+        ("status-429", openai.RateLimitError, "this is a scripted 429"),
+        ("status-500", openai.InternalServerError, "this is a scripted 500"),
+        ("too-long", openai.BadRequestError, "exceeds the available context size"),
+    ],
+)
+async def test_what_the_provider_refuses_is_told_as_the_provider_does(
+    face: Face, server: endpoint.Server, model: str, kind: type[openai.APIStatusError], said: str
+) -> None:
+    async with openai.AsyncOpenAI(base_url=face.base_url, api_key=face.token, max_retries=0) as client:
+        with pytest.raises(kind, match=said) as caught:
+            await client.chat.completions.create(model=f"mine/{model}", messages=ASKED)
+    assert len(server.requests) == 1
+    headers = caught.value.response.headers
+    if model.startswith("status"):
+        assert (headers["x-request-id"], headers["openai-version"], headers["retry-after"]) == ("r-1", "v", "0")
+        assert "x-secret" not in headers
+    fields = await asking(lambda: face.ended(headers["stream-id"]))
+    assert fields["status"] == "error"
+    assert said in fields["error"]
+
+
+async def test_the_client_asks_again_by_itself(face: Face, server: endpoint.Server) -> None:
+    async with openai.AsyncOpenAI(base_url=face.base_url, api_key=face.token) as client:
+        events = await client.chat.completions.create(model="mine/flaky-503-1", messages=ASKED, stream=True)
+        assert [event async for event in events]
+    assert len(server.requests) == 2
+
+
+async def test_a_wrong_token(face: Face, server: endpoint.Server) -> None:
+    async with openai.AsyncOpenAI(base_url=face.base_url, api_key="wrong") as client:
+        with pytest.raises(openai.AuthenticationError, match="token") as caught:
+            await client.chat.completions.create(model="mine/ok", messages=ASKED)
+        assert caught.value.code == "not-authenticated"
+        with pytest.raises(openai.AuthenticationError):
+            await client.models.list()
+    assert server.requests == []
+
+
+async def test_a_provider_that_is_not_there(face: Face) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    face.configure(f"http://127.0.0.1:{port}/v1")
+    async with openai.AsyncOpenAI(base_url=face.base_url, api_key=face.token, max_retries=0) as client:
+        with pytest.raises(openai.InternalServerError, match="nothing listens there") as caught:
+            await client.chat.completions.create(model="mine/ok", messages=ASKED)
+    assert (caught.value.status_code, caught.value.type, caught.value.code) == (502, "server_error", "generator")
+    assert (await asking(lambda: face.ended(caught.value.response.headers["stream-id"])))["status"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"[]", 400),
+        (b"{", 400),
+        (b"[" * 100_000, 400),
+        (b'{"model": 1}', 400),
+        (b'{"model": "nosuch/model"}', 400),
+        (b'{"model": "replay:/etc/passwd"}', 403),
+        (b'{"model": "gguf:/etc/passwd"}', 403),
+    ],
+)
+async def test_what_cannot_be_asked_is_refused_and_kept_nowhere(
+    face: Face, server: endpoint.Server, body: bytes, status: int
+) -> None:
+    before = len(json.loads(face.cli.out("ls", "--json") or "[]")) if False else face.cli.out("ls", "-q")
+    async with httpx.AsyncClient(headers=face.headers) as http:
+        answer = await http.post(f"{face.base_url}/chat/completions", content=body)
+    assert answer.status_code == status
+    assert answer.json()["error"].keys() == {"message", "type", "param", "code"}
+    assert face.cli.out("ls", "-q") == before
+    assert server.requests == []
+
+
+async def test_odd_messages_are_the_providers_to_judge(face: Face, server: endpoint.Server) -> None:
+    for messages in (None, 1, [1], [{"role": "user", "content": {"text": 1}}], [{"role": "user", "content": "\ud800"}]):
+        async with httpx.AsyncClient(headers=face.headers) as http:
+            body = json.dumps({"model": "mine/whole", "messages": messages, "unknown": {"a": None}}).encode()
+            answer = await http.post(f"{face.base_url}/chat/completions", content=body)
+        assert answer.status_code == 200, answer.text
+        assert server.requests[-1].body == {"model": "whole", "messages": messages, "unknown": {"a": None}}
+
+
+# --- bytes
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        ("ok", endpoint.TEXT),
+        ("keep-alive", endpoint.TEXT),
+        ("whole", endpoint.TEXT),
+        ("as-asked", endpoint.TEXT),
+        ("emoji", "a😀b\ufffdc\ufffdd\ufffd"),
+        ("two", "Yes. Always."),
+        ("length", "".join(endpoint.PIECES[:3])),
+    ],
+)
+async def test_bytes_pass_unchanged(face: Face, server: endpoint.Server, model: str, text: str) -> None:
+    answer = await raw(face, model, stream=model not in ("whole", "as-asked"))
+    assert answer.content == bytes(server.sent)
+    assert answer.headers["cache-control"] == "no-store"
+    id = answer.headers["stream-id"]
+    assert (await asking(lambda: face.ended(id)))["status"] == "done"
+    assert kept(face.cli, id) == text
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        ("no-finish", "".join(endpoint.PIECES[:3])),
+        ("error-inside", "".join(endpoint.PIECES[:3])),
+        ("after-an-error", "".join(endpoint.PIECES[:3])),
+        ("content-filter", "".join(endpoint.PIECES[:3])),
+        ("html", ""),
+    ],
+)
+async def test_bytes_pass_unchanged_also_where_they_are_no_whole_answer(
+    face: Face, server: endpoint.Server, model: str, text: str
+) -> None:
+    answer = await raw(face, model, stream=True)
+    assert answer.content == bytes(server.sent)
+    id = answer.headers["stream-id"]
+    assert (await asking(lambda: face.ended(id)))["status"] == "error"
+    assert kept(face.cli, id) == text
+
+
+async def test_compressed_bytes_pass_unchanged(face: Face, server: endpoint.Server) -> None:
+    body = {"model": "mine/zipped", "messages": ASKED}
+    async with (
+        httpx.AsyncClient(headers=face.headers) as http,
+        http.stream("POST", f"{face.base_url}/chat/completions", json=body) as answer,
+    ):
+        assert b"".join([data async for data in answer.aiter_raw()]) == bytes(server.sent)
+        id = answer.headers["stream-id"]
+    assert server.requests[0].headers["accept-encoding"] == "identity"
+    await asking(lambda: face.ended(id))
+    assert kept(face.cli, id) == endpoint.TEXT
+
+
+@pytest.mark.parametrize("model", ["truncate", "cut-short", "reset"])
+async def test_a_broken_answer_is_a_broken_answer(face: Face, server: endpoint.Server, model: str) -> None:
+    server.release.set()
+    with pytest.raises(httpx.RemoteProtocolError):
+        await raw(face, model, stream=True)
+    assert (await asking(lambda: face.ended(face.newest())))["status"] == "error"
+
+
+async def test_a_redirection_leads_nowhere(face: Face, server: endpoint.Server) -> None:
+    answer = await raw(face, "elsewhere")
+    assert answer.status_code == 307
+    assert "location" not in answer.headers
+
+
+# --- keys
+
+
+async def test_the_provider_gets_the_daemons_key_and_never_the_token(face: Face, server: endpoint.Server) -> None:
+    await raw(face, "as-asked", user="me")
+    (request,) = server.requests
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert face.token not in repr(request)
+    assert request.body == {"model": "as-asked", "messages": ASKED, "user": "me"}
+
+
+async def test_a_key_that_a_refusal_repeats_stays_here(face: Face) -> None:
+    answer = await raw(face, "echo-key")
+    assert answer.status_code == 401
+    assert "bad key Bearer [key]" in answer.text
+    fields = await asking(lambda: face.ended(answer.headers["stream-id"]))
+    assert KEY not in answer.text + fields["error"]
+
+
+async def test_nothing_of_keys_is_kept(face: Face) -> None:
+    await raw(face, "ok", stream=True)
+    for path in Path(face.cli.home.path, "db").iterdir():
+        data = path.read_bytes()
+        assert KEY.encode() not in data
+        assert face.token.encode() not in data
+
+
+# --- clients that go, or do not read
+
+
+async def test_a_client_that_leaves_ends_nothing(face: Face, server: endpoint.Server) -> None:
+    async with openai.AsyncOpenAI(base_url=face.base_url, api_key=face.token) as client:
+        events = await client.chat.completions.create(model="mine/stall", messages=ASKED, stream=True)
+        id = events.response.headers["stream-id"]
+        assert (await anext(aiter(events))).choices[0].delta.content == endpoint.PIECES[0]
+        await server.stalled.wait()
+        await events.close()
+    server.release.set()
+    assert (await asking(lambda: face.ended(id)))["status"] == "done"
+    assert kept(face.cli, id) == endpoint.TEXT
+    assert not server.left.is_set()
+
+
+async def test_a_client_that_leaves_before_the_answer_begins_ends_nothing(face: Face, server: endpoint.Server) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(raw, face, "silent")
+        await server.stalled.wait()
+        tasks.cancel_scope.cancel()
+    id = face.newest()
+    server.release.set()
+    assert (await asking(lambda: face.ended(id)))["status"] == "done"
+    assert kept(face.cli, id) == endpoint.TEXT
+
+
+async def test_what_a_stalled_client_has_not_taken_waits(face: Face, server: endpoint.Server) -> None:
+    body = {"model": "mine/huge", "messages": ASKED, "stream": True}
+    pid = json.loads(face.cli.out("daemon", "status", "--json"))["pid"]
+    async with (
+        httpx.AsyncClient(headers=face.headers, timeout=None) as http,
+        http.stream("POST", f"{face.base_url}/chat/completions", json=body) as answer,
+    ):
+        id = answer.headers["stream-id"]
+        fields = await asking(lambda: face.ended(id))
+        assert fields["status"] == "done"
+        assert server.over.is_set()
+        assert unlinked(pid, face.cli.home)
+        got = b"".join([data async for data in answer.aiter_raw()])
+    assert got == bytes(server.sent)
+    assert kept(face.cli, id) == "".join(endpoint.HUGE)
+    assert not unlinked(pid, face.cli.home)
+
+
+async def test_nothing_waits_for_a_stalled_client_that_goes(face: Face, server: endpoint.Server) -> None:
+    body = {"model": "mine/huge", "messages": ASKED, "stream": True}
+    pid = json.loads(face.cli.out("daemon", "status", "--json"))["pid"]
+    async with httpx.AsyncClient(headers=face.headers, timeout=None) as http:
+        async with http.stream("POST", f"{face.base_url}/chat/completions", json=body) as answer:
+            await asking(lambda: face.ended(answer.headers["stream-id"]))
+    await asking(lambda: until(lambda: not unlinked(pid, face.cli.home)))
+
+
+def unlinked(pid: int, home: Home) -> list[str]:
+    """The files in the home that a process has open and that have no name."""
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            place = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:
+            continue
+        if place.endswith("(deleted)") and os.path.dirname(place) == os.path.realpath(home.path):
+            found.append(place)
+    return found
+
+
+# --- cancelled, stopped
+
+
+async def test_cancel_breaks_off_the_answer_and_the_exchange(face: Face, server: endpoint.Server) -> None:
+    async with openai.AsyncOpenAI(base_url=face.base_url, api_key=face.token) as client:
+        events = await client.chat.completions.create(model="mine/stall", messages=ASKED, stream=True)
+        id = events.response.headers["stream-id"]
+        await server.stalled.wait()
+        await asking(lambda: face.cli.run("cancel", id))
+        got = []
+        with pytest.raises(openai.APIConnectionError):
+            async for event in events:
+                got.append(event.choices[0].delta.content)
+    assert got == endpoint.PIECES[:3]
+    await server.left.wait()
+    assert (await asking(lambda: face.ended(id)))["status"] == "cancelled"
+    assert kept(face.cli, id) == "".join(endpoint.PIECES[:3])
+
+
+async def test_what_is_cancelled_before_it_begins_is_not_asked_again(face: Face, server: endpoint.Server) -> None:
+    async with (
+        openai.AsyncOpenAI(base_url=face.base_url, api_key=face.token) as client,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def cancel() -> None:
+            await server.stalled.wait()
+            await asking(lambda: face.cli.run("cancel", "@last"))
+
+        tasks.start_soon(cancel)
+        with pytest.raises(openai.InternalServerError, match="cancelled at byte 0"):
+            await client.chat.completions.create(model="mine/silent", messages=ASKED)
+    assert len(server.requests) == 1
+
+
+async def test_an_answer_in_one_piece_may_take_its_time(face: Face, server: endpoint.Server) -> None:
+    with open(face.cli.home.config, "r+") as config:
+        text = config.read()
+        config.seek(0)
+        config.write("first_timeout = 0.01\nidle_timeout = 0.01\n" + text)
+    async with anyio.create_task_group() as tasks:
+        answers = []
+
+        async def ask() -> None:
+            answers.append(await raw(face, "patient"))
+
+        tasks.start_soon(ask)
+        await server.stalled.wait()
+        events = await raw(face, "silent", stream=True)
+        assert (events.status_code, events.json()["error"]["code"]) == (504, "generator-timeout")
+        server.release.set()
+    assert answers[0].status_code == 200
+    assert (await asking(lambda: face.ended(answers[0].headers["stream-id"])))["status"] == "done"
