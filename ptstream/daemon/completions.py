@@ -36,6 +36,7 @@ from ptstream.generators import Source
 from ptstream.generators.discover import discover
 from ptstream.generators.models import GGUF, Models, Target
 from ptstream.generators.relay import relay
+from ptstream.generators.surrogates import mend
 from ptstream.serving import HEADERS
 from ptstream.settings import Settings, load
 from ptstream.store.patience import patiently
@@ -110,7 +111,8 @@ def _source(target: Target, told: Mapping[str, Any], passage: _Passage, settings
 
 def _words(told: Mapping[str, Any]) -> Words:
     """What the stream was asked, as far as it is text: the last question, and the instructions before it."""
-    messages = [each for each in told.get("messages") or () if isinstance(each, dict)]
+    given = told.get("messages")
+    messages = [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
     asked = [_text(each) for each in messages if each.get("role") == "user"]
     system = [_text(each) for each in messages if each.get("role") in ("system", "developer")]
     return Words(
@@ -125,7 +127,7 @@ def _text(message: Mapping[str, Any]) -> str:
     content = message.get("content")
     parts = content if isinstance(content, list) else [{"text": content}]
     texts = (part.get("text") for part in parts if isinstance(part, dict))
-    return "\n".join(text for text in texts if isinstance(text, str))
+    return mend("\n".join(text for text in texts if isinstance(text, str)))
 
 
 class _Passage:

@@ -64,7 +64,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--ready-fd", type=int)
     words = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("uvicorn.error").addFilter(_InOneLine())
     os.chdir("/")  # holds no directory that somebody may want to unmount
     answer = _Answer(words.ready_fd)
     try:
@@ -104,6 +103,7 @@ def run(home: Home, ready: object = None, listen: str | None = None, *, token: b
     ConfigurationError, when a newer ptstream has migrated the database as well.
     """
     os.umask(0o077)
+    logging.getLogger("uvicorn.error").addFilter(_InOneLine())
     home.make()
     _allow_many_files()
     with _lock(home) as got:
