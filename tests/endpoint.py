@@ -192,6 +192,15 @@ async def late(exchange: Exchange) -> None:
     await exchange.stall()
 
 
+async def hanging(exchange: Exchange) -> None:
+    """All that is due, but never the end of the connection."""
+    await exchange.begin()
+    await exchange.pieces(PIECES)
+    await exchange.delta("stop")
+    await exchange.data(DONE)
+    await exchange.stall()
+
+
 async def truncate(exchange: Exchange) -> None:
     """The connection ends in the middle of an event."""
     await exchange.begin()
@@ -427,6 +436,7 @@ PLAYS: dict[str, Callable[[Exchange], Awaitable[None]]] = {
             two,
             huge,
             patient,
+            hanging,
             cut_short,
             after_an_error,
             zipped,

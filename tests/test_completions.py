@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +30,7 @@ pytestmark = pytest.mark.anyio
 T = TypeVar("T")
 
 KEY = "sk-of-the-daemon"
+PASSWORD = "opensesame"
 
 ASKED: list[Any] = [
     {"role": "system", "content": "Be brief."},
@@ -44,6 +47,7 @@ class Face:
     cli: Cli
     url: str
     token: str
+    pid: int
 
     @property
     def base_url(self) -> str:
@@ -71,25 +75,31 @@ class Face:
         return str(told(self.cli, "@last")["id"])
 
 
+@contextmanager
+def running(cli: Cli) -> Iterator[Face]:
+    """A daemon of its own. Its log has nothing to complain of, and tells nothing."""
+    token = cli.out("daemon", "token").strip()
+    key = Path(cli.home.path, "key")
+    key.write_text(KEY)
+    key.chmod(0o600)
+    with tempfile.TemporaryFile() as log:
+        with cli.started("daemon", "run", "--listen", "127.0.0.1:0", stderr=log):
+            until(lambda: os.path.exists(cli.home.socket))
+            status = json.loads(cli.out("daemon", "status", "--json"))
+            yield Face(cli, status["listen"], token, status["pid"])
+            stop_daemon(cli.home)
+        log.seek(0)
+        said = log.read().decode()
+        assert "Traceback" not in said, said
+        for secret in (KEY, PASSWORD, token, "night"):
+            assert secret not in said, said
+
+
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Face]:
-    """One that all tests share: each names its endpoint anew. Its log has nothing to complain of."""
-    with tempfile.TemporaryDirectory(prefix="pts-") as path:
-        cli = Cli(Home(f"{path}/home"))
-        token = cli.out("daemon", "token").strip()
-        key = Path(cli.home.path, "key")
-        key.write_text(KEY)
-        key.chmod(0o600)
-        with open(f"{path}/log", "wb") as log, cli.started("daemon", "run", "--listen", "127.0.0.1:0", stderr=log):
-            until(lambda: os.path.exists(cli.home.socket))
-            url = json.loads(cli.out("daemon", "status", "--json"))["listen"]
-            yield Face(cli, url, token)
-            stop_daemon(cli.home)
-        said = Path(f"{path}/log").read_text()
-        assert "Traceback" not in said, said
-        assert KEY not in said
-        assert token not in said
-        assert "night" not in said
+    """One that all tests share: each names its endpoint anew."""
+    with tempfile.TemporaryDirectory(prefix="pts-") as path, running(Cli(Home(f"{path}/home"))) as face:
+        yield face
 
 
 @pytest.fixture
@@ -241,6 +251,12 @@ async def test_a_wrong_token(face: Face, server: endpoint.Server) -> None:
     assert server.requests == []
 
 
+async def test_what_there_is_not_of_openais(face: Face) -> None:
+    async with openai.AsyncOpenAI(base_url=face.base_url, api_key=face.token) as client:
+        with pytest.raises(openai.NotFoundError):
+            await client.embeddings.create(model="mine/ok", input="x")
+
+
 async def test_a_provider_that_is_not_there(face: Face) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
@@ -375,6 +391,15 @@ async def test_a_key_that_a_refusal_repeats_stays_here(face: Face) -> None:
     assert KEY not in answer.text + fields["error"]
 
 
+async def test_a_password_in_an_address_is_in_no_log(face: Face, server: endpoint.Server) -> None:
+    """The daemon's whole log is looked at when it has ended."""
+    address = server.base_url.replace("://", f"://me:{PASSWORD}@")
+    Path(face.cli.home.config).write_text(f'[endpoints.mine]\nbase_url = "{address}"\n')
+    answer = await raw(face, "ok", stream=True)
+    assert server.requests[0].headers["authorization"].startswith("Basic ")
+    assert PASSWORD not in json.dumps(await asking(lambda: face.ended(answer.headers["stream-id"])))
+
+
 async def test_nothing_of_keys_is_kept(face: Face) -> None:
     await raw(face, "ok", stream=True)
     for path in Path(face.cli.home.path, "db").iterdir():
@@ -412,7 +437,6 @@ async def test_a_client_that_leaves_before_the_answer_begins_ends_nothing(face: 
 
 async def test_what_a_stalled_client_has_not_taken_waits(face: Face, server: endpoint.Server) -> None:
     body = {"model": "mine/huge", "messages": ASKED, "stream": True}
-    pid = json.loads(face.cli.out("daemon", "status", "--json"))["pid"]
     async with (
         httpx.AsyncClient(headers=face.headers, timeout=None) as http,
         http.stream("POST", f"{face.base_url}/chat/completions", json=body) as answer,
@@ -421,23 +445,22 @@ async def test_what_a_stalled_client_has_not_taken_waits(face: Face, server: end
         fields = await asking(lambda: face.ended(id))
         assert fields["status"] == "done"
         assert server.over.is_set()
-        assert unlinked(pid, face.cli.home)
+        assert unlinked(face.pid, face.cli.home)
         got = b"".join([data async for data in answer.aiter_raw()])
     assert got == bytes(server.sent)
     assert kept(face.cli, id) == "".join(endpoint.HUGE)
-    assert not unlinked(pid, face.cli.home)
+    assert not unlinked(face.pid, face.cli.home)
 
 
 async def test_nothing_waits_for_a_stalled_client_that_goes(face: Face, server: endpoint.Server) -> None:
     body = {"model": "mine/huge", "messages": ASKED, "stream": True}
-    pid = json.loads(face.cli.out("daemon", "status", "--json"))["pid"]
     async with (
         httpx.AsyncClient(headers=face.headers, timeout=None) as http,
         http.stream("POST", f"{face.base_url}/chat/completions", json=body) as answer,
     ):
         await asking(lambda: face.ended(answer.headers["stream-id"]))
-        assert unlinked(pid, face.cli.home)
-    await asking(lambda: until(lambda: not unlinked(pid, face.cli.home)))
+        assert unlinked(face.pid, face.cli.home)
+    await asking(lambda: until(lambda: not unlinked(face.pid, face.cli.home)))
 
 
 def unlinked(pid: int, home: Home) -> list[str]:
@@ -485,6 +508,26 @@ async def test_what_is_cancelled_before_it_begins_is_not_asked_again(face: Face,
         with pytest.raises(openai.InternalServerError, match="cancelled at byte 0"):
             await client.chat.completions.create(model="mine/silent", messages=ASKED)
     assert len(server.requests) == 1
+
+
+async def test_a_daemon_that_stops_takes_nothing_more_and_ends_what_runs(cli: Cli, server: endpoint.Server) -> None:
+    with running(cli) as face:
+        face.configure(server.base_url)
+        async with openai.AsyncOpenAI(base_url=face.base_url, api_key=face.token, max_retries=0) as client:
+            events = await client.chat.completions.create(model="mine/stall", messages=ASKED, stream=True)
+            await server.stalled.wait()
+            with closing(sqlite3.connect(cli.home.database, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")  # so that the stream's end has to wait
+                os.kill(face.pid, signal.SIGTERM)
+                with pytest.raises(openai.InternalServerError, match="is stopping"):
+                    while True:  # until it has heard
+                        with suppress(openai.BadRequestError):
+                            await client.chat.completions.create(model="nosuch/model", messages=ASKED)
+                other.execute("ROLLBACK")
+            with pytest.raises(openai.APIConnectionError):
+                async for _ in events:
+                    pass
+        assert face.ended(face.newest())["error"].startswith("the daemon was stopped at byte")
 
 
 async def test_an_answer_in_one_piece_may_take_its_time(face: Face, server: endpoint.Server) -> None:

@@ -31,7 +31,7 @@ def test_the_first_two_blocks_are_a_line_each() -> None:
 
 
 def test_the_program_runs(home: Home, cli: Cli) -> None:
-    program, _ = blocks("python")
+    program, *_ = blocks("python")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=cli.environment, check=True)
     assert done.stdout.decode() == "Hi there! You said: helloYou said: helloA loop that you have already."
     with Store(home) as store:

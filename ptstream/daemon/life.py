@@ -104,6 +104,7 @@ def run(home: Home, ready: object = None, listen: str | None = None, *, token: b
     """
     os.umask(0o077)
     logging.getLogger("uvicorn.error").addFilter(_InOneLine())
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, which may hold a password
     home.make()
     _allow_many_files()
     with _lock(home) as got:

@@ -31,7 +31,10 @@ BODY_TIME = 60.0
 """Seconds that it may take for the body."""
 
 STALL_TIME = 120.0
-"""Seconds after which a client is dropped that takes nothing of its answer: it may ask again from where it was."""
+"""Seconds after which a client is dropped that takes nothing of its answer: it may ask again from where it was.
+
+OpenAI's clients cannot, so they are waited for. One whose machine is gone, TCP gives up by itself.
+"""
 
 CONNECTIONS = 1024
 """Connections at once; who comes then gets a 503."""
@@ -158,7 +161,8 @@ class Patient(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stall = self.loop.call_later(STALL_TIME, self.transport.abort)
+        if self.scope["path"] != wire.COMPLETIONS:
+            self._stall = self.loop.call_later(STALL_TIME, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
