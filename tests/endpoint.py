@@ -359,8 +359,10 @@ HUGE = [f"{n} " + "ø" * 32_000 + "\n" for n in range(100)]
 
 
 async def huge(exchange: Exchange) -> None:
+    """Much at once, and the end when the test says so."""
     await exchange.begin()
     await exchange.pieces(HUGE)
+    await exchange.stall()
     await exchange.end()
 
 

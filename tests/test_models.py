@@ -99,6 +99,13 @@ async def test_a_plain_name_goes_to_the_endpoint_of_the_environment(server: endp
     assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
 
 
+async def test_a_plain_name_goes_to_the_endpoint_openai_of_the_config_file(server: endpoint.Server, home: Home) -> None:
+    settings = Settings(endpoints={"openai": Endpoint("openai", server.base_url)})
+    assert (await resolved(asking("count-3"), caller_in(home), home, settings)).model == "count-3"
+    with pytest.raises(ConfigurationError, match="no model or endpoint is called meta/count-3"):
+        await resolved(asking("meta/count-3"), caller_in(home), home, settings)
+
+
 async def test_a_name_with_a_slash_is_one_where_the_endpoint_is_not_openai(server: endpoint.Server, home: Home) -> None:
     source = await resolved(asking("meta/count-3"), caller_in(home, OPENAI_BASE_URL=server.base_url), home)
     assert source.model == "meta/count-3"

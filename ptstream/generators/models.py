@@ -1,8 +1,8 @@
 """From what a stream was asked for to the generator that can say it: models by name, and the default without one.
 
 A model's name is `ENDPOINT/MODEL` (an endpoint of the config file, or a well-known one), a plain `MODEL` of the
-OpenAI-compatible endpoint in the environment, `smollm2`, `gguf:PATH` or `replay:PATH`. What asking takes is the
-business of the other modules here, each of which is imported when it is needed; `discover` lists what there is.
+endpoint `openai` if that was set up, `smollm2`, `gguf:PATH` or `replay:PATH`. What asking takes is the business of the
+other modules here, each of which is imported when it is needed; `discover` lists what there is.
 """
 
 from __future__ import annotations
@@ -197,12 +197,13 @@ class Models:
             return self.endpoints[head], model
         environment = self.caller.environment
         # OpenAI's own models have no slash: what has one was meant for an endpoint, and is not sent to OpenAI.
-        if environment.get("OPENAI_BASE_URL") or (environment.get("OPENAI_API_KEY") and "/" not in name):
+        set_up = environment.get("OPENAI_API_KEY") or "openai" in self.settings.endpoints
+        if environment.get("OPENAI_BASE_URL") or (set_up and "/" not in name):
             return self.endpoints["openai"], name
         raise ConfigurationError(
             f"no model or endpoint is called {name}. A name is ENDPOINT/MODEL, with one of"
             f" {', '.join(self.endpoints)}; or {embedded.NAME}, {GGUF}PATH, {replay.PREFIX}PATH;"
-            " or a plain MODEL where OPENAI_API_KEY or OPENAI_BASE_URL is set"
+            " or a plain MODEL where OPENAI_API_KEY, OPENAI_BASE_URL or [endpoints.openai] in the config file is set"
         )
 
     def upstream(self, endpoint: Endpoint) -> Upstream:
