@@ -82,14 +82,14 @@ class Face:
 
 
 @contextmanager
-def running(cli: Cli) -> Iterator[Face]:
-    """A daemon of its own. Its log has nothing to complain of, and tells nothing."""
+def running(cli: Cli, **environment: str) -> Iterator[Face]:
+    """A daemon of its own, with more in its environment. Its log has nothing to complain of, and tells nothing."""
     token = cli.out("daemon", "token").strip()
     key = Path(cli.home.path, "key")
     key.write_text(KEY)
     key.chmod(0o600)
     with tempfile.TemporaryFile() as log:
-        with cli.started("daemon", "run", "--listen", "127.0.0.1:0", stderr=log):
+        with cli.started("daemon", "run", "--listen", "127.0.0.1:0", stderr=log, env=environment):
             until(lambda: os.path.exists(cli.home.socket))
             status = json.loads(cli.out("daemon", "status", "--json"))
             yield Face(cli, status["listen"], token, status["pid"])
@@ -387,6 +387,13 @@ async def test_the_provider_gets_the_daemons_key_and_never_the_token(face: Face,
     assert request.headers["authorization"] == f"Bearer {KEY}"
     assert face.token not in repr(request)
     assert request.body == {"model": "as-asked", "messages": ASKED, "user": "me"}
+
+
+async def test_a_plain_name_and_a_key_of_the_daemons_environment(cli: Cli, server: endpoint.Server) -> None:
+    with running(cli, OPENAI_BASE_URL=server.base_url, OPENAI_API_KEY=KEY) as face:
+        answer = await asking(lambda: face.client().chat.completions.create(model="as-asked", messages=ASKED))
+    assert answer.choices[0].message.content == endpoint.TEXT
+    assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
 async def test_a_key_that_a_refusal_repeats_stays_here(face: Face) -> None:
