@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import pytest
@@ -23,41 +23,32 @@ from ptstream.daemon.keys import Keys, token_of
 from ptstream.daemon.listener import Address, address_of
 from ptstream.errors import ConfigurationError
 from ptstream.settings import Home
-from tests.conftest import FIRST, LIMIT, SECOND, Cli, Gate, detached, ended, kept, stop_daemon, told, until
+from tests.conftest import (
+    FIRST,
+    LIMIT,
+    SECOND,
+    Cli,
+    Face,
+    Gate,
+    detached,
+    ended,
+    kept,
+    listening,
+    stop_daemon,
+    told,
+    until,
+)
 from tests.endpoint import TEXT
 
 APP = "http://localhost:5173"
 
 
-class Face(NamedTuple):
-    """A daemon that listens: the command for its home, its address, its token, and a client that has that."""
-
-    cli: Cli
-    url: str
-    token: str
-    http: httpx.Client
-
-    @property
-    def port(self) -> int:
-        """The port alone."""
-        return int(self.url.rpartition(":")[2])
-
-
 @pytest.fixture(scope="module")
-def face(tmp_path_factory: pytest.TempPathFactory, endpoint: str) -> Iterator[Face]:
+def face(endpoint: str) -> Iterator[Face]:
     """One daemon for the module, with the scripted endpoint as its model."""
-    cli = Cli(Home(str(tmp_path_factory.mktemp("face") / "home")))
-    cli.home.make()
-    Path(cli.home.config).write_text(
-        f'model = "mine/ok"\nlisten = "127.0.0.1:0"\norigins = ["{APP}"]\n[endpoints.mine]\nbase_url = "{endpoint}"\n'
-    )
-    cli.run("daemon", "start")
-    url = json.loads(cli.out("daemon", "status", "--json"))["listen"]
-    token = cli.out("daemon", "token").strip()
-    with httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=LIMIT) as http:
-        yield Face(cli, url, token, http)
-    assert "Traceback" not in Path(cli.home.log).read_text()
-    stop_daemon(cli.home)
+    config = f'model = "mine/ok"\norigins = ["{APP}"]\n[endpoints.mine]\nbase_url = "{endpoint}"'
+    with listening(config) as made:
+        yield made
 
 
 def created(face: Face, **words: Any) -> str:

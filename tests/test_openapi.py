@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,26 +13,19 @@ from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from ptstream import wire
 from ptstream.daemon import openapi
-from ptstream.settings import Home
-from tests.conftest import LIMIT, Cli, stop_daemon
+from tests.conftest import LIMIT, listening
 
 
 @pytest.fixture(scope="module")
-def document(tmp_path_factory: pytest.TempPathFactory, endpoint: str) -> Iterator[Any]:
-    """The document, and the daemon that gave it, with a token and some streams."""
-    cli = Cli(Home(str(tmp_path_factory.mktemp("openapi") / "home")))
-    cli.home.make()
-    words = f'model = "mine/ok"\nlisten = "127.0.0.1:0"\n[endpoints.mine]\nbase_url = "{endpoint}"\n'
-    Path(cli.home.config).write_text(words)
-    cli.run("drive", "--name", "done", "-p", "x")
-    before = json.loads(cli.out("daemon", "status", "--json"))
-    token = cli.out("daemon", "token").strip()
-    schema = schemathesis.openapi.from_url(before["listen"] + wire.OPENAPI, timeout=LIMIT)
-    schema.config.update(headers={"Authorization": f"Bearer {token}"}, request_timeout=LIMIT)
-    yield schema
-    assert json.loads(cli.out("daemon", "status", "--json"))["pid"] == before["pid"]
-    assert "Traceback" not in Path(cli.home.log).read_text()
-    stop_daemon(cli.home)
+def document(endpoint: str) -> Iterator[Any]:
+    """The document, and the daemon that gave it, with a token and a stream."""
+    with listening(f'model = "mine/ok"\n[endpoints.mine]\nbase_url = "{endpoint}"') as face:
+        face.cli.run("drive", "--name", "done", "-p", "x")
+        pid = face.http.get(wire.STATUS).json()["pid"]
+        schema = schemathesis.openapi.from_url(face.url + wire.OPENAPI, timeout=LIMIT)
+        schema.config.update(headers=face.headers, request_timeout=LIMIT)
+        yield schema
+        assert face.http.get(wire.STATUS).json()["pid"] == pid
 
 
 OPERATIONS = [
