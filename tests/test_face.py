@@ -245,8 +245,9 @@ def test_a_request_that_is_too_large(face: Face) -> None:
 
 IMPATIENT = """
 import sys
-from ptstream.daemon import life, listener
+from ptstream.daemon import gate, life, listener
 from ptstream.settings import Home
+gate.RATE, gate.BURST = 0.1, 50
 listener.HEAD_TIME = listener.BODY_TIME = listener.STALL_TIME = 0.2
 life.run(Home(sys.argv[1]), listen="127.0.0.1:0", token=False)
 """
@@ -284,6 +285,26 @@ def test_who_takes_nothing_is_dropped_and_may_come_back(cli: Cli, impatient: int
         assert 0 < len(received(client)) < len(text)
     again = httpx.get(f"http://127.0.0.1:{impatient}/streams/{id}/text", params={"offset": "1000", "live": "1"})
     assert again.content == text[1000:]
+
+
+def test_more_requests_than_are_answered(impatient: int) -> None:
+    answers = [httpx.get(f"http://127.0.0.1:{impatient}/openapi.json") for _ in range(52)]
+    assert {answer.status_code for answer in answers[:50]} == {200}
+    refused(answers[-1], 429, "too-many")
+    assert answers[-1].headers["retry-after"] == "1"
+
+
+def test_stopping_ends_who_reads(cli: Cli, gate: Gate) -> None:
+    with cli.started("daemon", "run", "--listen", "127.0.0.1:0", "--no-token") as process:
+        until(lambda: os.path.exists(cli.home.socket))
+        url = json.loads(cli.out("daemon", "status", "--json"))["listen"]
+        id = detached(cli, *gate.command)
+        with httpx.stream("GET", f"{url}/streams/{id}/text", params={"live": "sse"}, timeout=LIMIT) as answer:
+            lines = answer.iter_lines()
+            assert FIRST.strip() in next(line for line in lines if line.startswith("data: one"))
+            process.terminate()
+            assert '"status":"error","error":"the daemon was stopped at byte 9"' in list(lines)[-2]
+        assert ended(process) == 0
 
 
 def received(client: socket.socket) -> bytes:

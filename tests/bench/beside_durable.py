@@ -31,16 +31,17 @@ VERSION = "0.3.7"
 
 READERS = (1, 100)
 
-PAUSE = 0.02
+PAUSE = 0.1
 """Seconds between two appends: each has been delivered before the next one."""
 
 MEGABYTES = 10
 
 SERVE = """
 import { DurableStreamTestServer } from "@durable-streams/server"
+const tell = console.log
+console.log = console.info = () => {}
 const server = new DurableStreamTestServer({ port: 0, host: "127.0.0.1", dataDir: process.argv[2] })
-await server.start()
-console.log(new URL(server.baseUrl).port)
+tell(new URL(await server.start()).port)
 """
 
 
@@ -84,7 +85,7 @@ def measure(quick: bool) -> Section:
         ours = stack.enter_context(_ours(home))
         theirs = stack.enter_context(_theirs(home))
         for count in READERS:
-            late, other = _delivered(home, ours, theirs, count, 50 if quick else 250)
+            late, other = _delivered(home, ours, theirs, count, 20 if quick else 100)
             label = f"append to {count} reader{'s'[: count - 1]}, last one served"
             rows += latencies(label, late, other, "theirs")
         rows.append(_read_back(home, ours, theirs, 3 if quick else 9))
@@ -136,10 +137,11 @@ def _delivered(home: Home, ours: Side, theirs: Side, count: int, times: int) -> 
         _readers(home, ours, f"/streams/{driven.stdout.decode().strip()}/text", count) as kept,
         _readers(home, theirs, path, count) as other,
     ):
-        for number in range(times + 1):
-            last = number == times
-            _append(lambda: writing.write(_stamp()) if not last else writing.close())  # noqa: B023
-            _append(lambda: _request(connection, "POST", path, _stamp(), close=last))  # noqa: B023
+        for _ in range(times):
+            _append(lambda: writing.write(_stamp()))
+            _append(lambda: _request(connection, "POST", path, _stamp()))
+        writing.close()
+        _request(connection, "POST", path, close=True)
         late, others = (json.loads(output(process)) for process in (kept, other))
     assert len(late) == len(others) == times, (len(late), len(others))
     return late[5:], others[5:]
