@@ -46,6 +46,13 @@ class WordsDiffer(UsageError):
     code = "words-differ"
 
 
+class NoPrompt(UsageError):
+    """A model is to be asked nothing."""
+
+    http_status = 409
+    code = "no-prompt"
+
+
 class StreamNotFound(PtstreamError):
     """No such stream, or it has been deleted."""
 

@@ -6,6 +6,7 @@ With PTSTREAM_TEST_EVERYTHING set, a test that would be skipped fails: CI instal
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import httpx
 import pytest
@@ -143,6 +144,40 @@ def served() -> Iterator[Cli]:
         cli = Cli(Home(f"{path}/home"))
         cli.run("daemon", "start")
         yield cli
+        stop_daemon(cli.home)
+
+
+class Face(NamedTuple):
+    """A daemon that listens: the command for its home, its address, its token, and a client that has that."""
+
+    cli: Cli
+    url: str
+    token: str
+    http: httpx.Client
+
+    @property
+    def port(self) -> int:
+        """The port alone."""
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What lets in."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+@contextlib.contextmanager
+def listening(config: str = "") -> Iterator[Face]:
+    """One of a home of its own, with more lines for its config file; it has nothing to complain of at the end."""
+    with tempfile.TemporaryDirectory(prefix="pts-") as path:
+        cli = Cli(Home(f"{path}/home"))
+        cli.home.make()
+        Path(cli.home.config).write_text(f'listen = "127.0.0.1:0"\n{config}\n')
+        cli.run("daemon", "start")
+        url, token = json.loads(cli.out("daemon", "status", "--json"))["listen"], cli.out("daemon", "token").strip()
+        with httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=LIMIT) as http:
+            yield Face(cli, url, token, http)
+        assert "Traceback" not in Path(cli.home.log).read_text()
         stop_daemon(cli.home)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
-import socketserver
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ from durable_streams import stream
 
 from ptstream import wire
 from ptstream.durable import AT_ONCE
-from tests.conftest import FIRST, SECOND, Cli, Gate, detached, kept, needs
+from tests.conftest import FIRST, SECOND, Cli, Face, Gate, detached, kept, listening, needs
 
 ALL = FIRST + SECOND
 
@@ -26,8 +24,8 @@ JAVASCRIPT_CLIENT = "@durable-streams/client@0.2.7"
 
 FOLLOW = """
 import { stream } from "@durable-streams/client"
-const [url, live] = process.argv.slice(2)
-const answer = await stream({ url, live, offset: "-1" })
+const [url, live, token] = process.argv.slice(2)
+const answer = await stream({ url, live, offset: "-1", headers: { Authorization: `Bearer ${token}` } })
 for await (const text of answer.textStream()) process.stdout.write(text)
 """
 
@@ -35,40 +33,22 @@ SSE = {"live": "sse", "encoding": "base64"}
 
 
 @pytest.fixture(scope="module")
-def bridge(served: Cli) -> Iterator[str]:
-    """A TCP port in front of the daemon's socket: clients that know web addresses alone come through it."""
-
-    class Passed(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with socket.socket(socket.AF_UNIX) as inner:
-                inner.connect(served.home.socket)
-                up = threading.Thread(target=_pump, args=(self.request, inner), daemon=True)
-                up.start()
-                _pump(inner, self.request)
-
-    class Bridge(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-
-    with Bridge(("127.0.0.1", 0), Passed) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+def face() -> Iterator[Face]:
+    """A daemon on TCP."""
+    with listening() as made:
+        yield made
 
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    try:
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        return
+@pytest.fixture(scope="module")
+def served(face: Face) -> Cli:
+    """The command for its home."""
+    return face.cli
 
 
 @pytest.fixture
-def http(bridge: str) -> Iterator[httpx.Client]:
+def http(face: Face) -> httpx.Client:
     """A plain client."""
-    with httpx.Client(base_url=bridge, timeout=30) as client:
-        yield client
+    return face.http
 
 
 def path_of(id: str) -> str:
@@ -174,25 +154,27 @@ def test_much_comes_in_parts(served: Cli, http: httpx.Client) -> None:
     assert parts > len(text) // (2 * AT_ONCE)
 
 
-def test_the_official_client_follows_to_the_end(served: Cli, folder: Path, bridge: str) -> None:
+def test_the_official_client_follows_to_the_end(served: Cli, folder: Path, face: Face) -> None:
     """By events: its long-polling (0.1.0) knows no end, of no server's."""
     text = "One. \n\nTwo: 数据库里只有完整的句子。👩‍👩‍👧\x00\ufeff\u2028Three.\n" * 40
     (folder / "text").write_bytes(text.encode())
     id = served.out("drive", "--detach", "-p", "x", "-m", f"replay:{folder}/text?rate=800&size=3").strip()
-    with stream(bridge + path_of(id), offset="-1", live="sse") as answer:
+    with stream(face.url + path_of(id), headers=face.headers, offset="-1", live="sse") as answer:
         assert "".join(answer.iter_text()) == text
     for live in ("sse", False):
-        with stream(bridge + path_of(id), offset=word(5), live=live) as answer:  # type: ignore[arg-type]
+        way = {"headers": face.headers, "offset": word(5), "live": live}
+        with stream(face.url + path_of(id), **way) as answer:  # type: ignore[arg-type]
             assert "".join(answer.iter_text()) == text[5:]
 
 
 @needs("npm")
-def test_the_official_javascript_client_follows_to_the_end(served: Cli, folder: Path, bridge: str) -> None:
+def test_the_official_javascript_client_follows_to_the_end(served: Cli, folder: Path, face: Face) -> None:
     subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", JAVASCRIPT_CLIENT], cwd=folder, check=True)
     (folder / "follow.mjs").write_text(FOLLOW)
     for live in ("sse", "long-poll"):
         id = served.out("drive", "--detach", "--", "sh", "-c", "for n in $(seq 50); do echo line $n 数据; done").strip()
-        done = subprocess.run(["node", "follow.mjs", bridge + path_of(id), live], cwd=folder, capture_output=True)
+        words = ["node", "follow.mjs", face.url + path_of(id), live, face.token]
+        done = subprocess.run(words, cwd=folder, capture_output=True)
         assert done.stdout.decode() == "".join(f"line {n} 数据\n" for n in range(1, 51)), done.stderr
 
 

@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from ptstream import durable, ending, wire
 from ptstream.daemon.core import Daemon
-from ptstream.daemon.openapi import MOST, document, validator
+from ptstream.daemon.openapi import MOST, document, parameters, validator
 from ptstream.errors import NotAllowed, PtstreamError, UsageError
 from ptstream.fields import as_json, title
 from ptstream.generators import Caller
@@ -48,15 +48,29 @@ Handler = Callable[[Daemon, Request], Awaitable[Response]]
 
 
 def routes(daemon: Daemon, handlers: Sequence[tuple[str, str, Handler]]) -> list[Route]:
-    """Starlette's routes for the handlers, each of which is given the daemon."""
+    """Starlette's routes for the handlers, each of which is given the daemon.
 
-    def bound(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    One for each path, whatever its methods: a further one is refused with all that there are.
+    """
+    table: dict[str, dict[str, Handler]] = {}
+    for method, path, handler in handlers:
+        table.setdefault(path, {})[method] = handler
+
+    def bound(path: str, methods: dict[str, Handler]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            return await handler(daemon, request)
+            method = "GET" if request.method == "HEAD" else request.method
+            _check_query(request, parameters(path, method))
+            return await methods[method](daemon, request)
 
         return endpoint
 
-    return [Route(path, bound(handler), methods=[method]) for method, path, handler in handlers]
+    return [Route(path, bound(path, methods), methods=list(methods)) for path, methods in table.items()]
+
+
+def _check_query(request: Request, known: frozenset[str] | None) -> None:
+    """Raises UsageError: what is misspelled must not be taken for what was left out."""
+    if known is not None and (unknown := set(request.query_params) - known):
+        raise UsageError(f"there is no parameter {', '.join(map(repr, sorted(unknown)))} here")
 
 
 def answer(value: Any, code: int = 200) -> Response:

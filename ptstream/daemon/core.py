@@ -59,6 +59,8 @@ class Daemon:
     began: float = field(default_factory=time.monotonic)
     face: Face | None = None
     """Where it answers on TCP, if it does."""
+    unheard: str | None = None
+    """Why it does not listen where the config file says."""
     listen: Callable[[], Awaitable[Face]] = _nowhere
     """Open that, if it is not; raises ConfigurationError."""
 
@@ -72,7 +74,7 @@ class Daemon:
             "listen": self.face and self.face.url,
             "running": len(self.owner.running),
             "paused": sum(attempt.paused for attempt in self.owner.running.values()),
-            "trouble": self.owner.trouble,
+            "trouble": self.owner.trouble or self.unheard,
             "uptime": round(time.monotonic() - self.began, 3),
         }
 

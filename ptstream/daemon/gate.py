@@ -63,7 +63,7 @@ class Rate:
     def take(self, now: float) -> float:
         """Take one's turn: 0, or in how many seconds there is one."""
         due = max(self._due, now)
-        if (late := due - now - self.burst / self.rate) > 0:
+        if (late := due - now - (self.burst - 1) / self.rate) > 0:
             return late
         self._due = due + 1 / self.rate
         return 0.0
@@ -172,5 +172,5 @@ async def _refusal(error: PtstreamError, scope: Scope, receive: Receive, send: S
         response.headers["www-authenticate"] = 'Bearer realm="ptstream"'
     if isinstance(error, TooMany):
         response.headers["retry-after"] = "1"
-    response.headers["connection"] = "close"  # what of the body has not been read stays unread
+    # The connection stays open: closed with a body unread, it would be reset, and the client not see the answer.
     await response(scope, receive, send)

@@ -25,7 +25,7 @@ from ptstream import wire
 from ptstream.daemon.app import make_app
 from ptstream.daemon.core import Daemon, Face
 from ptstream.daemon.listener import LINGER, USUAL, Address, Listener, Server, address_of
-from ptstream.errors import ConfigurationError, PtstreamError, StoreNewer
+from ptstream.errors import ConfigurationError, PtstreamError, StoreNewer, ungrouped
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.owner import open_owner
 from ptstream.settings import Home, load
@@ -137,10 +137,15 @@ def _allow_many_files() -> None:
 
 async def _live(home: Home, ready: object, listen: str | None, token: bool) -> None:
     wire.quiet_cancelled_receives()
-    with Store(home, patience=BRIEFLY) as store:
+    with Store(home, patience=BRIEFLY) as store, ungrouped():
         async with open_owner(store) as owner, anyio.create_task_group() as tasks:
             daemon = Daemon(store, owner, LocalServer(home, tasks))
-            listener = _listen(home)
+            doors = _Doors(daemon, tasks, token=token)
+            if listen:
+                doors.open(address_of(listen))
+            elif configured := load(home).listen:
+                doors.try_to_open(configured)
+            listener = _listen(home)  # last: whoever finds the socket finds all of it
             server = Server(
                 uvicorn.Config(
                     make_app(daemon),
@@ -151,9 +156,6 @@ async def _live(home: Home, ready: object, listen: str | None, token: bool) -> N
                     timeout_graceful_shutdown=LINGER,
                 )
             )
-            doors = _Doors(daemon, tasks, token=token)
-            if where := listen or load(home).listen:
-                doors.open(address_of(where))
             tasks.start_soon(_watch_signals, daemon)
             place = _Place(home.socket)
             tasks.start_soon(_delete_expired, home)
@@ -266,6 +268,14 @@ class _Doors:
         self._tasks.start_soon(self._listener.serve)
         log.info("listening on %s%s", self._listener.url, "" if self._token else ", without a token")
         return self._listener
+
+    def try_to_open(self, word: str) -> None:
+        """The same; what the config file asks for in vain keeps no stream from running."""
+        try:
+            self.open(address_of(word))
+        except ConfigurationError as error:
+            self._daemon.unheard = str(error)
+            log.error("%s", error)
 
     async def _ask(self) -> Face:
         if self._listener:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -64,14 +64,14 @@ USUAL = Address("127.0.0.1", 7878)
 """Where the page is unless the config file says otherwise."""
 
 
+_ADDRESS = re.compile(r"(\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9.-]+)):(?P<port>[0-9]{1,5})")
+
+
 def address_of(word: str) -> Address:
     """`HOST:PORT`, the host in brackets if it has colons. Raises ConfigurationError."""
-    try:
-        parts = urlsplit(f"//{word}")
-        if parts.hostname and parts.port is not None and parts.netloc == word and not parts.username:
-            return Address(parts.hostname, parts.port)
-    except ValueError:
-        pass
+    parts = _ADDRESS.fullmatch(word)
+    if parts and int(parts["port"]) < 65536:
+        return Address(parts["v6"] or parts["name"], int(parts["port"]))
     raise ConfigurationError(f"{word!r} is no address to listen on, which is HOST:PORT as in {USUAL}")
 
 

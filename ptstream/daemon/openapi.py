@@ -20,8 +20,9 @@ MAX_OFFSET = 10**15
 
 TEXT: Schema = {"type": "string"}
 OFFSET: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}
-REFERENCE: Schema = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^(@last|[^\s@/-][^\s@/]*)$"}
-NAME: Schema = {"type": "string", "pattern": r"^[^\s@/\x00-\x1f\x7f-\x9f-][^\s@/\x00-\x1f\x7f-\x9f]{0,199}$"}
+_WORD = r"[^\s@/\x00-\x1f\x7f-\x9f-][^\s@/\x00-\x1f\x7f-\x9f]{0,199}"
+REFERENCE: Schema = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": rf"^(@last|{_WORD})$"}
+NAME: Schema = {"type": "string", "pattern": f"^{_WORD}$"}
 
 
 def _or_null(schema: Schema) -> Schema:
@@ -46,10 +47,10 @@ CREATE = _object(
         "title": _or_null(TEXT),
         "flush": _or_null({"type": "string", "enum": [rule.value for rule in Flush]}),
         "ttl": _or_null({"type": "number", "minimum": 0, "maximum": 10**10, "description": "seconds after its end"}),
-        "parent": _or_null(REFERENCE),
-        "parent_offset": _or_null(OFFSET),
+        "parent": REFERENCE,
+        "parent_offset": OFFSET,
     }
-)
+) | {"dependentRequired": {"parent_offset": ["parent"]}}
 """A new stream. With `parent` it goes on from that one: as its next turn with a prompt, else as its continuation."""
 
 CREATE_HERE = _object(
@@ -101,6 +102,15 @@ def validator(name: str) -> Callable[[Any], Any]:
     return made
 
 
+@cache
+def parameters(path: str, method: str) -> frozenset[str] | None:
+    """The names of an operation's query parameters; None for one that is not described, or takes any."""
+    operation = _paths().get(path, {}).get(method.lower())
+    if operation is None or path == wire.TEXT:  # a reader of the protocol may send more than we know
+        return None
+    return frozenset(parameter["name"] for parameter in operation.get("parameters", ()))
+
+
 def document() -> dict[str, Any]:
     """The whole document."""
     return {
@@ -128,7 +138,7 @@ def _paths() -> dict[str, Any]:
                 {"200": _json(_object({"streams": {"type": "array", "items": STREAM}}, required=("streams",)))},
                 query={"limit": _count(), "status": {"type": "string", "enum": [status.value for status in Status]}},
             ),
-            "post": _operation("Make a pending stream", {"201": _json(STREAM)}, body=CREATE, needed=True),
+            "post": _operation("Make a pending stream", {"201": _json(STREAM)}, body=CREATE),
         },
         wire.STREAM: {
             "parameters": [stream],
@@ -191,7 +201,6 @@ def _openai_paths() -> dict[str, Any]:
         "An answer of a model, as OpenAI's clients ask for it; the header Stream-ID names the stream that keeps it",
         {"200": {"description": "the provider's answer, as it came", "content": {**whole, **_EVENTS}}},
         body=COMPLETION,
-        needed=True,
         error=OPENAI_ERROR,
     )
     listing = _operation(
@@ -201,7 +210,9 @@ def _openai_paths() -> dict[str, Any]:
 
 
 _TEXT: Schema = {"text/plain": {"schema": TEXT}}
-_EVENTS: Schema = {"text/event-stream": {"schema": TEXT}}
+_EVENTS: Schema = {
+    "text/event-stream": {"schema": {"type": "object", "properties": {"event": TEXT, "id": TEXT, "data": TEXT}}}
+}
 
 
 def _count() -> Schema:
@@ -219,7 +230,6 @@ def _operation(
     query: dict[str, Schema] | None = None,
     required: tuple[str, ...] = (),
     body: Schema | None = None,
-    needed: bool = False,
     error: Schema = ERROR,
 ) -> dict[str, Any]:
     refused = {"description": "why not", "content": {"application/json": {"schema": error}}}
@@ -230,5 +240,5 @@ def _operation(
             for name, schema in query.items()
         ]
     if body:
-        operation["requestBody"] = {"required": needed, "content": {"application/json": {"schema": body}}}
+        operation["requestBody"] = {"required": False, "content": {"application/json": {"schema": body}}}
     return operation

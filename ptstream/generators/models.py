@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ptstream.errors import ConfigurationError, GeneratorError, NoModel, UsageError
+from ptstream.errors import ConfigurationError, GeneratorError, NoModel, NoPrompt
 from ptstream.generators import Caller, Generation, Source, embedded, replay
 from ptstream.generators.endpoints import key_for, known
 from ptstream.settings import Endpoint, Home, Settings
@@ -103,7 +103,7 @@ class Models:
         if name.startswith(replay.PREFIX):
             return replay.source(name, self.caller.directory)
         if not (words.prompt or "").strip():
-            raise UsageError("the prompt is empty")
+            raise NoPrompt("the prompt is empty")
         if name == embedded.NAME:
             return self._embedded(words, local, history)
         if name.startswith(GGUF):

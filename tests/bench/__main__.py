@@ -21,6 +21,7 @@ PARTS = {
     "sentences": "sentence_table",
     "answer": "long_answer",
     "curves": "curves",
+    "http": "beside_durable",
 }
 """Name → the module that measures it: `measure(quick)` gives its section."""
 

@@ -77,6 +77,7 @@ FAULTS = (
     Fault("cancels", "cancelled, whoever owns it", cancels.cancels),
     Fault("strangers", "another user's reach", strangers.strangers, 0, no_root),
     Fault("readers", "readers, 200 of one stream", readers.crowd),
+    Fault("network", "readers over TCP, connections cut", readers.network),
     Fault("at-once", "many streams at once", many.at_once),
     Fault("stored", "many in the database, one huge", many.stored),
 )

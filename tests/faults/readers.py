@@ -12,6 +12,7 @@ from ptstream.streams import Words
 from tests.faults.ground import Actor, Ground, ground
 from tests.faults.runs import Run
 from tests.faults.scenes import Pace, text_file
+from tests.faults.storage import status
 from tests.faults.tally import Tally
 from tests.faults.verdict import Told, judge
 
@@ -27,33 +28,45 @@ MOST = 1.0
 
 
 def crowd(run: Run, tally: Tally, count: int) -> None:
-    """The same text without readers and with all of them."""
+    """The same text without readers and with all of them, on this machine."""
+    _each_pace(run, tally, {"sockets": SOCKETS, "follows": FOLLOWS})
+
+
+def network(run: Run, tally: Tally, count: int) -> None:
+    """The same over TCP, with a token."""
+    _each_pace(run, tally, {"network": SOCKETS + FOLLOWS})
+
+
+def _each_pace(run: Run, tally: Tally, crowds: dict[str, int]) -> None:
     share = 4 if run.quick else 1
     for number, pace in enumerate(PACES[:1] if run.quick else PACES):
         with run.case(tally, number) as chance, ground(chance) as here:
-            _compare(here, tally, pace, SOCKETS // share, FOLLOWS // share)
+            _compare(here, tally, pace, {how: count // share for how, count in crowds.items()})
 
 
-def _compare(here: Ground, tally: Tally, pace: Pace, sockets: int, follows: int) -> None:
+def _compare(here: Ground, tally: Tally, pace: Pace, crowds: dict[str, int]) -> None:
+    here.home.make()
+    Path(here.home.config).write_text('listen = "127.0.0.1:0"\n', encoding="utf-8")
     daemon = here.daemon()
-    alone, plain = _generated(here, daemon, tally, pace, 0, 0)
-    crowded, memory = _generated(here, daemon, tally, pace, sockets, follows)
-    tally.times += sockets + follows
+    alone, plain = _generated(here, daemon, tally, pace, {})
+    crowded, memory = _generated(here, daemon, tally, pace, crowds)
+    readers = sum(crowds.values())
+    tally.times += readers
     tally.notes.append(
-        f"{pace.rate} pieces/s, {sockets + follows} readers: the generator took {crowded:.2f} s, alone {alone:.2f} s"
+        f"{pace.rate} pieces/s, {readers} readers: the generator took {crowded:.2f} s, alone {alone:.2f} s"
         f" ({crowded / alone:.2f}x)"
     )
     tally.notes.append(
         f"the daemon's memory, MiB: {plain[0]:.1f} at first, {plain[1]:.1f} after the text alone,"
         f" {memory[0]:.1f} when the readers are there, {memory[1]:.1f} at the text's end"
     )
-    grown = (memory[1] - plain[1]) / (sockets + follows)
+    grown = (memory[1] - plain[1]) / readers
     tally.check(grown < MOST, f"{grown:.2f} MiB a reader")
     daemon.kill()
 
 
 def _generated(
-    here: Ground, daemon: Actor, tally: Tally, pace: Pace, sockets: int, follows: int
+    here: Ground, daemon: Actor, tally: Tally, pace: Pace, wanted: dict[str, int]
 ) -> tuple[float, list[float]]:
     """One text with so many readers: the seconds it took, and the daemon's memory at its begin and at its end."""
     path, text = text_file(here, "crowd", pace.size)
@@ -61,8 +74,7 @@ def _generated(
         model = f"replay:{path}?rate={pace.rate}&size={pace.characters}"
         told = Told(store.create(Words(prompt="x", model=model)).id, text, whole=True)
     here.drive(told.id)
-    wanted = (("sockets", sockets), ("follows", follows))
-    crowds = [_crowd(here, how, told.id, count) for how, count in wanted if count]
+    crowds = [_crowd(here, how, told.id, count) for how, count in wanted.items()]
     for one in crowds:
         here.ears.until(lambda c=one: b"all there" in c.out.data or c.gone, "the readers")  # type: ignore[misc]
     memory = [_memory(daemon)]
@@ -79,6 +91,8 @@ def _generated(
 
 
 def _crowd(here: Ground, how: str, id: str, count: int) -> Actor:
+    if how == "network":
+        how += ":" + status(here)["listen"].rpartition(":")[2]
     words = [how, here.home.path, id, str(count), str(here.chance.random())]
     return here.spawn([sys.executable, "-P", "-m", "tests.faults.crowd", *words])
 

@@ -1,0 +1,402 @@
+"""The daemon on TCP: who is let in, what may be asked for there, and that it is what its OpenAPI document says."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ptstream import wire
+from ptstream.daemon.gate import MAX_BODY, Rate
+from ptstream.daemon.keys import Keys, token_of
+from ptstream.daemon.listener import Address, address_of
+from ptstream.errors import ConfigurationError
+from ptstream.settings import Home
+from tests.conftest import (
+    FIRST,
+    LIMIT,
+    SECOND,
+    Cli,
+    Face,
+    Gate,
+    detached,
+    ended,
+    kept,
+    listening,
+    stop_daemon,
+    told,
+    until,
+)
+from tests.endpoint import TEXT
+
+APP = "http://localhost:5173"
+
+
+@pytest.fixture(scope="module")
+def face(endpoint: str) -> Iterator[Face]:
+    """One daemon for the module, with the scripted endpoint as its model."""
+    config = f'model = "mine/ok"\norigins = ["{APP}"]\n[endpoints.mine]\nbase_url = "{endpoint}"'
+    with listening(config) as made:
+        yield made
+
+
+def created(face: Face, **words: Any) -> str:
+    """The id of a new stream."""
+    answer = face.http.post(wire.STREAMS, json=words)
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["location"] == f"/streams/{answer.json()['id']}"
+    return str(answer.json()["id"])
+
+
+def refused(answer: httpx.Response, status: int, code: str) -> None:
+    """It was, with this status and this word."""
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
+
+
+# --- the life of a stream
+
+
+def test_a_streams_life(face: Face) -> None:
+    id = created(face, prompt="Why?", title="A question", name="life")
+    assert face.http.get(f"/streams/{id}").json()["status"] == "pending"
+    with face.http.stream("POST", f"/streams/{id}/drive?live=1") as answer:
+        assert answer.headers["content-type"].startswith("text/plain")
+        assert answer.read().decode() == TEXT
+    shown = face.http.get("/streams/life").json()
+    assert (shown["id"], shown["status"], shown["bytes"], shown["prompt"]) == (id, "done", len(TEXT), "Why?")
+    assert shown["attempts"][0]["usage"]["prompt_tokens"] == 7
+    assert face.http.get(f"/streams/{id}/text?offset=7").text == TEXT[7:]
+    assert kept(face.cli, id) == TEXT
+    assert face.http.post(f"/streams/{id}/drive", json={}).json()["attached"] is True
+    assert id in [stream["id"] for stream in face.http.get("/streams?status=done&limit=5").json()["streams"]]
+    assert face.http.post(f"/streams/{id}/cancel").json()["status"] == "done"
+    assert face.http.delete(f"/streams/{id}").status_code == 204
+    refused(face.http.get(f"/streams/{id}"), 404, "not-found")
+    refused(face.http.delete(f"/streams/{id}"), 404, "not-found")
+
+
+def test_the_next_turn(face: Face) -> None:
+    id = created(face, prompt="One?")
+    face.http.post(f"/streams/{id}/drive", params={"live": "1"})
+    turn = created(face, prompt="And two?", parent=id)
+    shown = face.http.get(f"/streams/{turn}").json()
+    assert (shown["parent"], shown["parent_offset"], shown["seam"]) == (id, len(TEXT), 0)
+    rest = created(face, parent=id, parent_offset=9)
+    assert face.http.get(f"/streams/{rest}").json()["parent_offset"] == 9
+    refused(face.http.post(wire.STREAMS, json={"parent_offset": 9}), 400, "usage")
+    refused(face.http.post(wire.STREAMS, json={"parent": id, "parent_offset": 10**6}), 416, "beyond-end")
+    refused(face.http.post(wire.STREAMS, json={"parent": turn}), 409, "not-finished")
+
+
+def test_the_same_name_is_the_same_stream(face: Face) -> None:
+    id = created(face, prompt="x", name="same")
+    assert created(face, prompt="x", name="same") == id
+    refused(face.http.post(wire.STREAMS, json={"prompt": "y", "name": "same"}), 409, "name-taken")
+
+
+def test_cancel_and_what_a_client_sees_of_it(face: Face, gate: Gate) -> None:
+    id = detached(face.cli, *gate.command)
+    with face.http.stream("GET", f"/streams/{id}/text?live=1") as answer:
+        runs = answer.iter_text()
+        assert next(runs) == FIRST
+        assert face.http.post(f"/streams/{id}/cancel").json()["status"] == "cancelled"
+        assert list(runs) == []
+
+
+def test_delete_cancels_first(face: Face, gate: Gate) -> None:
+    id = detached(face.cli, *gate.command)
+    assert face.http.delete(f"/streams/{id}").status_code == 204
+    refused(face.http.get(f"/streams/{id}/text"), 404, "not-found")
+
+
+def test_a_request_that_leaves_stops_nothing(face: Face, gate: Gate) -> None:
+    id = detached(face.cli, *gate.command)
+    with face.http.stream("GET", f"/streams/{id}/text?live=1") as answer:
+        assert next(answer.iter_text()) == FIRST
+    gate.open()
+    face.cli.run("wait", id)
+    assert kept(face.cli, id) == FIRST + SECOND
+
+
+def test_models_and_status(face: Face) -> None:
+    models = face.http.get(wire.MODELS).json()["models"]
+    assert (models[0]["name"], models[0]["default"]) == ("mine/ok", True)
+    assert face.http.get(wire.STATUS).json()["listen"] == face.url
+
+
+# --- search
+
+
+def test_search(face: Face, gate: Gate) -> None:
+    id = detached(face.cli, *gate.command, words=("--title", "searched"))
+    hits = face.http.get(wire.SEARCH, params={"q": "TWO."}).json()
+    assert hits == {"hits": [], "complete": True}
+    hits = face.http.get(wire.SEARCH, params={"q": "two."}).json()["hits"]
+    assert {"id": id, "title": "searched", "offset": 4, "line": "one two."} in hits
+    assert len(face.http.get(wire.SEARCH, params={"q": "two.", "limit": 1}).json()["hits"]) == 1
+    refused(face.http.get(wire.SEARCH), 400, "usage")
+    face.cli.run("cancel", id)
+
+
+# --- who may call
+
+
+@pytest.mark.parametrize("words", [{}, {"authorization": "Bearer x"}, {"authorization": "Basic x"}, {"cookie": "a=b"}])
+def test_nobody_without_the_token(face: Face, words: dict[str, str]) -> None:
+    for method, path in (
+        ("GET", "/streams"),
+        ("POST", "/streams"),
+        ("GET", "/streams/@last/text"),
+        ("GET", "/nothing"),
+    ):
+        answer = httpx.request(method, face.url + path, headers=words)
+        refused(answer, 401, "not-authenticated")
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_the_cookie_of_an_invitation(face: Face) -> None:
+    link = face.cli.out("web", "--no-browser").strip()
+    with httpx.Client(base_url=face.url) as browser:
+        answer = browser.get(link)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        flags = answer.headers["set-cookie"].lower()
+        assert "httponly" in flags
+        assert "samesite=strict" in flags
+        assert browser.get("/streams").status_code == 200
+        other = {"sec-fetch-site": "same-site"}  # a page of another port of this host, which has the cookie as well
+        refused(browser.get("/streams", headers=other), 401, "not-authenticated")
+        refused(browser.get("/streams", headers={"origin": APP}), 401, "not-authenticated")
+    assert httpx.get(link).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:{port}", "localhost.evil.example", "", "127.0.0.1.nip.io"]
+)
+def test_a_name_that_is_not_ours(face: Face, host: str) -> None:
+    refused(face.http.get("/streams", headers={"host": host.format(port=face.port)}), 403, "not-allowed")
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:{port}", "127.0.0.1:{port}", "[::1]:{port}"])
+def test_names_that_are_ours(face: Face, host: str) -> None:
+    assert face.http.get("/streams", headers={"host": host.format(port=face.port)}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:{port}", "http://localhost:9"])
+def test_the_page_of_somebody_else(face: Face, origin: str) -> None:
+    headers = {"origin": origin.format(port=face.port)}
+    refused(face.http.post("/streams", json={}, headers=headers), 403, "not-allowed")
+    assert "access-control-allow-origin" not in face.http.options("/streams", headers=headers).headers
+
+
+def test_the_page_of_an_app_that_is_allowed(face: Face) -> None:
+    asks = {"origin": APP, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    before = httpx.options(face.url + "/streams", headers=asks)
+    assert before.headers["access-control-allow-origin"] == APP
+    answer = face.http.get("/streams", headers={"origin": APP})
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, APP)
+    assert "stream-next-offset" in answer.headers["access-control-expose-headers"].lower()
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_neither_commands_nor_files(face: Face, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    for model in (f"replay:{secret}", f"gguf:{secret}"):
+        refused(face.http.post("/streams", json={"prompt": "x", "model": model}), 403, "not-allowed")
+    for more in ({"command": ["touch", "x"]}, {"generator": "x.py:f"}):
+        refused(face.http.post("/streams", json={"prompt": "x", **more}), 400, "usage")
+    made = [face.cli.out("create", "-m", f"replay:{secret}", "x").strip()]
+    with httpx.Client(transport=httpx.HTTPTransport(uds=face.cli.home.socket), base_url=wire.BASE_URL) as socket_client:
+        made.append(socket_client.post("/streams", json={"command": ["touch", "x"]}).json()["id"])
+    for id in made:
+        refused(face.http.post(f"/streams/{id}/drive"), 403, "not-allowed")
+        assert told(face.cli, id)["status"] == "pending"
+        refused(face.http.post("/streams", json={"parent": id}), 409, "not-finished")
+    done = face.cli.out("drive", "-d", "--", "echo", "x").strip()
+    face.cli.run("wait", done)
+    refused(face.http.post("/streams", json={"parent": done}), 403, "not-allowed")
+
+
+def test_what_is_the_sockets_alone(face: Face) -> None:
+    assert face.http.post(wire.STOP).status_code == 404
+    assert face.http.post(wire.ENTER).status_code == 405
+
+
+def test_a_request_that_is_too_large(face: Face) -> None:
+    refused(face.http.post("/streams", content=b" " * (MAX_BODY + 1)), 413, "too-large")
+
+    def endless() -> Iterator[bytes]:
+        for _ in range(MAX_BODY // 65536 + 2):
+            yield b" " * 65536
+
+    refused(face.http.post("/streams", content=endless()), 413, "too-large")
+
+
+IMPATIENT = """
+import sys
+from ptstream.daemon import gate, life, listener
+from ptstream.settings import Home
+gate.RATE, gate.BURST = 0.1, 50
+listener.HEAD_TIME = listener.BODY_TIME = listener.STALL_TIME = 0.2
+life.run(Home(sys.argv[1]), listen="127.0.0.1:0", token=False)
+"""
+"""A daemon that waits for nobody."""
+
+
+@pytest.fixture
+def impatient(cli: Cli) -> Iterator[int]:
+    """Its port."""
+    with subprocess.Popen([sys.executable, "-c", IMPATIENT, cli.home.path], env=cli.environment) as process:
+        until(lambda: os.path.exists(cli.home.socket))
+        yield int(json.loads(cli.out("daemon", "status", "--json"))["listen"].rpartition(":")[2])
+        process.terminate()
+        assert process.wait(timeout=LIMIT) == 0
+
+
+BEGUN = (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"POST /streams HTTP/1.1\r\nHost: localhost\r\n")
+
+
+@pytest.mark.parametrize("begun", [*BEGUN, BEGUN[-1] + b"Content-Length: 9\r\n\r\n{"])
+def test_who_does_not_finish_a_request_is_dropped(impatient: int, begun: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", impatient), timeout=LIMIT) as client:
+        client.sendall(begun)
+        assert received(client) == b""
+
+
+def test_who_takes_nothing_is_dropped_and_may_come_back(cli: Cli, impatient: int, tmp_path: Path) -> None:
+    text = random.Random(1).randbytes(8 * 1024 * 1024).hex().encode()
+    (tmp_path / "text").write_bytes(text)
+    id = cli.out("drive", "-d", "-p", "x", "-m", f"replay:{tmp_path}/text?rate=0&size=9999").strip()
+    cli.run("wait", id)
+    with socket.create_connection(("127.0.0.1", impatient), timeout=LIMIT) as client:
+        client.sendall(f"GET /streams/{id}/text?live=1 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        until(lambda: not connections(impatient))
+        assert 0 < len(received(client)) < len(text)
+    again = httpx.get(f"http://127.0.0.1:{impatient}/streams/{id}/text", params={"offset": "1000", "live": "1"})
+    assert again.content == text[1000:]
+
+
+def test_more_requests_than_are_answered(impatient: int) -> None:
+    answers = [httpx.get(f"http://127.0.0.1:{impatient}/openapi.json") for _ in range(52)]
+    assert {answer.status_code for answer in answers[:50]} == {200}
+    refused(answers[-1], 429, "too-many")
+    assert answers[-1].headers["retry-after"] == "1"
+
+
+def test_stopping_ends_who_reads(cli: Cli, gate: Gate) -> None:
+    with cli.started("daemon", "run", "--listen", "127.0.0.1:0", "--no-token") as process:
+        until(lambda: os.path.exists(cli.home.socket))
+        url = json.loads(cli.out("daemon", "status", "--json"))["listen"]
+        id = detached(cli, *gate.command)
+        with httpx.stream("GET", f"{url}/streams/{id}/text", params={"live": "sse"}, timeout=LIMIT) as answer:
+            lines = answer.iter_lines()
+            assert FIRST.strip() in next(line for line in lines if line.startswith("data: one"))
+            process.terminate()
+            assert '"status":"error","error":"the daemon was stopped at byte 9"' in list(lines)[-2]
+        assert ended(process) == 0
+
+
+def received(client: socket.socket) -> bytes:
+    """What comes until the connection is closed, in whatever way."""
+    data = b""
+    with contextlib.suppress(ConnectionResetError):
+        while more := client.recv(65536):
+            data += more
+    return data
+
+
+def connections(port: int) -> list[str]:
+    """The server's ends of connections that it still has, as Linux tells."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return [line for line in lines if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "01"]
+
+
+# --- its parts
+
+
+def test_rate() -> None:
+    rate = Rate(8, 3)
+    assert [rate.take(0.0) for _ in range(5)] == [0, 0, 0, 1 / 8, 1 / 8]
+    assert [rate.take(1 / 8), rate.take(1 / 8)] == [0, 1 / 8]
+    assert [rate.take(9.0) for _ in range(4)] == [0, 0, 0, 1 / 8]
+
+
+def test_the_token_is_made_once_and_is_ours_alone(home: Home) -> None:
+    home.make()
+    token = token_of(home)
+    assert len(token) >= 43
+    assert token_of(home) == token
+    assert stat.S_IMODE(os.stat(home.token).st_mode) == 0o600
+    os.chmod(home.token, 0o644)
+    with pytest.raises(ConfigurationError, match="can be read by others"):
+        token_of(home)
+    os.unlink(home.token)
+    os.symlink("/dev/null", home.token)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        token_of(home)
+
+
+def test_an_invitation_is_good_once_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = Keys("token")
+    word = keys.invitation()
+    assert keys.redeem(word)
+    assert not keys.redeem(word)
+    monkeypatch.setattr("ptstream.daemon.keys.INVITATION_TIME", -1.0)
+    assert not keys.redeem(keys.invitation())
+    assert not keys.redeem("")
+    assert keys.cookie != Keys("other").cookie
+
+
+@pytest.mark.parametrize(
+    "word", ["", "7878", "127.0.0.1", "host:", "a b:1", "user@host:1", "host:99999", "[::1:3", "h:1/x"]
+)
+def test_no_address(word: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no address"):
+        address_of(word)
+
+
+def test_addresses() -> None:
+    assert address_of("127.0.0.1:80") == Address("127.0.0.1", 80)
+    assert str(address_of("[::1]:80")) == "[::1]:80"
+    assert [Address(host, 1).loopback for host in ("127.9.9.9", "::1", "localhost", "0.0.0.0", "box")] == [True] * 3 + [
+        False
+    ] * 2
+
+
+def test_no_token_is_for_this_machine_alone(cli: Cli) -> None:
+    done = cli.run("daemon", "run", "--listen", "0.0.0.0:0", "--no-token", code=4)
+    assert b"without a token the daemon listens on this machine alone" in done.stderr
+    cli.run("daemon", "run", "--no-token", code=2)
+    with cli.started("daemon", "run", "--listen", "127.0.0.1:0", "--no-token") as process:
+        until(lambda: os.path.exists(cli.home.socket))
+        url = json.loads(cli.out("daemon", "status", "--json"))["listen"]
+        assert httpx.get(f"{url}/streams").status_code == 200
+        refused(httpx.get(f"{url}/streams", headers={"origin": "http://evil.example"}), 403, "not-allowed")
+        refused(httpx.get(f"{url}/streams", headers={"host": "evil.example"}), 403, "not-allowed")
+        process.terminate()
+        assert process.stderr is not None
+        assert b"everybody on this machine can read, write and delete your streams" in process.stderr.read()
+        assert ended(process) == 0
+
+
+def test_an_address_that_is_taken(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = cli.run("daemon", "run", "--listen", f"127.0.0.1:{port}", code=4)
+        assert b"cannot be listened on" in done.stderr
+        Path(cli.home.config).write_text(f'listen = "127.0.0.1:{port}"')
+        cli.run("drive", "--", "true")  # what the config file asks for keeps no stream from running
+        status = json.loads(cli.out("daemon", "status", "--json"))
+    assert (status["listen"], "cannot be listened on" in status["trouble"]) == (None, True)
+    stop_daemon(cli.home)
