@@ -75,6 +75,13 @@ class NoModel(ConfigurationError):
     code = "no-model"
 
 
+class ModelNotFound(ConfigurationError):
+    """No model and no endpoint has that name here."""
+
+    http_status = 404
+    code = "model-not-found"
+
+
 class StoreUnusable(ConfigurationError):
     """The database cannot be used: not one of ours, newer than this program, or not readable."""
 

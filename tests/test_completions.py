@@ -281,7 +281,7 @@ async def test_a_provider_that_is_not_there(face: Face) -> None:
         (b"{", 400),
         (b"[" * 100_000, 400),
         (b'{"model": 1}', 400),
-        (b'{"model": "nosuch/model"}', 400),
+        (b'{"model": "nosuch/model"}', 404),
         (b'{"model": "replay:/etc/passwd"}', 403),
         (b'{"model": "gguf:/etc/passwd"}', 403),
     ],
@@ -582,7 +582,7 @@ async def test_a_daemon_that_stops_takes_nothing_more_and_ends_what_runs(cli: Cl
                 os.kill(face.pid, signal.SIGTERM)
                 with pytest.raises(openai.InternalServerError, match="is stopping"):
                     while True:  # until it has heard
-                        with suppress(openai.BadRequestError):
+                        with suppress(openai.NotFoundError):
                             await client.chat.completions.create(model="nosuch/model", messages=ASKED)
                 other.execute("ROLLBACK")
             with pytest.raises(openai.APIConnectionError):

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ptstream.errors import ConfigurationError, GeneratorError, NoModel, NoPrompt
+from ptstream.errors import ConfigurationError, GeneratorError, ModelNotFound, NoModel, NoPrompt
 from ptstream.generators import Caller, Generation, Source, embedded, replay
 from ptstream.generators.endpoints import key_for, known
 from ptstream.settings import Endpoint, Home, Settings
@@ -200,7 +200,7 @@ class Models:
         set_up = environment.get("OPENAI_API_KEY") or "openai" in self.settings.endpoints
         if environment.get("OPENAI_BASE_URL") or (set_up and "/" not in name):
             return self.endpoints["openai"], name
-        raise ConfigurationError(
+        raise ModelNotFound(
             f"no model or endpoint is called {name}. A name is ENDPOINT/MODEL, with one of"
             f" {', '.join(self.endpoints)}; or {embedded.NAME}, {GGUF}PATH, {replay.PREFIX}PATH;"
             " or a plain MODEL where OPENAI_API_KEY, OPENAI_BASE_URL or [endpoints.openai] in the config file is set"
