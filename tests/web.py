@@ -82,7 +82,7 @@ def app(program: str, folder: Path, **environment: str) -> Iterator[str]:
     """The address of a Starlette app called `app`, run by uvicorn in `folder`."""
     (folder / "served_app.py").write_text(program)
     log = folder / "log"
-    line = [sys.executable, "-m", "uvicorn", "--port", "0", "--timeout-graceful-shutdown", "1", "served_app:app"]
+    line = [sys.executable, "-m", "uvicorn", "--port", "0", "--no-access-log", "--timeout-graceful-shutdown", "1", "served_app:app"]
     with (
         open(log, "wb") as err,
         subprocess.Popen(line, cwd=folder, env=os.environ | environment, stderr=err) as process,
@@ -107,6 +107,8 @@ class Line:
     passes: Passes = lambda _: None
     stalls: bool = False
     """What does not pass is held back, instead of that the connection is cut."""
+    whole_heads: bool = False
+    """The head of an answer passes, and does not count."""
     refuses: bool = False
     heads: list[str] = field(default_factory=list)
     """The first line of each request, as far as the line let it through; with its number of bytes that passed."""
@@ -137,6 +139,11 @@ class Line:
         return None
 
     def _answer(self, server: socket.socket, client: socket.socket, left: int | None) -> None:
+        if self.whole_heads:
+            head = b""
+            while not head.endswith(b"\r\n\r\n") and (byte := server.recv(1)):
+                head += byte
+            client.sendall(head)
         while data := server.recv(65536):
             if left is not None and len(data) >= left:
                 client.sendall(data[:left])
@@ -194,7 +201,7 @@ def _carry(made: Line, client: socket.socket) -> None:
 
 
 def cuts_at_random(seed: int, most: int) -> Passes:
-    """Cuts each connection somewhere in its first `most` bytes. Prints the seed."""
+    """Cuts each connection at a random byte, before its `most`-th. Prints the seed."""
     print(f"seed {seed}")
     chance = random.Random(seed)
-    return lambda _: chance.randrange(1, most)
+    return lambda _: chance.randrange(most // 20, most)
