@@ -189,7 +189,7 @@ class Reader:
             events += [self._data(data[:size]), self._control(cursor, begin)]
             data = data[size:]
         more = {"upToDate": True} if self._up_to_date() else {}
-        return b"".join([*events, self._data(data), self._control(cursor | more)])
+        return b"".join([*events, self._data(data), self._control({**cursor, **more})])
 
     def _data(self, data: bytes) -> bytes:
         lines = [base64.b64encode(data)] if self._ask.exact else _LINE.split(data)

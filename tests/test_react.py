@@ -1,4 +1,4 @@
-"""`useStream` with the real React from npm, in a browser: one text that only grows, whatever renders and connections do."""
+"""`useStream` with the real React from npm, in a browser: a text that only grows, whatever renders and connects."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,7 @@ class Tab:
     def grew(self, name: str) -> list[str]:
         """The statuses it went through. No text was ever taken back."""
         seen = self.seen(name)
-        for before, after in zip(seen, seen[1:], strict=False):
+        for before, after in pairwise(seen):
             assert after["text"].startswith(before["text"])
         statuses = [each["status"] for each in seen]
         return [status for at, status in enumerate(statuses) if at == 0 or statuses[at - 1] != status]
@@ -306,7 +307,10 @@ def test_from_driven_to_followed_without_a_jump(tab: Tab, server: str) -> None:
 
 @pytest.mark.parametrize(
     ("what", "status", "error"),
-    [("fail", "error", "RuntimeError: the model fell over"), ("cancel", "cancelled", f"cancelled at byte {len(FIRST)}")],
+    [
+        ("fail", "error", "RuntimeError: the model fell over"),
+        ("cancel", "cancelled", f"cancelled at byte {len(FIRST)}"),
+    ],
 )
 def test_the_status_is_the_stores_though_the_connection_broke(
     tab: Tab, server: str, what: str, status: str, error: str

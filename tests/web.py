@@ -14,13 +14,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import ptstream
 from tests.conftest import Cli, ended, until
 
 
@@ -55,7 +53,7 @@ def listening(cli: Cli, config: str = "") -> Iterator[Listening]:
 def site(*directories: Path) -> Iterator[str]:
     """The origin of a site that serves these directories at `/0`, `/1` and so on, and nothing but a title elsewhere."""
 
-    class Handler(SimpleHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             found = re.fullmatch(r"/(\d)/([\w.-]+)", urlsplit(self.path).path)
             data = b"<!doctype html><meta charset=utf-8><title>A site</title><link rel=icon href='data:,'>"
@@ -70,7 +68,7 @@ def site(*directories: Path) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(ptstream.web))) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -82,7 +80,8 @@ def app(program: str, folder: Path, **environment: str) -> Iterator[str]:
     """The address of a Starlette app called `app`, run by uvicorn in `folder`."""
     (folder / "served_app.py").write_text(program)
     log = folder / "log"
-    line = [sys.executable, "-m", "uvicorn", "--port", "0", "--no-access-log", "--timeout-graceful-shutdown", "1", "served_app:app"]
+    options = ["--port", "0", "--no-access-log", "--timeout-graceful-shutdown", "1"]
+    line = [sys.executable, "-m", "uvicorn", *options, "served_app:app"]
     with (
         open(log, "wb") as err,
         subprocess.Popen(line, cwd=folder, env=os.environ | environment, stderr=err) as process,
@@ -108,7 +107,7 @@ class Line:
     stalls: bool = False
     """What does not pass is held back, instead of that the connection is cut."""
     whole_heads: bool = False
-    """The head of an answer passes, and does not count."""
+    """All passes before the body of an answer that is a stream, and does not count."""
     refuses: bool = False
     heads: list[str] = field(default_factory=list)
     """The first line of each request, as far as the line let it through; with its number of bytes that passed."""
@@ -141,9 +140,9 @@ class Line:
     def _answer(self, server: socket.socket, client: socket.socket, left: int | None) -> None:
         if self.whole_heads:
             head = b""
-            while not head.endswith(b"\r\n\r\n") and (byte := server.recv(1)):
+            while not head.endswith(b"chunked\r\n\r\n") and (byte := server.recv(1)):
                 head += byte
-            client.sendall(head)
+                client.sendall(byte)
         while data := server.recv(65536):
             if left is not None and len(data) >= left:
                 client.sendall(data[:left])
