@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ptstream.generators.call import generator
     from ptstream.library import PersistentStreams, open
     from ptstream.persisting import persist
+    from ptstream.serving import web
     from ptstream.streams import Body, Piece, Status, Stream
 
 __version__ = "0.1.0"
@@ -37,6 +38,7 @@ _PLACES = {
     "generator": "ptstream.generators.call",
     "open": "ptstream.library",
     "persist": "ptstream.persisting",
+    "web": "ptstream.serving",
 }
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "generator",
     "open",
     "persist",
+    "web",
 ]
 
 

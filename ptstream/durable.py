@@ -19,10 +19,11 @@ from starlette.responses import Response, StreamingResponse
 from ptstream import wire
 from ptstream.errors import UsageError
 from ptstream.follow import Audience, Follow
-from ptstream.serving import HEADERS, KEEP_ALIVE
+from ptstream.serving import HEADERS, KEEP_ALIVE, PART
 from ptstream.store.cursor import Cursor
 from ptstream.store.recover import live_size, settle
 from ptstream.store.sqlite import State, Store
+from ptstream.tail import whole
 
 AT_ONCE = 1024 * 1024
 """Bytes that one answer holds, about."""
@@ -179,14 +180,23 @@ class Reader:
         yield self._control({"upToDate": True, "streamClosed": True, **_told(self._state())})
 
     def _event(self, data: bytes) -> bytes:
-        """The data, if there is any, and where that leaves the reader."""
-        lines = [base64.b64encode(data)] if self._ask.exact else _LINE.split(data)
-        event = b"event: data\n%s\n" % b"".join(b"data: %s\n" % line for line in lines) if data else b""
+        """The data, if there is any, in parts, and where each leaves the reader."""
+        cursor = {"streamCursor": str(self._live_cursor())}
+        events, begin = [], self._cursor.offset - len(data)
+        while len(data) > PART:
+            size = whole(data[:PART])
+            begin += size
+            events += [self._data(data[:size]), self._control(cursor, begin)]
+            data = data[size:]
         more = {"upToDate": True} if self._up_to_date() else {}
-        return event + self._control({"streamCursor": str(self._live_cursor()), **more})
+        return b"".join([*events, self._data(data), self._control({**cursor, **more})])
 
-    def _control(self, fields: Mapping[str, object]) -> bytes:
-        offset = offset_word(self._cursor.offset)
+    def _data(self, data: bytes) -> bytes:
+        lines = [base64.b64encode(data)] if self._ask.exact else _LINE.split(data)
+        return b"event: data\n%s\n" % b"".join(b"data: %s\n" % line for line in lines) if data else b""
+
+    def _control(self, fields: Mapping[str, object], at: int | None = None) -> bytes:
+        offset = offset_word(self._cursor.offset if at is None else at)
         told = wire.dumps({"streamNextOffset": offset, **fields})
         return b"event: control\nid: " + offset.encode() + b"\ndata: " + told + b"\n\n"
 

@@ -5,7 +5,8 @@ Who asks is a reader like any other: its going stops nothing. CORS, and who may 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import anyio
 from starlette.responses import Response, StreamingResponse
@@ -17,11 +18,17 @@ from ptstream.streams import Piece, Stream
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment keeps the proxies on the way from hanging up."""
 
+PART = 4 * 1024
+"""Bytes, or characters, that one event holds at most: when a line breaks, what has come of one is lost."""
+
 HEADERS = {
     "cache-control": "no-store",
     "x-accel-buffering": "no",  # nginx would hold pieces back
     "x-content-type-options": "nosniff",  # the text is nobody's page
 }
+
+web = Path(__file__).parent / "web"
+"""The directory of `ptstream.js` and `react.js`, for an app to serve: `StaticFiles(directory=ptstream.web)`."""
 
 BAD_ENDS = tuple(ENDS.values())
 
@@ -56,10 +63,19 @@ async def _events(pieces: AsyncIterable[Piece], end: Callable[[], Stream]) -> As
         if piece is None:
             yield b": still there\n\n"
         else:
-            yield b"id: %d\ndata: %s\n\n" % (piece.offset, wire.dumps(piece.text))
+            for part in _parts(piece):
+                yield b"id: %d\ndata: %s\n\n" % (part.offset, wire.dumps(part.text))
     ended = end()
     told = {"status": ended.status.value, "error": ended.error, "offset": ended.bytes}
     yield b"event: end\nid: %d\ndata: %s\n\n" % (ended.bytes, wire.dumps(told))
+
+
+def _parts(piece: Piece) -> Iterator[Piece]:
+    offset = piece.offset - len(piece.text.encode())
+    for begin in range(0, len(piece.text), PART):
+        text = piece.text[begin : begin + PART]
+        offset += len(text.encode())
+        yield Piece(text, offset)
 
 
 async def _or_silence(pieces: AsyncIterable[Piece]) -> AsyncIterator[Piece | None]:

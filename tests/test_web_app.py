@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +11,7 @@ import httpx
 import httpx_sse
 import pytest
 
-from tests.conftest import until
+from tests import web
 from tests.endpoint import TEXT, Server
 from tests.test_readme import blocks
 
@@ -25,21 +21,8 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def app(server: Server, tmp_path: Path) -> Iterator[str]:
     """Its address. It asks the scripted endpoint."""
-    (tmp_path / "chat.py").write_text(blocks("python")[1])
-    environment = os.environ | {"OPENAI_BASE_URL": server.base_url, "MODEL": "slow", "PYTHONUNBUFFERED": "1"}
-    log = tmp_path / "log"
-    with (
-        open(log, "wb") as err,
-        subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "--port", "0", "chat:app"], cwd=tmp_path, env=environment, stderr=err
-        ) as process,
-    ):
-        found = until(lambda: process.poll() or re.search(r"http://[\d.]+:\d+", log.read_text()))
-        assert process.poll() is None, log.read_text()
-        yield found[0]
-        process.terminate()
-        assert process.wait() in (0, -15), log.read_text()
-    assert "Traceback" not in log.read_text()
+    with web.app(blocks("python")[1], tmp_path, OPENAI_BASE_URL=server.base_url, MODEL="slow") as url:
+        yield url
 
 
 async def text_of(http: httpx.AsyncClient, id: str) -> str:
@@ -52,10 +35,10 @@ async def text_of(http: httpx.AsyncClient, id: str) -> str:
 async def followed(
     http: httpx.AsyncClient, id: str, offset: str | None = None
 ) -> tuple[str, list[int], dict[str, str]]:
-    """What an EventSource gets: the text, the offsets, and the end."""
-    headers = {} if offset is None else {"last-event-id": offset}
+    """What whoever does not drive gets: the text, the offsets, and the end."""
+    params = {} if offset is None else {"offset": offset}
     text, offsets = "", []
-    async with httpx_sse.aconnect_sse(http, "GET", f"/events/{id}", headers=headers) as events:
+    async with httpx_sse.aconnect_sse(http, "GET", f"/chat-stream/{id}", params=params) as events:
         async for event in events.aiter_sse():
             offsets.append(int(event.id))
             if event.event == "end":
@@ -90,7 +73,9 @@ async def test_the_chat(app: str, server: Server) -> None:
         assert offsets == sorted(offsets)
         middle = next(offset for offset in offsets if 0 < offset < size)
         assert await followed(http, id, str(middle)) == (TEXT.encode()[middle:].decode(), [size, size], end)
-        assert (await http.get("/history")).json() == [{"id": id, "prompt": "One?", "answer": TEXT}]
+        assert (await http.get("/history")).json() == [
+            {"id": id, "prompt": "One?", "text": TEXT, "offset": size, "status": "done"}
+        ]
         assert await text_of(http, id) == TEXT
         assert len(server.requests) == 1
         again = (await http.post("/send", json={"prompt": "Two?"})).json()["id"]
@@ -104,6 +89,6 @@ async def test_what_is_no_stream_and_no_offset(app: str) -> None:
         id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
         await text_of(http, id)
         assert (await http.post("/chat-stream/nosuchstream")).status_code == 404
-        assert (await http.get("/events/nosuchstream")).status_code == 404
+        assert (await http.get("/chat-stream/nosuchstream")).status_code == 404
         for offset, code in (("x", 400), ("-1", 400), ("100000", 416)):
-            assert (await http.get(f"/events/{id}", headers={"last-event-id": offset})).status_code == code
+            assert (await http.get(f"/chat-stream/{id}", params={"offset": offset})).status_code == code

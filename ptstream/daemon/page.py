@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -12,8 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from ptstream import wire
 from ptstream.daemon.keys import Keys
-
-WEB = Path(__file__).parents[1] / "web"
+from ptstream.serving import web
 
 HEADERS = {
     # The text on the page is a model's: nothing in it may run, load, or be sent anywhere.
@@ -40,7 +38,7 @@ def page_routes(keys: Keys | None, cookie: str) -> list[Route | Mount]:
     """The routes. `cookie` is the name of the one that an invitation is exchanged for."""
 
     async def page(_: Request) -> Response:
-        return FileResponse(WEB / "index.html", headers=HEADERS)
+        return FileResponse(web / "index.html", headers=HEADERS)
 
     async def enter(request: Request) -> Response:
         if keys and not keys.redeem(request.query_params.get("key", "")):
@@ -54,5 +52,5 @@ def page_routes(keys: Keys | None, cookie: str) -> list[Route | Mount]:
     return [
         Route("/", page),
         Route(wire.ENTER, enter),
-        Mount("/web", _Files(directory=WEB), name="web"),
+        Mount("/web", _Files(directory=web), name="web"),
     ]

@@ -1,38 +1,55 @@
-// A stream as one value, for React: the hook of an app whose answers are kept. Needs "react" (18 or 19) of the app's own.
+"use client"
+// A stream as one value, for React 18 and 19: the hook of an app whose answers are kept. Needs "react" of the app's own.
+// `ptstream.js` beside it reads; here is only what React needs.
 
 import { useEffect, useRef, useState } from "react"
-import { drive, follow } from "./ptstream.js"
+import * as streams from "./ptstream.js"
 
 const NOTHING = { text: "", status: "pending", error: null }
+
+/** Milliseconds between two renders in a page that nobody sees. */
+const UNSEEN = 250
+
+/** Milliseconds that a render may take without a rest after it. */
+const QUICK = 40
 
 /**
  * The text of the stream at `url` and its status, as both grow: `{text, status, error}`.
  *
  * `driven` is true in the tab that asked, and there alone: it has the stream written (by POST to `drive`, or to `url`
  * itself) and sees every piece; all others follow it. What is there stays there while connections come and go, and when
- * `driven` changes. `status` is the store's: "pending", "streaming", then "done", "error", "timeout" or "cancelled".
+ * `driven` or `headers` change. `status` is "pending" until there is text, "streaming" until the store has an end: then
+ * "done", "error", "timeout" or "cancelled". `error` is the cause of a bad end, or why the stream cannot be read.
  * `headers` and `body` go with the requests. Without a `url` it waits.
  */
-export function useStream(url, { driven = false, drive: driveUrl, headers, body } = {}) {
+export function useStream(url, { driven = false, drive, headers, body } = {}) {
   const key = url == null ? null : String(url)
-  const target = driveUrl == null ? key : String(driveUrl)
+  const target = drive == null ? key : String(drive)
   const sent = JSON.stringify([...new Headers(headers ?? {})])
-  const kept = useRef({ key: null, offset: 0, ...NOTHING })
+  const kept = useRef(null)
+  const latestBody = useRef(body)
   const [shown, show] = useState({ key, ...NOTHING })
+  if (shown.key !== key) show({ key, ...NOTHING })
+
+  useEffect(() => {
+    latestBody.current = body
+  })
 
   useEffect(() => {
     if (key === null) return
-    if (kept.current.key !== key) kept.current = { key, offset: 0, ...NOTHING }
+    if (kept.current?.key !== key) kept.current = { key, offset: 0, ...NOTHING }
     const stream = kept.current
-    if (!["pending", "streaming"].includes(stream.status)) return
+    if (stream.status !== "pending" && stream.status !== "streaming") return
     const left = new AbortController()
-    const frame = frames(() => show({ key, text: stream.text, status: stream.status, error: stream.error }))
-    const options = { offset: stream.offset, signal: left.signal, headers: Object.fromEntries(JSON.parse(sent)) }
-    const pieces = driven ? drive(target, { ...options, body, follow: key }) : follow(key, options)
-    read(pieces, stream, frame, left.signal)
+    const pace = new Pace(() => show({ key, text: stream.text, status: stream.status, error: stream.error }))
+    const options = { offset: stream.offset, signal: left.signal, headers: JSON.parse(sent) }
+    const pieces = driven
+      ? streams.drive(target, { ...options, body: latestBody.current, follow: key })
+      : streams.follow(key, options)
+    read(pieces, stream, pace, left.signal)
     return () => {
       left.abort()
-      frame.cancel()
+      pace.stop()
     }
   }, [key, target, driven, sent])
 
@@ -40,33 +57,77 @@ export function useStream(url, { driven = false, drive: driveUrl, headers, body 
   return { text, status, error }
 }
 
-async function read(pieces, stream, frame, signal) {
+async function read(pieces, stream, pace, signal) {
+  await null // in StrictMode the first effect is undone at once: nothing was asked then
+  if (signal.aborted) return
   try {
-    for await (const piece of pieces) {
+    for await (const { text, offset, status, error } of pieces) {
       if (signal.aborted) return
-      stream.text += piece.text
-      stream.offset = piece.offset
-      stream.status = piece.status
-      stream.error = piece.error
-      frame.ask()
+      stream.text += text
+      stream.offset = offset
+      stream.status = status
+      stream.error = error
+      if (status === "streaming") pace.ask()
+      else pace.show()
     }
   } catch (error) {
     if (signal.aborted) return
     stream.error = error.message // of the asking; the stream's own status is only what the store says
-    frame.ask()
+    pace.show()
   }
 }
 
-/** Show at most once a frame, however many pieces come. In a hidden page there are no frames: then at once. */
-function frames(show) {
-  let asked = 0
-  return {
-    ask() {
-      if (globalThis.document?.hidden) show()
-      else asked ||= requestAnimationFrame(() => ((asked = 0), show()))
-    },
-    cancel() {
-      cancelAnimationFrame(asked)
-    },
+/**
+ * Shows at once, then once a frame at most, however many pieces come. Where a text is so long that showing it takes
+ * time, as much time is left to everything else: rendering stays a share of the time, whatever the length.
+ */
+class Pace {
+  constructor(show) {
+    this.showNow = show
+    this.due = false
+    this.frame = 0
+    this.timer = 0
+  }
+
+  /** Show soon. */
+  ask() {
+    this.due = true
+    if (this.frame && globalThis.document?.hidden) this.stop() // there are no frames any more
+    if (!this.frame && !this.timer) this.show()
+  }
+
+  /** Show now. */
+  show() {
+    this.stop()
+    this.due = false
+    this.shownAt = performance.now()
+    if (globalThis.document?.hidden || !globalThis.requestAnimationFrame) this.rest(UNSEEN)
+    else {
+      this.frame = requestAnimationFrame(() => {
+        this.frame = 0
+        this.timer = setTimeout(() => this.painted()) // after the frame, and what layout took of it
+      })
+    }
+    this.showNow()
+  }
+
+  painted() {
+    const took = performance.now() - this.shownAt
+    this.rest(took > QUICK ? took : 0)
+  }
+
+  rest(span) {
+    const over = () => {
+      this.timer = 0
+      if (this.due) this.show()
+    }
+    if (span) this.timer = setTimeout(over, span)
+    else over()
+  }
+
+  stop() {
+    if (this.frame) cancelAnimationFrame(this.frame)
+    clearTimeout(this.timer)
+    this.frame = this.timer = 0
   }
 }

@@ -1,0 +1,35 @@
+export type Status = "pending" | "streaming" | "done" | "error" | "timeout" | "cancelled"
+
+export interface Told {
+  /** New text; empty in the last one. */
+  text: string
+  /** Where it ends, in bytes of UTF-8 from the start of the stream: pass it back to go on. */
+  offset: number
+  status: Exclude<Status, "pending">
+  /** The cause of a bad end. */
+  error: string | null
+}
+
+export interface Options {
+  offset?: number | string
+  signal?: AbortSignal
+  headers?: HeadersInit
+  /** Milliseconds without a byte after which a connection counts as lost. */
+  silence?: number
+}
+
+export interface DriveOptions extends Options {
+  method?: string
+  /** Sent again when there was no answer: no ReadableStream. */
+  body?: Exclude<BodyInit, ReadableStream> | null
+  /** Where it reads on when the answer to `url` is over. */
+  follow?: string | URL
+}
+
+export class StreamError extends Error {
+  readonly status: number
+  readonly code?: string
+}
+
+export function follow(url: string | URL, options?: Options): AsyncGenerator<Told, void, undefined>
+export function drive(url: string | URL, options?: DriveOptions): AsyncGenerator<Told, void, undefined>

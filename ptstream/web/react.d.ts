@@ -1,0 +1,15 @@
+import type { DriveOptions, Status } from "./ptstream.js"
+
+export interface StreamOptions {
+  /** Whether this tab has the stream written. */
+  driven?: boolean
+  /** Where that is asked for, if not at the stream's own URL. */
+  drive?: string | URL
+  headers?: HeadersInit
+  body?: DriveOptions["body"]
+}
+
+export function useStream(
+  url: string | URL | null | undefined,
+  options?: StreamOptions,
+): { text: string; status: Status; error: string | null }

@@ -1,0 +1,422 @@
+"""`ptstream.js` under Node and in a browser, against a daemon and an app: the text once, whatever the line does."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import random
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser
+
+import ptstream
+from ptstream import wire
+from ptstream.settings import Home
+from tests.browser import browser, needs_browser  # noqa: F401
+from tests.conftest import FIRST, SECOND, Cli, Gate, detached, ended, needs, stop_daemon, until
+from tests.endpoint import TEXT
+from tests.web import Line, Listening, app, cuts_at_random, line, listening, site
+
+UNICODE = (
+    "One. \r\nTwo:\rlone. 数据库里只有完整的句子。👩‍👩‍👧‍👦🏳️‍🌈"
+    "e\u0301\x00\ufeff\u2028\u2029\x1b[0m𝒳\U0010ffff data: id: 7\n\n\n"
+)
+"""Line ends of every kind, a family, a flag, a NUL, what begins like a byte order mark, and what looks like an event."""
+LONG = UNICODE * 500
+
+READ = """
+async ([module, how, url, {keep, abortAfter, abortIn, ...options}]) => {
+  const { StreamError, ...ways } = await import(module)
+  const aborting = new AbortController()
+  if (abortIn !== undefined) setTimeout(() => aborting.abort(new Error("enough")), abortIn)
+  let text = "", pieces = 0, last = {}, offset = Number(options.offset ?? 0)
+  const size = (text) => new TextEncoder().encode(text).length
+  try {
+    for await (const told of ways[how](url, { ...options, signal: aborting.signal })) {
+      text += told.text
+      pieces += 1
+      offset += size(told.text)
+      if (told.offset !== offset) throw new Error(`${told.offset} is not ${offset}`)
+      last = told
+      if (pieces === abortAfter) aborting.abort(new Error("enough"))
+      if (pieces === keep) break
+    }
+  } catch (error) {
+    last = { ...last, thrown: error.message, name: error.name, code: error.code, http: error.status }
+  }
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))
+  const sha256 = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("")
+  return { ...last, text, sha256, pieces }
+}
+"""
+
+APP = r"""
+import contextlib, pathlib
+import anyio, ptstream
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+TEXT = pathlib.Path("text").read_bytes().decode()
+asked = []
+
+async def generate(stream):
+    asked.append(stream.id)
+    for begin in range(0, len(TEXT), 7):
+        await anyio.sleep(0.001)
+        yield TEXT[begin : begin + 7]
+    if stream.prompt == "fail":
+        raise RuntimeError("the model fell over")
+
+async def create(request):
+    return PlainTextResponse(await app.state.pts.create(prompt=request.query_params.get("prompt", "")))
+
+async def stream(request):
+    id = request.path_params["id"]
+    if request.method == "POST":
+        return app.state.pts.response(id, generate)
+    return app.state.pts.events(id, request.query_params.get("offset", 0))
+
+async def deaf(request):  # to the offset
+    return app.state.pts.events(request.path_params["id"])
+
+async def short(request):  # ends in order, and too soon
+    async def some():
+        left = 1
+        async for run in answer.body_iterator:
+            yield run
+            left -= 1
+            if not left and b"event: end" not in run:
+                return
+    answer = await stream(request)
+    return StreamingResponse(some(), media_type="text/event-stream")
+
+async def busy(request):
+    if request.path_params["id"] not in asked:
+        asked.append(request.path_params["id"])
+        return Response(status_code=503, headers={"retry-after": request.query_params["again"]})
+    return await stream(request)
+
+async def odd(request):
+    return Response(request.query_params["body"], media_type="text/event-stream")
+
+async def dribble(request):
+    async def bytewise():
+        for byte in b"\xef\xbb\xbf: hello\r\n" + body.replace(b"\n", end):
+            yield bytes([byte])
+    end = {"cr": b"\r", "crlf": b"\r\n"}[request.query_params["end"]]
+    body = b"".join([run async for run in (await stream(request)).body_iterator])
+    return StreamingResponse(bytewise(), media_type="text/event-stream")
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    async with ptstream.open("home", grace=0) as app.state.pts:
+        yield
+
+app = Starlette(lifespan=lifespan, middleware=[Middleware(CORSMiddleware, allow_origins=["*"])], routes=[
+    Route("/new", create, methods=["POST"]), Route("/asked", lambda _: PlainTextResponse(str(len(asked)))),
+    Route("/streams/{id}", stream, methods=["GET", "POST"]), Route("/deaf/{id}", deaf), Route("/short/{id}", short),
+    Route("/busy/{id}", busy), Route("/odd", odd), Route("/dribble/{id}", dribble),
+])
+"""
+
+Read = Callable[..., dict[str, Any]]
+"""`read("follow", url, **options)`: what came, and what was thrown."""
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[str]:
+    """A site that the daemon lets in."""
+    with site(ptstream.web) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def daemon(endpoint: str, origin: str) -> Iterator[Listening]:
+    """A daemon that asks the scripted endpoint."""
+    config = f'origins = ["{origin}"]\n[endpoints.scripted]\nbase_url = "{endpoint}"\n'
+    with tempfile.TemporaryDirectory(prefix="pts-") as path:
+        cli = Cli(Home(f"{path}/home"))
+        with listening(cli, config) as found:
+            yield found
+        stop_daemon(cli.home)
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Read]:
+    """How to read under Node. The program ends with its input: no timer and no listener is left then."""
+    program = f"""
+        import {{ createInterface }} from "node:readline"
+        for await (const line of createInterface({{ input: process.stdin }}))
+          process.stdout.write(JSON.stringify(await ({READ.strip()})(JSON.parse(line))) + "\\n")
+    """
+    start = ["node", "--no-warnings", "--input-type=module", "-e", program]
+    with subprocess.Popen(start, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+
+        def read(how: str, url: str, **options: Any) -> dict[str, Any]:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(json.dumps([str(ptstream.web / "ptstream.js"), how, url, options]).encode() + b"\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())  # type: ignore[no-any-return]
+
+        yield read
+        assert process.stdin is not None
+        process.stdin.close()
+        assert ended(process) == 0
+
+
+@pytest.fixture(params=[pytest.param("node", marks=needs("node")), pytest.param("browser", marks=needs_browser)])
+def read(request: pytest.FixtureRequest) -> Iterator[Read]:
+    """How to read, here and there."""
+    if request.param == "node":
+        yield request.getfixturevalue("node")
+        return
+    with request.getfixturevalue("browser").new_page() as page:
+        page.goto(request.getfixturevalue("origin"))
+        yield lambda how, url, **options: page.evaluate(READ, ["/0/ptstream.js", how, url, options])
+
+
+@pytest.fixture(scope="module")
+def an_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An app of one's own, whose streams all say the same."""
+    folder = tmp_path_factory.mktemp("app")
+    (folder / "text").write_bytes((UNICODE * 4).encode())
+    with app(APP, folder) as url:
+        yield url
+
+
+def pending(app: str, prompt: str = "") -> str:
+    """The path of a stream of the app's."""
+    return "/streams/" + httpx.post(app + "/new", params={"prompt": prompt}).text
+
+
+def sha256(text: str) -> str:
+    """Of its UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def replayed(daemon: Listening, text: str, rate: int, size: int = 7) -> str:
+    """The id of a stream that is being written."""
+    path = Path(daemon.cli.home.path) / f"text-{sha256(text)[:8]}"
+    path.write_bytes(text.encode())
+    return daemon.cli.out("drive", "--detach", "-p", "x", "-m", f"replay:{path}?rate={rate}&size={size}").strip()
+
+
+def path_of(id: str) -> str:
+    """Where the text of a stream is."""
+    return wire.TEXT.format(id=id)
+
+
+def whole(found: dict[str, Any], text: str, status: str = "done", error: str | None = None) -> None:
+    """All of the text came, once, and the end that the store has."""
+    assert found.get("thrown") is None, found
+    assert len(found["text"]) == len(text)
+    assert (found["sha256"], found["offset"]) == (sha256(text), found["offset"])
+    assert (found["status"], found["error"]) == (status, error)
+
+
+def test_it_follows_to_the_end(read: Read, daemon: Listening) -> None:
+    id = replayed(daemon, UNICODE * 20, rate=400)
+    whole(read("follow", daemon.url + path_of(id), headers=daemon.headers), UNICODE * 20)
+    middle = len("One. \r\nTwo:\rlone. 数".encode())
+    rest = read("follow", daemon.url + path_of(id), headers=daemon.headers, offset=middle)
+    whole(rest, (UNICODE * 20)[len("One. \r\nTwo:\rlone. 数") :])
+    size = len((UNICODE * 20).encode())
+    at_end = read("follow", daemon.url + path_of(id), headers=daemon.headers, offset=size)
+    assert (at_end["text"], at_end["offset"], at_end["status"], at_end["pieces"]) == ("", size, "done", 1)
+
+
+def test_a_line_that_is_cut_anywhere(read: Read, daemon: Listening) -> None:
+    id = replayed(daemon, LONG, rate=2000, size=11)
+    with line(daemon.url, cuts_at_random(random.randrange(10**6), 40_000)) as bad:
+        whole(read("follow", bad.url + path_of(id), headers=daemon.headers), LONG)
+        assert bad.cuts > 1
+
+
+def test_a_line_that_stalls(read: Read, daemon: Listening) -> None:
+    id = replayed(daemon, LONG, rate=50_000)
+    with line(daemon.url, lambda number: None if number else 9000, stalls=True) as bad:
+        whole(read("follow", bad.url + path_of(id), headers=daemon.headers, silence=700), LONG)
+        assert len(bad.heads) == 2
+
+
+def test_a_server_that_is_away_for_a_while(read: Read, daemon: Listening) -> None:
+    id = replayed(daemon, UNICODE, rate=400)
+    with line(daemon.url, refuses=True) as bad, meanwhile(lambda: comes_back(bad)):
+        whole(read("follow", bad.url + path_of(id), headers=daemon.headers), UNICODE)
+
+
+def comes_back(bad: Line, do: Callable[[], Any] = lambda: None) -> None:
+    """When it has refused for the second time, and `do` is done."""
+    until(lambda: bad.cuts > 1)
+    do()
+    bad.refuses = False
+
+
+@contextlib.contextmanager
+def meanwhile(do: Callable[[], Any]) -> Iterator[None]:
+    """In a thread, done when the block is left."""
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(do)
+        yield
+        done.result()
+
+
+def test_an_abort(read: Read, daemon: Listening, gate: Gate) -> None:
+    id = detached(daemon.cli, *gate.command)
+    url, headers = daemon.url + path_of(id), daemon.headers
+    begun = read("follow", url, headers=headers, abortAfter=1)
+    assert (begun["text"], begun["status"], begun["thrown"]) == (FIRST, "streaming", "enough")
+    silent = read("follow", url, headers=headers, offset=len(FIRST), abortIn=300)
+    assert (silent["text"], silent["thrown"]) == ("", "enough")
+    with line(daemon.url, refuses=True) as bad:
+        refused = read("follow", bad.url + path_of(id), headers=headers, abortIn=300)
+    assert (refused["text"], refused["thrown"]) == ("", "enough")
+    left = read("follow", url, headers=headers, keep=1)
+    assert (left["text"], left["status"]) == (FIRST, "streaming")
+    gate.open()
+    whole(read("follow", url, headers=headers), FIRST + SECOND)
+
+
+def test_what_is_refused(read: Read, daemon: Listening, an_app: str) -> None:
+    id, headers = replayed(daemon, UNICODE, rate=50_000), daemon.headers
+    url = daemon.url + path_of(id)
+    daemon.cli.run("wait", id)
+    size = len(UNICODE.encode())
+    for asked, code, word in (
+        ((url, {"headers": {"authorization": "Bearer no"}}), 401, "not-authenticated"),
+        ((url, {}), 401, "not-authenticated"),
+        ((daemon.url + path_of("0000nosuchid"), {"headers": headers}), 404, "not-found"),
+        ((url, {"headers": headers, "offset": size + 1}), 416, "beyond-end"),
+        ((url, {"headers": headers, "offset": UNICODE.encode().index(b"\xe6") + 1}), 400, "usage"),
+        ((f"{an_app}/odd?body=data: {{%0A%0A", {}), 200, "malformed"),
+        ((f"{an_app}/odd?body=data: 1%0A%0A", {}), 200, "malformed"),
+        ((f"{an_app}/odd?body=event: end%0Adata: {{}}%0A%0A", {}), 200, "malformed"),
+        ((f"{an_app}/odd?body=event: data%0Adata: --%0A%0A", {}), 200, "malformed"),
+        ((f"{an_app}/asked", {}), 200, "malformed"),
+    ):
+        found = read("follow", asked[0], **asked[1])
+        assert (found["name"], found["http"], found["code"], found["pieces"]) == ("StreamError", code, word, 0), asked
+    refused = read("drive", f"{daemon.url}/streams/{id}/drive?live=1")
+    assert (refused["name"], refused["http"]) == ("StreamError", 401)
+    for word, offset in (("RangeError", "x"), ("RangeError", -1), ("TypeError", 0)):
+        assert read("follow", "http://[", offset=offset)["name"] == word
+
+
+def test_a_stream_that_is_deleted_while_the_line_is_down(read: Read, daemon: Listening) -> None:
+    id = replayed(daemon, LONG, rate=50_000)
+    daemon.cli.run("wait", id)
+
+    def passes(_: int) -> int:
+        bad.refuses = True
+        return 9000
+
+    with line(daemon.url, passes, stalls=False) as bad, meanwhile(lambda: comes_back(bad, lambda: delete(daemon, id))):
+        found = read("follow", bad.url + path_of(id), headers=daemon.headers)
+    assert (found["name"], found["http"], found.get("status", "streaming")) == ("StreamError", 404, "streaming")
+    assert LONG.startswith(found["text"])
+
+
+def delete(daemon: Listening, id: str) -> None:
+    """Over the network."""
+    httpx.delete(f"{daemon.url}/streams/{id}", headers=daemon.headers).raise_for_status()
+
+
+def test_the_status_is_the_stores(read: Read, daemon: Listening, gate: Gate) -> None:
+    failed = daemon.cli.run("drive", "--", "sh", "-c", "echo some; exit 3", code=5).stderr.decode().split()[0]
+    found = read("follow", daemon.url + path_of(failed), headers=daemon.headers)
+    assert (found["text"], found["status"]) == ("some\n", "error")
+    assert "3" in found["error"]
+    cancelled = detached(daemon.cli, *gate.command)
+    daemon.cli.run("cancel", cancelled)
+    for ways in ({}, {"offset": len(FIRST)}):
+        found = read("follow", daemon.url + path_of(cancelled), headers=daemon.headers, **ways)
+        assert (found["status"], found["error"]) == ("cancelled", f"cancelled at byte {len(FIRST)}")
+
+
+# --- drive
+
+
+def asked_for(daemon: Listening, model: str) -> str:
+    """The id of a pending stream."""
+    told = httpx.post(daemon.url + wire.STREAMS, json={"prompt": "Why?", "model": model}, headers=daemon.headers)
+    return str(told.raise_for_status().json()["id"])
+
+
+def test_it_drives_a_stream_of_the_daemons(read: Read, daemon: Listening) -> None:
+    for break_at in (None, 20):
+        id = asked_for(daemon, "scripted/slow")
+        with line(daemon.url, lambda number, at=break_at: None if number else at, whole_heads=True) as bad:
+            ways = {"follow": bad.url + path_of(id), "headers": daemon.headers}
+            whole(read("drive", f"{bad.url}/streams/{id}/drive?live=1", **ways), TEXT)
+            assert bad.cuts == (break_at is not None)
+    ways = {"headers": daemon.headers | {"content-type": "application/json"}, "body": "{}"}
+    whole(read("drive", f"{daemon.url}/streams/{id}/drive?live=1", follow=daemon.url + path_of(id), **ways), TEXT)
+
+
+def test_it_drives_a_stream_of_an_apps(read: Read, an_app: str) -> None:
+    """Broken at any byte, inside characters too, it goes on by `follow`."""
+    size, before = len((UNICODE * 4).encode()), int(httpx.get(an_app + "/asked").text)
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for _ in range(4):
+        cut = chance.randrange(size)
+        with line(an_app, lambda number, at=cut: None if number else at, whole_heads=True) as bad:
+            whole(read("drive", bad.url + pending(an_app)), UNICODE * 4)
+            assert bad.cuts == 1
+    assert int(httpx.get(an_app + "/asked").text) == before + 4
+    middle = UNICODE.index("数") + 1
+    path = pending(an_app)
+    rest = read("drive", an_app + path, offset=len(UNICODE[:middle].encode()))
+    whole(rest, (UNICODE * 4)[middle:])
+    failed = pending(an_app, "fail")
+    with line(an_app, lambda number: None if number else 300, whole_heads=True) as bad:
+        whole(read("drive", bad.url + failed), UNICODE * 4, "error", "RuntimeError: the model fell over")
+
+
+def test_a_drive_that_is_left_goes_on(read: Read, an_app: str) -> None:
+    path = pending(an_app)
+    left = read("drive", an_app + path, keep=1)
+    assert (UNICODE * 4).startswith(left["text"])
+    whole(read("follow", an_app + path), UNICODE * 4)
+
+
+def test_servers_that_are_not_as_they_should_be(read: Read, an_app: str) -> None:
+    path = pending(an_app)
+    whole(read("drive", an_app + path), UNICODE * 4)
+    id = path.rpartition("/")[2]
+    offset = len(UNICODE.encode())
+    whole(read("follow", f"{an_app}/deaf/{id}", offset=offset), UNICODE * 3)
+    for end in ("cr", "crlf"):
+        whole(read("follow", f"{an_app}/dribble/{id}?end={end}"), UNICODE * 4)
+    whole(read("follow", f"{an_app}/short/{id}"), UNICODE * 4)
+    for again in ("1", "soon", "Thu, 26 Nov 2020 00:00:00 GMT"):
+        other = pending(an_app)
+        read("drive", an_app + other)
+        busy = f"{an_app}/busy/{other.rpartition('/')[2]}?again={again}"
+        whole(read("follow", busy), UNICODE * 4)
+
+
+# --- other origins
+
+
+@needs_browser
+def test_a_page_that_is_not_let_in(browser: Browser, daemon: Listening) -> None:  # noqa: F811
+    id = replayed(daemon, UNICODE, rate=50_000)
+    with site(ptstream.web) as other, browser.new_page() as page:
+        page.goto(other)
+        ask = ["/0/ptstream.js", "follow", daemon.url + path_of(id), {"headers": daemon.headers, "abortIn": 1500}]
+        found = page.evaluate(READ, ask)
+    assert (found["text"], found["pieces"], found["thrown"]) == ("", 0, "enough")

@@ -1,0 +1,370 @@
+"""`useStream` with the real React from npm, in a browser: a text that only grows, whatever renders and connects."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+import ptstream
+from tests.browser import browser, context, needs_browser, page  # noqa: F401
+from tests.conftest import needs
+from tests.web import app, line, site
+
+pytestmark = [needs("npm"), needs_browser]
+
+PACKAGES = ("react@19.3.1", "react-dom@19.3.1", "esbuild@0.28.2", "typescript@5.9.3")
+
+FIRST, SECOND = "One two. ", "Three four."
+TEXT = FIRST + SECOND
+LONG = "".join(f"{number} 数据\r\n" for number in range(600))
+
+ENTRY = """
+import { createElement, StrictMode, useLayoutEffect } from "react"
+import { createRoot } from "react-dom/client"
+import { useStream } from "./react.js"
+
+window.seen = {}  // all that was rendered, by name
+const roots = {}
+
+function Shown({ name, url, options }) {
+  const { text, status, error } = useStream(url && new URL(url), options)
+  if (url) (window.drawn ??= []).push([name, url, text])
+  useLayoutEffect(() => {
+    window.seen[name].push({ url, text, status, error })
+  }, [url, text, status, error])
+  return createElement("p", { id: name }, text)
+}
+
+window.render = (...all) => {
+  for (const [name, url, options] of all) {
+    window.seen[name] ??= []
+    roots[name] ??= createRoot(document.body.appendChild(document.createElement("div")))
+    roots[name].render(createElement(StrictMode, null, createElement(Shown, { name, url, options })))
+  }
+}
+
+window.unmount = (name) => roots[name].unmount()
+"""
+
+TYPED = """
+import { follow, drive, StreamError, type Told } from "./ptstream.js"
+import { useStream } from "./react.js"
+
+export async function all(url: URL, signal: AbortSignal): Promise<number> {
+  let last: Told | undefined
+  for await (const told of follow(url, { offset: 3, signal, headers: { a: "b" } })) last = told
+  for await (const { text } of drive("/x", { body: "{}", follow: url })) text.trim()
+  return last?.offset ?? 0
+}
+export const code = (error: unknown): string | undefined => (error instanceof StreamError ? error.code : undefined)
+export function useText(id: string): string {
+  const { text, status } = useStream(`/s/${id}`, { driven: true, headers: [["a", "b"]] })
+  // @ts-expect-error: no such status
+  return status === "running" ? "" : text
+}
+"""
+
+APP = """
+import contextlib
+import anyio, ptstream
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Route
+
+gates, asked = {}, []
+LONG = "".join(f"{number} \\u6570\\u636e\\r\\n" for number in range(600))
+
+def gate(id):
+    return gates.setdefault(id, anyio.Event())
+
+async def generate(stream):
+    asked.append(stream.id)
+    if stream.prompt == "long":
+        for begin in range(0, len(LONG), 5):
+            await anyio.sleep(0.002)
+            yield LONG[begin : begin + 5]
+        return
+    yield "One "
+    yield "two. "
+    await gate(stream.id).wait()
+    if stream.prompt == "fail":
+        raise RuntimeError("the model fell over")
+    yield "Three "
+    yield "four."
+
+async def create(request):
+    return PlainTextResponse(await app.state.pts.create(prompt=request.query_params.get("prompt", "")))
+
+async def go(request):
+    gate(request.path_params["id"]).set()
+    return PlainTextResponse("")
+
+async def cancel(request):
+    await app.state.pts.cancel(request.path_params["id"])
+    return PlainTextResponse("")
+
+async def show(request):
+    body = await app.state.pts.body(request.path_params["id"])
+    return JSONResponse({"text": body.text, "status": body.status, "asked": asked})
+
+async def stream(request):
+    id = request.path_params["id"]
+    if request.headers.get("x-user", "me") == "nobody":
+        return PlainTextResponse("who?", 403)
+    if request.method == "POST":
+        return app.state.pts.response(id, generate)
+    return app.state.pts.events(id, request.query_params.get("offset", 0))
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    async with ptstream.open("home", grace=0) as app.state.pts:
+        yield
+
+cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
+app = Starlette(lifespan=lifespan, middleware=[cors], routes=[
+    Route("/new", create, methods=["POST"]), Route("/go/{id}", go, methods=["POST"]),
+    Route("/cancel/{id}", cancel, methods=["POST"]), Route("/show/{id}", show),
+    Route("/streams/{id}", stream, methods=["GET", "POST"]),
+])
+"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the bundle, and with what it was made of."""
+    folder = tmp_path_factory.mktemp("react")
+    subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", *PACKAGES], cwd=folder, check=True)
+    for name in ("ptstream.js", "ptstream.d.ts", "react.js", "react.d.ts"):
+        shutil.copy(ptstream.web / name, folder)
+    (folder / "entry.js").write_text(ENTRY)
+    development = "--define:process.env.NODE_ENV='development'"
+    bundle = ["npx", "esbuild", "entry.js", "--bundle", "--format=esm", "--outfile=bundle.js", development]
+    subprocess.run([*bundle, "--log-level=warning"], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def origin(built: Path) -> Iterator[str]:
+    """A site that has the bundle."""
+    with site(built) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app's address."""
+    with app(APP, tmp_path_factory.mktemp("app")) as url:
+        yield url
+
+
+class Tab:
+    """A page with the bundle: what it renders, what it has rendered, and what it asked the server for."""
+
+    def __init__(self, page: Page, origin: str) -> None:  # noqa: F811
+        self.page = page
+        self.asked: list[str] = []
+        page.on("request", lambda request: self._saw(request.method, request.url))
+        page.goto(origin)
+        page.evaluate("import('/0/bundle.js')")
+
+    def _saw(self, method: str, url: str) -> None:
+        if "/streams/" in url and method != "OPTIONS":
+            self.asked.append(method)
+
+    def render(self, *all: tuple[str, str | None, dict[str, Any]]) -> None:
+        """Each a name, a URL, and the hook's options."""
+        self.page.evaluate("(all) => render(...all)", [list(each) for each in all])
+
+    def wait(self, name: str, text: str | None = None, status: str | None = None) -> dict[str, Any]:
+        """What is rendered, when it is so."""
+        self.page.wait_for_function(
+            """([name, text, status]) => {
+              const last = seen[name].at(-1)
+              return last && (text === null || last.text === text) && (status === null || last.status === status)
+            }""",
+            arg=[name, text, status],
+            polling=50,  # a page that nobody sees has no frames
+        )
+        last = self.seen(name)[-1]
+        assert self.page.text_content(f"#{name}") == last["text"]
+        return last
+
+    def seen(self, name: str) -> list[dict[str, Any]]:
+        """All that was rendered, in order."""
+        return self.page.evaluate("(name) => seen[name]", name)  # type: ignore[no-any-return]
+
+    def grew(self, name: str) -> list[str]:
+        """The statuses it went through. No text was ever taken back."""
+        seen = self.seen(name)
+        for before, after in pairwise(seen):
+            assert after["text"].startswith(before["text"])
+        statuses = [each["status"] for each in seen]
+        return [status for at, status in enumerate(statuses) if at == 0 or statuses[at - 1] != status]
+
+
+@pytest.fixture
+def tab(page: Page, origin: str) -> Tab:  # noqa: F811
+    """A tab."""
+    return Tab(page, origin)
+
+
+def created(server: str, prompt: str = "") -> str:
+    """The URL of a pending stream."""
+    return f"{server}/streams/" + httpx.post(server + "/new", params={"prompt": prompt}).text
+
+
+def to(server: str, what: str, url: str) -> None:
+    """Do something to the stream at `url`."""
+    httpx.post(f"{server}/{what}/{url.rpartition('/')[2]}").raise_for_status()
+
+
+def shown(server: str, url: str) -> dict[str, Any]:
+    """What the store has."""
+    return httpx.get(f"{server}/show/{url.rpartition('/')[2]}").json()  # type: ignore[no-any-return]
+
+
+def test_strict_mode(tab: Tab, server: str) -> None:
+    url = created(server)
+    tab.render(("a", url, {"driven": True}))
+    assert tab.wait("a", FIRST)["status"] == "streaming"
+    to(server, "go", url)
+    assert tab.wait("a", TEXT, "done")["error"] is None
+    assert tab.grew("a") == ["pending", "streaming", "done"]
+    assert tab.asked == ["POST", "GET"]
+    assert shown(server, url)["asked"].count(url.rpartition("/")[2]) == 1
+
+
+def test_renders_with_new_objects_ask_nothing(tab: Tab, server: str) -> None:
+    url = created(server)
+    for _ in range(20):
+        tab.render(("a", url, {"driven": True, "headers": {"x-user": "me"}}))
+    tab.wait("a", FIRST)
+    for _ in range(20):
+        tab.render(("a", url, {"driven": True, "headers": {"x-user": "me"}}))
+    to(server, "go", url)
+    tab.wait("a", TEXT, "done")
+    for _ in range(20):
+        tab.render(("a", url, {"driven": True, "headers": {"x-user": "me"}}))
+    assert tab.grew("a") == ["pending", "streaming", "done"]
+    assert tab.asked == ["POST", "GET"]
+
+
+def test_two_streams_and_a_change(tab: Tab, server: str) -> None:
+    urls = [created(server, "long"), created(server), created(server)]
+    tab.render(("a", urls[0], {"driven": True}), ("b", urls[1], {"driven": True}))
+    tab.wait("b", FIRST)
+    tab.page.wait_for_function("seen.a.at(-1).text.length > 50")
+    tab.render(("a", urls[2], {"driven": True}))
+    tab.wait("a", FIRST)
+    tab.render(("a", urls[0], {}))
+    tab.wait("a", LONG, "done")
+    to(server, "go", urls[1])
+    tab.wait("b", TEXT, "done")
+    said = {urls[0]: LONG, urls[1]: TEXT, urls[2]: TEXT}
+    drawn = tab.page.evaluate("drawn")
+    assert {url for _, url, _ in drawn} == set(urls)
+    for _, url, text in drawn:
+        assert said[url].startswith(text)
+    tab.render(("a", None, {}))
+    tab.wait("a", "", "pending")
+
+
+def test_one_tab_drives_and_another_follows(tab: Tab, browser: Browser, origin: str, server: str) -> None:  # noqa: F811
+    url = created(server)
+    with browser.new_context() as another:
+        other = Tab(another.new_page(), origin)
+        other.render(("a", url, {}))
+        tab.render(("a", url, {"driven": True}))
+        for each in (tab, other):
+            assert each.wait("a", FIRST)["status"] == "streaming"
+        to(server, "go", url)
+        for each in (tab, other):
+            each.wait("a", TEXT, "done")
+            assert each.grew("a") == ["pending", "streaming", "done"]
+        assert set(other.asked) == {"GET"}
+
+
+def test_from_driven_to_followed_without_a_jump(tab: Tab, server: str) -> None:
+    url = created(server, "long")
+    for driven in (True, False, True, False):
+        at = len(tab.seen("a")[-1]["text"]) if tab.asked else 0
+        tab.render(("a", url, {"driven": driven}))
+        tab.page.wait_for_function("(at) => seen.a.at(-1).text.length > at", arg=at + 20)
+    tab.wait("a", LONG, "done")
+    assert tab.grew("a") == ["pending", "streaming", "done"]
+
+
+@pytest.mark.parametrize(
+    ("what", "status", "error"),
+    [
+        ("fail", "error", "RuntimeError: the model fell over"),
+        ("cancel", "cancelled", f"cancelled at byte {len(FIRST)}"),
+    ],
+)
+def test_the_status_is_the_stores_though_the_connection_broke(
+    tab: Tab, server: str, what: str, status: str, error: str
+) -> None:
+    url = created(server, what)
+    with line(server, lambda number: None if number else 5, whole_heads=True) as bad:
+        tab.render(("a", url.replace(server, bad.url), {"driven": True}))
+        tab.wait("a", FIRST, "streaming")
+        assert bad.cuts == 1
+        to(server, "go" if what == "fail" else "cancel", url)
+        assert tab.wait("a", FIRST, status)["error"] == error
+        assert tab.grew("a") == ["pending", "streaming", status]
+
+
+def test_unmounting_stops_reading_and_not_the_stream(tab: Tab, server: str) -> None:
+    url = created(server)
+    tab.render(("a", url, {"driven": True}))
+    tab.wait("a", FIRST)
+    with tab.page.expect_event("requestfailed"):
+        tab.page.evaluate("unmount('a')")
+    before = len(tab.seen("a"))
+    to(server, "go", url)
+    tab.render(("b", url, {}))
+    tab.wait("b", TEXT, "done")
+    assert (len(tab.seen("a")), shown(server, url)["status"]) == (before, "done")
+
+
+def test_headers(tab: Tab, server: str) -> None:
+    url = created(server)
+    tab.render(("a", url, {"driven": True, "headers": {"x-user": "nobody"}}))
+    tab.page.wait_for_function("seen.a.at(-1).error !== null")
+    assert tab.seen("a")[-1] == {"url": url, "text": "", "status": "pending", "error": "HTTP 403"}
+    tab.render(("a", url, {"driven": True, "headers": {"x-user": "somebody"}}))
+    assert tab.wait("a", FIRST)["error"] is None
+    tab.render(("a", url, {"driven": True, "headers": {"x-user": "another"}}))
+    to(server, "go", url)
+    tab.wait("a", TEXT, "done")
+    assert tab.grew("a") == ["pending", "streaming", "done"]
+
+
+def test_a_page_that_nobody_sees(context: BrowserContext, origin: str, server: str) -> None:  # noqa: F811
+    """It has no frames, and yet comes to the end."""
+    context.add_init_script(
+        "Object.defineProperty(document, 'hidden', {value: true}); globalThis.requestAnimationFrame = () => 1"
+    )
+    tab = Tab(context.new_page(), origin)
+    url = created(server, "long")
+    tab.render(("a", url, {"driven": True}))
+    tab.wait("a", LONG, "done")
+    assert tab.grew("a") == ["pending", "streaming", "done"]
+
+
+def test_the_types(built: Path) -> None:
+    (built / "typed.ts").write_text(TYPED)
+    line = ["npx", "tsc", "--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "typed.ts"]
+    done = subprocess.run(line, cwd=built, capture_output=True, text=True, env=os.environ, check=False)
+    assert done.returncode == 0, done.stdout
