@@ -140,7 +140,7 @@ export class Markdown {
 
   /** Opens a block of code, whose lines come one by one. */
   #open({ tokens: [token] }, line, offset) {
-    this.#fence = { mark: token.markup, indent: line.length - line.trimStart().length, info: token.info }
+    this.#fence = { mark: token.markup, indent: indentOf(line), info: token.info }
     this.#page(offset)
   }
 
@@ -161,19 +161,17 @@ export class Markdown {
   /** Puts down code as far as it goes. How many lines that used. */
   #code(lines) {
     this.#fence.tail.data = ""
-    let offset = this.#offset
-    for (const [used, line] of lines.entries()) {
-      if (ends(this.#fence, line)) {
-        this.#fence = null
-        return used + 1
-      }
-      if (this.#runs.full) this.#page(offset)
-      const shown = line.slice(Math.min(this.#fence.indent, line.length - line.trimStart().length))
-      this.#fence.text.appendData(`${shown}\n`)
-      this.#runs.grow(line.length + 1)
-      offset += bytesOf(line) + 1
+    const end = lines.findIndex((line) => ends(this.#fence, line))
+    const inside = end < 0 ? lines : lines.slice(0, end)
+    if (inside.length) {
+      if (this.#runs.full) this.#page(this.#offset)
+      const shown = inside.map((line) => `${line.slice(Math.min(this.#fence.indent, indentOf(line)))}\n`).join("")
+      this.#fence.text.appendData(shown)
+      this.#runs.grow(shown.length)
     }
-    return lines.length
+    if (end < 0) return lines.length
+    this.#fence = null
+    return end + 1
   }
 
   // --- a line without an end
@@ -238,6 +236,8 @@ function isClosed({ kind, end }, lines) {
   if (kind === "heading_open" || kind === "hr") return true
   return (kind === "paragraph_open" || kind === "table_open") && end < lines
 }
+
+const indentOf = (line) => line.length - line.trimStart().length
 
 /** Whether this beginning of a line may become one that closes the code. */
 function mayEnd({ mark }, line) {

@@ -45,20 +45,14 @@ reader.addEventListener("stream", ({ detail }) => {
 reader.addEventListener("deleted", () => list.refresh())
 list.addEventListener("stream", ({ detail }) => reader.know(detail))
 composer.addEventListener("created", () => list.refresh())
+// Who was not let in asks on: a link that is opened in another tab helps this one.
 daemon.addEventListener("state", () => {
-  const said = { found: "", lost: "Offline, trying again.", locked: "" }[daemon.state]
-  $("#connection").textContent = said
+  const was = document.body.dataset.connection
   document.body.dataset.connection = daemon.state
-  if (daemon.state === "locked") lock()
+  $("#connection").textContent = daemon.state === "lost" ? "Offline, trying again." : ""
+  $("#locked").hidden = daemon.state !== "locked"
+  if (was === "locked" && daemon.state === "found") go()
 })
-
-/** Without the cookie there is nothing to be seen; the list asks on, so that a link opened in another tab helps. */
-function lock() {
-  reader.close()
-  $("#hello h1").textContent = "This browser has not been let in"
-  $("#hello p").textContent = "Run “ptstream web” on the machine that has the streams: it opens a link, good for one use."
-  $("#hello").hidden = false
-}
 
 addEventListener("hashchange", go)
 keys({ list, search, composer })

@@ -10,15 +10,15 @@ import { counted, element } from "./units.js"
 /** Milliseconds between two looks at the counts that the database has. */
 const COUNT = 1000
 
-/** Shows both panes in `frame` until the stream's end; gives back how that was told: `{status, error}`. */
-export async function panes(frame, id, daemon, signal) {
+/** Shows both panes in `frame` until the stream's end; gives back how that was told: `{status, error}`. `seen` hears of each piece. */
+export async function panes(frame, id, daemon, seen, signal) {
   const left = new Pane("Every piece, as it comes", signal)
   const right = new Pane("Whole sentences, from the database", signal)
   frame.replaceChildren(left.element, right.element)
   const stop = new AbortController()
   const counting = count(id, daemon, left, right, AbortSignal.any([signal, stop.signal]))
   try {
-    const [end] = await Promise.all([left.read(id, { signal }), right.read(id, { stored: true, signal })])
+    const [end] = await Promise.all([left.read(id, { signal }, seen), right.read(id, { stored: true, signal })])
     return end
   } finally {
     stop.abort()
@@ -78,7 +78,7 @@ class Pane {
 
   #text
 
-  async read(id, options) {
+  async read(id, options, seen = () => {}) {
     for await (const { text, offset, status, error } of followed(id, options)) {
       this.#bytes = offset
       if (status !== "streaming") {
@@ -88,6 +88,7 @@ class Pane {
       }
       this.#events += 1
       this.tell()
+      seen(offset)
       await this.#text.take(text)
     }
   }

@@ -80,16 +80,20 @@ export class Reader extends EventTarget {
     this.#article.replaceChildren(this.#head.element, frame)
     this.#article.hidden = false
     this.#tell(stream)
-    const end = view === "panes" ? await panes(frame, stream.id, this.#daemon, signal) : await this.#text(frame, view, place, signal)
+    const seen = (bytes) => this.#see(bytes, signal)
+    const end =
+      view === "panes"
+        ? await panes(frame, stream.id, this.#daemon, seen, signal)
+        : await this.#text(frame, view, place, seen, signal)
     if (end?.status !== this.#stream.status) await this.#look(signal)
   }
 
   /** The text, and what stands above it; its end. */
-  async #text(frame, view, place, signal) {
+  async #text(frame, view, place, seen, signal) {
     const stream = this.#stream
-    const content = element("div", { className: `text ${view}`, dir: "auto" })
+    const content = element("div", { className: `text ${view}` })
     const above = [this.#head.prompt(stream), asides(stream.id, () => hasEnded(this.#stream?.status ?? "done"), signal)]
-    const page = element("div", { className: "page" }, ...above, content)
+    const page = element("div", { className: `page ${view}` }, ...above, content)
     const scroller = element("div", { className: "scroller", tabIndex: 0, ariaLabel: "Text" }, page)
     scroller.role = "region"
     const jump = element("button", { type: "button", className: "jump" }, "Jump to end ↓")
@@ -107,8 +111,7 @@ export class Reader extends EventTarget {
         tell()
         return piece
       }
-      if (this.#stream.status === "pending") this.#look(signal).catch(ignored(signal))
-      this.#head.resize({ bytes: piece.offset })
+      seen(piece.offset)
       await text.take(piece.text)
       if (sought !== null && renderer.at(sought + 4096)?.node !== renderer.at(sought)?.node) {
         this.#seek(renderer, place, sought)
@@ -116,6 +119,12 @@ export class Reader extends EventTarget {
       }
       tell()
     }
+  }
+
+  /** The text is there up to so many bytes. */
+  #see(bytes, signal) {
+    this.#head.resize({ bytes })
+    if (this.#stream.status === "pending") this.#look(signal).catch(ignored(signal))
   }
 
   #seek(renderer, { words }, at) {
