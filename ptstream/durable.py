@@ -1,7 +1,7 @@
 """Reading a stream over HTTP as the Durable Streams protocol has it: catch-up, long-poll, server-sent events.
 
 Names, headers and codes are those of PROTOCOL.md (5.5 to 5.8, 8, 10.1) in github.com/durable-streams/durable-streams;
-`live=1`, the text itself until the end, is ours. A stream that is `pending` or `streaming` is open there, one that has
+`live=1`, the text itself until the end, and `stored=1`, what the database has and no more, are ours. A stream that is `pending` or `streaming` is open there, one that has
 ended is closed; `ptstream-status` and `ptstream-error` tell how.
 """
 
@@ -23,6 +23,7 @@ from ptstream.serving import HEADERS, KEEP_ALIVE, PART
 from ptstream.store.cursor import Cursor
 from ptstream.store.recover import live_size, settle
 from ptstream.store.sqlite import State, Store
+from ptstream.store.wake import Polled
 from ptstream.tail import whole
 
 AT_ONCE = 1024 * 1024
@@ -43,13 +44,15 @@ _LINE = re.compile(rb"\r\n|\r|\n")
 class Asked(NamedTuple):
     """A read's parameters: the offset in bytes (None: `now`), the way of being live, the client's last cursor.
 
-    `exact` is ours: events as base64, since in their plain lines a carriage return comes out as a line feed.
+    `exact` and `stored` are ours: events as base64, since in their plain lines a carriage return comes out as a line
+    feed; and whole sentences out of the database, without the tail.
     """
 
     offset: int | None
     live: str | None
     cursor: int
     exact: bool
+    stored: bool = False
 
 
 def asked(query: Mapping[str, str], headers: Mapping[str, str]) -> Asked:
@@ -62,7 +65,9 @@ def asked(query: Mapping[str, str], headers: Mapping[str, str]) -> Asked:
         offset = headers.get("last-event-id", offset)
     cursor = query.get("cursor", "")
     last = int(cursor) if cursor.isascii() and cursor.isdecimal() else 0
-    return Asked(_offset(offset), live, last, query.get("encoding") == "base64")
+    if (stored := query.get("stored")) not in (None, "1"):
+        raise UsageError("stored is 1")
+    return Asked(_offset(offset), live, last, query.get("encoding") == "base64", stored is not None)
 
 
 def _offset(word: str) -> int | None:
@@ -83,9 +88,9 @@ class Reader:
         self._id = id
         self._ask = ask
         self._settled = settle(store, id, store.state(id)).state
-        self._begin = live_size(store.home, id, self._settled) if ask.offset is None else ask.offset
-        self._cursor = Cursor(store, id, self._begin)
-        self._follow = Follow(store, self._cursor, audience=audience)
+        self._begin = self._size(self._settled) if ask.offset is None else ask.offset
+        self._cursor = Cursor(store, id, self._begin, live=not ask.stored)
+        self._follow = Follow(store, self._cursor, wakes=Polled(store) if ask.stored else None, audience=audience)
         # `now` and no more: what comes after this very moment is for the next request.
         self._first = b"" if ask.offset is None and ask.live is None else self._cursor.read()
 
@@ -139,8 +144,7 @@ class Reader:
     def head(self) -> Response:
         """What HEAD says: where the stream stands, whatever offset was asked for."""
         state = self._state()
-        size = live_size(self._store.home, self._id, state)
-        headers = HEADERS | {"stream-next-offset": offset_word(size), "stream-id": self._id, "content-type": TEXT}
+        headers = HEADERS | {"stream-next-offset": offset_word(self._size(state)), "stream-id": self._id, "content-type": TEXT}
         answer = Response(headers=headers | (_closed(state) if state.status.ended else {}))
         del answer.headers["content-length"]
         return answer
@@ -152,7 +156,11 @@ class Reader:
         return headers | ({"stream-up-to-date": "true"} if self._up_to_date() else {})
 
     def _up_to_date(self) -> bool:
-        return self._cursor.offset >= live_size(self._store.home, self._id, self._state())
+        return self._cursor.offset >= self._size(self._state())
+
+    def _size(self, state: State) -> int:
+        """Where the text ends now, as far as it is asked for."""
+        return state.bytes if self._ask.stored else live_size(self._store.home, self._id, state)
 
     def _state(self) -> State:
         return self._cursor.state or self._settled

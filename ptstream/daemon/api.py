@@ -176,7 +176,8 @@ def only_models(words: Words) -> None:
 async def show(daemon: Daemon, request: Request) -> Response:
     """What is known of a stream."""
     stream = as_it_is(daemon.store, daemon.store.get(id_of(daemon, request)))
-    return answer(as_json(stream, daemon.store.attempts(stream.id)))
+    _, rows = daemon.store.counts(stream.id)
+    return answer(as_json(stream, daemon.store.attempts(stream.id)) | {"rows": rows})
 
 
 async def drive(daemon: Daemon, request: Request, caller: Caller, *, on_drop: bool = False) -> Response:

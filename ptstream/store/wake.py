@@ -109,6 +109,18 @@ class Wakes:
         self._bell.ring()
 
 
+class Polled(Wakes):
+    """Wakes without a watch: the number of commits is looked at, 20 times a second, and oftener while text comes.
+
+    For the daemon, whose readers are many and come and go: a watch costs a thread, and is always there.
+    """
+
+    @property
+    def expecting(self) -> bool:
+        """Any commit may become visible at any time."""
+        return True
+
+
 class Turn:
     """How one watcher waits: the more commits in a row are of no use to it, the seldomer it looks at them."""
 

@@ -1,0 +1,165 @@
+// A parser's tokens as nodes of the page. Whatever a model writes, only what is named here can come out: no HTML, no
+// picture, no style, and links to the web or to mail alone, which tell nobody where they were followed from.
+
+import MarkdownIt from "./vendor/markdown-it.js"
+
+/** Levels that are shown; the parser leaves out what is nested deeper than it reads. */
+const DEEP = 16
+const READ = 20
+
+const NAMES = {
+  paragraph_open: "p",
+  blockquote_open: "blockquote",
+  bullet_list_open: "ul",
+  ordered_list_open: "ol",
+  list_item_open: "li",
+  table_open: "table",
+  thead_open: "thead",
+  tbody_open: "tbody",
+  tr_open: "tr",
+  th_open: "th",
+  td_open: "td",
+  em_open: "em",
+  strong_open: "strong",
+  s_open: "s",
+}
+
+const SAFE = /^(https?:\/\/|mailto:)/i
+
+const parser = new MarkdownIt("commonmark", { html: false, maxNesting: READ })
+parser.enable(["table", "strikethrough"]).disable(["reference"])
+parser.validateLink = () => true // `link` below is who decides: what it refuses is shown as it was written
+
+/** The blocks of the top level: `{kind, tokens, begin, end}`, lines counted from 0. */
+export function parsed(source) {
+  const blocks = []
+  let tokens = []
+  for (const token of parser.parse(source, {})) {
+    tokens.push(token)
+    if (token.level === 0 && token.nesting <= 0) {
+      const [begin, end] = tokens[0].map
+      blocks.push({ kind: tokens[0].type, tokens, begin, end })
+      tokens = []
+    }
+  }
+  return blocks
+}
+
+/** A list's items as such blocks; of any other block none. */
+export function itemsOf({ kind, tokens }) {
+  const items = []
+  if (kind !== "bullet_list_open" && kind !== "ordered_list_open") return items
+  let item = []
+  for (const token of tokens.slice(1, -1)) {
+    item.push(token)
+    if (token.level === 1 && token.nesting === -1) {
+      const [begin, end] = item[0].map
+      items.push({ kind, tokens: item, begin, end })
+      item = []
+    }
+  }
+  return items
+}
+
+/** The nodes of a block; `source` is what it was written as. */
+export function built({ tokens }, source) {
+  if (tokens.some((token) => token.level > DEEP)) return text("pre", source)
+  const root = document.createDocumentFragment()
+  const open = [root]
+  for (const token of tokens) {
+    const parent = open.at(-1)
+    if (token.nesting === -1) open.pop()
+    else if (token.nesting === 1) open.push(token.hidden ? parent : opened(token, parent))
+    else if (token.type === "inline") inline(token.children, parent)
+    else if (token.type === "hr") parent.append(document.createElement("hr"))
+    else if (token.type === "fence" || token.type === "code_block") parent.append(code(token.content, token.info))
+    else parent.append(token.content)
+  }
+  return root
+}
+
+/** A list of that kind, whose first item has that number. */
+export function listOf(kind, start = 1) {
+  const list = document.createElement(NAMES[kind])
+  if (kind === "ordered_list_open" && start !== 1) list.start = start
+  return list
+}
+
+/** A block of code, and what language it says it is in. */
+export function code(content, info = "") {
+  const block = text("pre", "")
+  const inner = text("code", content)
+  block.append(inner)
+  block.className = "code"
+  const language = info.trim().split(/\s+/, 1)[0]
+  if (language) block.dataset.language = language.slice(0, 30)
+  return block
+}
+
+function opened(token, parent) {
+  const heading = /^h([1-6])$/.exec(token.type === "heading_open" ? token.tag : "")
+  const made = heading
+    ? document.createElement(`h${Math.min(6, Number(heading[1]) + 1)}`) // the page's own heading is above them
+    : token.type === "ordered_list_open"
+      ? listOf(token.type, Number(token.attrGet("start") ?? 1))
+      : document.createElement(NAMES[token.type] ?? "div")
+  const align = /^text-align:(left|center|right)$/.exec(token.attrGet("style") ?? "")
+  if (align) made.className = align[1]
+  if (token.type !== "table_open") parent.append(made)
+  else {
+    const frame = document.createElement("div") // scrolls to the side by itself
+    frame.className = "table"
+    frame.tabIndex = 0
+    frame.append(made)
+    parent.append(frame)
+  }
+  return made
+}
+
+function inline(tokens, parent) {
+  const open = [parent]
+  for (const token of tokens) {
+    const inner = open.at(-1)
+    if (token.type === "link_open") open.push(link(token.attrGet("href"), inner))
+    else if (token.type === "link_close") close(open.pop())
+    else if (token.nesting === 1) open.push(opened(token, inner))
+    else if (token.nesting === -1) open.pop()
+    else if (token.type === "softbreak" || token.type === "hardbreak") inner.append(document.createElement("br"))
+    else if (token.type === "code_inline") inner.append(text("code", token.content))
+    else if (token.type === "image") picture(token, inner)
+    else inner.append(token.content)
+  }
+}
+
+function link(address, parent) {
+  const made = document.createElement(SAFE.test(address) ? "a" : "span")
+  if (made.localName === "a") {
+    made.href = address
+    made.rel = "noopener noreferrer nofollow"
+    made.target = "_blank"
+    made.title = address
+    made.referrerPolicy = "no-referrer"
+  } else {
+    made.dataset.address = address
+  }
+  parent.append(made)
+  return made
+}
+
+/** What is no link says where it would have led. */
+function close(made) {
+  if (made.localName === "span") made.append(` (${made.dataset.address})`)
+}
+
+/** A picture is not fetched: whoever follows the link wants to see it. */
+function picture(token, parent) {
+  const made = link(token.attrGet("src"), parent)
+  made.append(token.content || "picture")
+  close(made)
+}
+
+function text(name, content) {
+  const made = document.createElement(name)
+  made.textContent = content
+  return made
+}

@@ -1,0 +1,32 @@
+// Where the page is, as the URL has it: #ID, #ID/raw, #ID/markdown, #ID/panes; #ID?at=OFFSET&q=WORDS; #new; nothing.
+
+const VIEWS = ["raw", "markdown", "panes"]
+
+/** What a URL's hash means: `id` (null without one), `view` (null: as the stream wants it), `at` (bytes), `words`. */
+export function placeOf(hash) {
+  const [path, query = ""] = hash.replace(/^#/, "").split("?", 2)
+  const [id, view] = path.split("/", 2)
+  const more = new URLSearchParams(query)
+  const at = more.get("at")
+  return {
+    id: id && id !== "new" ? decoded(id) : null,
+    fresh: id === "new",
+    view: VIEWS.includes(view) ? view : null,
+    at: /^\d{1,16}$/.test(at ?? "") ? Number(at) : null,
+    words: more.get("q") ?? "",
+  }
+}
+
+/** The hash of a place. */
+export function hashOf({ id, view = null, at = null, words = "" }) {
+  const more = at === null ? "" : `?${new URLSearchParams({ at, q: words })}`
+  return `#${encodeURIComponent(id)}${view ? `/${view}` : ""}${more}`
+}
+
+function decoded(word) {
+  try {
+    return decodeURIComponent(word)
+  } catch {
+    return word
+  }
+}

@@ -1,0 +1,156 @@
+// One text in a scroller: fed in slices, one a frame, so that the page answers whatever comes; held at its end while
+// the reader is there, and nowhere else.
+
+import { soon } from "./frames.js"
+import { Filter } from "./untrusted.js"
+
+/** What one slice has at most: characters, and lines. */
+const SLICE = 32 * 1024
+const LINES = 500
+
+/** Characters that wait to be shown, from which on no more are taken from the network. */
+const ENOUGH = 256 * 1024
+
+/** Pixels from the end within which a reader is at the end. */
+const NEAR = 40
+
+/**
+ * Feeds `renderer` (`add`, `draw`, `end`), which writes into `content`, in `scroller`. Sends "end" when `atEnd`
+ * may have changed.
+ */
+export class Text extends EventTarget {
+  #renderer
+  #scroller
+  #filter = new Filter()
+  #queue = []
+  #waiting = 0
+  #ended = false
+  #room = null
+  #finished = Promise.withResolvers()
+  #undo = () => {}
+  #asked = false
+  #last = 0
+  #stuck
+
+  constructor(scroller, content, renderer, { stuck, signal }) {
+    super()
+    this.#scroller = scroller
+    this.#renderer = renderer
+    this.#stuck = stuck
+    scroller.classList.toggle("stuck", stuck)
+    scroller.addEventListener("scroll", () => this.#scrolled(), { signal, passive: true })
+    const sizes = new ResizeObserver(() => this.#stuck && this.#follow())
+    sizes.observe(scroller)
+    sizes.observe(content)
+    signal.addEventListener("abort", () => {
+      this.#undo()
+      sizes.disconnect()
+    })
+  }
+
+  /** Whether the end is in sight. */
+  get atEnd() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller
+    return this.#stuck || scrollHeight - clientHeight - scrollTop < NEAR
+  }
+
+  /** Takes text; returns when more can be taken. */
+  async take(text) {
+    this.#queue.push(text)
+    this.#waiting += text.length
+    this.#ask()
+    if (this.#waiting > ENOUGH) {
+      this.#room ??= Promise.withResolvers()
+      await this.#room.promise
+    }
+  }
+
+  /** No more comes; returns when all is shown. */
+  async end() {
+    this.#ended = true
+    this.#ask()
+    await this.#finished.promise
+  }
+
+  /** To the end, to stay there. */
+  jump() {
+    this.#stick(true)
+    this.#follow()
+  }
+
+  #ask() {
+    if (this.#asked) return
+    this.#asked = true
+    this.#undo = soon(() => {
+      this.#asked = false
+      this.#show()
+    })
+  }
+
+  #show() {
+    const slice = this.#slice()
+    this.#renderer.add(this.#filter.feed(slice))
+    if (!this.#waiting && this.#ended) this.#close()
+    else if (!this.#waiting) this.#renderer.draw()
+    if (this.#stuck) this.#follow()
+    if (this.#waiting) this.#ask()
+    if (this.#waiting <= ENOUGH / 2) {
+      this.#room?.resolve()
+      this.#room = null
+    }
+  }
+
+  #close() {
+    this.#renderer.add(this.#filter.end())
+    this.#renderer.end()
+    this.#finished.resolve()
+  }
+
+  /** The next slice of what waits. */
+  #slice() {
+    let text = ""
+    while (this.#queue.length && text.length < SLICE) text += this.#queue.shift()
+    const length = bounded(text)
+    if (length < text.length) this.#queue.unshift(text.slice(length))
+    this.#waiting -= length
+    return text.slice(0, length)
+  }
+
+  #follow() {
+    this.#scroller.scrollTop = this.#scroller.scrollHeight
+    this.#last = this.#scroller.scrollTop
+  }
+
+  /** Only a reader scrolls up; what else moves the text, a reflow, leaves the end in sight or below. */
+  #scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller
+    const below = scrollHeight - clientHeight - scrollTop
+    const stuck = this.#stuck ? scrollTop >= this.#last - 1 || below < 2 : scrollTop > this.#last && below < NEAR
+    this.#last = scrollTop
+    if (stuck !== this.#stuck) this.#stick(stuck)
+    else this.dispatchEvent(new Event("end"))
+  }
+
+  #stick(stuck) {
+    this.#stuck = stuck
+    this.#scroller.classList.toggle("stuck", stuck)
+    this.dispatchEvent(new Event("end"))
+  }
+}
+
+/** How much of a text is a slice: no half of a character at its end. */
+function bounded(text) {
+  let length = Math.min(text.length, SLICE)
+  let line = -1
+  for (let lines = 0; lines < LINES && line < length; lines += 1) {
+    const next = text.indexOf("\n", line + 1)
+    if (next < 0) return whole(text, length)
+    line = next
+  }
+  return whole(text, Math.min(length, line + 1))
+}
+
+function whole(text, length) {
+  const high = text.charCodeAt(length - 1)
+  return length < text.length && high >= 0xd800 && high < 0xdc00 ? length - 1 : length
+}

@@ -1,0 +1,173 @@
+"""What the page's tests share: a daemon on TCP, the way into it, a stream that a test writes, a network that fails."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from ptstream.settings import Home
+from tests.conftest import Cli, kept, told, until
+
+CONFIG = """\
+model = "slow"
+[endpoints.slow]
+base_url = "{endpoint}"
+model = "slow"
+[endpoints.stalling]
+base_url = "{endpoint}"
+model = "stall"
+continues = true
+[endpoints.thinking]
+base_url = "{endpoint}"
+model = "reasoning"
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A daemon that listens, and its home."""
+
+    cli: Cli
+    url: str
+
+    def link(self) -> str:
+        """A link for one use."""
+        said: str = self.cli.out("web", "--no-browser")
+        return said.strip()
+
+    def enter(self, page: Page, place: str = "", *, at: str | None = None) -> None:
+        """Let a tab in, by another address if `at` is one, and go to a place there."""
+        page.goto(self.link().replace(self.url, at or self.url))
+        page.wait_for_url(f"{at or self.url}/")
+        if place:
+            page.goto(f"{at or self.url}/#{place}")
+
+    def text(self, id: str) -> str:
+        """What is kept of a stream."""
+        return kept(self.cli, id)
+
+    def told(self, id: str) -> dict[str, Any]:
+        """What is known of a stream."""
+        return told(self.cli, id)
+
+    def replayed(self, text: str, *words: str, rate: float = 0, prompt: str = "x") -> str:
+        """A text as a model's answer; its id. Without a rate it is all there."""
+        path = Path(self.cli.home.path) / f"replay-{abs(hash(text))}"
+        path.write_text(text)
+        options = f"rate={rate}" if rate else "rate=0&size=1000"
+        drive = ("drive", "--detach", "-m", f"replay:{path}?{options}", "-p", prompt, *words)
+        id: str = self.cli.out(*drive).strip()
+        if not rate:
+            until(lambda: self.told(id)["status"] == "done")
+        return id
+
+    @contextlib.contextmanager
+    def written(self, *words: str) -> Iterator[Written]:
+        """A stream that the test writes; ended when the block is left."""
+        with self.cli.started("tee", "--flush", "sentences", *words, stdin=subprocess.PIPE) as process:
+            assert process.stderr is not None
+            id = process.stderr.readline().decode().split()[-1]
+            yield Written(self, id, process)
+
+
+@dataclass
+class Written:
+    """A running stream, and what a test has written into it."""
+
+    site: Site
+    id: str
+    process: subprocess.Popen[bytes]
+    text: str = field(default="")
+
+    def write(self, text: str) -> None:
+        """Write more; back when every reader could have it."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+        self.text += text
+        until(lambda: self.site.text(self.id) == self.text)
+
+    def end(self) -> None:
+        """No more."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        assert self.process.wait() == 0
+
+
+@pytest.fixture(scope="module")
+def site(endpoint: str) -> Iterator[Site]:
+    """The daemon that a module's tests share; it asks the scripted endpoint."""
+    with tempfile.TemporaryDirectory(prefix="pts-") as folder:
+        cli = Cli(Home(f"{folder}/home"))
+        cli.home.make()
+        Path(cli.home.config).write_text(CONFIG.format(endpoint=endpoint))
+        with cli.started("daemon", "run", "--listen", "127.0.0.1:0", stderr=subprocess.DEVNULL) as process:
+            until(lambda: cli.run("daemon", "status", code=None).returncode == 0)
+            yield Site(cli, json.loads(cli.out("daemon", "status", "--json"))["listen"])
+            process.terminate()
+            assert process.wait() == 0
+
+
+class Network:
+    """A port before another one, whose connections can all be cut, and none be made."""
+
+    def __init__(self, url: str) -> None:
+        host, _, port = url.removeprefix("http://").partition(":")
+        self._target = host, int(port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        self.down = False
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def cut(self, *, down: bool = False) -> None:
+        """End every connection; as `down`, let no other come up."""
+        self.down = down
+        for each in self._open:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
+
+    def close(self) -> None:
+        """For good."""
+        self.cut(down=True)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                outer, _ = self._listener.accept()
+                if self.down:
+                    outer.close()
+                    continue
+                inner = socket.create_connection(self._target)
+                self._open += [outer, inner]
+                for pair in ((outer, inner), (inner, outer)):
+                    threading.Thread(target=_pump, args=pair, daemon=True).start()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def network(site: Site) -> Iterator[Network]:
+    """A network between the browser and the daemon."""
+    made = Network(site.url)
+    yield made
+    made.close()

@@ -1,0 +1,417 @@
+"""The page in a real browser: entering, driving, reading, two panes, searching; by keyboard and on a phone."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from ptstream.store.sqlite import Store
+from ptstream.streams import Words
+from tests.browser import browser, context, needs_browser, page  # noqa: F401
+from tests.conftest import ID, until
+from tests.endpoint import PIECES, TEXT
+from tests.page import Site, site  # noqa: F401
+
+pytestmark = needs_browser
+
+LET_IN = re.compile("has not been let in")
+
+
+def sent(page: Page, prompt: str, model: str | None = None) -> str:
+    """The id of the stream that a prompt makes."""
+    before = page.url
+    if model:
+        page.get_by_label("Model").select_option(model)
+    page.get_by_label("Prompt").fill(prompt)
+    page.get_by_label("Prompt").press("Enter")
+    page.wait_for_url(lambda url: url != before and "#" in url)
+    return page.url.partition("#")[2]
+
+
+def status(page: Page, word: str) -> None:
+    """Wait until the open stream has that status."""
+    expect(page.locator("#stream .status")).to_have_text(word)
+
+
+# --- entering
+
+
+def test_the_link_lets_in_once(site: Site, browser: Browser) -> None:
+    link = site.link()
+    with browser.new_context() as one, browser.new_context() as other:
+        first, second = one.new_page(), other.new_page()
+        first.goto(link)
+        assert first.url == f"{site.url}/"
+        expect(first.locator("#list")).to_be_visible()
+        expect(first.get_by_text(LET_IN)).to_be_hidden()
+        cookie = one.cookies()[0]
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        answer = second.goto(link)
+        assert answer is not None
+        assert answer.status == 403
+        assert "ptstream web" in second.content()
+
+
+def test_without_the_cookie_or_with_another_one_there_is_nothing_to_see(site: Site, context: BrowserContext) -> None:
+    site.replayed("Nobody else's business.", prompt="secret")
+    page = context.new_page()
+    for value in (None, "wrong"):
+        if value:
+            port = site.url.rpartition(":")[2]
+            context.add_cookies([{"name": f"ptstream-{port}", "value": value, "url": site.url}])
+        page.goto(site.url)
+        expect(page.get_by_text(LET_IN)).to_be_visible()
+        expect(page.get_by_text("ptstream web")).to_be_visible()
+        assert "secret" not in page.content()
+    # A link that is opened in another tab of the browser helps this one.
+    context.new_page().goto(site.link())
+    page.bring_to_front()
+    expect(page.get_by_text("secret")).to_be_visible()
+    expect(page.get_by_text(LET_IN)).to_be_hidden()
+
+
+def test_the_token_and_another_one(site: Site) -> None:
+    token = site.cli.out("daemon", "token").strip()
+    for word, code in ((token, 200), ("x" + token, 401), ("x", 401)):
+        assert httpx.get(f"{site.url}/streams", headers={"authorization": f"Bearer {word}"}).status_code == code
+
+
+# --- driving
+
+
+def test_a_prompt_is_driven_and_its_text_seen_live(site: Site, page: Page) -> None:
+    site.enter(page)
+    expect(page.get_by_label("Model").locator("option").first).to_have_text("slow/slow (default)")
+    id = sent(page, "Tell me of the night.")
+    assert ID.fullmatch(id)
+    status(page, "streaming")
+    page.wait_for_function("() => document.querySelector('.text').textContent.length > 3")
+    seen = page.locator(".text").text_content() or ""
+    assert TEXT.startswith(seen.rstrip("\n"))
+    expect(page.locator("#list a[aria-current]")).to_contain_text("Tell me of the night.")
+    status(page, "done")
+    expect(page.locator(".text")).to_have_text(TEXT)
+    assert site.text(id) == TEXT
+    expect(page.locator("#list a[aria-current] .size")).to_have_text(f"{len(TEXT)} B")
+    expect(page.get_by_label("Prompt")).to_have_value("")
+
+
+def test_shift_and_enter_is_a_new_line_and_nothing_is_sent_without_words(site: Site, page: Page) -> None:
+    site.enter(page)
+    prompt = page.get_by_label("Prompt")
+    prompt.fill("  ")
+    prompt.press("Enter")
+    prompt.fill("one")
+    prompt.press("Shift+Enter")
+    prompt.type("two")
+    expect(prompt).to_have_value("one\ntwo")
+    page.reload()
+    expect(prompt).to_have_value("one\ntwo")
+    assert page.url == f"{site.url}/"
+    page.get_by_role("button", name="Send").click()
+    status(page, "done")
+    assert site.told(page.url.partition("#")[2])["prompt"] == "one\ntwo"
+
+
+def test_what_a_model_thinks_is_folded(site: Site, page: Page) -> None:
+    site.enter(page)
+    sent(page, "Think.", "thinking/reasoning")
+    status(page, "done")
+    fold = page.locator("details.asides")
+    expect(fold).to_be_visible()
+    expect(fold.locator(".reasoning")).to_be_hidden()
+    fold.locator("summary").click()
+    expect(fold.locator(".reasoning")).to_have_text("Let me think. Rain.")
+    expect(page.locator(".text")).to_have_text(TEXT)
+
+
+def test_cancel_and_go_on_from_there_and_answer(site: Site, page: Page) -> None:
+    site.enter(page)
+    begun = "".join(PIECES[:3])
+    first = sent(page, "Stall.", "stalling/stall")
+    expect(page.locator(".text")).to_have_text(begun.strip())
+    status(page, "streaming")
+    expect(page.get_by_role("button", name="Go on from here")).to_be_hidden()
+    expect(page.get_by_label("answer this one")).to_be_disabled()
+    page.get_by_role("button", name="Cancel").click()
+    status(page, "cancelled")
+    assert site.text(first) == begun
+    expect(page.locator("#stream .error")).to_have_text(f"cancelled at byte {len(begun)}")
+
+    page.get_by_role("button", name="Go on from here").click()
+    expect(page.locator(".text")).to_have_text((begun + begun).strip())
+    second = page.url.partition("#")[2]
+    assert (site.told(second)["parent"], site.told(second)["seam"]) == (first, len(begun))
+    expect(page.locator("#stream .about")).to_contain_text(f"goes on from {first} at byte {len(begun)}")
+    page.get_by_role("button", name="Cancel").click()
+    status(page, "cancelled")
+
+    expect(page.get_by_label("answer this one")).to_be_checked()
+    third = sent(page, "And then?", "slow/slow")
+    status(page, "done")
+    assert (site.told(third)["parent"], site.text(third)) == (second, TEXT)
+    expect(page.locator("#stream .about")).to_contain_text(f"comes after {second}")
+    expect(page.locator(".prompt")).to_have_text("And then?")
+    page.locator("#stream .about a").click()
+    expect(page.locator(".text")).to_have_text((begun + begun).strip())
+
+
+def test_what_is_refused_is_said(site: Site, page: Page) -> None:
+    id = site.replayed("Once.")
+    site.enter(page, id)
+    page.get_by_role("button", name="Go on from here").click()
+    expect(page.get_by_role("alert")).to_contain_text("over the network only models are asked")
+    page.get_by_role("button", name="Dismiss").click()
+    expect(page.get_by_role("alert")).to_be_hidden()
+    page.goto(f"{site.url}/#nosuchstream")
+    expect(page.get_by_role("alert")).to_contain_text("no stream")
+
+
+def test_a_pending_stream_is_started(site: Site, page: Page) -> None:
+    id = site.cli.out("create", "Later.").strip()
+    site.enter(page, id)
+    status(page, "pending")
+    page.get_by_role("button", name="Start").click()
+    status(page, "done")
+    expect(page.locator(".text")).to_have_text(TEXT)
+
+
+def test_delete_asks_first(site: Site, page: Page) -> None:
+    id = site.replayed("To be deleted.", prompt="to be deleted")
+    site.enter(page, id)
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Keep it").click()
+    expect(page.locator(".text")).to_have_text("To be deleted.")
+    page.get_by_role("button", name="Delete").click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.locator("#hello")).to_be_visible()
+    expect(page.locator("#list")).not_to_contain_text("to be deleted")
+    assert site.cli.run("show", id, code=3)
+
+
+# --- reading
+
+
+def test_a_command_is_shown_as_written_and_can_be_rendered(site: Site, page: Page) -> None:
+    id = site.cli.out("drive", "--detach", "--", "printf", "# one\\n\\n*two*\\033[31m\\n").strip()
+    until(lambda: site.told(id)["status"] == "done")
+    site.enter(page, id)
+    expect(page.locator(".text.raw")).to_have_text("# one\n\n*two*\n", use_inner_text=False)
+    page.get_by_role("link", name="Rendered").click()
+    expect(page.locator(".text h2")).to_have_text("one")
+    assert page.url.endswith(f"#{id}/markdown")
+    page.reload()
+    expect(page.locator(".text em")).to_have_text("two")
+    page.go_back()
+    expect(page.locator(".text.raw")).to_contain_text("# one")
+    expect(page.get_by_role("link", name="As written")).to_have_attribute("aria-current", "true")
+
+
+def test_it_stays_at_the_end_only_while_the_reader_is_there(site: Site, page: Page) -> None:
+    at_end = """(word) => { const s = document.querySelector('.scroller')
+    return s.textContent.includes(word) && s.scrollHeight - s.clientHeight - s.scrollTop < 2 }"""
+    with site.written() as stream:
+        stream.write("".join(f"line {number}.\n\n" for number in range(100)))
+        site.enter(page, stream.id)
+        expect(page.locator(".text")).to_contain_text("line 99.")
+        page.wait_for_function(at_end, arg="line 99.")
+        stream.write("more.\n\n" * 50)
+        page.wait_for_function(at_end, arg="more")
+        expect(page.get_by_role("button", name="Jump to end")).to_be_hidden()
+        page.locator(".scroller").hover()
+        page.mouse.wheel(0, -900)
+        expect(page.get_by_role("button", name="Jump to end")).to_be_visible()
+        place = page.evaluate("document.querySelector('.scroller').scrollTop")
+        stream.write("even more.\n\n" * 50 + "last.\n")
+        expect(page.locator(".text")).to_contain_text("last.")
+        assert page.evaluate("document.querySelector('.scroller').scrollTop") == place
+        page.get_by_role("button", name="Jump to end").click()
+        page.wait_for_function(at_end, arg="last.")
+        stream.write("\nthe very last.\n")
+        expect(page.get_by_text("the very last.")).to_be_in_viewport()
+        stream.end()
+
+
+def test_more_than_a_hundred_streams(site: Site, page: Page) -> None:
+    with Store(site.cli.home) as store:
+        for number in range(101):
+            store.create(Words(prompt=f"prompt {number}"))
+    site.enter(page)
+    expect(page.locator("#list li")).to_have_count(100)
+    page.get_by_role("button", name="More").click()
+    expect(page.get_by_role("button", name="More")).to_be_hidden()
+    assert page.locator("#list li").count() > 100
+
+
+# --- two panes
+
+
+def test_two_panes_on_one_stream(site: Site, page: Page) -> None:
+    text = "".join(f"This is sentence number {number}, e.g. the {number}th. " for number in range(40))
+    id = site.replayed(text, rate=100)
+    site.enter(page, f"{id}/panes")
+    left, right = page.locator(".pane .text").first, page.locator(".pane .text").last
+    # The one is ahead of the other, which has nothing but whole sentences.
+    page.wait_for_function(
+        """() => { const [left, right] = [...document.querySelectorAll('.pane .text')].map(pane => pane.textContent)
+        return right?.length && left.length > right.length && left.startsWith(right) && /\\. $/.test(right) }"""
+    )
+    status(page, "done")
+    for pane in (left, right):
+        expect(pane).to_have_text(text, use_inner_text=False)
+        assert pane.text_content() == text == site.text(id)
+    counts = [re.findall(r"([\d,]+) (\w+)", each) for each in page.locator(".counts").all_text_contents()]
+    counted = [{unit.removesuffix("s"): int(number.replace(",", "")) for number, unit in each} for each in counts]
+    assert counted[0]["byte"] == counted[1]["byte"] == len(text)
+    assert counted[0]["piece"] == len(re.findall(r"\S+\s*", text))
+    assert 0 < counted[1]["row"] < counted[0]["piece"] / 4
+    assert 0 < counted[1]["event"] < counted[0]["event"] <= counted[0]["piece"]
+
+
+# --- searching
+
+
+def test_search_and_jump_to_what_was_found(site: Site, page: Page) -> None:
+    lines = [f"Paragraph {number} of many.\n\n" for number in range(2000)]
+    lines[1500] = "Here *stands* the Wombat, at last.\n\n"
+    site.replayed("".join(lines), prompt="a long one")
+    with site.written("--title", "an unfinished one") as stream:
+        stream.write("No end yet, but a wombat")
+        site.enter(page)
+        page.keyboard.press("/")
+        page.keyboard.type("wombat")
+        page.keyboard.press("Enter")
+        results = page.locator("#results a")
+        expect(results).to_have_count(2)
+        expect(page.locator("#results")).to_contain_text("Found: 2 places")
+        expect(results.locator("mark").first).to_have_text("wombat")
+        results.filter(has_text="a long one").click()
+        expect(page.get_by_text("Here stands the Wombat")).to_be_in_viewport()
+        marked = "[...CSS.highlights.get('hit')][0].toString()"
+        page.wait_for_function("() => CSS.highlights.has('hit')")
+        assert page.evaluate(marked) == "Wombat"
+        page.reload()
+        expect(page.get_by_text("Here stands the Wombat")).to_be_in_viewport()
+        page.keyboard.press("/")
+        page.keyboard.type("wombat")
+        page.keyboard.press("Enter")
+        results.filter(has_text="an unfinished one").click()
+        expect(page.locator(".text")).to_have_text("No end yet, but a wombat")
+        page.keyboard.press("/")
+        page.keyboard.type("no such words anywhere")
+        page.keyboard.press("Enter")
+        expect(page.locator("#results")).to_contain_text("Found nowhere.")
+        page.keyboard.press("Escape")
+        expect(page.locator("#list")).to_be_visible()
+        stream.end()
+
+
+# --- by keyboard, on a phone, in both schemes
+
+
+def test_everything_is_reached_by_keyboard(site: Site, page: Page) -> None:
+    older, newer = site.replayed("The older.", prompt="older"), site.replayed("The newer.", prompt="newer")
+    site.enter(page)
+    expect(page.locator("#list")).to_contain_text("newer")
+    page.keyboard.press("j")
+    page.wait_for_url(re.compile(newer))
+    page.keyboard.press("j")
+    page.wait_for_url(re.compile(older))
+    expect(page.locator(".text")).to_have_text("The older.")
+    page.keyboard.press("k")
+    page.wait_for_url(re.compile(newer))
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(older))
+    page.keyboard.press("n")
+    expect(page.get_by_label("Prompt")).to_be_focused()
+    page.keyboard.type("jk/n")
+    expect(page.get_by_label("Prompt")).to_have_value("jk/n")
+    page.get_by_label("Prompt").fill("")
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Prompt")).not_to_be_focused()
+    expect(page.locator(".text")).to_have_text("The older.")
+    reached = set()
+    for _ in range(page.locator("a, button, input, select, textarea, [tabindex]").count() + 2):
+        page.keyboard.press("Tab")
+        name, outline = page.evaluate(
+            """() => { const e = document.activeElement; return [e.getAttribute('aria-label') || e.name || e.textContent,
+            e === document.body ? "" : getComputedStyle(e).outlineStyle] }"""
+        )
+        assert outline != "none", name
+        reached.add(name)
+    wanted = {"Search all text", "As written", "Two panes", "Go on from here", "Delete", "Text", "Prompt", "model", "Send"}
+    assert wanted <= reached
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    page.wait_for_url(f"{site.url}/#")
+    expect(page.locator("#hello")).to_be_visible()
+
+
+def test_on_a_phone_there_is_one_column_and_no_scrolling_to_the_side(site: Site, browser: Browser) -> None:
+    wide = f"# A title\n\n{'x' * 2000}\n\n|{' wide |' * 60}\n|{'-|' * 60}\n|{' cell |' * 60}\n\n```\n{'code ' * 300}\n```\n"
+    id = site.replayed(wide, prompt="y" * 300)
+    with browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True) as phone:
+        page = phone.new_page()
+        site.enter(page)
+        width = "Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)"
+        expect(page.locator("#stream")).to_be_hidden()
+        page.locator("#list a").first.tap()
+        expect(page.locator("#list")).to_be_hidden()
+        expect(page.locator(".text h2")).to_have_text("A title")
+        assert page.evaluate(width) == 390
+        for view in ("raw", "panes"):
+            page.goto(f"{site.url}/#{id}/{view}")
+            expect(page.locator(".text").first).to_contain_text("# A title")
+            assert page.evaluate(width) == 390
+        page.get_by_role("link", name="Streams").tap()
+        expect(page.locator("#list")).to_be_visible()
+        assert page.evaluate(width) == 390
+        page.get_by_role("link", name="New", exact=True).tap()
+        expect(page.get_by_label("Prompt")).to_be_focused()
+        assert page.evaluate(width) == 390
+
+
+CONTRAST = """() => {
+  const channel = (value) => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
+  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number)
+  const light = (colour) => { const [r, g, b] = parts(colour).map(channel); return 0.2126 * r + 0.7152 * g + 0.0722 * b }
+  const behind = (element) => {
+    for (; element; element = element.parentElement) {
+      const colour = getComputedStyle(element).backgroundColor
+      if (colour.startsWith("rgb") && (parts(colour)[3] ?? 1) === 1) return colour
+    }
+  }
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+  const poor = []
+  for (let node; (node = walker.nextNode()); ) {
+    const element = node.parentElement
+    if (!node.data.trim() || !element.checkVisibility() || element.closest("label:has(:disabled), option, noscript")) continue
+    const [one, other] = [light(getComputedStyle(element).color), light(behind(element))].sort((a, b) => b - a)
+    if ((one + 0.05) / (other + 0.05) < 4.5) poor.push([node.data, (one + 0.05) / (other + 0.05)])
+  }
+  return poor
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_word_stands_out_in_both_schemes(site: Site, browser: Browser, scheme: str) -> None:
+    text = "# Title\n\nSome *text* with `code` and [a link](https://example.org).\n\n> quoted\n\n```js\nlet it = 1\n```\n\n|a|\n|-|\n|1|\n"
+    id = site.replayed(text)
+    bad = site.cli.out("drive", "--detach", "--", "sh", "-c", "echo bad; exit 3").strip()
+    with browser.new_context(color_scheme=scheme) as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        site.enter(page, id)
+        expect(page.locator(".text h2")).to_have_text("Title")
+        assert page.evaluate(CONTRAST) == []
+        page.goto(f"{site.url}/#{bad}")
+        expect(page.locator("#stream .error")).to_be_visible()
+        assert page.evaluate(CONTRAST) == []
+        dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+        assert dark == (scheme == "dark")

@@ -1,0 +1,318 @@
+"""A text in the page: whole and once, whatever the line does; harmless, whatever it says; without a stop, however long."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser import browser, context, needs_browser, page  # noqa: F401
+from tests.conftest import until
+from tests.page import Network, Site, network, site  # noqa: F401
+
+pytestmark = needs_browser
+
+OFFLINE = "Offline, trying again."
+
+
+def shown(page: Page) -> str:
+    """The text as it is in the page."""
+    return page.locator(".text").first.text_content() or ""
+
+
+def shows(page: Page, text: str) -> None:
+    """Wait until the page shows exactly this text; it must be shown as written."""
+    until(lambda: len(shown(page)) >= len(text))
+    assert shown(page) == text
+
+
+# --- the line
+
+
+def test_reloaded_in_mid_stream_nothing_is_lost_or_repeated(site: Site, page: Page) -> None:
+    with site.written() as stream:
+        stream.write("One. Two. And a half")
+        site.enter(page, f"{stream.id}/raw")
+        shows(page, stream.text)
+        page.reload()
+        shows(page, stream.text)
+        stream.write(" sentence. 三。")
+        page.reload()
+        stream.write("Four")
+        shows(page, stream.text)
+        stream.end()
+        expect(page.locator("#stream .status")).to_have_text("done")
+        shows(page, stream.text)
+        page.reload()
+        shows(page, stream.text)
+        assert stream.text == site.cli.out("cat", stream.id)
+
+
+def test_offline_and_on_again(site: Site, page: Page, context: BrowserContext, network: Network) -> None:
+    with site.written() as stream:
+        stream.write("Before. ")
+        site.enter(page, f"{stream.id}/panes", at=network.url)
+        until(lambda: shown(page) == stream.text)
+        context.set_offline(True)
+        network.cut()  # the browser keeps what is open
+        expect(page.get_by_text(OFFLINE)).to_be_visible()
+        stream.write("Meanwhile. ")
+        assert shown(page) == "Before. "
+        context.set_offline(False)
+        expect(page.get_by_text(OFFLINE)).to_be_hidden()
+        until(lambda: shown(page) == stream.text)
+        stream.write("Afterwards.")
+        stream.end()
+        for pane in page.locator(".pane .text").all():
+            expect(pane).to_have_text(stream.text)
+            assert pane.text_content() == stream.text == site.cli.out("cat", stream.id)
+
+
+def test_cut_off_again_and_again(site: Site, page: Page, network: Network) -> None:
+    with site.written() as stream:
+        site.enter(page, f"{stream.id}/raw", at=network.url)
+        for number in range(5):
+            stream.write(f"Sentence {number} is wh")
+            network.cut(down=number == 3)
+            if network.down:
+                expect(page.get_by_text(OFFLINE)).to_be_visible()
+            stream.write("ole. ")
+            network.down = False
+            shows(page, stream.text)
+        expect(page.get_by_text(OFFLINE)).to_be_hidden()
+        network.cut()
+        stream.end()
+        expect(page.locator("#stream .status")).to_have_text("done")
+        shows(page, site.cli.out("cat", stream.id))
+
+
+def test_asleep_in_mid_stream(site: Site, page: Page, network: Network) -> None:
+    """Frozen as a browser freezes a page: nothing of it runs, and what it is connected to is gone meanwhile."""
+    with site.written() as stream:
+        stream.write("Awake. ")
+        site.enter(page, f"{stream.id}/raw", at=network.url)
+        shows(page, stream.text)
+        session = page.context.new_cdp_session(page)
+        session.send("Page.setWebLifecycleState", {"state": "frozen"})
+        stream.write("Asleep. ")
+        network.cut()
+        session.send("Page.setWebLifecycleState", {"state": "active"})
+        shows(page, stream.text)
+        stream.write("Awake again.")
+        stream.end()
+        shows(page, stream.text)
+
+
+def test_a_prompt_sent_offline_is_kept(site: Site, page: Page, context: BrowserContext) -> None:
+    site.enter(page)
+    context.set_offline(True)
+    page.get_by_label("Prompt").fill("Do not lose me.")
+    page.get_by_label("Prompt").press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+    expect(page.get_by_label("Prompt")).to_have_value("Do not lose me.")
+    context.set_offline(False)
+    page.get_by_label("Prompt").press("Enter")
+    expect(page.locator("#stream .status")).to_have_text("done")
+    expect(page.get_by_label("Prompt")).to_have_value("")
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+# --- what it says
+
+HOSTILE = """\
+<script>window.ran = 1</script> <img src=x onerror="window.ran = 2"> <svg onload="window.ran = 3"></svg>
+
+<iframe srcdoc="<script>parent.ran = 4</script>"></iframe><style>* { display: none }</style>
+
+<!-- a comment that hides --> this <!-- and never ends
+
+[one](javascript:window.ran=5) [two](JaVaScRiPt&colon;window.ran=6) [three](data:text/html,<script>alert(7)</script>)
+[four](  java&#10;script:window.ran=8) [five](/streams) [six](//evil.example/x) [seven](#new) [eight](file:///etc/passwd)
+<javascript:window.ran=9> <https://evil.example/auto> [nine](https://evil.example/"onmouseover="window.ran=10)
+[ten](<https://evil.example/a b> "title\\" onclick=window.ran=11") [eleven](mailto:a@b.example) [twelve](vbscript:x)
+
+![](https://evil.example/1.png) ![pixel](https://evil.example/2.png "t") ![local](/web/icon.svg) ![d](data:image/svg+xml,x)
+[![inside](https://evil.example/3.png)](https://evil.example/4)
+
+[reference]: https://evil.example/5 "hidden"
+
+[reference] ![reference]
+
+| <b onclick="window.ran=12">a</b> | [x](javascript:window.ran=13) |
+|---|---|
+| ![](https://evil.example/6.png) | `<script>window.ran=14</script>` |
+
+```"><script>window.ran=15</script>
+<script>window.ran = 16</script>
+```
+
+Text \u202ethat is turned\u202c and \u2066isolated\u2069, \x1b]0;a title\x07 \x1b[31mred\x1b[0m \x9b31m.
+
+"""
+
+BOMBS = [
+    ">" * 10_000 + " deep",
+    "- " * 10_000 + "deep",
+    "[" * 10_000,
+    "[a](" * 5_000,
+    "![" * 5_000,
+    "*a **b " * 4_000,
+    "`" * 3_001 + " a " + "``" * 3_000,
+    "|a" * 5_000 + "|\n" + "|-" * 5_000 + "|\n" + "|b" * 5_000,
+    "\n".join(" " * number + "- item" for number in range(300)),
+    "&#x" * 5_000 + "\\" * 5_001,
+    "<a " * 5_000,
+    "x" * 100_000,
+    "```\n" + "y" * 300_000 + "\n```",
+    "z" * 300_000,
+]
+
+ADDRESSES = """() => [...document.querySelectorAll('.text a')].map(a => [a.getAttribute('href'), a.rel, a.target])"""
+
+WILD = """() => {
+  const wild = [...document.querySelectorAll('#stream *')].filter(e => ['SCRIPT', 'IMG', 'IFRAME', 'STYLE', 'SVG', 'OBJECT',
+    'EMBED', 'LINK', 'META', 'FORM', 'VIDEO', 'AUDIO', 'BASE', 'INPUT'].includes(e.tagName.toUpperCase()))
+  const attributes = [...document.querySelectorAll('.text *')].flatMap(e => [...e.attributes].map(a => a.name))
+  const known = ['class', 'href', 'rel', 'target', 'title', 'referrerpolicy', 'start', 'tabindex', 'data-language', 'data-address']
+  return [...wild.map(e => e.outerHTML), ...attributes.filter(name => !known.includes(name))]
+}"""
+
+
+@pytest.mark.parametrize("pieces", [0, 3000])
+def test_a_hostile_text_does_nothing(site: Site, page: Page, context: BrowserContext, pieces: int) -> None:
+    """All at once, and as it is written: what is unfinished is drawn, too."""
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    page.on("dialog", lambda dialog: asked.append(dialog.message))
+    id = site.replayed(HOSTILE, rate=pieces, prompt=HOSTILE[:150])
+    site.enter(page, id)
+    expect(page.locator("#stream .status")).to_have_text("done")
+    expect(page.locator(".text")).to_contain_text("isolated, red")
+    assert page.evaluate("window.ran") is None
+    assert page.evaluate(WILD) == []
+    links = page.evaluate(ADDRESSES)
+    assert {re.sub(r"\d.*", "", address) for address, *_ in links} <= {
+        "https://evil.example/",
+        "https://evil.example/auto",
+        "https://evil.example/%",
+        "https://evil.example/a%",
+        "https://evil.example/%22onmouseover=%22window.ran=",
+        "mailto:a@b.example",
+    }
+    assert {tuple(more) for _, *more in links} == {("noopener noreferrer nofollow", "_blank")}
+    text = shown(page)
+    # Nothing is hidden: what is not followed is there to be read.
+    for word in ("<script>window.ran = 1</script>", "a comment that hides", "javascript:window.ran=5", "/etc/passwd", "pixel"):
+        assert word in text
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\x1b\x07\x80-\x9f]", page.locator("body").inner_text())
+    page.locator(".text").hover()
+    for link in page.locator(".text span[data-address]").all():
+        link.click()
+    assert page.url == f"{site.url}/#{id}"
+    assert page.evaluate("window.ran") is None
+    page.goto(f"{site.url}/#{id}/panes")
+    expect(page.locator(".pane .text").first).to_contain_text("isolated")
+    assert page.evaluate(WILD) == []
+    assert [url for url in asked if not url.startswith(site.url)] == []
+
+
+def test_bombs_go_off_and_the_page_stays_usable(site: Site, page: Page) -> None:
+    text = "\n\n".join([*BOMBS, "After all.\n"])
+    id = site.replayed(text)
+    site.enter(page, id)
+    expect(page.get_by_text("After all.")).to_be_attached()
+    page.get_by_role("button", name="Jump to end").click()
+    expect(page.get_by_text("After all.")).to_be_in_viewport()
+    assert page.evaluate(WILD) == []
+    for character, count in (("x", 100_000), ("y", 300_000), ("z", 300_000)):
+        assert shown(page).count(character * 1000) >= count // 1000 - 20
+    assert page.evaluate("document.querySelector('.scroller').scrollWidth <= document.querySelector('.scroller').clientWidth")
+    page.goto(f"{site.url}/#{id}/raw")
+    shows(page, text)
+
+
+def test_rendered_in_pieces_it_is_what_it_is_at_once(site: Site, page: Page) -> None:
+    """Wherever it is cut. Only lists differ, which are loose or tight item by item."""
+    site.enter(page)
+    random.seed(7)
+    blocks = ["# T", "para *a* `b`\nmore", "> q\n> r", "|a|b|\n|-|:-:|\n|1|2|\n|3|4|", "```py\nx = 1\n\n\ny\n```", "---"]
+    blocks += ["1. a\n2. b\n   - c\n3. d", "~~~\n```\n~~~", "    code\n    more", "Set\n===", "1) x\n2) y", "- [l](http://x.y)\n* z"]
+    for _ in range(20):
+        text = "\n\n".join(random.choices(blocks, k=12)) + random.choice(["", "\n", "\n\n", "\n``", "\n```\nopen"])
+        cuts = sorted(random.sample(range(len(text)), 40))
+        pieces = [text[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+        whole, cut = page.evaluate(
+            """async ([whole, pieces]) => {
+              const { Markdown } = await import("/web/markdown.js")
+              return [whole, pieces].map((texts) => {
+                const target = document.createElement("div")
+                const markdown = new Markdown(target)
+                for (const text of texts) {
+                  markdown.add(text)
+                  if (texts.length > 1) markdown.draw()
+                }
+                markdown.end()
+                target.querySelectorAll("li > p").forEach((p) => p.replaceWith(...p.childNodes))
+                return target.innerHTML
+              })
+            }""",
+            [[text], pieces],
+        )
+        assert cut == whole, text
+
+
+# --- its length
+
+WATCH = """
+  window.work = []
+  window.long = []
+  new PerformanceObserver((list) => long.push(...list.getEntries().map((e) => e.duration))).observe({ type: 'longtask' })
+  new MutationObserver((changes) => {
+    const grown = (change) => change.type === 'characterData'
+      ? Math.max(0, change.target.data.length - change.oldValue.length)
+      : [...change.addedNodes].reduce((sum, node) => sum + node.textContent.length, 0)
+    if (changes.some(({ target }) => target.parentElement?.closest('.text'))) {
+      work.push(changes.reduce((sum, change) => sum + grown(change), 0))
+    }
+  }).observe(document, { subtree: true, childList: true, characterData: true, characterDataOldValue: true })
+"""
+
+SLICE = 32 * 1024
+
+LONG = {
+    "lines": "".join(f"{number}\n" for number in range(50_000)),
+    "list": "".join(f"- item *{number}*\n" for number in range(50_000)),
+    "paragraphs": "".join(f"Paragraph **{number}**, with `code`.\n\n" for number in range(25_000)),
+    "code": "```\n" + "".join(f"print({number})\n" for number in range(50_000)) + "```\n",
+    "10 MB": "".join(f"## {number}\n\n" + "Some words of a long text, and more of them. " * 40 + "\n\n" for number in range(5_500)),
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+@pytest.mark.parametrize("view", ["markdown", "raw"])
+def test_a_long_text_is_shown_in_slices(
+    site: Site, page: Page, kind: str, view: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = LONG[kind]
+    id = site.replayed(text)
+    page.add_init_script(WATCH)
+    site.enter(page, f"{id}/{view}")
+    expect(page.locator("#stream .size")).to_have_attribute("title", f"{len(text):,} bytes")
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    last = re.findall(r"\d+", text)[-1]
+    page.wait_for_function("(last) => document.querySelector('.text').textContent.trimEnd().slice(-3000).includes(last)", arg=last)
+    page.get_by_role("button", name="Jump to end").click()
+    page.wait_for_function("""() => { const s = document.querySelector('.scroller')
+        return s.scrollHeight - s.clientHeight - s.scrollTop < 2 }""")
+    if view == "raw":
+        assert shown(page) == text
+    work, long = page.evaluate("[work, long]")
+    # A slice, and what is unfinished below it; what grows after it was put down counts twice.
+    assert max(work) <= 3 * SLICE
+    assert len(work) >= len(text) / SLICE
+    with capsys.disabled():
+        took = f"{len(long)} tasks over 50 ms, the longest {max(long, default=0):.0f} ms"
+        print(f"\n{kind}, {view}: {len(text):,} characters in {len(work)} slices of at most {max(work):,}; {took}")
