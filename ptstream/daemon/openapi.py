@@ -61,6 +61,11 @@ CREATE_HERE = _object(
 )
 """The same on the socket, whose owner may run anything anyway."""
 
+FILL = _object(
+    {name: CREATE_HERE["properties"][name] for name in ("prompt", "system", "model", "command", "generator", "flush")}
+)
+"""What a pending stream was made without, on the socket as well."""
+
 DRIVE = _object({"on_drop": {"type": "boolean"}})
 CANCEL = _object({"drain": {"type": "boolean"}})
 
