@@ -18,7 +18,7 @@ from ptstream.cli.inlet import next_bytes
 from ptstream.cli.options import here
 from ptstream.cli.outlet import Outlet
 from ptstream.client import connect_or_start
-from ptstream.errors import PtstreamError
+from ptstream.errors import DaemonUnreachable, PtstreamError
 from ptstream.settings import Home
 
 EXAMPLES = """
@@ -41,12 +41,19 @@ async def dial(home: Home) -> int:
             caller = await stack.enter_async_context(client.registered(**here()))
             path = stack.enter_context(wire.short_path(home.socket))
             daemon = await stack.enter_async_context(await anyio.connect_unix(path))
-        except PtstreamError as error:  # said to who asks, whose screen it is
-            await out.send(wire.refusal(error))
-            return error.exit_code
+        except PtstreamError as error:
+            return await _refuse(out, error)
+        except OSError as error:  # the daemon is gone again
+            return await _refuse(out, DaemonUnreachable(f"{home.socket} cannot be connected to: {error.strerror}"))
         await out.send(wire.greeting(caller))
         await _copy(daemon, out)
     return 0
+
+
+async def _refuse(out: Outlet, error: PtstreamError) -> int:
+    """Tell who asks, whose screen it is to say."""
+    await out.send(wire.refusal(error))
+    return error.exit_code
 
 
 async def _copy(daemon: SocketStream, out: Outlet) -> None:

@@ -27,8 +27,10 @@ from ptstream.errors import NotFinished, PtstreamError
 from ptstream.fields import from_json
 from ptstream.remote import Persistence, Remote, connect_to, follow
 from ptstream.ssh import Host
-from ptstream.store.rows import check_reference
+from ptstream.store.rows import check_name, check_reference
 from ptstream.streams import Status, Stream, Words
+
+LAST = "@last"
 
 MOST = 1000
 """How many streams, or places, one answer of a daemon lists."""
@@ -59,8 +61,14 @@ async def watch(host: Host, screen: Screen, reference: str, offset: str, plain: 
 
 async def found(far: Remote, reference: str) -> Stream:
     """The stream that is meant. Raises StreamNotFound, AmbiguousId, UsageError."""
-    check_reference(reference)
-    return from_json(await far.show(reference))
+    return from_json(await fields_of(far, reference))
+
+
+async def fields_of(far: Remote, reference: str) -> dict[str, Any]:
+    """What is known of it. Raises the same."""
+    if reference != LAST:
+        check_reference(reference)
+    return await far.show(reference)
 
 
 async def end_of(far: Remote, id: str, persistence: Persistence) -> Stream:
@@ -120,9 +128,8 @@ async def ls(host: Host, screen: Screen, quiet: bool, limit: int | None, status:
 
 async def show(host: Host, screen: Screen, reference: str, json: bool) -> int:
     """Print what is known of a stream."""
-    check_reference(reference)
     async with connect_to(host) as far:
-        fields = await far.show(reference)
+        fields = await fields_of(far, reference)
     show_fields(screen, fields, json=json)
     return 0
 
@@ -132,14 +139,16 @@ async def create(
 ) -> int:
     """Make a pending stream, and print its id."""
     async with connect_to(host) as far:
-        stream = from_json(await far.create(fields_of(words, name=name, title=title, ttl=ttl)))
+        stream = from_json(await far.create(told_of(words, name=name, title=title, ttl=ttl)))
     tell_made(screen, stream, json=json)
     return 0
 
 
-def fields_of(words: Words, **more: Any) -> dict[str, Any]:
-    """The fields of a request: what is told of the words, and more."""
-    return {name: value for name, value in (words._asdict() | more).items() if value is not None}
+def told_of(words: Words, *, name: str | None = None, **more: Any) -> dict[str, Any]:
+    """The fields of a request: what is told of the words, and more. Raises UsageError for what can be no name."""
+    check_name(name)
+    more["name"] = name
+    return {field: value for field, value in (words._asdict() | more).items() if value is not None}
 
 
 async def cancel(host: Host, screen: Screen, reference: str, drain: bool, quiet: bool) -> int:

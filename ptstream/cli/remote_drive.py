@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from functools import partial
+from typing import Any
 
 import anyio
 
@@ -19,7 +20,7 @@ from ptstream.cli.drive import (
     tell_driven,
 )
 from ptstream.cli.reading import Form, detachable, form_of, how_it_goes_on, say_end, show
-from ptstream.cli.remote import end_of, fields_of, found
+from ptstream.cli.remote import end_of, found, told_of
 from ptstream.cli.screen import Screen
 from ptstream.errors import DaemonUnreachable, PtstreamError
 from ptstream.fields import from_json
@@ -41,12 +42,12 @@ async def _stream(far: Remote, screen: Screen, order: Order) -> Stream:
     """The stream that the line means, made if it names none. Raises UsageError, WordsDiffer."""
     if order.reference is not None:
         stream = await found(far, order.reference)
-        given = fields_of(asked_words(screen, order, stream))
+        given = told_of(asked_words(screen, order, stream))
         return from_json(await far.fill(stream.id, given)) if given else stream
-    more = {"name": order.name, "title": order.title, "ttl": order.ttl}
+    more: dict[str, Any] = {"name": order.name, "title": order.title, "ttl": order.ttl}
     if order.after is not None:
         more["parent"], more["parent_offset"] = place(order.after)
-    return from_json(await far.create(fields_of(asked_words(screen, order, None), **more)))
+    return from_json(await far.create(told_of(asked_words(screen, order, None), **more)))
 
 
 class _Drive:
