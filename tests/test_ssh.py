@@ -230,7 +230,7 @@ def test_every_command_says_here_what_it_says_there(box: Box) -> None:
         *(("cat", reference) for reference in (id, id[:8], "a?b", "@last")),
         *(("cat", id, "--offset", "2"), ("cat", "--wait", id), ("watch", "@last"), ("watch", "--json", id)),
         *(("ls",), ("ls", "--json"), ("ls", "-q", "-n", "2"), ("ls", "--status", "done"), ("show", id)),
-        *(("show", "--json", "a?b"), ("search", "ONE"), ("search", "--json", "-n", "1", "one")),
+        *(("show", "--json", "a?b"), ("search", "one"), ("search", "--json", "-n", "1", "one")),
     )
     for words, there in same(box, (*lines, ("rm", "--dry-run", id))):
         assert there.returncode == 0, words

@@ -60,6 +60,7 @@ class _Drive:
         self._stream = stream
         self._form = form
         self._persistence = Persistence(screen.note)
+        self._asides = 0
         self._pending = stream.status is Status.PENDING
 
     async def run(self) -> int:
@@ -84,8 +85,9 @@ class _Drive:
             tasks.start_soon(self._show_asides)
             async with aclosing(follow(self._far, id, 0, self._persistence)) as runs:
                 await show(self._screen, runs, self._form)
-            # The last of them may still be on the way; they end when the attempt does.
-            tasks.cancel_scope.deadline = anyio.current_time() + LAST_ASIDES
+            tasks.cancel_scope.cancel()
+        with anyio.move_on_after(LAST_ASIDES):  # the rest of them, over the text's connection: theirs may not stand yet
+            await self._show_asides()
         code = say_end(self._screen, id, await end_of(self._far, id, self._persistence), self._form)
         if shown.no_keep:
             await self._far.delete(id)
@@ -105,14 +107,14 @@ class _Drive:
         tell_driven(self._screen, self._stream, driven, self._order)
 
     async def _show_asides(self) -> None:
-        """Over a connection of their own. They are tried for as often as the text is, without a word."""
-        persistence, shown = Persistence(lambda _: None), 0
+        """Those that were not shown yet. They are tried for as often as the text is, without a word."""
+        persistence = Persistence(lambda _: None)
         while True:
             try:
-                async with aclosing(self._far.asides(self._stream.id, shown)) as asides:
+                async with aclosing(self._far.asides(self._stream.id, self._asides)) as asides:
                     async for aside in asides:
                         await show_aside(self._screen, aside)
-                        shown = aside.number
+                        self._asides = aside.number
                         persistence.succeeded()
                 return
             except DaemonUnreachable as error:
