@@ -170,7 +170,7 @@ class Client:
                 async for data in response.aiter_raw():
                     yield data
         except httpx.TransportError as error:
-            raise ConnectionBroken(f"the connection to the daemon at {self.place} broke: {error!r}") from error
+            raise ConnectionBroken(f"the connection to the daemon at {self.place} broke") from error
 
     async def asides(self, id: str, after: int = 0) -> AsyncGenerator[Aside, None]:
         """Reasoning and notes of the running attempt, after that number, until it ends. Raises ConnectionBroken."""
@@ -180,7 +180,7 @@ class Client:
                 async for event in events.aiter_sse():
                     yield Aside(event.event, json.loads(event.data), int(event.id))
         except httpx.TransportError as error:
-            raise ConnectionBroken(f"the connection to the daemon at {self.place} broke: {error!r}") from error
+            raise ConnectionBroken(f"the connection to the daemon at {self.place} broke") from error
 
     async def _ask(
         self, method: str, path: str, content: bytes | None = None, query: Mapping[str, Any] | None = None

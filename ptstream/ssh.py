@@ -11,6 +11,7 @@ import os
 import re
 import select
 import shlex
+import shutil
 import socket
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -88,6 +89,10 @@ def host_named(url: str, environment: Mapping[str, str] = os.environ) -> Host:
         program = tuple(shlex.split(environment.get("PTSTREAM_SSH", ""))) or ("ssh",)
     except ValueError as error:
         raise ConfigurationError(f"PTSTREAM_SSH cannot be split into words: {error}") from error
+    if shutil.which(program[0]) is None:
+        raise ConfigurationError(
+            f"PTSTREAM_HOST needs {program[0]}, which is not installed (PTSTREAM_SSH names another)"
+        )
     name = found["host"] or found["address"]
     destination = f"{found['user']}@{name}" if found["user"] else name
     return Host(destination, found["port"], program, environment.get("PTSTREAM_REMOTE") or "ptstream")

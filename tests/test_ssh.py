@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ class Box:
         command = bin / "ptstream"
         command.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m ptstream.cli.entry "$@"\n')
         command.chmod(0o755)
-        environment = self.there.environment | {"PATH": f"{bin}:{os.environ['PATH']}"}
+        # SHLVL: bash reads no ~/.bashrc, which may print something.
+        environment = self.there.environment | {"PATH": f"{bin}:{os.environ['PATH']}", "SHLVL": "2"}
         words = " ".join(f'"{name}={value}"' for name, value in environment.items() if name not in ("HOME", "LANG"))
         (folder / "sshd_config").write_text(
             f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {folder}/host\nPidFile none\n"
@@ -179,6 +181,7 @@ def test_a_prompt_and_its_file_are_read_here(box: Box, tmp_path: Path) -> None:
 def test_a_model_is_asked_for_there(box: Box) -> None:
     """By that user's configuration. What cannot be asked leaves the stream pending."""
     config = Path(box.home.config)
+    box.home.make()
     config.write_text('model = "nosuch/model"\n')
     done = box.cli.run("drive", "-p", "x", code=4, env={"PTSTREAM_MODEL": "replay:/here"})
     config.unlink()
@@ -227,10 +230,9 @@ def test_every_command_says_here_what_it_says_there(box: Box) -> None:
     id = box.cli.out("drive", "-d", "--name", "a?b", "--title", "T", "--", "printf", "one ü\\ntwo").strip()
     assert box.cli.run("wait", "@last").stdout == b""
     lines: Lines = (
-        *(("cat", reference) for reference in (id, id[:8], "a?b", "@last")),
-        *(("cat", id, "--offset", "2"), ("cat", "--wait", id), ("watch", "@last"), ("watch", "--json", id)),
-        *(("ls",), ("ls", "--json"), ("ls", "-q", "-n", "2"), ("ls", "--status", "done"), ("show", id)),
-        *(("show", "--json", "a?b"), ("search", "one"), ("search", "--json", "-n", "1", "one")),
+        *(("cat", id[:8]), ("cat", "--offset", "2", "a?b"), ("cat", "--wait", "@last"), ("watch", "@last")),
+        *(("watch", "--json", id), ("ls",), ("ls", "--json"), ("ls", "-q", "-n", "2"), ("ls", "--status", "done")),
+        *(("show", id), ("show", "--json", "a?b"), ("search", "one"), ("search", "--json", "-n", "1", "one")),
     )
     for words, there in same(box, (*lines, ("rm", "--dry-run", id))):
         assert there.returncode == 0, words
@@ -387,6 +389,21 @@ async def test_a_host_that_stays_away_is_given_up(box: Box, gate: Gate, monkeypa
     assert [note.rpartition("(")[2] for note in notes] == ["1 of 2)", "2 of 2)"]
 
 
+@pytest.mark.anyio
+async def test_a_drive_is_asked_for_again_by_who_is_connected_by_then(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PTSTREAM_SSH", box.cli.environment["PTSTREAM_SSH"])
+    async with connect_to(host_named("ssh://box")) as far:
+        id = (await far.create({"command": ["pwd"]}))["id"]
+        for pid in children(os.getpid(), "ssh"):
+            os.kill(pid, signal.SIGKILL)
+        persistence = Persistence(lambda _: None, pauses=(0.01,) * 5)
+        assert not (await persistence.of(partial(far.drive_there, id))).attached
+        async with aclosing(follow(far, id, 0, persistence)) as runs:
+            assert b"".join([data async for data in runs]).decode() == f"{USER.pw_dir}\n"
+
+
 # --- what cannot be
 
 
@@ -396,6 +413,8 @@ def test_a_host_that_cannot_be_reached(box: Box) -> None:
     assert done.stderr.endswith(b"ptstream: ssh cannot connect to 127.0.0.1\n")
     done = box.cli.run("watch", "@last", env={"PTSTREAM_HOST": "ssh://nowhere.invalid"}, code=69)
     assert b"ssh cannot connect to nowhere.invalid" in done.stderr
+    done = box.cli.run("ls", env={"PTSTREAM_SSH": "no-such-ssh -v"}, code=4)
+    assert b"PTSTREAM_HOST needs no-such-ssh, which is not installed" in done.stderr
 
 
 def test_a_user_and_a_port_are_passed_on(box: Box) -> None:
@@ -489,7 +508,7 @@ def test_dial_stdio_lasts_until_nothing_more_is_asked_and_its_caller_as_long(box
     assert told(box.there, other)["status"] == "pending"
 
 
-def test_dial_stdio_ends_with_the_daemon_and_with_its_reader(home: Home, cli: Cli) -> None:
+def test_dial_stdio_ends_with_the_daemon(home: Home, cli: Cli) -> None:
     with cli.started("dial-stdio", stdin=subprocess.PIPE) as process:
         assert process.stdout
         assert "caller" in json.loads(process.stdout.readline())

@@ -8,7 +8,6 @@ from typing import Any
 
 import anyio
 
-from ptstream import wire
 from ptstream.cli.drive import (
     LAST_ASIDES,
     OnDrop,
@@ -31,7 +30,6 @@ from ptstream.streams import Status, Stream
 
 async def drive(host: Host, screen: Screen, order: Order) -> int:
     """Drive or attach, and print to the end; the exit code of that end."""
-    wire.quiet_cancelled_receives()
     async with connect_to(host) as far:
         stream = await _stream(far, screen, order)
         form = form_of(stream.words, stream.bytes, plain=order.shown.plain, json=order.shown.json)
