@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import anyio
 import httpx
@@ -68,10 +68,11 @@ class Driven(NamedTuple):
 
 
 class Aside(NamedTuple):
-    """What a generator said beside its text; `kind` is `wire.NOTE` or `wire.REASONING`."""
+    """What a generator said beside its text; `kind` is `wire.NOTE` or `wire.REASONING`, `number` counts from 1."""
 
     kind: str
     text: str
+    number: int
 
 
 class ConnectionBroken(DaemonUnreachable):
@@ -94,9 +95,9 @@ class DaemonSilent(DaemonUnreachable):
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """A connection to one home's daemon. Made by `connect` and `connect_or_start`."""
+    """A connection to one daemon, which is at `place`. Made by `connect` and `connect_or_start`."""
 
-    home: Home
+    place: str
     _http: httpx.AsyncClient
 
     async def status(self) -> dict[str, Any]:
@@ -134,13 +135,22 @@ class Client:
         answer = await self._ask("POST", wire.DRIVE.format(id=id), wire.dumps(told))
         return Driven(answer["attached"], answer["model"], answer["place"])
 
-    async def cancel(self, id: str) -> str:
+    @contextlib.asynccontextmanager
+    async def registered(self, *, directory: str, environment: Mapping[str, str], umask: int) -> AsyncIterator[str]:
+        """As whom a connection from elsewhere drives here, while the context lasts: an id that `wire.DRIVE` takes."""
+        told = {"directory": directory, "environment": dict(environment), "umask": umask, "python": sys.executable}
+        async with self._http.stream("POST", wire.CALLERS, content=wire.dumps(told)) as response:
+            if response.status_code != 200:
+                raise wire.error_from(await response.aread())
+            async with contextlib.aclosing(cast(AsyncGenerator[str, None], response.aiter_lines())) as lines:
+                yield json.loads(await anext(lines))["caller"]
+
+    async def cancel(self, id: str, *, drain: bool = False) -> dict[str, Any]:
         """End the stream, also when the store takes no mark just now: where it stands then.
 
         Raises StoreBusy when another process drives it.
         """
-        status: str = (await self._ask("POST", wire.CANCEL.format(id=id)))["status"]
-        return status
+        return await self._ask("POST", wire.CANCEL.format(id=id), wire.dumps({"drain": drain}))
 
     async def invite(self) -> str:
         """A link for one use to the page. Raises ConfigurationError when the daemon cannot listen."""
@@ -160,24 +170,35 @@ class Client:
                 async for data in response.aiter_raw():
                     yield data
         except httpx.TransportError as error:
-            raise ConnectionBroken(f"the connection to the daemon broke: {error!r}") from error
+            raise ConnectionBroken(f"the connection to the daemon at {self.place} broke") from error
 
-    async def asides(self, id: str) -> AsyncIterator[Aside]:
-        """Reasoning and notes of the running attempt, until it ends. A broken connection ends them too."""
-        with contextlib.suppress(httpx.TransportError):
-            async with httpx_sse.aconnect_sse(self._http, "GET", wire.ASIDES.format(id=id)) as events:
-                async for event in events.aiter_sse():
-                    yield Aside(event.event, json.loads(event.data))
-
-    async def _ask(self, method: str, path: str, content: bytes | None = None) -> dict[str, Any]:
+    async def asides(self, id: str, after: int = 0) -> AsyncGenerator[Aside, None]:
+        """Reasoning and notes of the running attempt, after that number, until it ends. Raises ConnectionBroken."""
+        headers = {"last-event-id": str(after)}
         try:
-            response = await self._http.request(method, path, content=content)
+            async with httpx_sse.aconnect_sse(self._http, "GET", wire.ASIDES.format(id=id), headers=headers) as events:
+                async for event in events.aiter_sse():
+                    yield Aside(event.event, json.loads(event.data), int(event.id))
         except httpx.TransportError as error:
-            raise DaemonUnreachable(f"the daemon at {self.home.socket} does not answer: {error!r}") from error
-        if response.status_code != 200:
-            raise wire.error_from(response.content)
+            raise ConnectionBroken(f"the connection to the daemon at {self.place} broke") from error
+
+    async def _ask(
+        self, method: str, path: str, content: bytes | None = None, query: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        response = await self._answer(method, path, content, query)
         answer: dict[str, Any] = response.json()
         return answer
+
+    async def _answer(
+        self, method: str, path: str, content: bytes | None = None, query: Mapping[str, Any] | None = None
+    ) -> httpx.Response:
+        try:
+            response = await self._http.request(method, path, content=content, params=query)
+        except httpx.TransportError as error:
+            raise DaemonUnreachable(f"the daemon at {self.place} does not answer: {error!r}") from error
+        if not response.is_success:
+            raise wire.error_from(response.content)
+        return response
 
 
 @contextlib.asynccontextmanager
@@ -194,21 +215,21 @@ async def connect(home: Home) -> AsyncIterator[Client]:
         async with httpx.AsyncClient(
             transport=transport, base_url=wire.BASE_URL, timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT)
         ) as http:
-            client = Client(home, http)
-            await _check_there(client)
+            client = Client(home.socket, http)
+            await _check_there(client, home)
             yield client
 
 
-async def _check_there(client: Client) -> None:
+async def _check_there(client: Client, home: Home) -> None:
     try:
         await client._http.get(wire.STATUS, timeout=CONNECT_TIMEOUT)
     except httpx.TimeoutException as error:
         raise DaemonSilent(
-            f"the daemon does not answer within {CONNECT_TIMEOUT:g} s: is its process stopped? (see {client.home.log})"
+            f"the daemon does not answer within {CONNECT_TIMEOUT:g} s: is its process stopped? (see {home.log})"
         ) from error
     except httpx.TransportError as error:
-        if os.path.exists(client.home.socket) and not os.access(client.home.socket, os.W_OK):
-            raise DaemonSilent(f"the daemon may not be spoken to: {client.home.socket} cannot be written") from error
+        if os.path.exists(home.socket) and not os.access(home.socket, os.W_OK):
+            raise DaemonSilent(f"the daemon may not be spoken to: {home.socket} cannot be written") from error
         raise DaemonUnreachable("the daemon is not running") from error
 
 

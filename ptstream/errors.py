@@ -205,6 +205,13 @@ class DaemonStopping(DaemonUnreachable):
     code = "daemon-stopping"
 
 
+class CallerGone(DaemonUnreachable):
+    """The connection on whose behalf a drive was asked for has ended: connect again, and ask again."""
+
+    http_status = 409
+    code = "caller-gone"
+
+
 class GeneratorError(PtstreamError):
     """A generator could not begin or go on. Its message becomes the cause of the stream's end."""
 

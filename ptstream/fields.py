@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
-from ptstream.streams import Attempt, Stream
+from ptstream.streams import Attempt, Status, Stream, Words
 
 
 def as_json(stream: Stream, attempts: list[Attempt] | None = None) -> dict[str, Any]:
@@ -59,5 +60,36 @@ def iso(moment: float | None) -> str | None:
     """Unix seconds as ISO 8601 in UTC, to the millisecond."""
     if moment is None:
         return None
-    whole, milliseconds = divmod(int(moment * 1000), 1000)
+    whole, milliseconds = divmod(round(moment * 1000), 1000)  # so that `moment_of` is its inverse
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{milliseconds:03d}Z"
+
+
+def from_json(fields: Mapping[str, Any]) -> Stream:
+    """The stream that has these stable fields: of its prompts as much as they hold."""
+    command = fields["command"]
+    words = Words(
+        prompt=fields.get("prompt"),
+        system=fields.get("system"),
+        model=fields["model"],
+        command=command and tuple(command),
+        generator=fields["generator"],
+    )
+    same = ("id", "name", "title", "bytes", "error", "parent", "parent_offset", "seam")
+    created_at = moment_of(fields["created_at"])
+    assert created_at is not None
+    return Stream(
+        status=Status(fields["status"]),
+        words=words,
+        created_at=created_at,
+        ended_at=moment_of(fields["ended_at"]),
+        **{name: fields[name] for name in same},
+    )
+
+
+def moment_of(word: str | None) -> float | None:
+    """Unix seconds, from what `iso` has made of them."""
+    if word is None:
+        return None
+    from calendar import timegm
+
+    return timegm(time.strptime(word[:19], "%Y-%m-%dT%H:%M:%S")) + int(word[20:23]) / 1000

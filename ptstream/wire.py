@@ -13,7 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ptstream.errors import PtstreamError, error_named
+from ptstream import __version__
+from ptstream.errors import ConfigurationError, DaemonUnreachable, PtstreamError, error_named
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,6 +36,9 @@ COMPLETION_MODELS = "/v1/models"
 """As OpenAI's clients ask, who are told `/v1` as the base."""
 ENTER = "/enter"
 """On the socket: a link for one use. On TCP: where it leads, which lets a browser in."""
+
+CALLERS = "/callers"
+"""On the socket: where a connection from elsewhere says on whose behalf it drives here."""
 
 NOTE = "note"
 REASONING = "reasoning"
@@ -63,6 +67,35 @@ def error_from(body: bytes) -> PtstreamError:
         return error_named(told["code"], told["message"])
     except (ValueError, KeyError, TypeError):
         return PtstreamError(f"the daemon answered {body[:200]!r}")
+
+
+def greeting(caller: str) -> bytes:
+    """The first line that `dial-stdio` says, before it is a mere pipe: its version, and who drives through it."""
+    return dumps({"ptstream": __version__, "caller": caller}) + b"\n"
+
+
+def refusal(error: PtstreamError) -> bytes:
+    """The same where there can be no pipe."""
+    return dumps({"ptstream": __version__, "code": error.code, "message": str(error)}) + b"\n"
+
+
+def greeted(line: bytes, place: str) -> str:
+    """The caller that the first line from `place` names.
+
+    Raises DaemonUnreachable for another line, ConfigurationError for another version, else what `refusal` was given.
+    """
+    try:
+        told = json.loads(line)
+        version = told["ptstream"]
+        if version == __version__:
+            if "caller" in told:
+                return str(told["caller"])
+            raise error_named(told["code"], f"at {place}: {told['message']}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise DaemonUnreachable(
+            f"{place} said {line[:200]!r} before ptstream: its shell must print nothing where there is no terminal"
+        ) from error
+    raise ConfigurationError(f"ptstream at {place} is of version {version}, and this is {__version__}")
 
 
 def quiet_cancelled_receives() -> None:

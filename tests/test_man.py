@@ -126,9 +126,11 @@ def test_a_page_is_called_as_its_file_and_says_what_the_help_says(page: Path) ->
 
 
 def test_the_overview_lists_the_commands_in_the_helps_order_and_words() -> None:
-    listed = re.findall(r"^\.It Cm (\w+)\n(.*);\n\.Xr ptstream-(\w+) 1 \.$", section("ptstream", "DESCRIPTION"), re.M)
+    listed = re.findall(
+        r"^\.It Cm ([\w-]+)\n(.*);\n\.Xr ptstream-([\w-]+) 1 \.$", section("ptstream", "DESCRIPTION"), re.M
+    )
     assert listed == [(name, command.help[:-1], name) for name, command in COMMANDS.items()]
-    assert set(re.findall(r"Xr ptstream-(\w+) 1", section("ptstream", "SEE ALSO"))) == set(COMMANDS)
+    assert set(re.findall(r"Xr ptstream-([\w-]+) 1", section("ptstream", "SEE ALSO"))) == set(COMMANDS)
 
 
 @each_command

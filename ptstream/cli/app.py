@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 import typer.core
@@ -15,8 +16,11 @@ import typer.main
 
 from ptstream.cli.hot import failed
 from ptstream.cli.screen import Screen
-from ptstream.errors import PtstreamError
+from ptstream.errors import PtstreamError, UsageError
 from ptstream.settings import Home, find_home
+
+if TYPE_CHECKING:
+    from ptstream.ssh import Host
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Line:
 
     home: Home
     color: Color
+    host: str | None = None
+    """The machine whose streams are meant, if not this one's: PTSTREAM_HOST, unless `--home` names one here."""
 
 
 COMMANDS = {
@@ -62,6 +68,7 @@ COMMANDS = {
     "path": Command("path", "Print where the database is."),
     "daemon": Command("daemon", "Run, start, stop or look at the daemon."),
     "completion": Command("completions", "Print a shell's completion script."),
+    "dial-stdio": Command("dial_stdio", "Connect standard input and output to the daemon."),
 }
 """In the order in which `--help` lists them."""
 
@@ -168,7 +175,7 @@ def _main(
     color: Annotated[Color, typer.Option(help="Colour on a terminal (NO_COLOR).", show_default=False)] = Color.AUTO,
 ) -> None:
     """Persistent text streaming: text that outlives its connection, its terminal and its daemon."""
-    ctx.obj = Line(find_home(home), color)
+    ctx.obj = Line(find_home(home), color, None if home else os.environ.get("PTSTREAM_HOST") or None)
 
 
 def application() -> Any:
@@ -209,7 +216,32 @@ def unwind_on_interrupt() -> None:
 
 
 def session(ctx: typer.Context, *, raw: bool = False) -> tuple[Home, Screen]:
-    """The home that the line named, and the screen as it is to be."""
+    """The home that the line named, and the screen as it is to be.
+
+    Raises UsageError where another machine's streams are meant.
+    """
     line = ctx.obj
     assert isinstance(line, Line)
+    if line.host:
+        raise UsageError(
+            f"{ctx.command_path} works on this machine alone: unset PTSTREAM_HOST, or name the home here with --home"
+        )
     return line.home, Screen(color=line.color.value, raw=raw)
+
+
+def elsewhere(ctx: typer.Context, *, raw: bool = False) -> tuple[Host, Screen] | None:
+    """The machine whose streams are meant, if not this one's, and the screen. Raises ConfigurationError."""
+    line = ctx.obj
+    assert isinstance(line, Line)
+    if not line.host:
+        return None
+    from ptstream.ssh import host_named
+
+    return host_named(line.host), Screen(color=line.color.value, raw=raw)
+
+
+def home_here(ctx: typer.Context) -> Home:
+    """The home on this machine, whatever PTSTREAM_HOST says."""
+    line = ctx.obj
+    assert isinstance(line, Line)
+    return line.home

@@ -11,14 +11,16 @@ from typing import Annotated
 import anyio
 import typer
 
-from ptstream.cli.app import session
+from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import StreamRef
+from ptstream.cli.screen import Screen
 from ptstream.ending import cancel
 from ptstream.errors import DaemonUnreachable, NotFinished, StoreBusy, UsageError
 from ptstream.settings import Home
 from ptstream.store.patience import BRIEFLY
 from ptstream.store.recover import as_it_is
 from ptstream.store.sqlite import Store
+from ptstream.streams import Stream
 
 EXAMPLES = """
 ptstream cancel @last
@@ -36,18 +38,32 @@ def command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing of how it ended.")] = False,
 ) -> None:
     """The command."""
+    if far := elsewhere(ctx):
+        from ptstream.cli import remote
+
+        raise typer.Exit(anyio.run(remote.cancel, *far, reference, drain, quiet))
     home, screen = session(ctx)
     with Store(home, patience=BRIEFLY) as store:
         stream = as_it_is(store, store.find(reference))
-        if drain and stream.words.command:
-            raise UsageError("a command has no usage to wait for: cancel it without --drain")
+        check_drain(stream, drain)
         otherwise = None if drain else partial(_ask_the_daemon, home, stream.id)
         state = anyio.run(partial(cancel, store, stream.id, drain=drain, otherwise=otherwise))
     if not quiet:
-        if stream.status.ended:
-            screen.note(f"stream {stream.id} had ended already ({state.status}), {state.bytes} bytes")
-        else:
-            screen.note(f"stream {stream.id} has ended ({state.status}), {state.bytes} bytes are kept")
+        tell_cancelled(screen, stream, state.status, state.bytes)
+
+
+def check_drain(stream: Stream, drain: bool) -> None:
+    """Raises UsageError for a stream that cannot be drained."""
+    if drain and stream.words.command:
+        raise UsageError("a command has no usage to wait for: cancel it without --drain")
+
+
+def tell_cancelled(screen: Screen, before: Stream, status: str, bytes: int) -> None:
+    """Say how it ended."""
+    if before.status.ended:
+        screen.note(f"stream {before.id} had ended already ({status}), {bytes} bytes")
+    else:
+        screen.note(f"stream {before.id} has ended ({status}), {bytes} bytes are kept")
 
 
 async def _ask_the_daemon(home: Home, id: str) -> None:
@@ -56,9 +72,14 @@ async def _ask_the_daemon(home: Home, id: str) -> None:
 
     try:
         async with connect(home) as daemon:
-            status = await daemon.cancel(id)
+            told = await daemon.cancel(id)
     except (DaemonUnreachable, StoreBusy):  # the stream is not the daemon's: there is only the mark
         return
+    check_end(id, told["status"])
+
+
+def check_end(id: str, status: str) -> None:
+    """Raises NotFinished for a stream that the daemon has stopped, and that has no end yet."""
     if status == "streaming":
         raise NotFinished(
             f"stream {id} is stopped; the store takes no write just now, and gets its end ('cancelled') when it does"

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ptstream.cli import hot
-from ptstream.cli.app import session
+from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import Raw, StreamRef
 
 EXAMPLES = """
@@ -25,6 +25,10 @@ def command(
     raw: Raw = False,
 ) -> None:
     """The command."""
+    if far := elsewhere(ctx, raw=raw):
+        from ptstream.cli import remote
+
+        raise typer.Exit(remote.run(remote.cat, *far, reference, offset, wait))
     home, screen = session(ctx, raw=raw)
     if wait:
         from ptstream.cli.wait import wait_first

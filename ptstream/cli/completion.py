@@ -12,7 +12,7 @@ from ptstream.settings import Home
 
 COMMANDS = (  # held to app.py by a test
     *("drive", "watch", "cat", "create", "tee", "ls", "show", "wait", "cancel"),
-    *("rm", "models", "demo", "path", "daemon", "completion"),
+    *("rm", "search", "web", "models", "demo", "path", "daemon", "completion", "dial-stdio"),
 )
 
 TAKES_ID = frozenset({"drive", "watch", "cat", "show", "wait", "cancel", "rm"})
@@ -47,6 +47,8 @@ def _candidates(home: Home, before: list[str]) -> list[str]:
 
 
 def _streams(home: Home) -> list[str]:
+    if os.environ.get("PTSTREAM_HOST"):  # no TAB opens an ssh
+        return []
     from ptstream.cli.untrusted import clean
     from ptstream.fields import title
     from ptstream.store.sqlite import Store

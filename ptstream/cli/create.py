@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import anyio
 import typer
 
-from ptstream.cli.app import session
+from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import FlushRule, Json, Model, Name, System, Title, Ttl, prompt_of, text_of, ttl_of
+from ptstream.cli.screen import Screen
 from ptstream.fields import as_json
 from ptstream.store.sqlite import Store
-from ptstream.streams import Words
+from ptstream.streams import Stream, Words
 
 EXAMPLES = """
 id=$(ptstream create "Why is the sky blue?")   make it now …
@@ -33,15 +35,25 @@ def command(
     json: Json = False,
 ) -> None:
     """The command."""
-    home, screen = session(ctx)
+    far = elsewhere(ctx)
+    screen = far[1] if far else session(ctx)[1]
     words = Words(
         prompt=prompt_of(prompt, screen.note),
         system=text_of(system, "--system"),
         model=model,
         flush=flush,
     )
-    with Store(home) as store:
+    if far:
+        from ptstream.cli import remote
+
+        raise typer.Exit(anyio.run(remote.create, *far, words, name, title, ttl_of(ttl), json))
+    with Store(session(ctx)[0]) as store:
         stream = store.create(words, name=name, title=title, ttl=ttl_of(ttl))
+    tell_made(screen, stream, json=json)
+
+
+def tell_made(screen: Screen, stream: Stream, *, json: bool) -> None:
+    """Print its id, or what is known of it."""
     if json:
         screen.data(as_json(stream))
     else:

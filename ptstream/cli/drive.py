@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import anyio
 import typer
 
 from ptstream import wire
-from ptstream.cli.app import session
+from ptstream.cli.app import elsewhere, session
 from ptstream.cli.describe import age
 from ptstream.cli.options import (
     FlushRule,
@@ -28,14 +28,14 @@ from ptstream.cli.options import (
     System,
     Title,
     Ttl,
-    current_directory,
+    here,
     prompt_of,
     text_of,
     ttl_of,
 )
 from ptstream.cli.reading import Form, detachable, form_of, goes_on, show, tell_end
 from ptstream.cli.screen import Screen
-from ptstream.client import Client, connect, connect_or_start
+from ptstream.client import Aside, Client, ConnectionBroken, Driven, connect, connect_or_start
 from ptstream.errors import DaemonUnreachable, PtstreamError, StreamNotFound, UsageError
 from ptstream.fields import as_json
 from ptstream.follow import Follow
@@ -43,6 +43,7 @@ from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
 from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
+from ptstream.store.recover import live_size
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream, Words
 
@@ -131,7 +132,7 @@ def command(
     json: Json = False,
 ) -> None:
     """The command."""
-    home, screen = session(ctx, raw=raw)
+    far = elsewhere(ctx, raw=raw)
     argv: tuple[str, ...] | None = ctx.meta.get("ptstream.command")
     if argv == ():
         raise UsageError("there is no command after --")
@@ -151,6 +152,11 @@ def command(
         raise UsageError("--no-keep deletes what has been shown: it does not go with --detach")
     shown = Shown(detach, plain or raw, json, no_keep)
     order = Order(reference, after, prompt, words, name, title, ttl_of(ttl), stderr, on_drop, shown)
+    if far:
+        from ptstream.cli.remote_drive import drive as drive_there
+
+        raise typer.Exit(anyio.run(drive_there, *far, order))
+    home, screen = session(ctx, raw=raw)
     with Store(home) as store:
         stream = _stream(store, screen, order)
         raise typer.Exit(anyio.run(drive, store, screen, stream, order))
@@ -162,18 +168,25 @@ command.takes_command = True  # type: ignore[attr-defined]
 def _stream(store: Store, screen: Screen, order: Order) -> Stream:
     """The stream that the line means, made if it names none. Raises UsageError, WordsDiffer."""
     found = _found(store, order.reference) if order.reference is not None else None
-    open_prompt = found is None or (found.status is Status.PENDING and found.words.prompt is None)
-    asked = prompt_of(order.prompt, screen.note) if open_prompt else text_of(order.prompt, "--prompt")
-    words = order.words._replace(prompt=asked)
+    words = asked_words(screen, order, found)
     if found is not None:
         return store.fill(found.id, words)
     if order.after is not None:
-        parent, offset = _place(order.after)
+        parent, offset = place(order.after)
         words, before = going_on(store, store.get(store.find(parent).id), offset, words)
         return store.create(words, name=order.name, title=order.title, parent=before, ttl=order.ttl)
-    if asked is None and not (words.command or words.generator or (words.model or "").startswith(PREFIX)):
-        raise UsageError('there is nothing to drive: --prompt "…", -- COMMAND, or the id of a stream')
     return store.create(words, name=order.name, title=order.title, ttl=order.ttl)
+
+
+def asked_words(screen: Screen, order: Order, found: Stream | None) -> Words:
+    """What the line asks, its prompt read, of the stream that it names or of a new one. Raises UsageError."""
+    open_prompt = found is None or (found.status is Status.PENDING and found.words.prompt is None)
+    asked = prompt_of(order.prompt, screen.note) if open_prompt else text_of(order.prompt, "--prompt")
+    words = order.words._replace(prompt=asked)
+    something = asked is not None or words.command or words.generator or (words.model or "").startswith(PREFIX)
+    if found is None and order.after is None and not something:
+        raise UsageError('there is nothing to drive: --prompt "…", -- COMMAND, or the id of a stream')
+    return words
 
 
 def _found(store: Store, reference: str) -> Stream:
@@ -185,7 +198,7 @@ def _found(store: Store, reference: str) -> Stream:
         raise
 
 
-def _place(after: str) -> tuple[str, int | None]:
+def place(after: str) -> tuple[str, int | None]:
     """`ID@N` in its parts. A lone `@last` is no place."""
     reference, _, offset = after.rpartition("@")
     return (reference, int(offset)) if reference and offset.isdecimal() else (after, None)
@@ -195,7 +208,8 @@ async def drive(store: Store, screen: Screen, stream: Stream, order: Order) -> i
     """Drive or attach, and print to the end; the exit code of that end."""
 
     wire.quiet_cancelled_receives()
-    form = form_of(store, stream, plain=order.shown.plain, json=order.shown.json)
+    size = live_size(store.home, stream.id, store.state(stream.id))
+    form = form_of(stream.words, size, plain=order.shown.plain, json=order.shown.json)
 
     async def work() -> int:
         if not order.shown.detach:
@@ -204,7 +218,7 @@ async def drive(store: Store, screen: Screen, stream: Stream, order: Order) -> i
             if client := await _daemon(stack, store, screen, stream.id):
                 await _ask(client, store, screen, stream, order)
             if order.shown.detach:
-                _tell_detached(screen, store, stream.id, form)
+                tell_detached(screen, store.get(stream.id), form)
                 return 0
             async with anyio.create_task_group() as tasks:
                 if client:
@@ -218,7 +232,10 @@ async def drive(store: Store, screen: Screen, stream: Stream, order: Order) -> i
             await anyio.to_thread.run_sync(_forget, store.home, stream.id)
         return code
 
-    return await detachable(screen, store, stream.id, work, lambda: store.cancel(stream.id))
+    async def cancel() -> None:
+        store.cancel(stream.id)
+
+    return await detachable(screen, stream.id, work, cancel, partial(goes_on, store, stream.id))
 
 
 async def _daemon(stack: contextlib.AsyncExitStack, store: Store, screen: Screen, id: str) -> Client | None:
@@ -240,32 +257,30 @@ def _forget(home: Home, id: str) -> None:
         store.shrink()
 
 
-def _tell_detached(screen: Screen, store: Store, id: str, form: Form) -> None:
+def tell_detached(screen: Screen, stream: Stream, form: Form) -> None:
+    """Print which stream it is that goes on alone."""
     if form is Form.JSON:
-        screen.data(as_json(store.get(id)))
+        screen.data(as_json(stream))
     else:
-        screen.text(f"{id}\n")
+        screen.text(f"{stream.id}\n")
 
 
 async def _ask(client: Client, store: Store, screen: Screen, stream: Stream, order: Order) -> None:
     """Ask for the drive. A daemon that dies before it answers may have begun: then the stream is read as any other."""
-    umask = os.umask(0)
-    os.umask(umask)
     try:
-        driven = await client.drive(
-            stream.id,
-            directory=current_directory(),
-            environment=dict(os.environ),
-            umask=umask,
-            stderr=order.stderr,
-            on_drop=order.on_drop is OnDrop.CONTINUE,
-        )
+        on_drop = order.on_drop is OnDrop.CONTINUE
+        driven = await client.drive(stream.id, **here(), stderr=order.stderr, on_drop=on_drop)
     except PtstreamError as error:
         if isinstance(error, DaemonUnreachable) and store.state(stream.id).status is not Status.PENDING:
             return
         if store.state(stream.id).status is Status.PENDING:  # nothing that was said is lost
             screen.note(goes_on(store, stream.id))
         raise
+    tell_driven(screen, stream, driven, order)
+
+
+def tell_driven(screen: Screen, stream: Stream, driven: Driven, order: Order) -> None:
+    """Say what is asked where, or that what follows was said before."""
     if driven.attached and stream.status.ended and stream.ended_at is not None:
         screen.note(f"{stream.id} ended {age(stream.ended_at)} ago: this is what it said, nothing is run again")
     if driven.place and not stream.words.command and not order.shown.detach:
@@ -273,9 +288,14 @@ async def _ask(client: Client, store: Store, screen: Screen, stream: Stream, ord
 
 
 async def _show_asides(client: Client, screen: Screen, id: str) -> None:
-    async for aside in client.asides(id):
-        # A note is of whole lines; reasoning comes in pieces.
-        await screen.aside(aside.text + "\n" if aside.kind == wire.NOTE else aside.text)
+    with contextlib.suppress(ConnectionBroken):  # the text is read on without it
+        async for aside in client.asides(id):
+            await show_aside(screen, aside)
+
+
+async def show_aside(screen: Screen, aside: Aside) -> None:
+    """A note is of whole lines; reasoning comes in pieces."""
+    await screen.aside(aside.text + "\n" if aside.kind == wire.NOTE else aside.text)
 
 
 async def _text(store: Store, client: Client | None, id: str) -> AsyncGenerator[bytes, None]:

@@ -60,7 +60,8 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_IGN if sys.argv[1:2] == ["tee"] else signal.SIG_DFL)
     secure_descriptors()
-    if (hot := parse(sys.argv[1:])) is None:
+    hot = parse(sys.argv[1:])
+    if hot is None or (os.environ.get("PTSTREAM_HOST") and hot[0] != "__complete"):
         from ptstream.cli.app import run
 
         sys.exit(run(sys.argv[1:]))

@@ -68,13 +68,18 @@ def ls(
         raise UsageError("-n takes a number of streams")
     with Store(home) as store:
         streams = listed(store, limit, status)
+    show_list(screen, streams, quiet=quiet, json=json)
+    return 0
+
+
+def show_list(screen: Screen, streams: list[Stream], *, quiet: bool = False, json: bool = False) -> None:
+    """Print the streams in the form that was asked for."""
     if quiet:
         _ids(screen, streams)
     elif json:
         _json_lines(screen, streams)
     else:
         _table(screen, streams)
-    return 0
 
 
 def _ids(screen: Screen, streams: list[Stream]) -> None:

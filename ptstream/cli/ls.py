@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ptstream.cli import hot
-from ptstream.cli.app import session
+from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import Json, StatusFilter
 
 EXAMPLES = """
@@ -27,4 +27,8 @@ def command(
     json: Json = False,
 ) -> None:
     """The command."""
+    if far := elsewhere(ctx):
+        from ptstream.cli import remote
+
+        raise typer.Exit(remote.run(remote.ls, *far, quiet, limit, status, json))
     raise typer.Exit(hot.ls(*session(ctx), quiet=quiet, limit=limit, status=status, json=json))

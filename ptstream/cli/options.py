@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, TypedDict
 
 import typer
 
@@ -78,6 +78,21 @@ def current_directory() -> str:
         return os.getcwd()
     except OSError as error:
         raise UsageError("the current directory is gone: change to another") from error
+
+
+class Here(TypedDict):
+    """Where a drive is asked for, as `Client.drive` takes it."""
+
+    directory: str
+    environment: dict[str, str]
+    umask: int
+
+
+def here() -> Here:
+    """That of this process. Raises UsageError as `current_directory` does."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return Here(directory=current_directory(), environment=dict(os.environ), umask=umask)
 
 
 def prompt_of(value: str | None, say: Callable[[str], None]) -> str | None:

@@ -11,6 +11,7 @@ import contextlib
 import signal
 from collections.abc import AsyncIterable, Awaitable, Callable
 from enum import Enum
+from typing import Protocol
 
 import anyio
 
@@ -18,9 +19,9 @@ from ptstream import wire
 from ptstream.cli.outlet import OutputClosed
 from ptstream.cli.screen import Screen
 from ptstream.errors import ENDS, PtstreamError, StreamNotFound, ungrouped
-from ptstream.store.recover import live_size, settle
-from ptstream.store.sqlite import State, Store
-from ptstream.streams import Status, Stream
+from ptstream.store.recover import settle
+from ptstream.store.sqlite import Store
+from ptstream.streams import Status, Words
 
 RENDERED_BYTES = 64 * 1024
 """How much text is rendered when it comes at once, which takes about a second."""
@@ -29,11 +30,15 @@ DETACHING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def detachable(
-    screen: Screen, store: Store, id: str, work: Callable[[], Awaitable[int]], cancel: Callable[[], object]
+    screen: Screen,
+    id: str,
+    work: Callable[[], Awaitable[int]],
+    cancel: Callable[[], Awaitable[object]],
+    left: Callable[[], str],
 ) -> int:
-    """Run `work`; its exit code, or that of the signal that ended it. Ctrl-\\ calls `cancel` and lets it go on.
+    """Run `work`; its exit code, or that of the signal that ended it. Ctrl-\\ runs `cancel` beside it.
 
-    Raises what `work` raises, except that a closed output is an exit code too.
+    `left` gives the line for who leaves. Raises what `work` raises, except that a closed output is an exit code too.
     """
     outcome: int | PtstreamError = 1
 
@@ -53,33 +58,39 @@ async def detachable(
             tasks.start_soon(working, tasks.cancel_scope)
             async for number in signals:
                 if number == signal.SIGQUIT:
-                    _try(screen, cancel)
+                    tasks.start_soon(_try, screen, cancel)
                     continue
                 outcome = 128 + number
-                screen.note(goes_on(store, id))
+                screen.note(left())
                 tasks.cancel_scope.cancel()
                 break
     if isinstance(outcome, OutputClosed):
         if screen.err_terminal:
-            screen.note(goes_on(store, id))
+            screen.note(left())
         return outcome.exit_code
     if isinstance(outcome, PtstreamError):
         raise outcome
     return outcome
 
 
-def _try(screen: Screen, cancel: Callable[[], object]) -> None:
+async def _try(screen: Screen, cancel: Callable[[], Awaitable[object]]) -> None:
     try:
-        cancel()
+        await cancel()
     except PtstreamError as error:  # a locked store: the key may be pressed again
         screen.error(error)
 
 
 def goes_on(store: Store, id: str) -> str:
-    """The one line for who leaves; it fits into 80 columns."""
+    """The one line for who leaves."""
     with contextlib.suppress(PtstreamError):
-        if store.state(id).status is Status.PENDING:
-            return f"has not begun · run it: ptstream drive {id}"
+        return how_it_goes_on(id, pending=store.state(id).status is Status.PENDING)
+    return how_it_goes_on(id)
+
+
+def how_it_goes_on(id: str, *, pending: bool = False) -> str:
+    """The same, by what is known; it fits into 80 columns."""
+    if pending:
+        return f"has not begun · run it: ptstream drive {id}"
     return f"goes on · ptstream watch {id} · ptstream cancel {id}"
 
 
@@ -91,14 +102,12 @@ class Form(Enum):
     JSON = "one object a run"
 
 
-def form_of(store: Store, stream: Stream, *, plain: bool, json: bool) -> Form:
-    """A model's text is Markdown, unless it is so long already that rendering would keep its reader waiting."""
+def form_of(words: Words, size: int, *, plain: bool, json: bool) -> Form:
+    """A model's text is Markdown, unless there is so much already that rendering would keep its reader waiting."""
     if json:
         return Form.JSON
-    words = stream.words
     if plain or words.prompt is None or words.command or words.generator:
         return Form.TEXT
-    size = live_size(store.home, stream.id, store.state(stream.id))
     return Form.MARKDOWN if size <= RENDERED_BYTES else Form.TEXT
 
 
@@ -126,7 +135,22 @@ async def _show_json(screen: Screen, runs: AsyncIterable[bytes], offset: int) ->
 
 def tell_end(screen: Screen, store: Store, id: str, form: Form = Form.TEXT) -> int:
     """The stream's end as the store has it: said, unless it is `done`, and given as the exit code."""
-    state = settle(store, id, store.state(id)).state
+    return say_end(screen, id, settle(store, id, store.state(id)).state, form)
+
+
+class End(Protocol):
+    """Where a stream stands when it has ended."""
+
+    @property
+    def status(self) -> Status: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def error(self) -> str | None: ...
+
+
+def say_end(screen: Screen, id: str, state: End, form: Form = Form.TEXT) -> int:
+    """Say a stream's end, unless it is `done`; its exit code."""
     if form is Form.JSON:
         screen.data({"status": state.status.value, "offset": state.bytes, "error": state.error})
     if state.status in ENDS:
@@ -135,7 +159,7 @@ def tell_end(screen: Screen, store: Store, id: str, form: Form = Form.TEXT) -> i
     return 0
 
 
-def end_line(id: str, state: State) -> str:
+def end_line(id: str, state: End) -> str:
     """One line on how a stream ended."""
     words = {Status.ERROR: "ended in error", Status.TIMEOUT: "timed out", Status.CANCELLED: "was cancelled"}
     said = f"stream {id} {words.get(state.status, state.status)}"

@@ -8,7 +8,7 @@ from typing import Annotated
 import anyio
 import typer
 
-from ptstream.cli.app import session
+from ptstream.cli.app import elsewhere, session
 from ptstream.cli.hot import failed
 from ptstream.cli.options import StatusFilter, seconds_of
 from ptstream.cli.screen import Screen
@@ -41,11 +41,17 @@ def command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which, and delete none.")] = False,
 ) -> None:
     """The command."""
-    home, screen = session(ctx)
     if bool(references) == bool(older_than):
         raise UsageError("rm takes ids, or --older-than AGE")
     if references and (status or keep):
         raise UsageError("--status and --keep go with --older-than")
+    if far := elsewhere(ctx):
+        from ptstream.cli import remote
+
+        if older_than:
+            raise UsageError("over ssh rm takes ids")
+        raise typer.Exit(anyio.run(remote.rm, *far, references or [], dry_run))
+    home, screen = session(ctx)
     with Store(home) as store:
         if store.exists:
             settle_all(store)
@@ -55,7 +61,7 @@ def command(
         else:
             meant, code = _named(store, screen, references or [])
         if dry_run:
-            _say(screen, meant)
+            say(screen, meant)
         else:
             code = _delete(store, screen, meant) or code
     raise typer.Exit(code)
@@ -74,7 +80,8 @@ def _named(store: Store, screen: Screen, references: list[str]) -> tuple[list[St
     return list(found.values()), code
 
 
-def _say(screen: Screen, streams: list[Stream]) -> None:
+def say(screen: Screen, streams: list[Stream]) -> None:
+    """Which would be deleted."""
     for stream in streams:
         screen.text(f"{stream.id}\t{stream.status}\t{title(stream)}\n")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ptstream.cli.app import session
+from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import Json
 from ptstream.fields import title
 from ptstream.store.search import Hit, search
@@ -31,6 +31,10 @@ def command(
     json: Json = False,
 ) -> None:
     """The command."""
+    if far := elsewhere(ctx):
+        from ptstream.cli import remote
+
+        raise typer.Exit(remote.run(remote.search, *far, query, limit, json))
     home, screen = session(ctx)
     found = False
     with Store(home) as store:

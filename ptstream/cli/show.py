@@ -6,8 +6,9 @@ from typing import Any
 
 import typer
 
-from ptstream.cli.app import session
+from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import Json, StreamRef
+from ptstream.cli.screen import Screen
 from ptstream.fields import as_json
 from ptstream.store.recover import as_it_is
 from ptstream.store.sqlite import Store
@@ -20,12 +21,21 @@ ptstream show --json 7h2k | jq .attempts
 
 def command(ctx: typer.Context, reference: StreamRef, json: Json = False) -> None:
     """The command."""
+    if far := elsewhere(ctx):
+        from ptstream.cli import remote
+
+        raise typer.Exit(remote.run(remote.show, *far, reference, json))
     home, screen = session(ctx)
     with Store(home) as store:
         id = store.find(reference).id
         stream = as_it_is(store, store.get(id))
         fields = as_json(stream, store.attempts(id))
         fields["pieces"], fields["chunks"] = store.counts(id)
+    show(screen, fields, json=json)
+
+
+def show(screen: Screen, fields: dict[str, Any], *, json: bool) -> None:
+    """Print what is known."""
     if json:
         screen.data(fields)
     else:

@@ -5,15 +5,14 @@ It ignores SIGINT, SIGHUP and a closed stdout and reads to the end, since what f
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import AsyncGenerator
 
 import anyio
-import anyio.lowlevel
 import typer
 
 from ptstream.cli.app import session
+from ptstream.cli.inlet import next_bytes
 from ptstream.cli.options import FlushRule, NewName, Raw, Title, Ttl, ttl_of
 from ptstream.cli.outlet import OutputClosed, OutputFailed
 from ptstream.cli.reading import goes_on, show, tell_end
@@ -33,9 +32,6 @@ EXAMPLES = """
 make 2>&1 | ptstream tee --name build   elsewhere: ptstream watch build
 llm "Why is the sky blue?" | ptstream tee --flush sentences
 """
-
-AT_ONCE = 64 * 1024
-"""Bytes that are read at once."""
 
 
 def command(
@@ -115,19 +111,10 @@ def _source(interrupted: anyio.Event) -> Source:
 
 async def _read_stdin(interrupted: anyio.Event) -> AsyncGenerator[Event, None]:
     decoder = Decoder()
-    while data := await _next_bytes():
+    while data := await next_bytes():
         yield decoder.feed(data)
     yield decoder.feed(b"", final=True)
     if decoder.replaced:
         yield Note(f"{decoder.replaced} bytes that are not UTF-8 were replaced by U+FFFD")
     if interrupted.is_set():
         raise GeneratorError("interrupted")
-
-
-async def _next_bytes() -> bytes:
-    """Through the loop, not in a thread, which would keep the process alive; a file never makes one wait."""
-    try:
-        await anyio.wait_readable(0)
-    except (PermissionError, OSError):  # epoll takes no regular file
-        await anyio.lowlevel.checkpoint()
-    return os.read(0, AT_ONCE)

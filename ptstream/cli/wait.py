@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import anyio
 import typer
 
-from ptstream.cli.app import session
+from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import StreamRef
-from ptstream.cli.reading import detachable, tell_end
+from ptstream.cli.reading import detachable, goes_on, tell_end
 from ptstream.cli.screen import Screen
 from ptstream.errors import NotFinished
 from ptstream.follow import wait_for_end
@@ -30,6 +31,10 @@ def command(
     ] = None,
 ) -> None:
     """The command."""
+    if far := elsewhere(ctx):
+        from ptstream.cli import remote
+
+        raise typer.Exit(anyio.run(remote.wait, *far, reference, timeout))
     raise typer.Exit(anyio.run(wait, *session(ctx), reference, timeout))
 
 
@@ -44,7 +49,11 @@ async def wait(home: Home, screen: Screen, reference: str, timeout: float | None
                 return tell_end(screen, store, id)
             raise NotFinished(f"stream {id} is {store.state(id).status} still, after {timeout:g} s")
 
-        return await detachable(screen, store, id, work, lambda: None)
+        return await detachable(screen, id, work, nothing, partial(goes_on, store, id))
+
+
+async def nothing() -> None:
+    """What Ctrl-\\ does here."""
 
 
 def wait_first(home: Home, reference: str) -> str:

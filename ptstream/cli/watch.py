@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Annotated
 
 import anyio
 import typer
 
-from ptstream.cli.app import session
+from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import Json, Plain, Raw, StreamRef
-from ptstream.cli.reading import Form, detachable, form_of, show, tell_end
+from ptstream.cli.reading import Form, detachable, form_of, goes_on, show, tell_end
 from ptstream.cli.screen import Screen
 from ptstream.errors import UsageError
 from ptstream.follow import Follow
@@ -36,11 +37,16 @@ def command(
     json: Json = False,
 ) -> None:
     """The command."""
+    if far := elsewhere(ctx, raw=raw):
+        from ptstream.cli import remote
+
+        raise typer.Exit(anyio.run(remote.watch, *far, reference, offset, plain or raw, json))
     home, screen = session(ctx, raw=raw)
     with Store(home) as store:
         stream = store.find(reference)
         cursor = Cursor(store, stream.id, _offset(store, stream.id, offset), live=live)
-        form = form_of(store, stream, plain=plain or raw, json=json)
+        size = live_size(home, stream.id, store.state(stream.id))
+        form = form_of(stream.words, size, plain=plain or raw, json=json)
         raise typer.Exit(anyio.run(watch, store, screen, cursor, live, form))
 
 
@@ -53,15 +59,24 @@ async def watch(store: Store, screen: Screen, cursor: Cursor, live: bool, form: 
             await show(screen, Follow(store, cursor, wakes=wakes), form, cursor.offset)
         return tell_end(screen, store, cursor.id, form)
 
-    def only_reads() -> None:
-        screen.note(f"watch only reads · end it: ptstream cancel {cursor.id} · leave: Ctrl-C")
+    return await detachable(
+        screen, cursor.id, read, partial(only_reads, screen, cursor.id), partial(goes_on, store, cursor.id)
+    )
 
-    return await detachable(screen, store, cursor.id, read, only_reads)
+
+async def only_reads(screen: Screen, id: str) -> None:
+    """What Ctrl-\\ does here."""
+    screen.note(f"watch only reads · end it: ptstream cancel {id} · leave: Ctrl-C")
 
 
 def _offset(store: Store, id: str, word: str) -> int:
     if word == "now":
         return live_size(store.home, id, store.state(id))
+    return offset_of(word)
+
+
+def offset_of(word: str) -> int:
+    """`--offset` in bytes. Raises UsageError."""
     if not word.isdecimal():
         raise UsageError(f"--offset takes a number of bytes or 'now', not {word!r}")
     return int(word)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -144,14 +144,7 @@ async def show_list(daemon: Daemon, request: Request) -> Response:
 
 async def create(daemon: Daemon, told: dict[str, Any], *, anything: bool) -> Response:
     """A pending stream. Only with `anything` may its generator be a command, or read a file."""
-    words = Words(
-        prompt=told.get("prompt"),
-        system=told.get("system"),
-        model=told.get("model"),
-        command=tuple(told["command"]) if "command" in told else None,
-        generator=told.get("generator"),
-        flush=Flush(told["flush"]) if "flush" in told else None,
-    )
+    words = words_of(told)
     parent = None
     if "parent" in told:
         before = daemon.store.get(daemon.store.find(told["parent"]).id)
@@ -167,6 +160,18 @@ async def create(daemon: Daemon, told: dict[str, Any], *, anything: bool) -> Res
     return response
 
 
+def words_of(told: Mapping[str, Any]) -> Words:
+    """What a stream is asked, out of a request's fields."""
+    return Words(
+        prompt=told.get("prompt"),
+        system=told.get("system"),
+        model=told.get("model"),
+        command=tuple(told["command"]) if "command" in told else None,
+        generator=told.get("generator"),
+        flush=Flush(told["flush"]) if "flush" in told else None,
+    )
+
+
 def only_models(words: Words) -> None:
     """Raises NotAllowed for words that would start a command or read a file."""
     if words.command or words.generator or (words.model or "").startswith((GGUF, PREFIX)):
@@ -176,8 +181,9 @@ def only_models(words: Words) -> None:
 async def show(daemon: Daemon, request: Request) -> Response:
     """What is known of a stream."""
     stream = as_it_is(daemon.store, daemon.store.get(id_of(daemon, request)))
-    _, rows = daemon.store.counts(stream.id)
-    return answer(as_json(stream, daemon.store.attempts(stream.id)) | {"rows": rows})
+    fields = as_json(stream, daemon.store.attempts(stream.id))
+    fields["pieces"], fields["chunks"] = daemon.store.counts(stream.id)
+    return answer(fields)
 
 
 async def drive(daemon: Daemon, request: Request, caller: Caller, *, on_drop: bool = False) -> Response:
@@ -223,8 +229,10 @@ async def show_text(daemon: Daemon, request: Request) -> Response:
 
 
 async def show_asides(daemon: Daemon, request: Request) -> Response:
-    """What its generator says beside the text, as events."""
-    return _streamed(request, daemon.asides(id_of(daemon, request)), "text/event-stream")
+    """What its generator says beside the text, as events, each with its number, after which one may go on."""
+    last = request.headers.get("last-event-id", "")
+    seen = int(last) if last.isascii() and last.isdecimal() and len(last) <= 18 else 0
+    return _streamed(request, daemon.asides(id_of(daemon, request), seen), "text/event-stream")
 
 
 def _streamed(request: Request, body: AsyncIterable[bytes], media_type: str) -> Response:

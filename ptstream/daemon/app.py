@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
+import anyio
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from ptstream import wire
 from ptstream.daemon import api
 from ptstream.daemon.core import Daemon
 from ptstream.errors import UsageError
+from ptstream.fields import as_json
 from ptstream.generators import Caller
+from ptstream.store.patience import patiently
 
 
 async def _stop(daemon: Daemon, request: Request) -> Response:
@@ -31,28 +37,32 @@ async def _create(daemon: Daemon, request: Request) -> Response:
 async def _drive(daemon: Daemon, request: Request) -> Response:
     told = await api.body_of(request)
     try:
-        caller, on_drop = _asked(told)
+        stderr, on_drop = told["stderr"], told["on_drop"]
+        if not isinstance(stderr, bool) or not isinstance(on_drop, bool):
+            raise TypeError("stderr and on_drop are true or false")
+        caller = daemon.caller(told["caller"]) if "caller" in told else _caller(told)
     except (ValueError, KeyError, TypeError) as error:
-        what = f"{type(error).__name__}: {error}"
-        raise UsageError(f"a drive is asked for with directory, environment, umask and python: {what}") from error
-    return await api.drive(daemon, request, caller, on_drop=on_drop)
+        raise _no_caller(error) from error
+    return await api.drive(daemon, request, replace(caller, stderr=stderr), on_drop=on_drop)
 
 
-def _asked(told: Any) -> tuple[Caller, bool]:
-    """What a drive is asked for with: from where, and whether it goes on after a drop.
+def _no_caller(error: Exception) -> UsageError:
+    what = f"{type(error).__name__}: {error}"
+    return UsageError(f"a drive is asked for with directory, environment, umask and python: {what}")
+
+
+def _caller(told: Any) -> Caller:
+    """From where a drive is asked for.
 
     Raises ValueError, KeyError, TypeError for what no operating system would have given to the client.
     """
-    names = ("directory", "environment", "umask", "python", "stderr", "on_drop")
-    directory, environment, umask, python, stderr, on_drop = (told[name] for name in names)
+    directory, environment, umask, python = (told[name] for name in ("directory", "environment", "umask", "python"))
     if not isinstance(environment, dict) or any("=" in name for name in environment):
         raise ValueError("the environment is no environment")
     if type(umask) is not int or not 0 <= umask <= 0o777:
         raise ValueError("the umask is none")
-    if not isinstance(stderr, bool) or not isinstance(on_drop, bool):
-        raise TypeError("stderr and on_drop are true or false")
     variables = {_given(name): _given(value) for name, value in environment.items()}
-    return Caller(_given(directory), variables, umask, None if python is None else _given(python), stderr), on_drop
+    return Caller(_given(directory), variables, umask, None if python is None else _given(python))
 
 
 def _given(text: Any) -> str:
@@ -64,6 +74,43 @@ def _given(text: Any) -> str:
     return text
 
 
+async def _register(daemon: Daemon, request: Request) -> Response:
+    """Keep a caller for as long as the answer is listened to: a line with its id, and then nothing."""
+    told = await api.body_of(request)
+    try:
+        caller = _caller(told)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _no_caller(error) from error
+    return StreamingResponse(_registered(daemon, request, caller), media_type="application/x-ndjson")
+
+
+async def _registered(daemon: Daemon, request: Request, caller: Caller) -> AsyncIterator[bytes]:
+    id = secrets.token_hex(16)
+    daemon.callers[id] = caller
+    try:
+        yield wire.dumps({"caller": id}) + b"\n"
+        async with anyio.create_task_group() as tasks:
+
+            async def left() -> None:
+                while (await request.receive())["type"] != "http.disconnect":
+                    pass
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(left)
+            await daemon.stop.wait()
+            tasks.cancel_scope.cancel()
+    finally:
+        del daemon.callers[id]
+
+
+async def _fill(daemon: Daemon, request: Request) -> Response:
+    """Give a pending stream what it was made without."""
+    told = await api.asked(request, "FILL")
+    id, words = api.id_of(daemon, request), api.words_of(told)
+    stream = await patiently(lambda: daemon.store.fill(id, words))
+    return api.answer(as_json(stream, daemon.store.attempts(id)))
+
+
 async def _enter(daemon: Daemon, request: Request) -> Response:
     listener = await daemon.listen()
     return api.answer({"url": listener.invitation(), "address": listener.url})
@@ -73,7 +120,9 @@ ROUTES: list[tuple[str, str, api.Handler]] = [
     *api.ROUTES,
     ("POST", wire.STOP, _stop),
     ("POST", wire.STREAMS, _create),
+    ("PATCH", wire.STREAM, _fill),
     ("POST", wire.DRIVE, _drive),
+    ("POST", wire.CALLERS, _register),
     ("POST", wire.ENTER, _enter),
 ]
 

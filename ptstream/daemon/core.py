@@ -16,7 +16,7 @@ import anyio
 from ptstream import __version__, ending, wire
 from ptstream.asides import Asides
 from ptstream.drive import Attempt
-from ptstream.errors import ClaimLost, ConfigurationError, DaemonStopping, PtstreamError, UsageError
+from ptstream.errors import CallerGone, ClaimLost, ConfigurationError, DaemonStopping, PtstreamError, UsageError
 from ptstream.generators import Caller, Note, Source
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.generators.models import resolve
@@ -56,6 +56,8 @@ class Daemon:
     failure: PtstreamError | None = None
     """Why it ends, if nobody told it to."""
     asides_of: dict[str, tuple[Asides, anyio.Event]] = field(default_factory=dict)
+    callers: dict[str, Caller] = field(default_factory=dict)
+    """On whose behalf connections from elsewhere drive here, for as long as each lasts."""
     began: float = field(default_factory=time.monotonic)
     face: Face | None = None
     """Where it answers on TCP, if it does."""
@@ -110,6 +112,13 @@ class Daemon:
         self._remember(attempt)
         return attempt
 
+    def caller(self, id: str) -> Caller:
+        """Who was registered so. Raises CallerGone."""
+        try:
+            return self.callers[id]
+        except KeyError as error:
+            raise CallerGone("the connection that asks for the drive is not there (any more)") from error
+
     async def cancel(self, id: str, *, drain: bool = False) -> dict[str, Any]:
         """End a stream; one that is driven here at once, also when the store takes no mark. See `ending.cancel`."""
         attempt = self.owner.running.get(id)
@@ -139,12 +148,12 @@ class Daemon:
         for id in ended[:-REMEMBERED]:
             del self.asides_of[id]
 
-    async def asides(self, id: str) -> AsyncIterator[bytes]:
-        """What the running attempt says beside its text, as server-sent events, to its end."""
+    async def asides(self, id: str, seen: int = 0) -> AsyncIterator[bytes]:
+        """What the running attempt says beside its text after the first `seen`, as server-sent events, to its end."""
         if id not in self.asides_of:
             return
         asides, end = self.asides_of[id]
-        seen, ended = 0, False
+        ended = False
         while not ended:
             ended, rung = end.is_set(), asides.bell.next()
             yield _events(asides, seen)
@@ -158,8 +167,9 @@ def _attached(stream: Stream) -> dict[str, Any]:
 
 
 def _events(asides: Asides, seen: int) -> bytes:
+    entries, total = asides.since(seen)
     return b"".join(
-        b"event: %s\ndata: %s\n\n"
-        % ((wire.NOTE if isinstance(entry, Note) else wire.REASONING).encode(), wire.dumps(entry.text))
-        for entry in asides.since(seen)[0]
+        b"event: %s\nid: %d\ndata: %s\n\n"
+        % ((wire.NOTE if isinstance(entry, Note) else wire.REASONING).encode(), number, wire.dumps(entry.text))
+        for number, entry in enumerate(entries, total - len(entries) + 1)
     )

@@ -65,6 +65,11 @@ CREATE_HERE = _object(
 COMPLETION = _object({"model": _or_null(TEXT)}, more=True)
 """OpenAI's request for an answer. All of it is the provider's to judge, but who that is."""
 
+FILL = _object(
+    {name: CREATE_HERE["properties"][name] for name in ("prompt", "system", "model", "command", "generator", "flush")}
+)
+"""What a pending stream was made without, on the socket as well."""
+
 DRIVE = _object({"on_drop": {"type": "boolean"}})
 CANCEL = _object({"drain": {"type": "boolean"}})
 

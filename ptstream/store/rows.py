@@ -39,6 +39,14 @@ def check_reference(reference: str) -> None:
         raise UsageError(f"{reference!r} is neither an id nor a name")
 
 
+def check_name(name: str | None) -> None:
+    """Raises UsageError for what no stream can be called."""
+    if name is not None and not NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be a name: one does not begin with -, and holds no space, control character, @ or /"
+        )
+
+
 def checked(text: str | None, what: str) -> str | None:
     """Raises UsageError for what UTF-8 has no bytes for, as an undecodable argument of a command."""
     try:

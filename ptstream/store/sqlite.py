@@ -18,7 +18,6 @@ from ptstream.errors import (
     NameTaken,
     NotFinished,
     StreamNotFound,
-    UsageError,
     WordsDiffer,
 )
 from ptstream.settings import Home
@@ -27,10 +26,10 @@ from ptstream.store.connections import Connections
 from ptstream.store.rows import (
     ATTEMPT_COLUMNS,
     LISTED_COLUMNS,
-    NAME,
     STREAM_COLUMNS,
     WHOLE,
     attempt_of,
+    check_name,
     check_one_generator,
     check_reference,
     checked,
@@ -253,10 +252,7 @@ class Store(Connections):
         `ttl` is how many seconds after its end it is kept; None: until it is deleted. Raises NameTaken for a taken
         name and other words, UsageError for a name that cannot be one.
         """
-        if name is not None and (not NAME.fullmatch(name)):
-            raise UsageError(
-                f"{name!r} cannot be a name: one does not begin with -, and holds no space, control character, @ or /"
-            )
+        check_name(name)
         check_one_generator(words)
         with self._writing() as connection:
             row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM {WHOLE} WHERE name = ?", (name,)).fetchone()

@@ -34,7 +34,7 @@ async function count(id, daemon, left, right, signal) {
     if (told) {
       const pieces = told.attempts.reduce((sum, attempt) => sum + attempt.pieces, 0)
       left.kept = counted(pieces, "piece")
-      right.kept = counted(told.rows, "row")
+      right.kept = counted(told.chunks, "row")
       left.tell()
       right.tell()
     }

@@ -1,0 +1,138 @@
+"""A daemon on another machine, as the command line asks it: see `ssh.py` for the way there.
+
+All that the commands need of a store that is not here: what there is, what is made, driven, read and deleted. A reading
+goes on over a new connection where one broke: the number of bytes received is where it goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import anyio
+import httpx
+
+from ptstream import wire
+from ptstream.client import Client, Driven
+from ptstream.errors import DaemonUnreachable
+from ptstream.ssh import Host, Transport
+
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds before each further try to connect, when a connection broke."""
+
+T = TypeVar("T")
+
+
+def path_of(path: str, reference: str) -> str:
+    """The path that means a stream: a name may hold what a path has another use for."""
+    return path.format(id=quote(reference, safe="@").replace(".", "%2E"))
+
+
+@dataclass(slots=True, eq=False)
+class Remote(Client):
+    """A connection to a daemon elsewhere. Where a method takes `reference`, it is an id, its beginning, a name, @last.
+
+    Made by `connect_to`.
+    """
+
+    transport: Transport
+
+    async def show(self, reference: str) -> dict[str, Any]:
+        """What is known of a stream. Raises StreamNotFound, AmbiguousId."""
+        return await self._ask("GET", path_of(wire.STREAM, reference))
+
+    async def streams(self, limit: int, status: str | None) -> list[dict[str, Any]]:
+        """The newest, newest first."""
+        query = {"limit": limit} | ({"status": status} if status else {})
+        streams: list[dict[str, Any]] = (await self._ask("GET", wire.STREAMS, query=query))["streams"]
+        return streams
+
+    async def create(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """A pending stream, out of the fields of a POST; what there is of it. Raises NameTaken, UsageError."""
+        return await self._ask("POST", wire.STREAMS, wire.dumps(fields))
+
+    async def fill(self, id: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Give a pending stream what it was made without. Raises WordsDiffer."""
+        return await self._ask("PATCH", wire.STREAM.format(id=id), wire.dumps(fields))
+
+    async def drive_there(self, id: str, *, stderr: bool = False, on_drop: bool = False) -> Driven:
+        """Have it driven there, as who was let in: with that user's directory and environment. See `Client.drive`.
+
+        Raises CallerGone if the connection ended meanwhile.
+        """
+        if self.transport.caller is None:
+            await self.status()  # connects
+        told = {"caller": self.transport.caller, "stderr": stderr, "on_drop": on_drop}
+        answer = await self._ask("POST", wire.DRIVE.format(id=id), wire.dumps(told))
+        return Driven(answer["attached"], answer["model"], answer["place"])
+
+    async def page(self, id: str, offset: int) -> bytes:
+        """The text that is there from `offset`: some of it. Raises OffsetBeyondEnd."""
+        return (await self._answer("GET", wire.TEXT.format(id=id), query={"offset": str(offset)})).content
+
+    async def delete(self, id: str) -> None:
+        """Delete it; one that runs is cancelled first. Raises StreamNotFound, OwnerStopped."""
+        await self._answer("DELETE", wire.STREAM.format(id=id))
+
+    async def search(self, query: str, limit: int) -> dict[str, Any]:
+        """Where a text stands: `hits`, and whether they are `complete`."""
+        return await self._ask("GET", wire.SEARCH, query={"q": query, "limit": limit})
+
+
+@contextlib.asynccontextmanager
+async def connect_to(host: Host) -> AsyncIterator[Remote]:
+    """The daemon there. It is connected to, and started if need be, by the first request: each may raise SshFailed."""
+    transport = Transport(host)
+    # No time-out: somebody may have to type a password.
+    async with httpx.AsyncClient(transport=transport, base_url=wire.BASE_URL, timeout=None) as http:
+        yield Remote(host.destination, http, transport)
+
+
+class Persistence:
+    """Trying again when a connection broke, with a pause that grows; `say` is told."""
+
+    def __init__(self, say: Callable[[str], None], pauses: Sequence[float] = PAUSES) -> None:
+        self._say = say
+        self._pauses = pauses
+        self._failed = 0
+
+    def succeeded(self) -> None:
+        """What comes next may fail as often."""
+        self._failed = 0
+
+    async def failed(self, error: DaemonUnreachable) -> None:
+        """Wait for the time of the next try. Raises the error if there is none."""
+        if self._failed == len(self._pauses):
+            raise error
+        await anyio.sleep(self._pauses[self._failed])
+        self._failed += 1
+        # Not before: Ctrl-C ends ssh too, and its user has left by now.
+        self._say(f"{error} · connecting again ({self._failed} of {len(self._pauses)})")
+
+    async def of(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` gives, once it can."""
+        while True:
+            try:
+                result = await work()
+            except DaemonUnreachable as error:
+                await self.failed(error)
+            else:
+                self.succeeded()
+                return result
+
+
+async def follow(remote: Remote, id: str, offset: int, persistence: Persistence) -> AsyncGenerator[bytes, None]:
+    """The stream's bytes from `offset` as they come, to its end: each once, over as many connections as it takes."""
+    while True:
+        try:
+            async with contextlib.aclosing(remote.text(id, offset)) as runs:
+                async for data in runs:
+                    offset += len(data)
+                    persistence.succeeded()
+                    yield data
+            return
+        except DaemonUnreachable as error:
+            await persistence.failed(error)
