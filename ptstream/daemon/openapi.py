@@ -19,6 +19,7 @@ MOST = 1000
 MAX_OFFSET = 10**15
 
 TEXT: Schema = {"type": "string"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
 OFFSET: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}
 _WORD = r"[^\s@/\x00-\x1f\x7f-\x9f-][^\s@/\x00-\x1f\x7f-\x9f]{0,199}"
 REFERENCE: Schema = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": rf"^(@last|{_WORD})$"}
@@ -81,7 +82,8 @@ STREAM = _object(
         "status": {"type": "string", "enum": [status.value for status in Status]},
         "bytes": OFFSET,
         "error": _or_null(TEXT),
-        "rows": {"type": "integer", "minimum": 0, "description": "chunks in the database; told of one stream alone"},
+        "pieces": COUNT,
+        "chunks": COUNT,
     },
     required=("id", "status", "bytes"),
     more=True,
@@ -178,7 +180,11 @@ def _paths() -> dict[str, Any]:
                     "live": {"type": "string", "enum": ["1", "long-poll", "sse"]},
                     "cursor": {"type": "string"},
                     "encoding": {"type": "string"},
-                    "stored": {"type": "string", "enum": ["1"], "description": "out of the database alone, by sentences"},
+                    "stored": {
+                        "type": "string",
+                        "enum": ["1"],
+                        "description": "out of the database alone, by sentences",
+                    },
                 },
             ),
         },
