@@ -10,8 +10,10 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Message
 
 from ptstream.daemon.backlog import Backlog
+from ptstream.daemon.completions import Relayed
 from ptstream.errors import StreamFailed
 from tests.conftest import Cli
 
@@ -84,6 +86,20 @@ async def test_nothing_waits_for_a_reader_that_has_left(tmp_path: Path) -> None:
     backlog.put(b"ab")
     backlog.leave()
     backlog.put(b"cd")
+    assert backlog.on_disk == 0
+
+
+async def test_nothing_waits_for_a_client_that_has_gone(tmp_path: Path) -> None:
+    backlog = Backlog(str(tmp_path), memory=1)
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        pass
+
+    await Relayed(backlog, 200, {})({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send)
+    backlog.put(b"more")
     assert backlog.on_disk == 0
 
 

@@ -169,10 +169,10 @@ class _Passage:
             assert attempt.end is not None
             return _refusal(_error(attempt.end), named)
         status, headers = self._head
-        return _Relayed(self._backlog, status, HEADERS | headers | named)
+        return Relayed(self._backlog, status, HEADERS | headers | named)
 
 
-class _Relayed(StreamingResponse):
+class Relayed(StreamingResponse):
     """What has come and what comes. Nothing waits for a client that is gone."""
 
     def __init__(self, backlog: Backlog, status: int, headers: Mapping[str, str]) -> None:
