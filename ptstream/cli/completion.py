@@ -17,7 +17,7 @@ COMMANDS = (  # held to app.py by a test
 
 TAKES_ID = frozenset({"drive", "watch", "cat", "show", "wait", "cancel", "rm"})
 
-DAEMON = ("run", "start", "stop", "status", "logs")
+DAEMON = ("run", "start", "stop", "status", "token", "logs")
 
 SHELLS = ("bash", "zsh", "fish")
 
