@@ -143,8 +143,8 @@ async def _live(home: Home, ready: object, listen: str | None, token: bool) -> N
             doors = _Doors(daemon, tasks, token=token)
             if listen:
                 doors.open(address_of(listen))
-            elif configured := load(home).listen:
-                doors.try_to_open(configured)
+            else:
+                doors.open_configured()
             listener = _listen(home)  # last: whoever finds the socket finds all of it
             server = Server(
                 uvicorn.Config(
@@ -269,10 +269,11 @@ class _Doors:
         log.info("listening on %s%s", self._listener.url, "" if self._token else ", without a token")
         return self._listener
 
-    def try_to_open(self, word: str) -> None:
-        """The same; what the config file asks for in vain keeps no stream from running."""
+    def open_configured(self) -> None:
+        """Listen where the config file says. If that is in vain, it keeps no stream from running."""
         try:
-            self.open(address_of(word))
+            if configured := load(self._daemon.store.home).listen:
+                self.open(address_of(configured))
         except ConfigurationError as error:
             self._daemon.unheard = str(error)
             log.error("%s", error)
