@@ -135,7 +135,7 @@ cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allo
 app = Starlette(lifespan=lifespan, middleware=[cors], routes=[
     Route("/new", create, methods=["POST"]), Route("/go/{id}", go, methods=["POST"]),
     Route("/cancel/{id}", cancel, methods=["POST"]), Route("/show/{id}", show),
-    Route("/streams/{id}", stream, methods=["GET", "POST"]),
+    Route("/streams/{id}", stream, methods=["GET", "POST"]), Route("/read/{id}", stream),
 ])
 """
 
@@ -336,6 +336,15 @@ def test_unmounting_stops_reading_and_not_the_stream(tab: Tab, server: str) -> N
     tab.render(("b", url, {}))
     tab.wait("b", TEXT, "done")
     assert (len(tab.seen("a")), shown(server, url)["status"]) == (before, "done")
+
+
+def test_it_is_driven_at_another_url_than_it_is_read(tab: Tab, server: str) -> None:
+    url = created(server)
+    tab.render(("a", url.replace("/streams/", "/read/"), {"driven": True, "drive": url, "body": "{}"}))
+    tab.wait("a", FIRST)
+    to(server, "go", url)
+    tab.wait("a", TEXT, "done")
+    assert tab.asked == ["POST"]  # and what follows is asked for elsewhere
 
 
 def test_headers(tab: Tab, server: str) -> None:
