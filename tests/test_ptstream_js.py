@@ -116,6 +116,8 @@ async def dribble(request):
     async def bytewise():
         for byte in b"\xef\xbb\xbf: hello\r\n" + body.replace(b"\n", end):
             yield bytes([byte])
+            if byte == 13:
+                await anyio.sleep(0.01)  # what comes next comes alone
     end = {"cr": b"\r", "crlf": b"\r\n"}[request.query_params["end"]]
     body = b"".join([run async for run in (await stream(request)).body_iterator])
     return StreamingResponse(bytewise(), media_type="text/event-stream")
@@ -404,6 +406,9 @@ def test_servers_that_are_not_as_they_should_be(read: Read, an_app: str) -> None
     for end in ("cr", "crlf"):
         whole(read("follow", f"{an_app}/dribble/{id}?end={end}"), UNICODE * 4)
     whole(read("follow", f"{an_app}/short/{id}"), UNICODE * 4)
+    for lost in ('id: 9%0Adata: "x"', 'event: end%0Adata: {"status": "done", "offset": 9}'):  # there was more
+        asked_again = read("follow", f"{an_app}/odd?body={lost}%0A%0A", abortIn=500)
+        assert (asked_again["text"], asked_again["thrown"]) == ("", "enough")
     for again in ("1", "soon", "Thu, 26 Nov 2020 00:00:00 GMT"):
         other = pending(an_app)
         read("drive", an_app + other)
