@@ -16,6 +16,7 @@ from durable_streams import stream
 
 from ptstream import wire
 from ptstream.durable import AT_ONCE
+from ptstream.serving import PART
 from tests.conftest import FIRST, SECOND, Cli, Face, Gate, detached, kept, listening, needs
 
 ALL = FIRST + SECOND
@@ -139,6 +140,24 @@ def test_server_sent_events(served: Cli, gate: Gate, http: httpx.Client) -> None
     resumed = http.get(path_of(id), params=SSE, headers={"last-event-id": word(len(FIRST))}).text
     assert [data for kind, data in events_of(resumed) if kind == "data"] == [SECOND.encode()]
     assert events_of(http.get(path_of(id), params=SSE | {"offset": "now"}).text) == [("control", last)]
+
+
+def test_events_hold_little_each(served: Cli, http: httpx.Client) -> None:
+    text = "数据a" * 9000
+    id = served.run("tee", input=text).stderr.decode().split()[0]
+    for ways in (SSE, SSE | {"offset": "7"}):
+        begin = int(ways.get("offset", "0"))
+        end = begin
+        *events, (_, last) = events_of(http.get(path_of(id), params=ways).text)
+        for (_, data), (_, control) in zip(events[::2], events[1::2], strict=True):
+            assert 0 < len(data) <= PART
+            assert data.decode()  # whole characters
+            end += len(data)
+            assert int(control["streamNextOffset"]) == end
+        assert b"".join(data for _, data in events[::2]) == text.encode()[begin:]
+        assert last["streamClosed"]
+    plain = http.get(path_of(id), params={"live": "sse"}).text
+    assert "".join(line[6:] for line in plain.splitlines() if line.startswith("data: ") and "{" not in line) == text
 
 
 def test_much_comes_in_parts(served: Cli, http: httpx.Client) -> None:

@@ -29,7 +29,7 @@ UNICODE = (
     "One. \r\nTwo:\rlone. 数据库里只有完整的句子。👩‍👩‍👧‍👦🏳️‍🌈"
     "e\u0301\x00\ufeff\u2028\u2029\x1b[0m𝒳\U0010ffff data: id: 7\n\n\n"
 )
-"""Line ends of every kind, a family, a flag, a NUL, what begins like a byte order mark, and what looks like an event."""
+"""Line ends of every kind, a family, a flag, a NUL, a byte order mark that is none, and what looks like an event."""
 LONG = UNICODE * 500
 
 READ = """
@@ -54,7 +54,9 @@ async ([module, how, url, {keep, abortAfter, abortIn, ...options}]) => {
   }
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))
   const sha256 = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("")
-  return { ...last, text, sha256, pieces }
+  const node = globalThis.process && (await import("node:events"))
+  const listeners = node ? node.getEventListeners(aborting.signal, "abort").length : 0
+  return { ...last, text, sha256, pieces, listeners }
 }
 """
 
@@ -114,6 +116,8 @@ async def dribble(request):
     async def bytewise():
         for byte in b"\xef\xbb\xbf: hello\r\n" + body.replace(b"\n", end):
             yield bytes([byte])
+            if byte == 13:
+                await anyio.sleep(0.01)  # what comes next comes alone
     end = {"cr": b"\r", "crlf": b"\r\n"}[request.query_params["end"]]
     body = b"".join([run async for run in (await stream(request)).body_iterator])
     return StreamingResponse(bytewise(), media_type="text/event-stream")
@@ -219,8 +223,8 @@ def path_of(id: str) -> str:
 
 
 def whole(found: dict[str, Any], text: str, status: str = "done", error: str | None = None) -> None:
-    """All of the text came, once, and the end that the store has."""
-    assert found.get("thrown") is None, found
+    """All of the text came, once, and the end that the store has; and nothing is left behind."""
+    assert (found.get("thrown"), found["listeners"]) == (None, 0), found
     assert len(found["text"]) == len(text)
     assert (found["sha256"], found["offset"]) == (sha256(text), found["offset"])
     assert (found["status"], found["error"]) == (status, error)
@@ -402,6 +406,9 @@ def test_servers_that_are_not_as_they_should_be(read: Read, an_app: str) -> None
     for end in ("cr", "crlf"):
         whole(read("follow", f"{an_app}/dribble/{id}?end={end}"), UNICODE * 4)
     whole(read("follow", f"{an_app}/short/{id}"), UNICODE * 4)
+    for lost in ('id: 9%0Adata: "x"', 'event: end%0Adata: {"status": "done", "offset": 9}'):  # there was more
+        asked_again = read("follow", f"{an_app}/odd?body={lost}%0A%0A", abortIn=500)
+        assert (asked_again["text"], asked_again["thrown"]) == ("", "enough")
     for again in ("1", "soon", "Thu, 26 Nov 2020 00:00:00 GMT"):
         other = pending(an_app)
         read("drive", an_app + other)
@@ -409,7 +416,21 @@ def test_servers_that_are_not_as_they_should_be(read: Read, an_app: str) -> None
         whole(read("follow", busy), UNICODE * 4)
 
 
-# --- other origins
+# --- the browser's own
+
+
+@needs_browser
+def test_the_network_is_away(browser: Browser, daemon: Listening, origin: str) -> None:  # noqa: F811
+    id = replayed(daemon, UNICODE, rate=50_000)
+    ask = ["/0/ptstream.js", "follow", daemon.url + path_of(id), {"headers": daemon.headers}]
+    with browser.new_context() as context, context.new_page() as page:
+        page.goto(origin)
+        page.evaluate("import('/0/ptstream.js')")
+        context.set_offline(True)
+        with page.expect_event("requestfailed"):
+            page.evaluate(f"(ask) => {{ globalThis.found = ({READ.strip()})(ask); return null }}", ask)
+        context.set_offline(False)
+        whole(page.evaluate("found"), UNICODE)
 
 
 @needs_browser

@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 import ptstream
+from ptstream.serving import PART
 from tests.browser import browser, context, needs_browser, page  # noqa: F401
 from tests.conftest import needs
 from tests.web import app, line, site
@@ -25,7 +26,7 @@ PACKAGES = ("react@19.3.1", "react-dom@19.3.1", "esbuild@0.28.2", "typescript@5.
 
 FIRST, SECOND = "One two. ", "Three four."
 TEXT = FIRST + SECOND
-LONG = "".join(f"{number} 数据\r\n" for number in range(600))
+LONG = "".join(f"{number} 数据\r\n" for number in range(2000))
 
 ENTRY = """
 import { createElement, StrictMode, useLayoutEffect } from "react"
@@ -83,7 +84,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
 gates, asked = {}, []
-LONG = "".join(f"{number} \\u6570\\u636e\\r\\n" for number in range(600))
+LONG = "".join(f"{number} \\u6570\\u636e\\r\\n" for number in range(2000))
 
 def gate(id):
     return gates.setdefault(id, anyio.Event())
@@ -91,9 +92,9 @@ def gate(id):
 async def generate(stream):
     asked.append(stream.id)
     if stream.prompt == "long":
-        for begin in range(0, len(LONG), 5):
-            await anyio.sleep(0.002)
-            yield LONG[begin : begin + 5]
+        for begin in range(0, len(LONG), 25):
+            await anyio.sleep(0.005)
+            yield LONG[begin : begin + 25]
         return
     yield "One "
     yield "two. "
@@ -135,7 +136,7 @@ cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allo
 app = Starlette(lifespan=lifespan, middleware=[cors], routes=[
     Route("/new", create, methods=["POST"]), Route("/go/{id}", go, methods=["POST"]),
     Route("/cancel/{id}", cancel, methods=["POST"]), Route("/show/{id}", show),
-    Route("/streams/{id}", stream, methods=["GET", "POST"]),
+    Route("/streams/{id}", stream, methods=["GET", "POST"]), Route("/read/{id}", stream),
 ])
 """
 
@@ -200,6 +201,13 @@ class Tab:
         assert self.page.text_content(f"#{name}") == last["text"]
         return last
 
+    def wait_for_more(self, name: str, size: int) -> None:
+        """Until there is more text than so many characters, and not all of it."""
+        self.page.wait_for_function(
+            "([name, size]) => seen[name].at(-1)?.text.length > size", arg=[name, size], polling=20
+        )
+        assert self.seen(name)[-1]["status"] == "streaming"
+
     def seen(self, name: str) -> list[dict[str, Any]]:
         """All that was rendered, in order."""
         return self.page.evaluate("(name) => seen[name]", name)  # type: ignore[no-any-return]
@@ -261,21 +269,27 @@ def test_renders_with_new_objects_ask_nothing(tab: Tab, server: str) -> None:
 
 
 def test_two_streams_and_a_change(tab: Tab, server: str) -> None:
-    urls = [created(server, "long"), created(server), created(server)]
+    urls = [created(server, "long"), created(server), created(server), created(server)]
     tab.render(("a", urls[0], {"driven": True}), ("b", urls[1], {"driven": True}))
     tab.wait("b", FIRST)
-    tab.page.wait_for_function("seen.a.at(-1).text.length > 50")
+    tab.wait_for_more("a", PART + 1000)
     tab.render(("a", urls[2], {"driven": True}))
     tab.wait("a", FIRST)
+    tab.render(("a", urls[0], {}))
+    tab.wait_for_more("a", PART + 1000)
+    tab.render(("a", urls[3], {}))
+    tab.wait("a", "", "pending")
     tab.render(("a", urls[0], {}))
     tab.wait("a", LONG, "done")
     to(server, "go", urls[1])
     tab.wait("b", TEXT, "done")
-    said = {urls[0]: LONG, urls[1]: TEXT, urls[2]: TEXT}
+    said = dict(zip(urls, (LONG, TEXT, TEXT, ""), strict=True))
     drawn = tab.page.evaluate("drawn")
     assert {url for _, url, _ in drawn} == set(urls)
-    for _, url, text in drawn:
-        assert said[url].startswith(text)
+    for name in ("a", "b"):
+        for (_, before, shorter), (_, url, text) in pairwise(each for each in drawn if each[0] == name):
+            assert said[url].startswith(text)
+            assert url != before or text.startswith(shorter)
     tab.render(("a", None, {}))
     tab.wait("a", "", "pending")
 
@@ -297,10 +311,9 @@ def test_one_tab_drives_and_another_follows(tab: Tab, browser: Browser, origin: 
 
 def test_from_driven_to_followed_without_a_jump(tab: Tab, server: str) -> None:
     url = created(server, "long")
-    for driven in (True, False, True, False):
-        at = len(tab.seen("a")[-1]["text"]) if tab.asked else 0
+    for driven, size in ((True, PART + 1000), (False, PART + 2000), (True, PART + 3000), (False, PART + 4000)):
         tab.render(("a", url, {"driven": driven}))
-        tab.page.wait_for_function("(at) => seen.a.at(-1).text.length > at", arg=at + 20)
+        tab.wait_for_more("a", size)
     tab.wait("a", LONG, "done")
     assert tab.grew("a") == ["pending", "streaming", "done"]
 
@@ -338,6 +351,15 @@ def test_unmounting_stops_reading_and_not_the_stream(tab: Tab, server: str) -> N
     assert (len(tab.seen("a")), shown(server, url)["status"]) == (before, "done")
 
 
+def test_it_is_driven_at_another_url_than_it_is_read(tab: Tab, server: str) -> None:
+    url = created(server)
+    tab.render(("a", url.replace("/streams/", "/read/"), {"driven": True, "drive": url, "body": "{}"}))
+    tab.wait("a", FIRST)
+    to(server, "go", url)
+    tab.wait("a", TEXT, "done")
+    assert tab.asked == ["POST"]  # and what follows is asked for elsewhere
+
+
 def test_headers(tab: Tab, server: str) -> None:
     url = created(server)
     tab.render(("a", url, {"driven": True, "headers": {"x-user": "nobody"}}))
@@ -352,13 +374,17 @@ def test_headers(tab: Tab, server: str) -> None:
 
 
 def test_a_page_that_nobody_sees(context: BrowserContext, origin: str, server: str) -> None:  # noqa: F811
-    """It has no frames, and yet comes to the end."""
+    """It has no frames, and yet what comes is rendered."""
     context.add_init_script(
-        "Object.defineProperty(document, 'hidden', {value: true}); globalThis.requestAnimationFrame = () => 1"
+        "Object.defineProperty(document, 'hidden', {get: () => unseen}); globalThis.requestAnimationFrame = () => 1;"
+        "globalThis.unseen = false"
     )
     tab = Tab(context.new_page(), origin)
     url = created(server, "long")
     tab.render(("a", url, {"driven": True}))
+    tab.wait_for_more("a", 0)
+    tab.page.evaluate("globalThis.unseen = true")
+    tab.wait_for_more("a", 2000)
     tab.wait("a", LONG, "done")
     assert tab.grew("a") == ["pending", "streaming", "done"]
 

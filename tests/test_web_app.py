@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import anyio
@@ -11,6 +11,8 @@ import httpx
 import httpx_sse
 import pytest
 
+import ptstream
+from ptstream.serving import PART
 from tests import web
 from tests.endpoint import TEXT, Server
 from tests.test_readme import blocks
@@ -82,6 +84,27 @@ async def test_the_chat(app: str, server: Server) -> None:
         assert await text_of(http, again) == TEXT
         asked = server.requests[-1].body["messages"]
         assert [turn["content"] for turn in asked] == ["One?", TEXT, "Two?"]
+
+
+async def test_events_hold_little_each(tmp_path: Path) -> None:
+    text = "数据a" * 9000
+    async for _ in ptstream.persist(once(text), name="large", path=str(tmp_path)):
+        pass
+    async with ptstream.open(str(tmp_path)) as pts:
+        (id,) = [stream.id for stream in pts._store.streams()]
+        body = b"".join([bytes(run) async for run in pts.events(id, 7).body_iterator])
+    found, end = "", 7
+    for block in body.decode().split("\n\n")[:-2]:
+        offset, data = (line.split(": ", 1)[1] for line in block.split("\n"))
+        found += json.loads(data)
+        end += len(json.loads(data).encode())
+        assert (len(json.loads(data)) <= PART, int(offset)) == (True, end)
+    assert found == text.encode()[7:].decode()
+
+
+async def once(text: str) -> AsyncIterator[str]:
+    """One piece."""
+    yield text
 
 
 async def test_what_is_no_stream_and_no_offset(app: str) -> None:

@@ -102,9 +102,7 @@ export async function* drive(url, options = {}) {
     }
     if (!answered) await tries.wait(connection.age)
   }
-  const following = new Headers(headers)
-  following.delete("content-type") // the body's
-  yield* follow(other, { offset: place.offset, signal, headers: following, silence })
+  yield* follow(other, { offset: place.offset, signal, headers, silence })
 }
 
 // --- what comes
