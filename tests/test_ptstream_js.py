@@ -420,7 +420,7 @@ def test_servers_that_are_not_as_they_should_be(read: Read, an_app: str) -> None
 
 
 @needs_browser
-def test_the_network_is_away(browser: Browser, daemon: Listening, origin: str) -> None:  # noqa: F811
+def test_the_network_is_away(browser: Browser, daemon: Listening, origin: str) -> None:
     id = replayed(daemon, UNICODE, rate=50_000)
     ask = ["/0/ptstream.js", "follow", daemon.url + path_of(id), {"headers": daemon.headers}]
     with browser.new_context() as context, context.new_page() as page:
@@ -434,7 +434,7 @@ def test_the_network_is_away(browser: Browser, daemon: Listening, origin: str) -
 
 
 @needs_browser
-def test_a_page_that_is_not_let_in(browser: Browser, daemon: Listening) -> None:  # noqa: F811
+def test_a_page_that_is_not_let_in(browser: Browser, daemon: Listening) -> None:
     id = replayed(daemon, UNICODE, rate=50_000)
     with site(ptstream.web) as other, browser.new_page() as page:
         page.goto(other)

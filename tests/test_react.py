@@ -172,7 +172,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class Tab:
     """A page with the bundle: what it renders, what it has rendered, and what it asked the server for."""
 
-    def __init__(self, page: Page, origin: str) -> None:  # noqa: F811
+    def __init__(self, page: Page, origin: str) -> None:
         self.page = page
         self.asked: list[str] = []
         page.on("request", lambda request: self._saw(request.method, request.url))
@@ -222,7 +222,7 @@ class Tab:
 
 
 @pytest.fixture
-def tab(page: Page, origin: str) -> Tab:  # noqa: F811
+def tab(page: Page, origin: str) -> Tab:
     """A tab."""
     return Tab(page, origin)
 
@@ -294,7 +294,7 @@ def test_two_streams_and_a_change(tab: Tab, server: str) -> None:
     tab.wait("a", "", "pending")
 
 
-def test_one_tab_drives_and_another_follows(tab: Tab, browser: Browser, origin: str, server: str) -> None:  # noqa: F811
+def test_one_tab_drives_and_another_follows(tab: Tab, browser: Browser, origin: str, server: str) -> None:
     url = created(server)
     with browser.new_context() as another:
         other = Tab(another.new_page(), origin)
@@ -373,7 +373,7 @@ def test_headers(tab: Tab, server: str) -> None:
     assert tab.grew("a") == ["pending", "streaming", "done"]
 
 
-def test_a_page_that_nobody_sees(context: BrowserContext, origin: str, server: str) -> None:  # noqa: F811
+def test_a_page_that_nobody_sees(context: BrowserContext, origin: str, server: str) -> None:
     """It has no frames, and yet what comes is rendered."""
     context.add_init_script(
         "Object.defineProperty(document, 'hidden', {get: () => unseen}); globalThis.requestAnimationFrame = () => 1;"

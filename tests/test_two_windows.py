@@ -73,7 +73,7 @@ def chat(gated: Endpoint, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def windows(browser: Browser, chat: str) -> Iterator[tuple[Page, Page]]:  # noqa: F811
+def windows(browser: Browser, chat: str) -> Iterator[tuple[Page, Page]]:
     """Two, of two users."""
     with browser.new_context() as one, browser.new_context() as two:
         pages = one.new_page(), two.new_page()
