@@ -20,6 +20,7 @@ from ptstream.cli.reading import show as show_text
 from ptstream.cli.rm import say
 from ptstream.cli.screen import Screen
 from ptstream.cli.search import NOTHING
+from ptstream.cli.search import show as show_hits
 from ptstream.cli.show import show as show_fields
 from ptstream.cli.wait import nothing
 from ptstream.cli.watch import offset_of, only_reads
@@ -184,11 +185,7 @@ async def search(host: Host, screen: Screen, query: str, limit: int | None, json
     wanted = MOST + 1 if limit is None else limit
     async with connect_to(host) as far:
         told = await far.search(query, min(wanted, MOST))
-    for hit in told["hits"]:
-        if json:
-            screen.data(hit)
-        else:
-            screen.text(f"{hit['id']}\t{hit['offset']}\t{hit['line']}\n")
+    found = show_hits(screen, query, told["hits"], json=json)
     if not told["complete"] and len(told["hits"]) < wanted:
         screen.note("there may be more places")
-    return 0 if told["hits"] else NOTHING
+    return 0 if found else NOTHING
