@@ -1,8 +1,8 @@
 """Reading a stream over HTTP as the Durable Streams protocol has it: catch-up, long-poll, server-sent events.
 
 Names, headers and codes are those of PROTOCOL.md (5.5 to 5.8, 8, 10.1) in github.com/durable-streams/durable-streams;
-`live=1`, the text itself until the end, and `stored=1`, what the database has and no more, are ours. A stream that is `pending` or `streaming` is open there, one that has
-ended is closed; `ptstream-status` and `ptstream-error` tell how.
+`live=1`, the text itself until the end, and `stored=1`, what the database has and no more, are ours. A stream that is
+`pending` or `streaming` is open there, one that has ended is closed; `ptstream-status` and `ptstream-error` tell how.
 """
 
 from __future__ import annotations
@@ -143,7 +143,11 @@ class Reader:
     def head(self) -> Response:
         """What HEAD says: where the stream stands, whatever offset was asked for."""
         state = self._state()
-        headers = HEADERS | {"stream-next-offset": offset_word(self._size(state)), "stream-id": self._id, "content-type": TEXT}
+        headers = HEADERS | {
+            "stream-next-offset": offset_word(self._size(state)),
+            "stream-id": self._id,
+            "content-type": TEXT,
+        }
         answer = Response(headers=headers | (_closed(state) if state.status.ended else {}))
         del answer.headers["content-length"]
         return answer

@@ -158,7 +158,11 @@ def _paths() -> dict[str, Any]:
                     "live": {"type": "string", "enum": ["1", "long-poll", "sse"]},
                     "cursor": {"type": "string"},
                     "encoding": {"type": "string"},
-                    "stored": {"type": "string", "enum": ["1"], "description": "out of the database alone, by sentences"},
+                    "stored": {
+                        "type": "string",
+                        "enum": ["1"],
+                        "description": "out of the database alone, by sentences",
+                    },
                 },
             ),
         },
