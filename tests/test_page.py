@@ -389,6 +389,8 @@ def test_on_a_phone_there_is_one_column_and_no_scrolling_to_the_side(site: Site,
         page.get_by_role("link", name="New", exact=True).tap()
         expect(page.get_by_label("Prompt")).to_be_focused()
         assert page.evaluate(width) == 390
+        page.get_by_role("link", name="Streams").tap()
+        expect(page.locator("#list")).to_be_visible()
 
 
 CONTRAST = """() => {

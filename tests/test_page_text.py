@@ -112,7 +112,7 @@ def test_out_of_sight_it_holds_no_connection_and_comes_back_to_all(site: Site, p
     with site.written() as stream:
         stream.write("Seen. ")
         reading: set[str] = set()
-        page.on("request", lambda request: reading.add(request.url) if "/text" in request.url else None)
+        page.on("request", lambda request: reading.add(request.url) if "/text?" in request.url else None)
         page.on("requestfailed", lambda request: reading.discard(request.url))
         site.enter(page, f"{stream.id}/panes")
         until(lambda: shown(page) == stream.text)
@@ -354,7 +354,8 @@ def test_a_long_text_is_shown_in_slices(
     expect(page.get_by_role("searchbox")).to_be_focused()
     last = re.findall(r"\d+", text)[-1]
     page.wait_for_function(
-        "(last) => document.querySelector('.text').textContent.trimEnd().slice(-3000).includes(last)", arg=last
+        "(last) => [...document.querySelectorAll('.run:last-child, .tail')].some(e => e.textContent.includes(last))",
+        arg=last,
     )
     page.get_by_role("button", name="Jump to end").click()
     page.wait_for_function("""() => { const s = document.querySelector('.scroller')
