@@ -61,16 +61,19 @@ class Site:
         """What is known of a stream."""
         return told(self.cli, id)
 
-    def replayed(self, text: str, *words: str, rate: float = 0, prompt: str = "x") -> str:
+    def replayed(self, text: str, *, rate: float = 0, prompt: str = "x") -> str:
         """A text as a model's answer; its id. Without a rate it is all there."""
         path = Path(self.cli.home.path) / f"replay-{abs(hash(text))}"
         path.write_text(text)
-        options = f"rate={rate}" if rate else "rate=0&size=1000"
-        drive = ("drive", "--detach", "-m", f"replay:{path}?{options}", "-p", prompt, *words)
+        drive = ("drive", "--detach", "-m", f"replay:{path}?rate={rate}", "-p", prompt)
         id: str = self.cli.out(*drive).strip()
         if not rate:
             until(lambda: self.told(id)["status"] == "done")
         return id
+
+    def passed(self, text: str) -> str:
+        """A text that passed through a pipe; its id."""
+        return str(self.cli.run("tee", input=text).stderr.split()[-1].decode())
 
     @contextlib.contextmanager
     def written(self, *words: str) -> Iterator[Written]:
@@ -158,7 +161,7 @@ class Network:
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), source:
         while data := source.recv(65536):
             target.sendall(data)
     with contextlib.suppress(OSError):

@@ -17,7 +17,7 @@ from durable_streams import stream
 from ptstream import wire
 from ptstream.durable import AT_ONCE
 from ptstream.serving import PART
-from tests.conftest import FIRST, SECOND, Cli, Face, Gate, detached, kept, listening, needs
+from tests.conftest import FIRST, SECOND, Cli, Face, Gate, detached, kept, listening, needs, until
 
 ALL = FIRST + SECOND
 
@@ -158,6 +158,34 @@ def test_events_hold_little_each(served: Cli, http: httpx.Client) -> None:
         assert last["streamClosed"]
     plain = http.get(path_of(id), params={"live": "sse"}).text
     assert "".join(line[6:] for line in plain.splitlines() if line.startswith("data: ") and "{" not in line) == text
+
+
+def test_what_is_stored_and_no_more(served: Cli, gate: Gate, http: httpx.Client) -> None:
+    """Whole lines out of the database, while a live reader has the half of one as well."""
+    shell, option, script = gate.command
+    id = detached(served, shell, option, script.replace("echo one two.", "printf 'one two.\\nthree'"))
+    until(lambda: kept(served, id) == FIRST + "three")
+    stored = {"stored": "1"}
+    now = http.get(path_of(id), params=stored)
+    assert (now.text, now.headers["stream-next-offset"]) == (FIRST, word(len(FIRST)))
+    assert now.headers["stream-up-to-date"] == "true"
+    assert http.head(path_of(id), params=stored).headers["stream-next-offset"] == word(len(FIRST))
+    assert http.get(path_of(id)).text == FIRST + "three"
+    with (
+        http.stream("GET", path_of(id), params=SSE | stored) as events,
+        http.stream("GET", path_of(id), params=stored | {"live": "1"}) as text,
+    ):
+        runs, lines = events.iter_text(), text.iter_text()
+        (kind, data), (_, control), *_ = events_of(next(runs))
+        assert (kind, data, control["upToDate"]) == ("data", FIRST.encode(), True)
+        assert next(lines) == FIRST
+        gate.open()
+        assert "".join(lines) == "threethree four.\n"
+        *more, (_, last) = events_of("".join(runs))
+    assert b"".join(data for kind, data in more if kind == "data") == b"threethree four.\n"
+    assert (last["streamClosed"], last["status"]) == (True, "done")
+    assert http.get(path_of(id), params={"stored": "yes"}).status_code == 400
+    assert http.get(wire.STREAM.format(id=id)).json()["chunks"] == 2
 
 
 def test_much_comes_in_parts(served: Cli, http: httpx.Client) -> None:

@@ -303,6 +303,7 @@ def test_search_and_jump_to_what_was_found(site: Site, page: Page) -> None:
         page.keyboard.press("Enter")
         results.filter(has_text="an unfinished one").click()
         expect(page.locator(".text")).to_have_text("No end yet, but a wombat")
+        page.wait_for_function("() => [...CSS.highlights.get('hit') ?? []].join('') === 'wombat'")
         page.keyboard.press("/")
         page.keyboard.type("no such words anywhere")
         page.keyboard.press("Enter")
@@ -341,12 +342,23 @@ def test_everything_is_reached_by_keyboard(site: Site, page: Page) -> None:
     for _ in range(page.locator("a, button, input, select, textarea, [tabindex]").count() + 2):
         page.keyboard.press("Tab")
         name, outline = page.evaluate(
-            """() => { const e = document.activeElement; return [e.getAttribute('aria-label') || e.name || e.textContent,
-            e === document.body ? "" : getComputedStyle(e).outlineStyle] }"""
+            """() => { const e = document.activeElement
+            const name = e.getAttribute('aria-label') || e.name || e.textContent
+            return [name, e === document.body ? "" : getComputedStyle(e).outlineStyle] }"""
         )
         assert outline != "none", name
         reached.add(name)
-    wanted = {"Search all text", "As written", "Two panes", "Go on from here", "Delete", "Text", "Prompt", "model", "Send"}
+    wanted = {
+        "Search all text",
+        "As written",
+        "Two panes",
+        "Go on from here",
+        "Delete",
+        "Text",
+        "Prompt",
+        "model",
+        "Send",
+    }
     assert wanted <= reached
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
@@ -355,7 +367,8 @@ def test_everything_is_reached_by_keyboard(site: Site, page: Page) -> None:
 
 
 def test_on_a_phone_there_is_one_column_and_no_scrolling_to_the_side(site: Site, browser: Browser) -> None:
-    wide = f"# A title\n\n{'x' * 2000}\n\n|{' wide |' * 60}\n|{'-|' * 60}\n|{' cell |' * 60}\n\n```\n{'code ' * 300}\n```\n"
+    table = f"|{' wide |' * 60}\n|{'-|' * 60}\n|{' cell |' * 60}\n"
+    wide = f"# A title\n\n{'x' * 2000}\n\n{table}\n```\n{'code ' * 300}\n```\n"
     id = site.replayed(wide, prompt="y" * 300)
     with browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True) as phone:
         page = phone.new_page()
@@ -376,12 +389,17 @@ def test_on_a_phone_there_is_one_column_and_no_scrolling_to_the_side(site: Site,
         page.get_by_role("link", name="New", exact=True).tap()
         expect(page.get_by_label("Prompt")).to_be_focused()
         assert page.evaluate(width) == 390
+        page.get_by_role("link", name="Streams").tap()
+        expect(page.locator("#list")).to_be_visible()
 
 
 CONTRAST = """() => {
   const channel = (value) => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
   const parts = (colour) => colour.match(/[\\d.]+/g).map(Number)
-  const light = (colour) => { const [r, g, b] = parts(colour).map(channel); return 0.2126 * r + 0.7152 * g + 0.0722 * b }
+  const light = (colour) => {
+    const [r, g, b] = parts(colour).map(channel)
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+  }
   const behind = (element) => {
     for (; element; element = element.parentElement) {
       const colour = getComputedStyle(element).backgroundColor
@@ -392,7 +410,8 @@ CONTRAST = """() => {
   const poor = []
   for (let node; (node = walker.nextNode()); ) {
     const element = node.parentElement
-    if (!node.data.trim() || !element.checkVisibility() || element.closest("label:has(:disabled), option, noscript")) continue
+    const plain = !element.closest("label:has(input:disabled), option, noscript")
+    if (!plain || !node.data.trim() || !element.checkVisibility()) continue
     const [one, other] = [light(getComputedStyle(element).color), light(behind(element))].sort((a, b) => b - a)
     if ((one + 0.05) / (other + 0.05) < 4.5) poor.push([node.data, (one + 0.05) / (other + 0.05)])
   }
@@ -402,7 +421,8 @@ CONTRAST = """() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_word_stands_out_in_both_schemes(site: Site, browser: Browser, scheme: str) -> None:
-    text = "# Title\n\nSome *text* with `code` and [a link](https://example.org).\n\n> quoted\n\n```js\nlet it = 1\n```\n\n|a|\n|-|\n|1|\n"
+    text = "# Title\n\nSome *text* with `code` and [a link](https://example.org).\n\n> quoted\n\n"
+    text += "```js\nlet it = 1\n```\n\n|a|\n|-|\n|1|\n"
     id = site.replayed(text)
     bad = site.cli.out("drive", "--detach", "--", "sh", "-c", "echo bad; exit 3").strip()
     with browser.new_context(color_scheme=scheme) as context:  # type: ignore[arg-type]

@@ -1,35 +1,66 @@
 // What a generator says beside the text, reasoning and notes: folded, and text as it is.
 
+import { seen, visit } from "./back.js"
 import { pathOf } from "./daemon.js"
 import { clean } from "./untrusted.js"
 import { element } from "./units.js"
 
-/** The fold, empty and hidden until something is said. `ended` tells whether more can come. */
-export function asides(id, ended, signal) {
-  const title = element("summary", {}, "Reasoning and notes")
+/** The fold, hidden until something is said. `ended` tells whether no more can come. */
+export function asides(daemon, id, ended, signal) {
   const said = element("div", { className: "said" })
-  const fold = element("details", { className: "asides", hidden: true }, title, said)
-  const events = new EventSource(pathOf(id, "asides"))
-  let last = null
+  const fold = element("details", { className: "asides", hidden: true }, element("summary", {}, "Reasoning and notes"), said)
+  listen(daemon, id, new Said(fold, said), ended, signal)
+  return fold
+}
 
-  const add = (kind, text) => {
-    if (last?.className !== kind) {
-      last = element("p", { className: kind })
-      said.append(last)
+async function listen(daemon, id, said, ended, signal) {
+  while (!signal.aborted) {
+    await seen(signal).catch(() => {}) // then the signal is aborted
+    const here = visit(daemon, signal)
+    const over = await heard(id, said, ended, here.signal)
+    here.leave()
+    if (over) return
+  }
+}
+
+/** Takes events until the visit is over, or, which is true, nothing more can come. */
+function heard(id, said, ended, signal) {
+  if (signal.aborted) return false
+  return new Promise((resolve) => {
+    const events = new EventSource(pathOf(id, "asides"))
+    const stop = (over) => {
+      events.close()
+      resolve(over)
     }
-    last.append(clean(text))
-    if (kind === "note") last = null
-    fold.hidden = false
+    events.addEventListener("open", () => said.clear())
+    for (const kind of ["note", "reasoning"]) {
+      events.addEventListener(kind, ({ data }) => said.add(kind, JSON.parse(data)))
+    }
+    events.addEventListener("error", () => (ended() || events.readyState === EventSource.CLOSED) && stop(true))
+    signal.addEventListener("abort", () => stop(false))
+  })
+}
+
+/** What has been said: each connection is told everything from the beginning. */
+class Said {
+  #fold
+  #frame
+  #last = null
+
+  constructor(fold, frame) {
+    this.#fold = fold
+    this.#frame = frame
   }
 
-  // Each connection is told everything from the beginning.
-  events.addEventListener("open", () => {
-    said.replaceChildren()
-    last = null
-  })
-  events.addEventListener("note", ({ data }) => add("note", JSON.parse(data)))
-  events.addEventListener("reasoning", ({ data }) => add("reasoning", JSON.parse(data)))
-  events.addEventListener("error", () => ended() && events.close())
-  signal.addEventListener("abort", () => events.close())
-  return fold
+  clear() {
+    this.#frame.replaceChildren()
+    this.#last = null
+  }
+
+  add(kind, text) {
+    if (this.#last?.className !== kind) this.#frame.append((this.#last = element("p", { className: kind })))
+    this.#last.append(clean(text))
+    if (kind === "note") this.#last = null
+    this.#fold.hidden = false
+  }
 }

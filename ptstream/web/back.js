@@ -1,18 +1,35 @@
-// When the page is back: from sleep, from behind another tab, from no network.
+// When the page is back: from behind another tab, from sleep, from no network.
 
-/** Milliseconds out of sight after which a connection may be dead without having said so. */
-const LONG = 30_000
-
-/** Calls `back(long)` when the page can be seen again or the network is there: `long` if connections may be dead. */
+/** Calls `back` when the page can be seen again or the network is there. */
 export function whenBack(back, signal) {
-  let hidden = document.hidden ? Date.now() : null
-  const seen = () => {
-    const long = hidden !== null && Date.now() - hidden > LONG
-    hidden = document.hidden ? (hidden ?? Date.now()) : null
-    if (!document.hidden) back(long)
+  document.addEventListener("visibilitychange", () => document.hidden || back(), { signal })
+  document.addEventListener("resume", back, { signal })
+  addEventListener("online", back, { signal })
+  addEventListener("pageshow", ({ persisted }) => persisted && back(), { signal })
+}
+
+/**
+ * A signal for connections that last: aborted when `signal` is, when nobody sees the page (a browser has six connections
+ * to a daemon, for all its tabs), and when the page or the daemon is back, since a connection may be dead without knowing
+ * it. `leave` lets go of it.
+ */
+export function visit(daemon, signal) {
+  const over = new AbortController()
+  const left = new AbortController()
+  const end = () => over.abort()
+  whenBack(end, left.signal)
+  document.addEventListener("visibilitychange", end, { signal: left.signal })
+  daemon.addEventListener("state", () => daemon.state === "found" && end(), { signal: left.signal })
+  return { signal: AbortSignal.any([signal, over.signal]), over: over.signal, leave: () => left.abort() }
+}
+
+/** Until somebody sees the page. Throws the signal's reason. */
+export async function seen(signal) {
+  while (document.hidden) {
+    await new Promise((resolve) => {
+      document.addEventListener("visibilitychange", resolve, { once: true })
+      signal.addEventListener("abort", resolve, { once: true })
+    })
+    signal.throwIfAborted()
   }
-  document.addEventListener("visibilitychange", seen, { signal })
-  document.addEventListener("resume", () => back(true), { signal })
-  addEventListener("online", () => back(true), { signal })
-  addEventListener("pageshow", ({ persisted }) => persisted && back(true), { signal })
 }

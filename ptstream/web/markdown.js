@@ -11,7 +11,7 @@ import { Runs, bytesOf } from "./runs.js"
 const LONG = 4 * 1024
 
 /** Characters of an unfinished block from which on it is put down as it stands. */
-const LONGEST = 32 * 1024
+const LONGEST = 16 * 1024
 
 /** Appends Markdown to `target`. */
 export class Markdown {
@@ -71,7 +71,8 @@ export class Markdown {
 
   /** Where byte `offset` stands: its block, and how many of its bytes come before; or null. */
   at(offset) {
-    const block = this.#runs.at(Math.min(offset, this.#offset))
+    if (offset >= this.#offset && this.#tail.hasChildNodes()) return { node: this.#tail, before: offset - this.#offset }
+    const block = this.#runs.at(offset)
     return block && { node: block.node, before: offset - block.offset }
   }
 

@@ -7,6 +7,9 @@ import MarkdownIt from "./vendor/markdown-it.js"
 const DEEP = 16
 const READ = 20
 
+/** Columns of a table that a browser lays out in no time. */
+const WIDE = 100
+
 const NAMES = {
   paragraph_open: "p",
   blockquote_open: "blockquote",
@@ -63,7 +66,9 @@ export function itemsOf({ kind, tokens }) {
 
 /** The nodes of a block; `source` is what it was written as. */
 export function built({ tokens }, source) {
-  if (tokens.some((token) => token.level > DEEP)) return text("pre", source)
+  if (tokens.some((token) => token.level > DEEP) || tokens.filter(({ type }) => type === "th_open").length > WIDE) {
+    return text("pre", source)
+  }
   const root = document.createDocumentFragment()
   const open = [root]
   for (const token of tokens) {

@@ -18,7 +18,7 @@ export async function panes(frame, id, daemon, seen, signal) {
   const stop = new AbortController()
   const counting = count(id, daemon, left, right, AbortSignal.any([signal, stop.signal]))
   try {
-    const [end] = await Promise.all([left.read(id, { signal }, seen), right.read(id, { stored: true, signal })])
+    const [end] = await Promise.all([left.read(daemon, id, { signal }, seen), right.read(daemon, id, { stored: true, signal })])
     return end
   } finally {
     stop.abort()
@@ -78,8 +78,8 @@ class Pane {
 
   #text
 
-  async read(id, options, seen = () => {}) {
-    for await (const { text, offset, status, error } of followed(id, options)) {
+  async read(daemon, id, options, seen = () => {}) {
+    for await (const { text, offset, status, error } of followed(daemon, id, options)) {
       this.#bytes = offset
       if (status !== "streaming") {
         await this.#text.end()

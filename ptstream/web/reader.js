@@ -92,7 +92,7 @@ export class Reader extends EventTarget {
   async #text(frame, view, place, seen, signal) {
     const stream = this.#stream
     const content = element("div", { className: `text ${view}` })
-    const above = [this.#head.prompt(stream), asides(stream.id, () => hasEnded(this.#stream?.status ?? "done"), signal)]
+    const above = [this.#head.prompt(stream), asides(this.#daemon, stream.id, () => hasEnded(this.#stream?.status ?? "done"), signal)]
     const page = element("div", { className: `page ${view}` }, ...above, content)
     const scroller = element("div", { className: "scroller", tabIndex: 0, ariaLabel: "Text" }, page)
     scroller.role = "region"
@@ -104,17 +104,17 @@ export class Reader extends EventTarget {
     text.addEventListener("end", tell)
     jump.addEventListener("click", () => text.jump())
     let sought = place.at
-    for await (const piece of followed(stream.id, { signal })) {
+    for await (const piece of followed(this.#daemon, stream.id, { signal })) {
       if (piece.status !== "streaming") {
         await text.end()
-        this.#seek(renderer, place, sought)
         tell()
         return piece
       }
       seen(piece.offset)
       await text.take(piece.text)
-      if (sought !== null && renderer.at(sought + 4096)?.node !== renderer.at(sought)?.node) {
-        this.#seek(renderer, place, sought)
+      if (sought !== null && piece.offset > sought) {
+        await text.shown()
+        this.#seek(renderer, place.words, sought)
         sought = null
       }
       tell()
@@ -127,8 +127,8 @@ export class Reader extends EventTarget {
     if (this.#stream.status === "pending") this.#look(signal).catch(ignored(signal))
   }
 
-  #seek(renderer, { words }, at) {
-    const found = at === null ? null : renderer.at(at)
+  #seek(renderer, words, at) {
+    const found = renderer.at(at)
     if (found) show(found.node, words, found.before)
   }
 

@@ -26,6 +26,7 @@ export class Text extends EventTarget {
   #waiting = 0
   #ended = false
   #room = null
+  #idle = null
   #finished = Promise.withResolvers()
   #undo = () => {}
   #asked = false
@@ -65,6 +66,13 @@ export class Text extends EventTarget {
     }
   }
 
+  /** Returns when all that was taken is shown. */
+  async shown() {
+    this.#ask()
+    this.#idle ??= Promise.withResolvers()
+    await this.#idle.promise
+  }
+
   /** No more comes; returns when all is shown. */
   async end() {
     this.#ended = true
@@ -94,6 +102,10 @@ export class Text extends EventTarget {
     else if (!this.#waiting) this.#renderer.draw()
     if (this.#stuck) this.#follow()
     if (this.#waiting) this.#ask()
+    else {
+      this.#idle?.resolve()
+      this.#idle = null
+    }
     if (this.#waiting <= ENOUGH / 2) {
       this.#room?.resolve()
       this.#room = null
