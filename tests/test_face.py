@@ -34,6 +34,8 @@ from tests.conftest import (
     ended,
     kept,
     listening,
+    needs,
+    read_exactly,
     stop_daemon,
     told,
     until,
@@ -127,6 +129,18 @@ def test_a_request_that_leaves_stops_nothing(face: Face, gate: Gate) -> None:
     gate.open()
     face.cli.run("wait", id)
     assert kept(face.cli, id) == FIRST + SECOND
+
+
+@needs("curl")
+def test_curl_follows_to_the_end(face: Face, gate: Gate) -> None:
+    id = detached(face.cli, *gate.command)
+    header = ["-H", f"Authorization: Bearer {face.token}"]
+    line = ["curl", "-sSfN", *header, f"{face.url}/streams/{id}/text?live=1"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE) as curl:
+        assert read_exactly(curl, len(FIRST)) == FIRST.encode()
+        gate.open()
+        assert read_exactly(curl, 99) == SECOND.encode()
+        assert ended(curl) == 0
 
 
 def test_models_and_status(face: Face) -> None:
