@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -80,6 +79,7 @@ class Gate:
         }
         self._origins = frozenset(settings.origins)
         self._rate = Rate(RATE, BURST)
+        self._strangers_rate = Rate(RATE, BURST)
         self._cookie = cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,13 +99,19 @@ class Gate:
         origin = headers.get("origin")
         if origin is not None and origin != f"http://{host}" and origin not in self._origins:
             raise NotAllowed("that web page may not call the daemon: its origin is not among `origins` in config.toml")
-        if wait := self._rate.take(time.monotonic()):
+        known = self._is_known(headers, origin)
+        # Who has no key, and any web page can ask, takes nobody's turn who has one.
+        rate = self._rate if known else self._strangers_rate
+        if wait := rate.take(time.monotonic()):
             raise TooMany(f"too many requests: ask again in {wait:.1f} s")
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdecimal()) or int(length[:18]) > MAX_BODY:
             raise TooLarge(f"a request may have {MAX_BODY} bytes")
-        if self._keys and not _is_public(scope["path"]) and not self._is_known(self._keys, headers, origin):
-            raise NotAuthenticated("a token is needed: Authorization: Bearer, with what `ptstream daemon token` prints")
+        if known or _is_public(scope["path"]):
+            return
+        if self._keys is None:
+            raise NotAllowed("a web page of another origin may not call the daemon")
+        raise NotAuthenticated("a token is needed: Authorization: Bearer, with what `ptstream daemon token` prints")
 
     def _is_ours(self, host: str) -> bool:
         """Whether `host` names us. An address cannot be rebound to another one; a name can."""
@@ -118,13 +124,28 @@ class Gate:
             return False
         return True
 
-    def _is_known(self, keys: Keys, headers: Headers, origin: str | None) -> bool:
+    def _is_known(self, headers: Headers, origin: str | None) -> bool:
+        """Whether who asks has a key or, where there are none, is no web page that may not."""
+        # Without an origin come the images, scripts and frames of a page, whosever it is.
+        own = headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
+        if self._keys is None:
+            return own or origin in self._origins
         scheme, _, word = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return keys.is_token(word.strip())
+            return self._keys.is_token(word.strip())
         # Another port of the same host is the same site, and its pages send the cookie along.
-        own = headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none") and origin not in self._origins
-        return own and keys.is_cookie(_cookies(headers).get(self._cookie, ""))
+        return own and origin not in self._origins and any(map(self._keys.is_cookie, self._cookies(headers)))
+
+    def _cookies(self, headers: Headers) -> Iterator[str]:
+        """The values of our cookie: of one name there may be several, for another path or from another port.
+
+        Not by `http.cookies`, which before Python 3.11.10 takes minutes for some (CVE-2024-7592); ours needs no quotes.
+        """
+        for header in headers.getlist("cookie"):
+            for pair in header.split(";"):
+                name, _, value = pair.strip().partition("=")
+                if name == self._cookie:
+                    yield value
 
     def open_to(self, origins: tuple[str, ...]) -> ASGIApp:
         """The gate, answering to web pages of these origins as CORS wants it, never with the cookie."""
@@ -142,13 +163,6 @@ class Gate:
 def _is_public(path: str) -> bool:
     """What tells nobody anything: the page itself, which is the same for all, and how to call us."""
     return path in ("/", wire.ENTER, wire.OPENAPI) or path.startswith("/web/")
-
-
-def _cookies(headers: Headers) -> Mapping[str, str]:
-    try:
-        return {name: morsel.value for name, morsel in SimpleCookie(headers.get("cookie", "")).items()}
-    except CookieError:
-        return {}
 
 
 class _Bounded:
