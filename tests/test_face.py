@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from ptstream import wire
-from ptstream.daemon.gate import MAX_BODY, Rate
+from ptstream.daemon.gate import MAX_BODIES, MAX_BODY, Rate
 from ptstream.daemon.keys import Keys, token_of
 from ptstream.daemon.listener import Address, address_of
 from ptstream.errors import ConfigurationError
@@ -378,6 +378,18 @@ def test_a_head_that_has_no_end(face: Face, begin: bytes, more: bytes) -> None:
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
             for _ in range(1000):
                 client.sendall(more)
+
+
+def test_more_bodies_at_once_than_there_is_room_for(face: Face) -> None:
+    head = f"POST /streams HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {face.token}\r\n"
+    head += f"Content-Length: {MAX_BODY}\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        for _ in range(MAX_BODIES // MAX_BODY):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT))
+            client.sendall(head.encode() + b" " * (MAX_BODY - 1))
+        until(lambda: face.http.post("/streams", content=b" " * MAX_BODY).status_code == 429)
+        assert face.http.get("/streams").status_code == 200
+    until(lambda: face.http.post("/streams", content=b" " * MAX_BODY).status_code == 400)  # no JSON, but heard
 
 
 CROWDED = """

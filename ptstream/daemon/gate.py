@@ -25,6 +25,9 @@ from ptstream.settings import Settings
 MAX_BODY = 16 * 1024 * 1024
 """Bytes of a request at most."""
 
+MAX_BODIES = 4 * MAX_BODY
+"""Bytes of all the requests together that are being answered."""
+
 RATE = 100.0
 """Requests in a second, in the long run."""
 
@@ -81,6 +84,7 @@ class Gate:
         self._rate = Rate(RATE, BURST)
         self._strangers_rate = Rate(RATE, BURST)
         self._cookie = cookie
+        self._room = _Room(MAX_BODIES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
@@ -89,7 +93,11 @@ class Gate:
         except PtstreamError as error:
             await _refusal(error, scope, receive, send)
         else:
-            await self._app(scope, _Bounded(receive), send)
+            body = _Bounded(receive, self._room)
+            try:
+                await self._app(scope, body, send)
+            finally:
+                self._room.left += body.size
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         """Raises NotAllowed, NotAuthenticated, TooMany, TooLarge."""
@@ -165,18 +173,31 @@ def _is_public(path: str) -> bool:
     return path in ("/", wire.ENTER, wire.OPENAPI) or path.startswith("/web/")
 
 
-class _Bounded:
-    """The request's body, as far as it may go. Raises TooLarge."""
+@dataclass(slots=True)
+class _Room:
+    """Bytes that bodies may still take."""
 
-    def __init__(self, receive: Receive) -> None:
+    left: int
+
+
+class _Bounded:
+    """The request's body, as far as it may go, and as there is room. Raises TooLarge, TooMany."""
+
+    def __init__(self, receive: Receive, room: _Room) -> None:
         self._receive = receive
-        self._left = MAX_BODY
+        self._room = room
+        self.size = 0
+        """Bytes that it has taken of the room."""
 
     async def __call__(self) -> Message:
         message = await self._receive()
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
+        size = len(message.get("body", b""))
+        if self.size + size > MAX_BODY:
             raise TooLarge(f"a request may have {MAX_BODY} bytes")
+        if size > self._room.left:
+            raise TooMany("too many large requests at once: ask again in a moment")
+        self.size += size
+        self._room.left -= size
         return message
 
 
