@@ -37,6 +37,7 @@ from tests.conftest import (
     ended,
     kept,
     listening,
+    remount,
     stop_daemon,
     told,
     until,
@@ -335,13 +336,14 @@ def test_who_does_not_finish_a_request_is_dropped(impatient: int, begun: bytes) 
         assert received(client) == b""
 
 
-def test_who_takes_nothing_is_dropped_and_may_come_back(cli: Cli, impatient: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("next_", [b"", b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+def test_who_takes_nothing_is_dropped_and_may_come_back(cli: Cli, impatient: int, tmp_path: Path, next_: bytes) -> None:
     text = random.Random(1).randbytes(8 * 1024 * 1024).hex().encode()
     (tmp_path / "text").write_bytes(text)
     id = cli.out("drive", "-d", "-p", "x", "-m", f"replay:{tmp_path}/text?rate=0&size=9999").strip()
     cli.run("wait", id)
     with socket.create_connection(("127.0.0.1", impatient), timeout=LIMIT) as client:
-        client.sendall(f"GET /streams/{id}/text?live=1 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        client.sendall(f"GET /streams/{id}/text?live=1 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() + next_)
         until(lambda: not connections(impatient))
         assert 0 < len(received(client)) < len(text)
     again = httpx.get(f"http://127.0.0.1:{impatient}/streams/{id}/text", params={"offset": "1000", "live": "1"})
@@ -483,6 +485,13 @@ def test_the_token_is_made_once_and_is_ours_alone(home: Home) -> None:
     os.symlink("/dev/null", home.token)
     with pytest.raises(ConfigurationError, match="cannot be read"):
         token_of(home)
+
+
+def test_a_token_that_cannot_be_made(small: Cli) -> None:
+    small.home.make()
+    remount(small.home, "ro")
+    with pytest.raises(ConfigurationError, match="cannot be made: Read-only"):
+        token_of(small.home)
 
 
 def test_an_invitation_is_good_once_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ptstream import wire
 from ptstream.daemon.core import Daemon
@@ -151,6 +151,9 @@ class Patient(HttpToolsProtocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
+    _answering = ""
+    """The path of the request whose answer is being sent."""
+
     _head = 0
     """Bytes since the last that belonged to a body, or ended a request."""
 
@@ -186,13 +189,17 @@ class Patient(HttpToolsProtocol):
         super().on_message_complete()
         self._expect_another()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle.scope["path"]  # `self.scope` is the last request's, which may have to wait
+        super()._start_asgi_task(cycle, app)
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._expect_another()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self.scope["path"] != wire.COMPLETIONS:
+        if self._answering != wire.COMPLETIONS:
             self._stall = self.loop.call_later(STALL_TIME, self.transport.abort)
 
     def resume_writing(self) -> None:
