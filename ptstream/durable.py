@@ -38,6 +38,8 @@ CURSOR_INTERVAL = 20
 
 TEXT = "text/plain; charset=utf-8"
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
 _LINE = re.compile(rb"\r\n|\r|\n")
 
 
@@ -64,7 +66,7 @@ def asked(query: Mapping[str, str], headers: Mapping[str, str]) -> Asked:
     if live == "sse":
         offset = headers.get("last-event-id", offset)
     cursor = query.get("cursor", "")
-    last = int(cursor) if cursor.isascii() and cursor.isdecimal() else 0
+    last = int(cursor) if cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18 else 0
     if (stored := query.get("stored")) not in (None, "1"):
         raise UsageError("stored is 1")
     return Asked(_offset(offset), live, last, query.get("encoding") == "base64", stored is not None)
@@ -224,6 +226,7 @@ def _told(state: State) -> dict[str, str | None]:
 
 def _closed(state: State) -> dict[str, str]:
     """How a stream has ended, as headers; a cause may hold what no header can."""
-    error = (state.error or "").encode("ascii", "backslashreplace").decode().replace("\r", " ").replace("\n", " ")
+    line = (state.error or "").replace("\r", " ").replace("\n", " ").encode("ascii", "backslashreplace").decode()
+    error = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", line)
     how = {"stream-closed": "true", "ptstream-status": state.status.value}
     return how | ({"ptstream-error": error[:1000]} if error else {})

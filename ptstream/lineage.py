@@ -6,6 +6,8 @@ that begins with the old text (`seam` is where its own begins), or one that answ
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ptstream.errors import NotFinished, OffsetBeyondEnd, StreamNotFound, UsageError
 from ptstream.store.cursor import Cursor, read_now
 from ptstream.store.recover import as_it_is
@@ -49,15 +51,15 @@ def going_on(store: Store, parent: Stream, offset: int | None, given: Words) -> 
 
 def history(store: Store, stream: Stream) -> list[Turn]:
     """The conversation before the stream, oldest message first. What has been deleted of it is left out."""
-    if stream.parent is None:
-        return []
-    try:
-        parent = store.get(stream.parent)
-        before = history(store, parent)
-        if stream.seam != 0 or not stream.parent_offset:
-            return before  # it says the same again, or the rest of it
-        answer = text_before(store, parent.id, stream.parent_offset)
-    except StreamNotFound:
-        return []
-    asked = [{"role": "user", "content": parent.words.prompt}] if parent.words.prompt else []
-    return [*before, *asked, {"role": "assistant", "content": answer}]
+    newest_first: list[Turn] = []
+    # Not by recursion: a conversation may have more turns than Python has frames.
+    with suppress(StreamNotFound):
+        while stream.parent is not None:
+            parent = store.get(stream.parent)
+            if stream.seam == 0 and stream.parent_offset:  # else it says the same again, or the rest of it
+                answer = text_before(store, parent.id, stream.parent_offset)
+                newest_first.append({"role": "assistant", "content": answer})
+                if parent.words.prompt:
+                    newest_first.append({"role": "user", "content": parent.words.prompt})
+            stream = parent
+    return newest_first[::-1]

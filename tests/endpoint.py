@@ -417,6 +417,42 @@ async def echo_key(exchange: Exchange) -> None:
     await exchange.body("401 Unauthorized", text, content_type="application/json")
 
 
+async def controls(exchange: Exchange) -> None:
+    """A refusal that holds what a terminal, or HTTP, would take for more than text."""
+    told = json.dumps({"error": {"message": "a\0b\x1b]0;c\x07d\x7f\x9be"}})
+    await exchange.body("400 Odd", told, content_type="application/json")
+
+
+async def odd_headers(exchange: Exchange) -> None:
+    """An answer whose headers hold what only a lenient client takes."""
+    odd = {"x_request_id": "a\x01b\x7f", "openai_version": "1"}
+    await exchange.body(
+        "200 OK", json.dumps({"choices": [message(content=TEXT)]}), content_type="application/json", **odd
+    )
+
+
+async def two_lengths(exchange: Exchange) -> None:
+    """Both a length and chunks, which hold another one (RFC 9112, 6.3)."""
+    await exchange.head(content_type="application/json", content_length="5", transfer_encoding="chunked")
+    await exchange.run(json.dumps({"choices": [message(content=TEXT)]}).encode())
+    await exchange.close()
+
+
+async def one_line(exchange: Exchange) -> None:
+    """An event that never ends."""
+    await exchange.head()
+    await exchange.raw(b"data: ")
+    while True:
+        await exchange.raw(b"x" * 65536)
+
+
+async def one_body(exchange: Exchange) -> None:
+    """A body that never ends, of a server that streams none."""
+    await exchange.head(content_type="application/json")
+    while True:
+        await exchange.raw(b" " * 65536)
+
+
 PLAYS: dict[str, Callable[[Exchange], Awaitable[None]]] = {
     play.__name__.replace("_", "-"): play
     for play in (
@@ -443,6 +479,7 @@ PLAYS: dict[str, Callable[[Exchange], Awaitable[None]]] = {
             after_an_error,
             zipped,
             elsewhere,
+            *(controls, odd_headers, two_lengths, one_line, one_body),
         ),
     )
 }

@@ -378,6 +378,25 @@ async def test_a_redirection_leads_nowhere(face: Face, server: endpoint.Server) 
     assert "location" not in answer.headers
 
 
+@pytest.mark.parametrize("code", [600, 999])
+async def test_a_status_that_is_none(face: Face, server: endpoint.Server, code: int) -> None:
+    answer = await raw(face, f"status-{code}")
+    assert answer.status_code == 502
+    assert answer.json()["error"]["type"] == "scripted"
+
+
+async def test_headers_that_are_none_stay_here(face: Face, server: endpoint.Server) -> None:
+    answer = await raw(face, "odd-headers")
+    assert (answer.status_code, answer.content) == (200, bytes(server.sent))
+    assert answer.headers["openai-version"] == "1"
+    assert "x-request-id" not in answer.headers
+
+
+async def test_a_length_that_is_not_the_answers(face: Face, server: endpoint.Server) -> None:
+    answer = await raw(face, "two-lengths")
+    assert (answer.status_code, answer.content) == (200, bytes(server.sent))
+
+
 # --- keys
 
 

@@ -125,6 +125,16 @@ def test_long_polls(served: Cli, gate: Gate, http: httpx.Client) -> None:
     assert (last.status_code, last.headers["stream-closed"], last.headers["stream-up-to-date"]) == (204, "true", "true")
 
 
+@pytest.mark.parametrize("live", ["long-poll", "sse"])
+@pytest.mark.parametrize("size", [19, 4300, 5000])
+def test_a_cursor_that_is_none_of_ours(served: Cli, http: httpx.Client, live: str, size: int) -> None:
+    id = served.out("drive", "-d", "--", "printf", FIRST).strip()
+    query = {"live": live, "offset": "0", "cursor": "9" * size}
+    with http.stream("GET", path_of(id), params=query) as answer:
+        assert answer.status_code == 200
+        assert FIRST.strip() in answer.read().decode()
+
+
 def test_server_sent_events(served: Cli, gate: Gate, http: httpx.Client) -> None:
     id = detached(served, *gate.command)
     with http.stream("GET", path_of(id), params=SSE | {"offset": "now"}) as answer:

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ import httpx
 import pytest
 
 from ptstream import wire
-from ptstream.daemon.gate import MAX_BODY, Rate
+from ptstream.daemon.gate import MAX_BODIES, MAX_BODY, Rate
 from ptstream.daemon.keys import Keys, token_of
 from ptstream.daemon.listener import Address, address_of
 from ptstream.errors import ConfigurationError
 from ptstream.settings import Home
+from ptstream.store.sqlite import Parent, Store
+from ptstream.streams import Words
 from tests.conftest import (
     FIRST,
     LIMIT,
@@ -36,6 +39,7 @@ from tests.conftest import (
     listening,
     needs,
     read_exactly,
+    remount,
     stop_daemon,
     told,
     until,
@@ -101,6 +105,35 @@ def test_the_next_turn(face: Face) -> None:
     refused(face.http.post(wire.STREAMS, json={"parent": turn}), 409, "not-finished")
 
 
+def test_numbers_that_are_written_oddly(face: Face) -> None:
+    id = created(face, prompt="One?")
+    face.http.post(f"/streams/{id}/drive", params={"live": "1"})
+    rest = created(face, parent=id, parent_offset=9.0)  # an integer, as JSON Schema has it
+    assert face.http.get(f"/streams/{rest}").json()["parent_offset"] == 9
+    for limit in ("0", "1001", "0000000001001", "000000001" + "9" * 5000):
+        refused(face.http.get("/streams", params={"limit": limit}), 400, "usage")
+    assert len(face.http.get("/streams", params={"limit": "0000000000001"}).json()["streams"]) == 1
+
+
+def test_a_conversation_of_many_turns(face: Face) -> None:
+    with Store(face.cli.home) as store:
+        parent = None
+        for _ in range(1500):
+            turn = store.create(Words(prompt="And then?"), parent=parent)
+            store.cancel(turn.id)
+            parent = Parent(turn.id, 0, continued=False)
+    id = created(face, prompt="And then?", parent=turn.id)
+    assert face.http.post(f"/streams/{id}/drive", params={"live": "1"}).text == TEXT
+
+
+def test_a_cause_that_holds_what_no_header_does(face: Face) -> None:
+    id = created(face, prompt="Why?", model="mine/controls")
+    face.http.post(f"/streams/{id}/drive", params={"live": "1"})
+    assert face.http.get(f"/streams/{id}").json()["status"] == "error"
+    cause = face.http.get(f"/streams/{id}/text").headers["ptstream-error"]
+    assert cause.endswith(r"400 Odd: a\x00b\x1b]0;c\x07d\x7f\x9be")
+
+
 def test_the_same_name_is_the_same_stream(face: Face) -> None:
     id = created(face, prompt="x", name="same")
     assert created(face, prompt="x", name="same") == id
@@ -163,6 +196,16 @@ def test_search(face: Face, gate: Gate) -> None:
     face.cli.run("cancel", id)
 
 
+def test_many_who_search_at_once_take_no_more_than_one(face: Face) -> None:
+    face.cli.run("tee", input=b"a line of no interest\n" * 200_000)
+    with ThreadPoolExecutor(30) as pool:
+        answers = list(pool.map(lambda _: face.http.get(wire.SEARCH, params={"q": "nowhere"}), range(30)))
+    assert {answer.status_code for answer in answers} == {200}
+    pid = face.http.get(wire.STATUS).json()["pid"]
+    # Each search would have a thread of its own, and the generators would wait for all of them in turn.
+    assert len(os.listdir(f"/proc/{pid}/task")) < 12
+
+
 # --- who may call
 
 
@@ -192,6 +235,25 @@ def test_the_cookie_of_an_invitation(face: Face) -> None:
         refused(browser.get("/streams", headers=other), 401, "not-authenticated")
         refused(browser.get("/streams", headers={"origin": APP}), 401, "not-authenticated")
     assert httpx.get(link).status_code == 403
+
+
+def test_a_cookie_among_others(face: Face) -> None:
+    link = face.cli.out("web", "--no-browser").strip()
+    with httpx.Client(base_url=face.url) as browser:
+        browser.get(link)
+        (name, value) = next(iter(browser.cookies.items()))
+    # Another port's server may set one of that name, too, which for another path comes first.
+    many = f'a=b; {name}=x; odd; "; {name}={value}; c="d'
+    assert httpx.get(f"{face.url}/streams", headers={"cookie": many}).status_code == 200
+    refused(
+        httpx.get(f"{face.url}/streams", headers={"cookie": f"{name}=x; x{name}={value}"}), 401, "not-authenticated"
+    )
+
+
+@pytest.mark.parametrize("word", ["\\", "\\0"])
+def test_an_odd_cookie_keeps_nobody_waiting(face: Face, word: str) -> None:
+    cookie = 'a="' + word * (60_000 // len(word)) + '"'
+    refused(httpx.get(f"{face.url}/streams", headers={"cookie": cookie}, timeout=5), 401, "not-authenticated")
 
 
 @pytest.mark.parametrize(
@@ -288,17 +350,95 @@ def test_who_does_not_finish_a_request_is_dropped(impatient: int, begun: bytes) 
         assert received(client) == b""
 
 
-def test_who_takes_nothing_is_dropped_and_may_come_back(cli: Cli, impatient: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("next_", [b"", b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+def test_who_takes_nothing_is_dropped_and_may_come_back(cli: Cli, impatient: int, tmp_path: Path, next_: bytes) -> None:
     text = random.Random(1).randbytes(8 * 1024 * 1024).hex().encode()
     (tmp_path / "text").write_bytes(text)
     id = cli.out("drive", "-d", "-p", "x", "-m", f"replay:{tmp_path}/text?rate=0&size=9999").strip()
     cli.run("wait", id)
     with socket.create_connection(("127.0.0.1", impatient), timeout=LIMIT) as client:
-        client.sendall(f"GET /streams/{id}/text?live=1 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        client.sendall(f"GET /streams/{id}/text?live=1 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() + next_)
         until(lambda: not connections(impatient))
         assert 0 < len(received(client)) < len(text)
     again = httpx.get(f"http://127.0.0.1:{impatient}/streams/{id}/text", params={"offset": "1000", "live": "1"})
     assert again.content == text[1000:]
+
+
+DONE_WITH = (
+    b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"POST /streams HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 2\r\n\r\n",  # answered before its body is there
+)
+
+
+@pytest.mark.parametrize("request_", DONE_WITH)
+def test_who_asks_nothing_more_is_dropped(impatient: int, request_: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", impatient), timeout=LIMIT) as client:
+        client.sendall(request_)
+        assert client.recv(1)
+        client.sendall(b"\r\n")  # which no request begins with, and uvicorn takes for one
+        assert received(client)
+
+
+ENDLESS = (
+    (b"GET /", b"x" * 65536),
+    (b"GET / HTTP/1.1\r\nHost: localhost\r\nx: ", b"x" * 65536),
+    (b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"x: y\r\n" * 10_000),
+    (b"POST /streams HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"x: y\r\n" * 10_000),
+)
+
+
+@pytest.mark.parametrize(("begin", "more"), ENDLESS)
+def test_a_head_that_has_no_end(face: Face, begin: bytes, more: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT) as client:
+        client.sendall(begin)
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for _ in range(1000):
+                client.sendall(more)
+
+
+def test_more_bodies_at_once_than_there_is_room_for(face: Face) -> None:
+    head = f"POST /streams HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {face.token}\r\n"
+    head += f"Content-Length: {MAX_BODY}\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        for _ in range(MAX_BODIES // MAX_BODY):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT))
+            client.sendall(head.encode() + b" " * (MAX_BODY - 1))
+        until(lambda: face.http.post("/streams", content=b" " * MAX_BODY).status_code == 429)
+        assert face.http.get("/streams").status_code == 200
+    until(lambda: face.http.post("/streams", content=b" " * MAX_BODY).status_code == 400)  # no JSON, but heard
+
+
+CROWDED = """
+import sys
+from ptstream.daemon import life, listener
+from ptstream.settings import Home
+listener.CONNECTIONS, listener.HEAD_TIME = 5, 300
+life.run(Home(sys.argv[1]), listen="127.0.0.1:0", token=False)
+"""
+"""A daemon that has room for few."""
+
+
+def test_more_connections_than_there_is_room_for(cli: Cli) -> None:
+    with subprocess.Popen([sys.executable, "-c", CROWDED, cli.home.path], env=cli.environment) as process:
+        until(lambda: os.path.exists(cli.home.socket))
+        port = int(json.loads(cli.out("daemon", "status", "--json"))["listen"].rpartition(":")[2])
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), LIMIT)) for _ in range(9)]
+            # Nobody has asked anything: each would hold a file of the daemon's, which its streams need.
+            assert all(received(client).startswith(b"HTTP/1.1 503 ") for client in clients[5:])
+            assert len(connections(port)) == 5
+            assert cli.out("drive", "--", "echo", "hi") == "hi\n"
+        process.terminate()
+        assert process.wait(timeout=LIMIT) == 0
+
+
+def test_who_is_not_let_in_takes_nobodys_turn() -> None:
+    with listening() as face, socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT) as stranger:
+        stranger.sendall(b"GET /streams HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2000)
+        said = b""
+        while b"HTTP/1.1 429 " not in said:
+            said = said[-20:] + stranger.recv(65536)
+        assert face.http.get("/streams").status_code == 200
 
 
 def test_more_requests_than_are_answered(impatient: int) -> None:
@@ -361,6 +501,13 @@ def test_the_token_is_made_once_and_is_ours_alone(home: Home) -> None:
         token_of(home)
 
 
+def test_a_token_that_cannot_be_made(small: Cli) -> None:
+    small.home.make()
+    remount(small.home, "ro")
+    with pytest.raises(ConfigurationError, match="cannot be made: Read-only"):
+        token_of(small.home)
+
+
 def test_an_invitation_is_good_once_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = Keys("token")
     word = keys.invitation()
@@ -398,6 +545,9 @@ def test_no_token_is_for_this_machine_alone(cli: Cli) -> None:
         assert httpx.get(f"{url}/streams").status_code == 200
         refused(httpx.get(f"{url}/streams", headers={"origin": "http://evil.example"}), 403, "not-allowed")
         refused(httpx.get(f"{url}/streams", headers={"host": "evil.example"}), 403, "not-allowed")
+        for site in ("cross-site", "same-site"):  # a script, an image or a frame of another page, without an origin
+            refused(httpx.get(f"{url}/search?q=x", headers={"sec-fetch-site": site}), 403, "not-allowed")
+        assert httpx.get(f"{url}/", headers={"sec-fetch-site": "cross-site"}).status_code == 200  # a link to the page
         process.terminate()
         assert process.stderr is not None
         assert b"everybody on this machine can read, write and delete your streams" in process.stderr.read()

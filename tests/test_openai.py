@@ -17,6 +17,7 @@ from ptstream.generators.connection import Upstream
 from ptstream.generators.openai import chat, models
 from ptstream.generators.surrogates import Surrogates, mend
 from tests import endpoint
+from tests.conftest import LIMIT
 
 pytestmark = pytest.mark.anyio
 
@@ -76,6 +77,15 @@ async def test_reasoning_is_told_apart(server: endpoint.Server) -> None:
     events = await ask(server, "reasoning")
     assert [event.text for event in events if isinstance(event, Reasoning)] == ["Let me think. ", "Rain."]
     assert text_of(events) == endpoint.TEXT
+
+
+@pytest.mark.parametrize("model", ["one-line", "one-body"])
+async def test_what_has_no_end_is_not_waited_for(
+    server: endpoint.Server, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ptstream.generators.openai.AT_ONCE", 1024 * 1024)
+    with anyio.fail_after(LIMIT):
+        assert (await failure(server, model))[1].endswith("sends without end what is no part of an answer")
 
 
 @pytest.mark.parametrize("model", ["keep-alive", "whole"])

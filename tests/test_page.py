@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
+from pathlib import Path
 
 import httpx
 import pytest
@@ -53,6 +56,20 @@ def test_the_link_lets_in_once(site: Site, browser: Browser) -> None:
         assert answer is not None
         assert answer.status == 403
         assert "ptstream web" in second.content()
+
+
+def test_the_browser_is_not_told_the_link_where_others_see_it(site: Site, page: Page, tmp_path: Path) -> None:
+    (tmp_path / "browser").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/arguments\n')
+    (tmp_path / "browser").chmod(0o700)
+    site.cli.run("web", env={"BROWSER": f"{tmp_path}/browser", "DISPLAY": ":0"})
+    arguments = until(lambda: (tmp_path / "arguments").exists() and (tmp_path / "arguments").read_text().split())
+    assert not [argument for argument in arguments if "key=" in argument]
+    (address,) = arguments
+    assert stat.S_IMODE(os.stat(address.removeprefix("file://")).st_mode) == 0o600
+    page.goto(address)
+    page.wait_for_url(f"{site.url}/")
+    expect(page.locator("#list")).to_be_visible()
+    expect(page.get_by_text(LET_IN)).to_be_hidden()
 
 
 def test_without_the_cookie_or_with_another_one_there_is_nothing_to_see(site: Site, context: BrowserContext) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import webbrowser
+from pathlib import Path
 from typing import Annotated
 
 import anyio
@@ -26,9 +27,20 @@ def command(
     """The command."""
     home, screen = session(ctx)
     link = anyio.run(_link, home)
-    if no_browser or not _has_screen() or not webbrowser.open(link):
+    if no_browser or not _has_screen() or not _opened(home, link):
         screen.text(f"{link}\n")
         screen.note("good for one use, within two minutes")
+    else:  # browsers in a sandbox may not read the home
+        screen.note("opened; if nothing is to be seen, ptstream web --no-browser prints the link")
+
+
+def _opened(home: Home, link: str) -> bool:
+    """Open it by way of a file of ours: all users of the machine see a browser's arguments."""
+    path = os.path.join(home.path, "web.html")
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="ascii") as file:
+        file.write(f'<!doctype html><title>ptstream</title><meta http-equiv="refresh" content="0; url={link}">\n')
+    return webbrowser.open(Path(path).as_uri())
 
 
 async def _link(home: Home) -> str:

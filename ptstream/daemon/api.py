@@ -42,7 +42,7 @@ USUALLY = 100
 """How many streams, or places that were found, one answer lists unless it is asked for more or fewer."""
 
 SEARCH_TIME = 10.0
-"""Seconds that a search may take."""
+"""Seconds that a search may take, its wait for others included."""
 
 Handler = Callable[[Daemon, Request], Awaitable[Response]]
 
@@ -120,9 +120,10 @@ def id_of(daemon: Daemon, request: Request) -> str:
 def count_of(request: Request) -> int:
     """The parameter `limit`. Raises UsageError."""
     word = request.query_params.get("limit", str(USUALLY))
-    if not (word.isascii() and word.isdecimal() and 1 <= int(word[:9]) <= MOST):
+    count = int(word) if word.isascii() and word.isdecimal() and len(word) <= 18 else 0
+    if not 1 <= count <= MOST:
         raise UsageError(f"limit is a number from 1 to {MOST}")
-    return int(word)
+    return count
 
 
 # --- streams
@@ -148,7 +149,8 @@ async def create(daemon: Daemon, told: dict[str, Any], *, anything: bool) -> Res
     parent = None
     if "parent" in told:
         before = daemon.store.get(daemon.store.find(told["parent"]).id)
-        words, parent = going_on(daemon.store, before, told.get("parent_offset"), words)
+        offset = int(told["parent_offset"]) if "parent_offset" in told else None  # 5.0 is an integer as well
+        words, parent = going_on(daemon.store, before, offset, words)
     elif "parent_offset" in told:
         raise UsageError("parent_offset goes with parent")
     if not anything:
@@ -246,12 +248,13 @@ def _streamed(request: Request, body: AsyncIterable[bytes], media_type: str) -> 
 
 async def find(daemon: Daemon, request: Request) -> Response:
     """Where the parameter `q` stands."""
-    query = request.query_params.get("q", "")
-    return answer(await anyio.to_thread.run_sync(_find, daemon.store.home, query, count_of(request)))
-
-
-def _find(home: Home, query: str, limit: int) -> dict[str, Any]:
+    query, limit = request.query_params.get("q", ""), count_of(request)
     deadline = time.monotonic() + SEARCH_TIME
+    found = await anyio.to_thread.run_sync(_find, daemon.store.home, query, limit, deadline, limiter=daemon.searches)
+    return answer(found)
+
+
+def _find(home: Home, query: str, limit: int, deadline: float) -> dict[str, Any]:
     with Store(home) as store:
         hits = list(islice(search(store, query, lambda: time.monotonic() > deadline), limit))
     found = [{"id": hit.stream.id, "title": title(hit.stream), "offset": hit.offset, "line": hit.line} for hit in hits]

@@ -58,6 +58,8 @@ class Daemon:
     asides_of: dict[str, tuple[Asides, anyio.Event]] = field(default_factory=dict)
     callers: dict[str, Caller] = field(default_factory=dict)
     """On whose behalf connections from elsewhere drive here, for as long as each lasts."""
+    searches: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
+    """One search at a time: each takes the interpreter's lock from the generators, and a thread from all else."""
     began: float = field(default_factory=time.monotonic)
     face: Face | None = None
     """Where it answers on TCP, if it does."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -25,6 +24,9 @@ from ptstream.settings import Settings
 
 MAX_BODY = 16 * 1024 * 1024
 """Bytes of a request at most."""
+
+MAX_BODIES = 4 * MAX_BODY
+"""Bytes of all the requests together that are being answered."""
 
 RATE = 100.0
 """Requests in a second, in the long run."""
@@ -80,7 +82,9 @@ class Gate:
         }
         self._origins = frozenset(settings.origins)
         self._rate = Rate(RATE, BURST)
+        self._strangers_rate = Rate(RATE, BURST)
         self._cookie = cookie
+        self._room = _Room(MAX_BODIES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
@@ -89,7 +93,11 @@ class Gate:
         except PtstreamError as error:
             await _refusal(error, scope, receive, send)
         else:
-            await self._app(scope, _Bounded(receive), send)
+            body = _Bounded(receive, self._room)
+            try:
+                await self._app(scope, body, send)
+            finally:
+                self._room.left += body.size
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         """Raises NotAllowed, NotAuthenticated, TooMany, TooLarge."""
@@ -99,13 +107,19 @@ class Gate:
         origin = headers.get("origin")
         if origin is not None and origin != f"http://{host}" and origin not in self._origins:
             raise NotAllowed("that web page may not call the daemon: its origin is not among `origins` in config.toml")
-        if wait := self._rate.take(time.monotonic()):
+        known = self._is_known(headers, origin)
+        # Who has no key, and any web page can ask, takes nobody's turn who has one.
+        rate = self._rate if known else self._strangers_rate
+        if wait := rate.take(time.monotonic()):
             raise TooMany(f"too many requests: ask again in {wait:.1f} s")
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdecimal()) or int(length[:18]) > MAX_BODY:
             raise TooLarge(f"a request may have {MAX_BODY} bytes")
-        if self._keys and not _is_public(scope["path"]) and not self._is_known(self._keys, headers, origin):
-            raise NotAuthenticated("a token is needed: Authorization: Bearer, with what `ptstream daemon token` prints")
+        if known or _is_public(scope["path"]):
+            return
+        if self._keys is None:
+            raise NotAllowed("a web page of another origin may not call the daemon")
+        raise NotAuthenticated("a token is needed: Authorization: Bearer, with what `ptstream daemon token` prints")
 
     def _is_ours(self, host: str) -> bool:
         """Whether `host` names us. An address cannot be rebound to another one; a name can."""
@@ -118,13 +132,28 @@ class Gate:
             return False
         return True
 
-    def _is_known(self, keys: Keys, headers: Headers, origin: str | None) -> bool:
+    def _is_known(self, headers: Headers, origin: str | None) -> bool:
+        """Whether who asks has a key or, where there are none, is no web page that may not."""
+        # Without an origin come the images, scripts and frames of a page, whosever it is.
+        own = headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
+        if self._keys is None:
+            return own or origin in self._origins
         scheme, _, word = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return keys.is_token(word.strip())
+            return self._keys.is_token(word.strip())
         # Another port of the same host is the same site, and its pages send the cookie along.
-        own = headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none") and origin not in self._origins
-        return own and keys.is_cookie(_cookies(headers).get(self._cookie, ""))
+        return own and origin not in self._origins and any(map(self._keys.is_cookie, self._cookies(headers)))
+
+    def _cookies(self, headers: Headers) -> Iterator[str]:
+        """The values of our cookie: of one name there may be several, for another path or from another port.
+
+        Not by `http.cookies`, which before Python 3.11.10 takes minutes for some (CVE-2024-7592); ours needs no quotes.
+        """
+        for header in headers.getlist("cookie"):
+            for pair in header.split(";"):
+                name, _, value = pair.strip().partition("=")
+                if name == self._cookie:
+                    yield value
 
     def open_to(self, origins: tuple[str, ...]) -> ASGIApp:
         """The gate, answering to web pages of these origins as CORS wants it, never with the cookie."""
@@ -144,25 +173,31 @@ def _is_public(path: str) -> bool:
     return path in ("/", wire.ENTER, wire.OPENAPI) or path.startswith("/web/")
 
 
-def _cookies(headers: Headers) -> Mapping[str, str]:
-    try:
-        return {name: morsel.value for name, morsel in SimpleCookie(headers.get("cookie", "")).items()}
-    except CookieError:
-        return {}
+@dataclass(slots=True)
+class _Room:
+    """Bytes that bodies may still take."""
+
+    left: int
 
 
 class _Bounded:
-    """The request's body, as far as it may go. Raises TooLarge."""
+    """The request's body, as far as it may go, and as there is room. Raises TooLarge, TooMany."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, room: _Room) -> None:
         self._receive = receive
-        self._left = MAX_BODY
+        self._room = room
+        self.size = 0
+        """Bytes that it has taken of the room."""
 
     async def __call__(self) -> Message:
         message = await self._receive()
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
+        size = len(message.get("body", b""))
+        if self.size + size > MAX_BODY:
             raise TooLarge(f"a request may have {MAX_BODY} bytes")
+        if size > self._room.left:
+            raise TooMany("too many large requests at once: ask again in a moment")
+        self.size += size
+        self._room.left -= size
         return message
 
 

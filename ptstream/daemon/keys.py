@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import os
@@ -47,8 +46,12 @@ class Keys:
 
 def token_of(home: Home) -> str:
     """The token, made with the first use. Raises ConfigurationError for a file that is not ours alone."""
-    with contextlib.suppress(FileExistsError):
+    try:
         _make(home.token)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise ConfigurationError(f"the token {home.token} cannot be made: {error.strerror}") from error
     try:
         descriptor = os.open(home.token, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with open(descriptor, encoding="ascii") as file:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ptstream import wire
 from ptstream.daemon.core import Daemon
@@ -27,6 +27,9 @@ LINGER = 1
 HEAD_TIME = 10.0
 """Seconds that a client may take for the head of a request, the first one counted from its connection on."""
 
+HEAD_SIZE = 64 * 1024
+"""Bytes that a request may have besides its body, and a read of the socket's more."""
+
 BODY_TIME = 60.0
 """Seconds that it may take for the body."""
 
@@ -37,7 +40,7 @@ OpenAI's clients cannot, so they are waited for. One whose machine is gone, TCP 
 """
 
 CONNECTIONS = 1024
-"""Connections at once; who comes then gets a 503."""
+"""Connections at once; who comes then gets a 503, asked or not."""
 
 
 class Address(NamedTuple):
@@ -106,7 +109,6 @@ class Listener:
                 ws="none",
                 access_log=False,
                 server_header=False,
-                limit_concurrency=CONNECTIONS,
                 timeout_graceful_shutdown=LINGER,
             )
         )
@@ -137,15 +139,41 @@ def _bound(address: Address) -> socket.socket:
         raise ConfigurationError(f"{address} cannot be listened on: {error.strerror or error}") from error
 
 
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 30\r\n"
+    b"connection: close\r\n\r\nThere are too many connections"
+)
+
+
 class Patient(HttpToolsProtocol):
-    """uvicorn's protocol, but not patient for ever: it knows no time-out but that of an idle connection."""
+    """uvicorn's protocol, but not patient for ever: it knows no time-out but that of an idle connection, and no limit
+    to a request's head."""
 
     _deadline: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
+    _answering = ""
+    """The path of the request whose answer is being sent."""
+
+    _head = 0
+    """Bytes since the last that belonged to a body, or ended a request."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:  # at once: asked or not, it holds a file
+            transport.write(FULL)
+            transport.close()
+            return
         self._expect(HEAD_TIME)
+
+    def data_received(self, data: bytes) -> None:
+        self._head += len(data)
+        super().data_received(data)
+        if self._head > HEAD_SIZE and not self.transport.is_closing():
+            self.send_400_response("The request's head is too large.")
+
+    def on_body(self, body: bytes) -> None:
+        self._head = 0
+        super().on_body(body)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -156,12 +184,22 @@ class Patient(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        self._head = 0
         self._expect(None)
         super().on_message_complete()
+        self._expect_another()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle.scope["path"]  # `self.scope` is the last request's, which may have to wait
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._expect_another()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self.scope["path"] != wire.COMPLETIONS:
+        if self._answering != wire.COMPLETIONS:
             self._stall = self.loop.call_later(STALL_TIME, self.transport.abort)
 
     def resume_writing(self) -> None:
@@ -177,6 +215,11 @@ class Patient(HttpToolsProtocol):
         if self._stall:
             self._stall.cancel()
             self._stall = None
+
+    def _expect_another(self) -> None:
+        """uvicorn's own time-out ends with the next byte, which need not be that of a request."""
+        if self._deadline is None and self.cycle.response_complete and not self.transport.is_closing():
+            self._expect(HEAD_TIME)
 
     def _expect(self, seconds: float | None) -> None:
         """The next thing within so many seconds, or the connection is dropped."""

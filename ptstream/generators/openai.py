@@ -7,7 +7,7 @@ comment yields nothing, so that it does not count as progress.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from itertools import count
 from typing import Any
@@ -32,6 +32,9 @@ LONGEST_WAIT = 30.0
 
 AFTERWARDS = 2.0
 """Seconds that usage may follow the finish reason. The text is whole by then and must not be held up."""
+
+AT_ONCE = 64 * 1024 * 1024
+"""Bytes that an endpoint may send without an event, or as an answer in one body: who sends more means no good."""
 
 JSON = "application/json"
 """The kind of an answer in one body."""
@@ -146,13 +149,15 @@ async def events_of(response: httpx.Response, upstream: Upstream) -> AsyncGenera
 
     Raises GeneratorError for another kind of body, GeneratorDropped for one that breaks off.
     """
-    kind = kind_of(response)
+    kind, body = kind_of(response), _Body(response, upstream)
     try:
         if kind == JSON:
-            yield (await response.aread()).decode("utf-8", "replace")
+            yield b"".join([run async for run in body]).decode("utf-8", "replace")
         elif kind == "text/event-stream":
-            async with aclosing(httpx_sse.EventSource(response).aiter_sse()) as events:
+            bounded = httpx.Response(response.status_code, headers={"content-type": kind}, stream=body)
+            async with aclosing(httpx_sse.EventSource(bounded).aiter_sse()) as events:
                 async for event in events:
+                    body.size = 0
                     if event.data:
                         yield event.data
         else:
@@ -160,6 +165,23 @@ async def events_of(response: httpx.Response, upstream: Upstream) -> AsyncGenera
     except httpx.HTTPError as error:
         reason = str(error) or "the connection was lost"
         raise GeneratorDropped(f"{upstream.host} broke off before the answer's end: {reason}") from error
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of an answer, decoded, as far as it may go. Raises GeneratorError."""
+
+    def __init__(self, response: httpx.Response, upstream: Upstream) -> None:
+        self._response = response
+        self._upstream = upstream
+        self.size = 0
+        """Bytes since somebody set it to 0."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for run in self._response.aiter_bytes():
+            self.size += len(run)
+            if self.size > AT_ONCE:
+                raise GeneratorError(f"{self._upstream.host} sends without end what is no part of an answer")
+            yield run
 
 
 class Answer:

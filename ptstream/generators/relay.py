@@ -6,6 +6,7 @@ the client is not its business; what the answer says is `openai`'s.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -34,6 +35,10 @@ PASSED = frozenset(
 )
 PASSED_BEGINNINGS = ("x-request-id", "openai-", "x-ratelimit-")
 """The headers of an answer that mean something to a client. No address to go to instead: that would get its token."""
+
+
+VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+"""What a header may hold (RFC 9110, 5.5)."""
 
 
 class Onward(Protocol):
@@ -75,7 +80,7 @@ async def relay(target: Target, content: bytes, onward: Onward, *, patience: flo
 
 
 async def _pass(response: httpx.Response, upstream: Upstream, onward: Onward, patience: float | None) -> Generation:
-    onward.begin(response.status_code, _headers(response))
+    onward.begin(_status(response), _headers(response))
     tee = _Tee(response, upstream, onward, patience)
     fault = None
     try:
@@ -173,16 +178,25 @@ async def _refuse(response: httpx.Response, upstream: Upstream, onward: Onward, 
     if upstream.key:
         text = text.replace(upstream.key.encode(), b"[key]")
     headers = {name: value for name, value in _headers(response).items() if name != "content-encoding"}
-    onward.begin(response.status_code, headers | {"content-length": str(len(text))})
+    onward.begin(_status(response), headers | {"content-length": str(len(text))})
     onward.put(text)
     onward.end()
     raise refused(response, body, upstream)
 
 
+def _status(response: httpx.Response) -> int:
+    """One that there is: any other stands for a server's fault (RFC 9110, 15)."""
+    return response.status_code if response.status_code < 600 else 502
+
+
 def _headers(response: httpx.Response) -> dict[str, str]:
-    """As they came: bytes, which Latin-1 gives back."""
+    """As they came: bytes, which Latin-1 gives back. Those with a value that no header may have are left out."""
     pairs = ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw)
-    return {name: value for name, value in pairs if name in PASSED or name.startswith(PASSED_BEGINNINGS)}
+    passed = ((name, value) for name, value in pairs if name in PASSED or name.startswith(PASSED_BEGINNINGS))
+    headers = {name: value for name, value in passed if VALUE.fullmatch(value)}
+    if "transfer-encoding" in response.headers:  # which says where the body ends (RFC 9112, 6.3)
+        headers.pop("content-length", None)
+    return headers
 
 
 @contextmanager
