@@ -15,6 +15,7 @@ import sys
 import termios
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -392,7 +393,7 @@ def test_more_bodies_at_once_than_there_is_room_for(face: Face) -> None:
         for _ in range(MAX_BODIES // MAX_BODY):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT))
             client.sendall(head.encode() + b" " * (MAX_BODY - 1))
-            until(lambda client=client: not unread(client))
+            until(partial(taken, client))
         until(lambda: face.http.post("/streams", content=b" " * MAX_BODY).status_code == 429)
         assert face.http.get("/streams").status_code == 200
     until(lambda: face.http.post("/streams", content=b" " * MAX_BODY).status_code == 400)  # no JSON, but heard
@@ -466,12 +467,12 @@ def connections(port: int) -> list[str]:
     return [line for line in lines if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "01"]
 
 
-def unread(client: socket.socket) -> bool:
-    """Whether the daemon has not yet read all that was sent: it waits on this side, or on the daemon's (Linux)."""
+def taken(client: socket.socket) -> bool:
+    """Whether the daemon has read all that was sent: nothing waits on this side, nor on the daemon's (Linux)."""
     waiting = struct.unpack("i", fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)))[0]
     mine, port = f":{client.getsockname()[1]:04X}", client.getpeername()[1]
     queues = [line.split()[4] for line in connections(port) if line.split()[2].endswith(mine)]
-    return bool(waiting) or queues != ["00000000:00000000"]
+    return not waiting and queues == ["00000000:00000000"]
 
 
 # --- its parts
