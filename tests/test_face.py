@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import random
 import socket
 import stat
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -403,6 +407,7 @@ def test_more_bodies_at_once_than_there_is_room_for(face: Face) -> None:
         for _ in range(MAX_BODIES // MAX_BODY):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT))
             client.sendall(head.encode() + b" " * (MAX_BODY - 1))
+            until(partial(taken, client))
         until(lambda: face.http.post("/streams", content=b" " * MAX_BODY).status_code == 429)
         assert face.http.get("/streams").status_code == 200
     until(lambda: face.http.post("/streams", content=b" " * MAX_BODY).status_code == 400)  # no JSON, but heard
@@ -474,6 +479,14 @@ def connections(port: int) -> list[str]:
     """The server's ends of connections that it still has, as Linux tells."""
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     return [line for line in lines if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "01"]
+
+
+def taken(client: socket.socket) -> bool:
+    """Whether the daemon has read all that was sent: nothing waits on this side, nor on the daemon's (Linux)."""
+    waiting = struct.unpack("i", fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)))[0]
+    mine, port = f":{client.getsockname()[1]:04X}", client.getpeername()[1]
+    queues = [line.split()[4] for line in connections(port) if line.split()[2].endswith(mine)]
+    return not waiting and queues == ["00000000:00000000"]
 
 
 # --- its parts
