@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from ptstream.daemon.keys import Keys, token_of
 from ptstream.settings import Home
 from tests.conftest import Cli, kept, told, until
 
@@ -41,6 +42,11 @@ class Site:
     cli: Cli
     url: str
 
+    @property
+    def room(self) -> str:
+        """Where the page is, to those who were let in."""
+        return self.url + Keys(token_of(self.cli.home)).room
+
     def link(self) -> str:
         """A link for one use."""
         said: str = self.cli.out("web", "--no-browser")
@@ -48,10 +54,11 @@ class Site:
 
     def enter(self, page: Page, place: str = "", *, at: str | None = None) -> None:
         """Let a tab in, by another address if `at` is one, and go to a place there."""
+        room = self.room.replace(self.url, at or self.url)
         page.goto(self.link().replace(self.url, at or self.url))
-        page.wait_for_url(f"{at or self.url}/")
+        page.wait_for_url(f"{room}/")
         if place:
-            page.goto(f"{at or self.url}/#{place}")
+            page.goto(f"{room}/#{place}")
 
     def text(self, id: str) -> str:
         """What is kept of a stream."""

@@ -227,31 +227,31 @@ def test_nobody_without_the_token(face: Face, words: dict[str, str]) -> None:
 
 
 def test_the_cookie_of_an_invitation(face: Face) -> None:
-    link = face.cli.out("web", "--no-browser").strip()
+    link, room = face.cli.out("web", "--no-browser").strip(), Keys(face.token).room
     with httpx.Client(base_url=face.url) as browser:
         answer = browser.get(link)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/")
-        flags = answer.headers["set-cookie"].lower()
-        assert "httponly" in flags
-        assert "samesite=strict" in flags
-        assert browser.get("/streams").status_code == 200
+        assert (answer.status_code, answer.headers["location"]) == (303, f"{room}/")
+        flags = answer.headers["set-cookie"].lower().split("; ")[1:]
+        assert {"httponly", "samesite=strict", f"path={room}/"} <= set(flags)
+        assert browser.get(f"{room}/streams").status_code == 200
+        assert "<title>ptstream" in browser.get(f"{room}/").text
         other = {"sec-fetch-site": "same-site"}  # a page of another port of this host, which has the cookie as well
-        refused(browser.get("/streams", headers=other), 401, "not-authenticated")
-        refused(browser.get("/streams", headers={"origin": APP}), 401, "not-authenticated")
+        refused(browser.get(f"{room}/streams", headers=other), 401, "not-authenticated")
+        refused(browser.get(f"{room}/streams", headers={"origin": APP}), 401, "not-authenticated")
+        (name, value) = next(iter(browser.cookies.items()))
+        # Anywhere else a browser does not send it: whoever does has it from elsewhere.
+        refused(httpx.get(f"{face.url}/streams", headers={"cookie": f"{name}={value}"}), 401, "not-authenticated")
+    refused(httpx.get(f"{face.url}{room}/streams"), 401, "not-authenticated")
     assert httpx.get(link).status_code == 403
 
 
 def test_a_cookie_among_others(face: Face) -> None:
-    link = face.cli.out("web", "--no-browser").strip()
-    with httpx.Client(base_url=face.url) as browser:
-        browser.get(link)
-        (name, value) = next(iter(browser.cookies.items()))
+    keys, name = Keys(face.token), f"ptstream-{face.port}"
     # Another port's server may set one of that name, too, which for another path comes first.
-    many = f'a=b; {name}=x; odd; "; {name}={value}; c="d'
-    assert httpx.get(f"{face.url}/streams", headers={"cookie": many}).status_code == 200
-    refused(
-        httpx.get(f"{face.url}/streams", headers={"cookie": f"{name}=x; x{name}={value}"}), 401, "not-authenticated"
-    )
+    many = f'a=b; {name}=x; odd; "; {name}={keys.cookie}; c="d'
+    address = f"{face.url}{keys.room}/streams"
+    assert httpx.get(address, headers={"cookie": many}).status_code == 200
+    refused(httpx.get(address, headers={"cookie": f"{name}=x; x{name}={keys.cookie}"}), 401, "not-authenticated")
 
 
 @pytest.mark.parametrize("word", ["\\", "\\0"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import re
 import stat
+import threading
 from pathlib import Path
 
 import httpx
@@ -47,7 +49,7 @@ def test_the_link_lets_in_once(site: Site, browser: Browser) -> None:
     with browser.new_context() as one, browser.new_context() as other:
         first, second = one.new_page(), other.new_page()
         first.goto(link)
-        assert first.url == f"{site.url}/"
+        assert first.url == f"{site.room}/"
         expect(first.locator("#list")).to_be_visible()
         expect(first.get_by_text(LET_IN)).to_be_hidden()
         cookie = one.cookies()[0]
@@ -67,7 +69,7 @@ def test_the_browser_is_not_told_the_link_where_others_see_it(site: Site, page: 
     (address,) = arguments
     assert stat.S_IMODE(os.stat(address.removeprefix("file://")).st_mode) == 0o600
     page.goto(address)
-    page.wait_for_url(f"{site.url}/")
+    page.wait_for_url(f"{site.room}/")
     expect(page.locator("#list")).to_be_visible()
     expect(page.get_by_text(LET_IN)).to_be_hidden()
 
@@ -78,8 +80,8 @@ def test_without_the_cookie_or_with_another_one_there_is_nothing_to_see(site: Si
     for value in (None, "wrong"):
         if value:
             port = site.url.rpartition(":")[2]
-            context.add_cookies([{"name": f"ptstream-{port}", "value": value, "url": site.url}])
-        page.goto(site.url)
+            context.add_cookies([{"name": f"ptstream-{port}", "value": value, "url": f"{site.room}/"}])
+        page.goto(f"{site.room}/")
         expect(page.get_by_text(LET_IN)).to_be_visible()
         expect(page.get_by_text("ptstream web")).to_be_visible()
         assert "secret" not in page.content()
@@ -88,6 +90,28 @@ def test_without_the_cookie_or_with_another_one_there_is_nothing_to_see(site: Si
     page.bring_to_front()
     expect(page.get_by_text("secret")).to_be_visible()
     expect(page.get_by_text(LET_IN)).to_be_hidden()
+
+
+def test_a_server_on_another_port_is_not_sent_the_cookie(site: Site, page: Page) -> None:
+    """It may be another user's; cookies know hosts and paths, and no ports."""
+    seen: list[str | None] = []
+
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers["cookie"])
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    site.enter(page)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        page.goto(f"http://127.0.0.1:{other.server_port}/streams")
+        other.shutdown()
+    assert set(seen) == {None}
 
 
 def test_the_token_and_another_one(site: Site) -> None:
@@ -127,7 +151,7 @@ def test_shift_and_enter_is_a_new_line_and_nothing_is_sent_without_words(site: S
     expect(prompt).to_have_value("one\ntwo")
     page.reload()
     expect(prompt).to_have_value("one\ntwo")
-    assert page.url == f"{site.url}/"
+    assert page.url == f"{site.room}/"
     page.get_by_role("button", name="Send").click()
     status(page, "done")
     assert site.told(page.url.partition("#")[2])["prompt"] == "one\ntwo"
@@ -183,7 +207,7 @@ def test_what_is_refused_is_said(site: Site, page: Page) -> None:
     expect(page.get_by_role("alert")).to_contain_text("over the network only models are asked")
     page.get_by_role("button", name="Dismiss").click()
     expect(page.get_by_role("alert")).to_be_hidden()
-    page.goto(f"{site.url}/#nosuchstream")
+    page.goto(f"{site.room}/#nosuchstream")
     expect(page.get_by_role("alert")).to_contain_text("no stream")
 
 
@@ -379,7 +403,7 @@ def test_everything_is_reached_by_keyboard(site: Site, page: Page) -> None:
     assert wanted <= reached
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
-    page.wait_for_url(f"{site.url}/#")
+    page.wait_for_url(f"{site.room}/#")
     expect(page.locator("#hello")).to_be_visible()
 
 
@@ -397,7 +421,7 @@ def test_on_a_phone_there_is_one_column_and_no_scrolling_to_the_side(site: Site,
         expect(page.locator(".text h2")).to_have_text("A title")
         assert page.evaluate(width) == 390
         for view in ("raw", "panes"):
-            page.goto(f"{site.url}/#{id}/{view}")
+            page.goto(f"{site.room}/#{id}/{view}")
             expect(page.locator(".text").first).to_contain_text("# A title")
             assert page.evaluate(width) == 390
         page.get_by_role("link", name="Streams").tap()
@@ -447,7 +471,7 @@ def test_every_word_stands_out_in_both_schemes(site: Site, browser: Browser, sch
         site.enter(page, id)
         expect(page.locator(".text h2")).to_have_text("Title")
         assert page.evaluate(CONTRAST) == []
-        page.goto(f"{site.url}/#{bad}")
+        page.goto(f"{site.room}/#{bad}")
         expect(page.locator("#stream .error")).to_be_visible()
         assert page.evaluate(CONTRAST) == []
         dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"

@@ -241,9 +241,9 @@ def test_a_hostile_text_does_nothing(site: Site, page: Page, context: BrowserCon
     page.locator(".text").hover()
     for link in page.locator(".text span[data-address]").all():
         link.click()
-    assert page.url == f"{site.url}/#{id}"
+    assert page.url == f"{site.room}/#{id}"
     assert page.evaluate("window.ran") is None
-    page.goto(f"{site.url}/#{id}/panes")
+    page.goto(f"{site.room}/#{id}/panes")
     expect(page.locator(".pane .text").first).to_contain_text("isolated")
     assert page.evaluate(WILD) == []
     assert [url for url in asked if not url.startswith(site.url)] == []
@@ -262,7 +262,7 @@ def test_bombs_go_off_and_the_page_stays_usable(site: Site, page: Page) -> None:
     assert page.evaluate(
         "document.querySelector('.scroller').scrollWidth <= document.querySelector('.scroller').clientWidth"
     )
-    page.goto(f"{site.url}/#{id}/raw")
+    page.goto(f"{site.room}/#{id}/raw")
     shows(page, text)
 
 

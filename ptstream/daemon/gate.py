@@ -88,8 +88,9 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
+        scope, inside = self._entered(scope)
         try:
-            self._check(scope, headers)
+            self._check(scope, headers, inside)
         except PtstreamError as error:
             await _refusal(error, scope, receive, send)
         else:
@@ -99,7 +100,14 @@ class Gate:
             finally:
                 self._room.left += body.size
 
-    def _check(self, scope: Scope, headers: Headers) -> None:
+    def _entered(self, scope: Scope) -> tuple[Scope, bool]:
+        """The request without the path of the page's room, and whether it had that."""
+        if self._keys is None or not scope["path"].startswith(f"{self._keys.room}/"):
+            return scope, False
+        cut = len(self._keys.room)
+        return {**scope, "path": scope["path"][cut:], "raw_path": scope["raw_path"][cut:]}, True
+
+    def _check(self, scope: Scope, headers: Headers, inside: bool) -> None:
         """Raises NotAllowed, NotAuthenticated, TooMany, TooLarge."""
         host = headers.get("host", "")
         if not self._is_ours(host):
@@ -107,7 +115,7 @@ class Gate:
         origin = headers.get("origin")
         if origin is not None and origin != f"http://{host}" and origin not in self._origins:
             raise NotAllowed("that web page may not call the daemon: its origin is not among `origins` in config.toml")
-        known = self._is_known(headers, origin)
+        known = self._is_known(headers, origin, inside)
         # Who has no key, and any web page can ask, takes nobody's turn who has one.
         rate = self._rate if known else self._strangers_rate
         if wait := rate.take(time.monotonic()):
@@ -132,7 +140,7 @@ class Gate:
             return False
         return True
 
-    def _is_known(self, headers: Headers, origin: str | None) -> bool:
+    def _is_known(self, headers: Headers, origin: str | None, inside: bool) -> bool:
         """Whether who asks has a key or, where there are none, is no web page that may not."""
         # Without an origin come the images, scripts and frames of a page, whosever it is.
         own = headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
@@ -141,8 +149,8 @@ class Gate:
         scheme, _, word = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return self._keys.is_token(word.strip())
-        # Another port of the same host is the same site, and its pages send the cookie along.
-        return own and origin not in self._origins and any(map(self._keys.is_cookie, self._cookies(headers)))
+        # Another port of the same host is the same site, and its pages might send the cookie along.
+        return inside and own and origin not in self._origins and any(map(self._keys.is_cookie, self._cookies(headers)))
 
     def _cookies(self, headers: Headers) -> Iterator[str]:
         """The values of our cookie: of one name there may be several, for another path or from another port.

@@ -23,6 +23,9 @@ class Keys:
         self._token = token.encode()
         # It outlives the daemon, as an open page does, and is worth nothing elsewhere.
         self.cookie = hmac.new(self._token, b"the page's cookie", hashlib.sha256).hexdigest()
+        self.room = "/" + hmac.new(self._token, b"the page's path", hashlib.sha256).hexdigest()[:32]
+        """The path beneath which the cookie is sent, and counts. Cookies know no ports: a server on another one of
+        this host, which may be another user's, would be sent it as well, if it knew the path."""
         self._invitations: dict[str, float] = {}
 
     def is_token(self, word: str) -> bool:

@@ -44,9 +44,10 @@ def page_routes(keys: Keys | None, cookie: str) -> list[Route | Mount]:
         if keys and not keys.redeem(request.query_params.get("key", "")):
             said = "This link has been used, or is too old. Run `ptstream web` for another one.\n"
             return PlainTextResponse(said, 403, HEADERS | {"cache-control": "no-store"})
-        response = RedirectResponse("/", 303, HEADERS | {"cache-control": "no-store"})
+        room = f"{keys.room}/" if keys else "/"
+        response = RedirectResponse(room, 303, HEADERS | {"cache-control": "no-store"})
         if keys:
-            response.set_cookie(cookie, keys.cookie, max_age=400 * 86400, httponly=True, samesite="strict")
+            response.set_cookie(cookie, keys.cookie, 400 * 86400, path=room, httponly=True, samesite="strict")
         return response
 
     return [

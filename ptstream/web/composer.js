@@ -71,7 +71,7 @@ export class Composer extends EventTarget {
     if (this.#form.elements.way.value === "answer") body.parent = this.#stream.id
     this.#sending = true
     try {
-      const { id } = await this.#daemon.ask("/streams", { method: "POST", body })
+      const { id } = await this.#daemon.ask("streams", { method: "POST", body })
       this.#prompt.value = ""
       sessionStorage.removeItem(DRAFT)
       location.hash = hashOf({ id })
@@ -87,7 +87,7 @@ export class Composer extends EventTarget {
 
   async #askModels() {
     try {
-      const { models } = await this.#daemon.ask("/models")
+      const { models } = await this.#daemon.ask("models")
       this.#offer(models)
     } catch (error) {
       if (!(error instanceof Refusal || error instanceof Unreachable)) throw error

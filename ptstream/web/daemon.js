@@ -53,8 +53,8 @@ export class Daemon extends EventTarget {
   }
 }
 
-/** Where a stream is, or what belongs to it. */
-export const pathOf = (id, what) => `/streams/${encodeURIComponent(id)}${what ? `/${what}` : ""}`
+/** Where a stream is, or what belongs to it. Like all paths here, it begins where the page is: see `enter` in page.py. */
+export const pathOf = (id, what) => `streams/${encodeURIComponent(id)}${what ? `/${what}` : ""}`
 
 function complaint(told) {
   try {

@@ -81,7 +81,7 @@ export class List extends EventTarget {
 
   async #look() {
     try {
-      const { streams } = await this.#daemon.ask(`/streams?limit=${this.#limit}`)
+      const { streams } = await this.#daemon.ask(`streams?limit=${this.#limit}`)
       this.#show(streams)
       return streams.some(({ status }) => !hasEnded(status)) ? BUSY : IDLE
     } catch (error) {

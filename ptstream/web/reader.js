@@ -169,7 +169,7 @@ export class Reader extends EventTarget {
   async #goOn() {
     const { signal } = this.#left
     try {
-      const { id } = await this.#daemon.ask("/streams", { method: "POST", body: { parent: this.#stream.id } })
+      const { id } = await this.#daemon.ask("streams", { method: "POST", body: { parent: this.#stream.id } })
       location.hash = hashOf({ id })
       await this.#daemon.ask(pathOf(id, "drive"), { method: "POST" })
     } catch (error) {

@@ -49,7 +49,7 @@ export class Search {
     this.#say("Searching…")
     try {
       const query = new URLSearchParams({ q: words, limit: LIMIT })
-      const { hits, complete } = await this.#daemon.ask(`/search?${query}`, { signal: asked.signal })
+      const { hits, complete } = await this.#daemon.ask(`search?${query}`, { signal: asked.signal })
       this.#show(hits, complete, words)
     } catch (error) {
       if (asked.signal.aborted) return
