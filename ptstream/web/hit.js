@@ -1,18 +1,42 @@
 // Shows where something that was found stands in a text.
 
+/** Frames in which a place must stay in sight to be left alone, and after which it is left alone all the same. */
+const STEADY = 3
+const LONGEST = 60
+
 /** Marks the place of `words` nearest to so many bytes into `node`, and scrolls there. Without words, `node` itself. */
-export function show(node, words, before) {
+export async function show(node, words, before) {
   const range = words ? found(node, words, before) : null
   CSS.highlights?.delete("hit")
   if (range) CSS.highlights?.set("hit", new Highlight(range))
   const place = range ? range.startContainer.parentElement : node
   place.scrollIntoView({ block: "center" })
-  if (!range) return
-  // A long block: not it, but the place in it.
-  const box = range.getBoundingClientRect()
-  const scroller = node.closest(".scroller")
+  await keepInSight(range ?? node, node.closest(".scroller"))
+}
+
+/**
+ * Scroll until it stays in sight: what comes near it is only then laid out, and may be larger or smaller than was
+ * thought. In a long block this finds the place in it, too. Whoever scrolls meanwhile is left in peace.
+ */
+async function keepInSight(place, scroller) {
+  const moved = new AbortController()
+  for (const event of ["wheel", "touchmove", "keydown", "pointerdown"]) {
+    scroller.ownerDocument.addEventListener(event, () => moved.abort(), { signal: moved.signal, passive: true })
+  }
+  for (let frame = 0, steady = 0; frame < LONGEST && steady < STEADY && !moved.signal.aborted; frame++) {
+    steady = isInSight(place, scroller) ? steady + 1 : 0
+    await new Promise(requestAnimationFrame)
+  }
+  moved.abort()
+}
+
+/** Whether it was there already; it is now. */
+function isInSight(place, scroller) {
+  const box = place.getBoundingClientRect()
   const frame = scroller.getBoundingClientRect()
-  if (box.top < frame.top || box.bottom > frame.bottom) scroller.scrollTop += box.top - frame.top - frame.height / 2
+  if (box.top >= frame.top && (box.bottom <= frame.bottom || box.height > frame.height)) return true
+  scroller.scrollTop += box.top - frame.top - frame.height / 2
+  return false
 }
 
 function found(node, words, before) {
