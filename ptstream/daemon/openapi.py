@@ -103,10 +103,21 @@ OPENAI_ERROR = _object({"error": _object({"message": TEXT}, required=("message",
 ERROR = _object({"error": _object({"code": TEXT, "message": TEXT}, required=("code", "message"))}, required=("error",))
 
 
+BODIES = {
+    "CREATE": CREATE,
+    "CREATE_HERE": CREATE_HERE,
+    "FILL": FILL,
+    "DRIVE": DRIVE,
+    "CANCEL": CANCEL,
+    "COMPLETION": COMPLETION,
+}
+"""What a request may be held to."""
+
+
 @cache
 def validator(name: str) -> Callable[[Any], Any]:
-    """What raises fastjsonschema.JsonSchemaValueException for a body that is not the schema called `name`."""
-    made: Callable[[Any], Any] = fastjsonschema.compile(globals()[name], use_default=False)
+    """What raises fastjsonschema.JsonSchemaValueException for a body that is not the one of BODIES called `name`."""
+    made: Callable[[Any], Any] = fastjsonschema.compile(BODIES[name], use_default=False)
     return made
 
 
