@@ -99,7 +99,8 @@ class Reader:
     async def respond(self, *, none_match: str | None = None) -> Response:
         """The answer. `none_match` is the request's If-None-Match."""
         if self._ask.live == "1":
-            return StreamingResponse(self._text(), media_type=TEXT, headers=HEADERS | {"stream-id": self._id})
+            ended = _closed(self._settled) if self._settled.status.ended else {}
+            return StreamingResponse(self._text(), media_type=TEXT, headers=HEADERS | {"stream-id": self._id} | ended)
         if self._ask.live == "sse":
             headers = HEADERS | ({"stream-sse-data-encoding": "base64"} if self._ask.exact else {})
             return StreamingResponse(self._events(), media_type="text/event-stream", headers=headers)

@@ -29,7 +29,7 @@ from ptstream.owner import Owner, open_owner
 from ptstream.settings import Settings, find_home, load
 from ptstream.store.cursor import Cursor, read_now
 from ptstream.store.patience import BRIEFLY, patiently
-from ptstream.store.recover import as_it_is, settle
+from ptstream.store.recover import as_it_is, listed, settle
 from ptstream.store.sqlite import State, Store
 from ptstream.store.wake import Wakes
 from ptstream.streams import Body, Flush, Piece, Status, Stream, Words
@@ -120,6 +120,10 @@ class PersistentStreams:
     async def stream(self, id: str) -> Stream:
         """What is known of the stream. Raises StreamNotFound."""
         return self._store.get(id)
+
+    async def streams(self, limit: int | None = None) -> list[Stream]:
+        """The streams there are, newest first. Of their prompts only the openings: `stream` has all."""
+        return listed(self._store, limit)
 
     async def body(self, id: str) -> Body:
         """All the text there is now, the tail included, and the status. Raises StreamNotFound."""

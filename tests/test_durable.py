@@ -108,6 +108,8 @@ def test_an_ended_text_cannot_change_without_its_tag(served: Cli, http: httpx.Cl
     closed = http.get(path_of(id), headers={"if-none-match": tag})
     assert (closed.status_code, closed.text, closed.headers["ptstream-status"]) == (200, FIRST, "cancelled")
     assert closed.headers["ptstream-error"] == f"cancelled at byte {len(FIRST)}"
+    live = http.get(path_of(id), params={"live": "1"})
+    assert (live.text, live.headers["ptstream-status"], live.headers["stream-closed"]) == (FIRST, "cancelled", "true")
 
 
 def test_long_polls(served: Cli, gate: Gate, http: httpx.Client) -> None:

@@ -35,6 +35,9 @@ async def test_drive_body_follow(home: Home) -> None:
         assert "".join(piece.text for piece in pieces) == "Hi there! You said hello. Bye."
         assert pieces[-1].offset == 30
         assert await pts.body(id) == ("Hi there! You said hello. Bye.", Status.DONE, 30, None)
+        newer = await pts.create(prompt="again")
+        assert [stream.id for stream in await pts.streams()] == [newer, id]
+        assert [(stream.id, stream.bytes) for stream in await pts.streams(limit=1)] == [(newer, 0)]
         for live in (True, False):
             again = [piece async for piece in pts.follow(id, 10, live=live)]
             assert "".join(piece.text for piece in again) == "You said hello. Bye."

@@ -318,6 +318,30 @@ def test_two_panes_on_one_stream(site: Site, page: Page) -> None:
 # --- searching
 
 
+@pytest.mark.parametrize("view", ["", "raw"])
+def test_what_was_found_in_the_last_block(site: Site, page: Page, view: str) -> None:
+    """Which is drawn anew when it is whole. Afterwards no other text is thought to have more."""
+    site.replayed("word and word again. " * 800 + "here is needleone.", prompt="one block")
+    short = site.replayed("Short.", prompt="a short one")
+    site.enter(page)
+    page.keyboard.press("/")
+    page.keyboard.type("needleone")
+    page.keyboard.press("Enter")
+    page.locator("#results a").first.click()
+    status(page, "done")
+    if view:
+        page.get_by_role("link", name="As written").click()
+    marked = "() => [...(CSS.highlights.get('hit') ?? [])].map(String).join()"
+    page.wait_for_function(f"() => ({marked})() === 'needleone'")
+    inside = """() => { const box = [...CSS.highlights.get('hit')][0].getBoundingClientRect()
+      const frame = document.querySelector('.scroller').getBoundingClientRect()
+      return box.top >= frame.top && box.bottom <= frame.bottom }"""
+    page.wait_for_function(inside)
+    page.goto(f"{site.room}/#{short}")
+    expect(page.locator(".text")).to_have_text("Short.")
+    expect(page.get_by_role("button", name="Jump to end")).to_be_hidden()
+
+
 def test_search_and_jump_to_what_was_found(site: Site, page: Page) -> None:
     lines = [f"Paragraph {number} of many.\n\n" for number in range(2000)]
     lines[1500] = "Here *stands* the Wombat, at last.\n\n"

@@ -361,12 +361,13 @@ def asked_for(daemon: Listening, model: str) -> str:
 def test_it_drives_a_stream_of_the_daemons(read: Read, daemon: Listening) -> None:
     for break_at in (None, 20):
         id = asked_for(daemon, "scripted/slow")
-        with line(daemon.url, lambda number, at=break_at: None if number else at, whole_heads=True) as bad:
+        # The first answer, whichever connection it comes by: a browser may open more than it uses.
+        with line(daemon.url, lambda _, at=break_at: None if bad.cuts else at, whole_heads=True) as bad:
             ways = {"follow": bad.url + path_of(id), "headers": daemon.headers}
             whole(read("drive", f"{bad.url}/streams/{id}/drive?live=1", **ways), TEXT)
-            assert bad.cuts == (break_at is not None)
+            assert bool(bad.cuts) == (break_at is not None)
     ways = {"headers": daemon.headers | {"content-type": "application/json"}, "body": "{}"}
-    whole(read("drive", f"{daemon.url}/streams/{id}/drive?live=1", follow=daemon.url + path_of(id), **ways), TEXT)
+    whole(read("drive", f"{daemon.url}/streams/{id}/drive?live=1", **ways), TEXT)
 
 
 def test_it_drives_a_stream_of_an_apps(read: Read, an_app: str) -> None:
@@ -377,9 +378,9 @@ def test_it_drives_a_stream_of_an_apps(read: Read, an_app: str) -> None:
     chance = random.Random(seed)
     for _ in range(4):
         cut = chance.randrange(size)
-        with line(an_app, lambda number, at=cut: None if number else at, whole_heads=True) as bad:
+        with line(an_app, lambda _, at=cut: None if bad.cuts else at, whole_heads=True) as bad:
             whole(read("drive", bad.url + pending(an_app)), UNICODE * 4)
-            assert bad.cuts == 1
+            assert bad.cuts
     assert int(httpx.get(an_app + "/asked").text) == before + 4
     middle = UNICODE.index("数") + 1
     path = pending(an_app)

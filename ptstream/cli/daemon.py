@@ -13,7 +13,7 @@ from ptstream.cli.app import Group, make_command, session
 from ptstream.cli.describe import size
 from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
-from ptstream.errors import DaemonUnreachable, PtstreamError, UsageError
+from ptstream.errors import ConfigurationError, DaemonUnreachable, PtstreamError, UsageError
 from ptstream.settings import Home
 
 STOP_TIME = 10.0
@@ -62,15 +62,18 @@ def run(
     import logging
 
     from ptstream.daemon import life
+    from ptstream.daemon.listener import address_of
 
     home, screen = session(ctx)
     if no_token:
         if not listen:
             raise UsageError("--no-token goes with --listen")
+        if not address_of(listen).loopback:
+            raise ConfigurationError(f"without a token the daemon listens on this machine alone, not on {listen}")
         screen.note(f"without a token, everybody on this machine can read, write and delete your streams at {listen}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if not life.run(home, listen=listen, token=not no_token):
-        raise PtstreamError("this home has a running daemon already (ptstream daemon status)")
+        raise PtstreamError("this home has a running daemon already: ptstream daemon stop ends it")
 
 
 def token(ctx: typer.Context) -> None:

@@ -35,6 +35,9 @@ from ptstream.store.sqlite import Store
 
 log = logging.getLogger("ptstream")
 
+NEAR = 20
+"""Ports from the usual one on that are tried for the page."""
+
 SWEEP = 60.0
 """Seconds between two looks for streams whose time to live is over."""
 
@@ -284,10 +287,11 @@ class _Doors:
         configured = load(self._daemon.store.home).listen
         if configured:
             return self.open(address_of(configured))
-        try:
-            return self.open(USUAL)
-        except ConfigurationError:  # another user's, or another home's
-            return self.open(USUAL._replace(port=0))
+        # The usual port may be another user's, or another home's: one near it, so that it is the same the next time.
+        for port in range(USUAL.port, USUAL.port + NEAR):
+            with contextlib.suppress(ConfigurationError):
+                return self.open(USUAL._replace(port=port))
+        return self.open(USUAL._replace(port=0))
 
     def close(self) -> None:
         """Take no more requests."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -136,7 +137,8 @@ def _bound(address: Address) -> socket.socket:
     try:
         return socket.create_server(tuple(address), family=family, backlog=1024)
     except OSError as error:
-        raise ConfigurationError(f"{address} cannot be listened on: {error.strerror or error}") from error
+        why = os.strerror(error.errno) if error.errno else str(error)  # not its own words, which name the address again
+        raise ConfigurationError(f"{address} cannot be listened on: {why}") from error
 
 
 FULL = (

@@ -46,7 +46,7 @@ export class Composer extends EventTarget {
   /** The stream that is open, or null: a prompt can answer it, once it has ended. */
   about(stream) {
     const [fresh, answer] = this.#form.elements.way
-    const can = Boolean(stream && hasEnded(stream.status) && !stream.command && !stream.generator)
+    const can = Boolean(stream?.prompt && hasEnded(stream.status) && !stream.command && !stream.generator)
     const other = stream?.id !== this.#stream?.id
     // It has ended just now: what is being typed stays what it was meant to be.
     if (other || !can || (answer.disabled && !this.#prompt.value)) (can ? answer : fresh).checked = true

@@ -13,6 +13,7 @@ const SHORT = 600
 /** The head of one stream; `actions` has `cancel`, `start`, `goOn` and `remove`. */
 export class Head {
   #view
+  #place
   #bytes = 0
   #title = element("h1", { dir: "auto" })
   #about = element("p", { className: "about" })
@@ -21,8 +22,9 @@ export class Head {
   #actions = {}
   #views = element("span", { className: "views", role: "group", ariaLabel: "View" })
 
-  constructor(view, { cancel, start, goOn, remove }) {
+  constructor(view, place, { cancel, start, goOn, remove }) {
     this.#view = view
+    this.#place = place
     this.#actions = {
       cancel: button("Cancel", cancel),
       start: button("Start", start),
@@ -86,7 +88,7 @@ export class Head {
   }
 
   #link(stream, view, name) {
-    const link = element("a", { href: hashOf({ id: stream.id, view }), textContent: name })
+    const link = element("a", { href: hashOf({ ...this.#place, id: stream.id, view }), textContent: name })
     if (view === this.#view) link.setAttribute("aria-current", "true")
     return link
   }

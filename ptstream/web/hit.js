@@ -4,11 +4,22 @@
 const STEADY = 3
 const LONGEST = 60
 
-/** Marks the place of `words` nearest to so many bytes into `node`, and scrolls there. Without words, `node` itself. */
-export async function show(node, words, before) {
+/** Marks the place of `words` nearest to so many bytes into `node`, if there are words; its range. */
+export function mark(node, words, before) {
   const range = words ? found(node, words, before) : null
   CSS.highlights?.delete("hit")
   if (range) CSS.highlights?.set("hit", new Highlight(range))
+  return range
+}
+
+/** Whether what was marked is no more: what is still being written is drawn anew. */
+export function isLost() {
+  return [...(CSS.highlights?.get("hit") ?? [])].some((range) => range.collapsed)
+}
+
+/** Marks the place of `words` nearest to so many bytes into `node`, and scrolls there. Without words, `node` itself. */
+export async function show(node, words, before) {
+  const range = mark(node, words, before)
   const place = range ? range.startContainer.parentElement : node
   place.scrollIntoView({ block: "center" })
   await keepInSight(range ?? node, node.closest(".scroller"))

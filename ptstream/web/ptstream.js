@@ -72,11 +72,12 @@ export async function* follow(url, { offset = 0, signal, headers, silence = SILE
  *
  * When it is first asked for its next, it sends POST (or `method`, with `headers` and `body`) to `url`: the daemon's
  * `/streams/ID/drive?live=1`, or a route of an app's own that answers with `pts.response(id, generate)`. When that
- * connection ends or breaks, `follow` is where it reads on; the same URL, by GET, unless another is given. A stream that
- * is driven already is attached to, one that has ended is read: asking again does no harm.
+ * connection ends or breaks, `follow` is where it reads on: the same URL, by GET, unless another is given; of a daemon's
+ * stream, its text. A stream that is driven already is attached to, one that has ended is read: asking again does no
+ * harm.
  */
 export async function* drive(url, options = {}) {
-  const { offset = 0, signal, headers, silence = SILENCE, body, method = "POST", follow: other = url } = options
+  const { offset = 0, signal, headers, silence = SILENCE, body, method = "POST", follow: other = textOf(url) } = options
   const place = new Place(offset)
   const target = absolute(url)
   const asked = { method, body, headers: new Headers(headers) }
@@ -275,6 +276,9 @@ class EventParser {
 }
 
 // --- asking
+
+/** Where what is driven at `url` is read. */
+const textOf = (url) => String(url).replace(/(\/streams\/[^/]+)\/drive(\?[^#]*)?$/, "$1/text")
 
 /** The connection broke, or brought what cannot be: ask again. */
 class Lost extends Error {}

@@ -4,7 +4,7 @@ import { asides } from "./asides.js"
 import { Refusal, Unreachable, pathOf } from "./daemon.js"
 import { followed } from "./follow.js"
 import { Head } from "./head.js"
-import { show } from "./hit.js"
+import { isLost, mark, show } from "./hit.js"
 import { Markdown } from "./markdown.js"
 import { panes } from "./panes.js"
 import { hashOf } from "./place.js"
@@ -70,7 +70,7 @@ export class Reader extends EventTarget {
   async #read(place, signal) {
     const stream = await this.#known(place.id, signal)
     const view = place.view ?? (stream.command ? "raw" : "markdown")
-    this.#head = new Head(view, {
+    this.#head = new Head(view, place, {
       cancel: () => this.#do("POST", "cancel"),
       start: () => this.#do("POST", "drive"),
       goOn: () => this.#goOn(),
@@ -107,6 +107,7 @@ export class Reader extends EventTarget {
     for await (const piece of followed(this.#daemon, stream.id, { signal })) {
       if (piece.status !== "streaming") {
         await text.end()
+        if (place.at !== null && isLost()) this.#seek(renderer, place)
         tell()
         return piece
       }
@@ -114,8 +115,11 @@ export class Reader extends EventTarget {
       await text.take(piece.text)
       if (sought !== null && piece.offset > sought) {
         await text.shown()
-        this.#seek(renderer, place.words, sought)
+        this.#seek(renderer, place)
         sought = null
+      } else if (place.at !== null && isLost()) {
+        await text.shown()
+        this.#seek(renderer, place, mark)
       }
       tell()
     }
@@ -127,9 +131,9 @@ export class Reader extends EventTarget {
     if (this.#stream.status === "pending") this.#look(signal).catch(ignored(signal))
   }
 
-  #seek(renderer, words, at) {
+  #seek(renderer, { words, at }, how = show) {
     const found = renderer.at(at)
-    if (found) show(found.node, words, found.before)
+    if (found) how(found.node, words, found.before)
   }
 
   /** What is known of a stream, as soon as the daemon is in reach. */

@@ -40,7 +40,7 @@ export class Text extends EventTarget {
     this.#stuck = stuck
     scroller.classList.toggle("stuck", stuck)
     scroller.addEventListener("scroll", () => this.#scrolled(), { signal, passive: true })
-    const sizes = new ResizeObserver(() => this.#stuck && this.#follow())
+    const sizes = new ResizeObserver(() => (this.#stuck ? this.#follow() : this.dispatchEvent(new Event("end"))))
     sizes.observe(scroller)
     sizes.observe(content)
     signal.addEventListener("abort", () => {
