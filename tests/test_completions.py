@@ -22,7 +22,7 @@ import pytest
 
 from ptstream import wire
 from ptstream.daemon import listener
-from ptstream.daemon.core import Daemon
+from ptstream.daemon.drives import Daemon
 from ptstream.generators import embedded
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.owner import open_owner

@@ -22,7 +22,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ptstream import durable, ending, wire
-from ptstream.daemon.core import Daemon
+from ptstream.daemon.drives import Daemon
 from ptstream.daemon.openapi import MOST, document, parameters, validator
 from ptstream.errors import NotAllowed, PtstreamError, UsageError
 from ptstream.fields import as_json, title
@@ -31,6 +31,7 @@ from ptstream.generators.discover import discover
 from ptstream.generators.models import GGUF
 from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
+from ptstream.serving import error_response
 from ptstream.settings import Home, load
 from ptstream.store.patience import patiently
 from ptstream.store.recover import as_it_is, listed
@@ -84,7 +85,7 @@ async def refuse(_: Request, error: Exception) -> Response:
         told = PtstreamError(error.detail)
         return Response(wire.error_body(told), error.status_code, error.headers, media_type="application/json")
     assert isinstance(error, PtstreamError)
-    return Response(wire.error_body(error), error.http_status, media_type="application/json")
+    return error_response(error)
 
 
 REFUSALS: dict[Any, Any] = {PtstreamError: refuse, HTTPException: refuse}

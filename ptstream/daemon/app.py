@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from ptstream import wire
 from ptstream.daemon import api
-from ptstream.daemon.core import Daemon
+from ptstream.daemon.drives import Daemon
 from ptstream.errors import UsageError
 from ptstream.fields import as_json
 from ptstream.generators import Caller

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from ptstream import wire
 from ptstream.daemon import api
 from ptstream.daemon.backlog import Backlog
-from ptstream.daemon.core import Daemon
+from ptstream.daemon.drives import Daemon
 from ptstream.daemon.openapi import validator
 from ptstream.drive import Attempt, End
 from ptstream.errors import (

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from ptstream import wire
 from ptstream.daemon import api, completions
-from ptstream.daemon.core import Daemon
+from ptstream.daemon.drives import Daemon
 from ptstream.daemon.keys import Keys
 from ptstream.daemon.page import page_routes
 

@@ -23,7 +23,7 @@ from anyio.abc import TaskGroup
 
 from ptstream import wire
 from ptstream.daemon.app import make_app
-from ptstream.daemon.core import Daemon, Face
+from ptstream.daemon.drives import Daemon, Face
 from ptstream.daemon.listener import LINGER, USUAL, Address, Listener, Server, address_of
 from ptstream.errors import ConfigurationError, PtstreamError, StoreNewer, ungrouped
 from ptstream.generators.llamacpp import LocalServer

@@ -15,7 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ptstream import wire
-from ptstream.daemon.core import Daemon
+from ptstream.daemon.drives import Daemon
 from ptstream.daemon.face import make_face
 from ptstream.daemon.gate import Gate
 from ptstream.daemon.keys import Keys, token_of

@@ -20,7 +20,7 @@ def main() -> None:
     async def resolve(*_: object) -> Source:
         return source
 
-    with mock.patch("ptstream.daemon.core.resolve", resolve):
+    with mock.patch("ptstream.daemon.drives.resolve", resolve):
         life.run(Home(path), _ready)
 
 
