@@ -21,8 +21,9 @@ from ptstream.errors import UsageError
 from ptstream.follow import Audience, Follow
 from ptstream.serving import HEADERS, KEEP_ALIVE, PART
 from ptstream.store.cursor import Cursor
+from ptstream.store.reading import State
 from ptstream.store.recover import live_size, settle
-from ptstream.store.sqlite import State, Store
+from ptstream.store.sqlite import Store
 from ptstream.store.wake import Polled
 from ptstream.tail import whole
 

@@ -10,8 +10,9 @@ import anyio
 from ptstream.errors import NotFinished, OwnerStopped, StreamNotFound
 from ptstream.follow import wait_for_end
 from ptstream.store.patience import patiently
+from ptstream.store.reading import State
 from ptstream.store.recover import settle
-from ptstream.store.sqlite import State, Store
+from ptstream.store.sqlite import Store
 
 ANSWER_TIME = 2.0
 """Seconds after which an owner that lives and does not end a cancelled stream is said to be stopped."""

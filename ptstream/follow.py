@@ -11,8 +11,9 @@ from collections.abc import Callable
 import anyio
 
 from ptstream.store.cursor import Cursor
+from ptstream.store.reading import State
 from ptstream.store.recover import settle
-from ptstream.store.sqlite import State, Store
+from ptstream.store.sqlite import Store
 from ptstream.store.wake import SLOW_LOOK, TAIL_POLL, Wakes, open_wakes
 from ptstream.tail import Bell
 

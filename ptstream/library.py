@@ -29,8 +29,9 @@ from ptstream.owner import Owner, open_owner
 from ptstream.settings import Settings, find_home, load
 from ptstream.store.cursor import Cursor, read_now
 from ptstream.store.patience import BRIEFLY, patiently
+from ptstream.store.reading import State
 from ptstream.store.recover import as_it_is, listed, settle
-from ptstream.store.sqlite import State, Store
+from ptstream.store.sqlite import Store
 from ptstream.store.wake import Wakes
 from ptstream.streams import Body, Flush, Piece, Status, Stream, Words
 from ptstream.tail import Bell

@@ -32,9 +32,10 @@ from ptstream.settings import Home
 from ptstream.store import owners, schema
 from ptstream.store.cursor import Cursor
 from ptstream.store.owners import Lease
+from ptstream.store.reading import State
 from ptstream.store.recover import settle, settle_all
 from ptstream.store.rows import OPENING
-from ptstream.store.sqlite import Claim, Parent, State, Store
+from ptstream.store.sqlite import Claim, Parent, Store
 from ptstream.store.writer import Writer
 from ptstream.streams import Status, Words
 from ptstream.tail import Tail

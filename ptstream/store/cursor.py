@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 from ptstream.errors import OffsetBeyondEnd, StreamNotFound, UsageError
 from ptstream.store import owners
+from ptstream.store.reading import PAGE, State
 from ptstream.store.recover import Left, settle
-from ptstream.store.sqlite import PAGE, State, Store
+from ptstream.store.sqlite import Store
 from ptstream.streams import Status
 from ptstream.tail import TailReader
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from ptstream.errors import ConfigurationError, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.settings import Home
 from ptstream.store import owners
-from ptstream.store.sqlite import State, Store, owner_dead
+from ptstream.store.reading import State, owner_dead
+from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream
 from ptstream.tail import whole
 

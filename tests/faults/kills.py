@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ptstream.errors import ENDS
-from ptstream.store.sqlite import State
+from ptstream.store.reading import State
 from tests.faults.ears import Feeder
 from tests.faults.ground import PTSTREAM, Actor, Ground, ground, read, terminal
 from tests.faults.runs import Run

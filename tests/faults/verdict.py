@@ -16,8 +16,9 @@ from typing import Any
 
 from ptstream.errors import ENDS
 from ptstream.store import owners
+from ptstream.store.reading import State
 from ptstream.store.recover import settle_all
-from ptstream.store.sqlite import State, Store
+from ptstream.store.sqlite import Store
 from ptstream.streams import Status
 from tests.faults.ground import Actor, Ground, read
 from tests.faults.tally import Tally

@@ -1,0 +1,201 @@
+"""The store as anybody looks at it: what there is, where it stands, who owns it, the text of its chunks.
+
+Synchronous, plain `sqlite3`; it needs no write permission and never waits for a writer. How text is read on and on is
+`cursor.py`'s.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from ptstream.errors import AmbiguousId, StreamNotFound
+from ptstream.settings import Home
+from ptstream.store import owners
+from ptstream.store.connections import Connections
+from ptstream.store.rows import (
+    ATTEMPT_COLUMNS,
+    LISTED_COLUMNS,
+    STREAM_COLUMNS,
+    WHOLE,
+    attempt_of,
+    check_reference,
+    stream_of,
+)
+from ptstream.streams import Attempt, Status, Stream
+
+PAGE = 256 * 1024
+"""Bytes of text that one look takes from the database, about: a reader never holds more."""
+
+LASTING = "s.ended_at IS NULL OR s.ttl IS NULL OR s.ttl >= 0"
+"""Whether a stream `s` is not one that is to be deleted as soon as it has ended (see `sqlite.DELETED`)."""
+
+
+class State(NamedTuple):
+    """A stream at one moment. `bytes` is where its chunks end; the last four describe its running attempt."""
+
+    status: Status
+    bytes: int
+    error: str | None
+    cancelling: bool
+    epoch: int
+    owner: str | None
+    begin: int
+    boot: str | None
+
+
+class Reading(Connections):
+    """Looking at the database of one home. Nothing is opened before it is needed."""
+
+    def version(self) -> int:
+        """A number that changes whenever another connection has committed (4 µs)."""
+        rows = self._read("PRAGMA data_version", tables=False)
+        return int(rows[0][0]) if rows else 0
+
+    def check(self) -> None:
+        """Raises StoreNewer when a newer ptstream has migrated the database."""
+        self._read("SELECT 1")
+
+    def state(self, id: str) -> State:
+        """Where the stream stands, one snapshot. Raises StreamNotFound."""
+        rows = self._read(
+            "SELECT s.status, s.bytes, s.error, s.cancel_at IS NOT NULL, s.epoch, a.owner,"
+            " coalesce(a.begin_offset, 0), a.boot"
+            " FROM streams s LEFT JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch"
+            f" WHERE s.id = ? AND ({LASTING})",
+            (id,),
+        )
+        if not rows:
+            raise StreamNotFound(f"no stream {id}")
+        status, *rest = rows[0]
+        return State(Status(status), *rest)
+
+    def text(self, id: str, offset: int, stop: int) -> bytes:
+        """Chunks' text from `offset`, inside a chunk too, to `stop` at most: the next page of it (see PAGE)."""
+        first = self._read(
+            "SELECT start, stop FROM chunks WHERE stream = ? AND start <= ? ORDER BY start DESC LIMIT 1", (id, offset)
+        )
+        if not first or first[0][1] <= offset:
+            return b""
+        rows = self._read(
+            "SELECT start, CAST(text AS BLOB) FROM chunks WHERE stream = ? AND start >= ? AND start < ?"
+            " ORDER BY start LIMIT 64",
+            (id, first[0][0], min(stop, offset + PAGE)),
+        )
+        joined = b"".join(text for _, text in rows)
+        begin = rows[0][0] if rows else offset
+        return joined[offset - begin : stop - begin]
+
+    def counts(self, id: str) -> tuple[int, int]:
+        """How many pieces the stream's attempts were given, and how many chunks it has."""
+        pieces, rows = self._read(
+            "SELECT (SELECT coalesce(sum(pieces), 0) FROM attempts WHERE stream = :id),"
+            " (SELECT count(*) FROM chunks WHERE stream = :id)",
+            {"id": id},
+        )[0]
+        return pieces, rows
+
+    def get(self, id: str) -> Stream:
+        """The stream with exactly this id, its prompts whole. Raises StreamNotFound."""
+        rows = self._read(f"SELECT {STREAM_COLUMNS} FROM {WHOLE} WHERE id = ?", (id,))
+        if not rows:
+            raise StreamNotFound(f"no stream {id}")
+        return stream_of(rows[0])
+
+    def find(self, reference: str) -> Stream:
+        """The stream meant by an id, a name, `@last` or an unambiguous beginning of an id.
+
+        Of its prompt only the opening: `get` has all. Raises StreamNotFound, AmbiguousId, and UsageError for
+        what can be none of these.
+        """
+        if reference == "@last":
+            newest = self.streams(limit=1)
+            if not newest:
+                raise StreamNotFound("there is no stream yet")
+            return newest[0]
+        check_reference(reference)
+        lower = reference.lower()
+        exact = f"SELECT {LISTED_COLUMNS} FROM streams WHERE id = ?1 OR name = ?2 ORDER BY id = ?1 DESC LIMIT 1"
+        # A range rather than LIKE, so that the index serves it.
+        begins = (
+            f"SELECT {LISTED_COLUMNS} FROM streams WHERE id >= ?1 AND id < ?1 || 'zzzzzzzzzzzz' ORDER BY id LIMIT 4"
+        )
+        rows = self._read(exact, (lower, reference)) or self._read(begins, (lower,))
+        if not rows:
+            raise StreamNotFound(f"no stream {reference!r} (ptstream ls shows them)")
+        if len(rows) > 1:
+            some = ", ".join(row[0] for row in rows[:3])
+            raise AmbiguousId(f"{reference!r} is the beginning of several ids: {some}{' …' if len(rows) > 3 else ''}")
+        return stream_of(rows[0])
+
+    def streams(self, *, limit: int | None = None, status: Status | None = None) -> list[Stream]:
+        """Streams, newest first. Of their prompts only the openings: `get` has all."""
+        # Not a parameter, so that the index of those that are streaming serves it.
+        where = f"WHERE status = '{status.value}'" if status else ""
+        rows = self._read(
+            f"SELECT {LISTED_COLUMNS} FROM streams {where} ORDER BY seq DESC LIMIT ?",
+            (-1 if limit is None else limit,),
+        )
+        return [stream_of(row) for row in rows]
+
+    def streaming(self) -> list[str]:
+        """The ids of all streams that are `streaming`."""
+        return [row[0] for row in self._read("SELECT id FROM streams WHERE status = 'streaming'")]
+
+    def expired(self, now: float) -> list[str]:
+        """The ids of ended streams whose time to live is over at `now` (Unix seconds)."""
+        return [
+            row[0] for row in self._read("SELECT id FROM streams WHERE ended_at + ttl < ? AND ttl IS NOT NULL", (now,))
+        ]
+
+    def idle_since(self, moment: float, *, status: Status | None = None, keep: int = 0) -> list[Stream]:
+        """Streams that ended (or, pending, were made) before `moment`, oldest first, without the `keep` newest of all.
+
+        With `status`, only such. None of them is `streaming`. Of their prompts only the openings.
+        """
+        rows = self._read(
+            f"SELECT {LISTED_COLUMNS} FROM streams WHERE coalesce(ended_at, created_at) < ?1 AND status <> 'streaming'"
+            " AND (?2 IS NULL OR status = ?2) AND seq NOT IN (SELECT seq FROM streams ORDER BY seq DESC LIMIT ?3)"
+            " ORDER BY seq",
+            (moment, status and status.value, keep),
+        )
+        return [stream_of(row) for row in rows]
+
+    def tails_in_use(self) -> frozenset[str]:
+        """The names that tails of `streaming` streams have."""
+        rows = self._read("SELECT id, epoch FROM streams WHERE status = 'streaming'")
+        return frozenset(f"{id}.{epoch}" for id, epoch in rows)
+
+    def owners_in_use(self) -> frozenset[str]:
+        """The owners that `streaming` streams name."""
+        rows = self._read(
+            "SELECT a.owner FROM streams s JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch"
+            " WHERE s.status = 'streaming'"
+        )
+        return frozenset(row[0] for row in rows)
+
+    def cancelling(self) -> list[tuple[str, bool]]:
+        """The ids of streams that are to be cancelled and have not ended yet, and whether to drain their generators."""
+        rows = self._read("SELECT id, drain FROM streams WHERE status = 'streaming' AND cancel_at IS NOT NULL")
+        return [(id, bool(drain)) for id, drain in rows]
+
+    def drains(self, id: str) -> bool:
+        """Whether the generator of the stream, which was cancelled, may go on without it."""
+        return any(row[0] for row in self._read("SELECT drain FROM streams WHERE id = ?", (id,)))
+
+    def attempts(self, id: str) -> list[Attempt]:
+        """The stream's attempts, first one first."""
+        rows = self._read(
+            f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE stream = ? ORDER BY epoch",
+            (id,),
+        )
+        return [attempt_of(*row) for row in rows]
+
+    def tail_path(self, id: str, epoch: int) -> str:
+        """Where the tail of this attempt lies."""
+        return os.path.join(self.home.tails, f"{id}.{epoch}")
+
+
+def owner_dead(home: Home, state: State) -> bool:
+    """Whether the stream is `streaming` under an owner that is no more."""
+    return state.status is Status.STREAMING and (state.owner is None or not owners.alive(home, state.owner))
