@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,8 +15,7 @@ import pytest
 from playwright.sync_api import Page
 
 from ptstream.daemon.keys import Keys, token_of
-from ptstream.settings import Home
-from tests.conftest import Cli, kept, told, until
+from tests.conftest import Cli, kept, listening, told, until
 
 CONFIG = """\
 model = "slow"
@@ -118,15 +115,8 @@ class Written:
 @pytest.fixture(scope="module")
 def site(endpoint: str) -> Iterator[Site]:
     """The daemon that a module's tests share; it asks the scripted endpoint."""
-    with tempfile.TemporaryDirectory(prefix="pts-") as folder:
-        cli = Cli(Home(f"{folder}/home"))
-        cli.home.make()
-        Path(cli.home.config).write_text(CONFIG.format(endpoint=endpoint))
-        with cli.started("daemon", "run", "--listen", "127.0.0.1:0", stderr=subprocess.DEVNULL) as process:
-            until(lambda: cli.run("daemon", "status", code=None).returncode == 0)
-            yield Site(cli, json.loads(cli.out("daemon", "status", "--json"))["listen"])
-            process.terminate()
-            assert process.wait() == 0
+    with listening(CONFIG.format(endpoint=endpoint)) as face:
+        yield Site(face.cli, face.url)
 
 
 class Network:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import random
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,11 +18,10 @@ from playwright.sync_api import Browser
 
 import ptstream
 from ptstream import wire
-from ptstream.settings import Home
 from tests.browser import browser, needs_browser  # noqa: F401
-from tests.conftest import FIRST, SECOND, Cli, Gate, detached, ended, needs, stop_daemon, until
+from tests.conftest import FIRST, SECOND, Face, Gate, detached, ended, listening, needs, until
 from tests.endpoint import TEXT
-from tests.web import Line, Listening, app, cuts_at_random, line, listening, site
+from tests.web import Line, app, cuts_at_random, line, site
 
 UNICODE = (
     "One. \r\nTwo:\rlone. 数据库里只有完整的句子。👩‍👩‍👧‍👦🏳️‍🌈"
@@ -146,14 +144,10 @@ def origin() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def daemon(endpoint: str, origin: str) -> Iterator[Listening]:
+def daemon(endpoint: str, origin: str) -> Iterator[Face]:
     """A daemon that asks the scripted endpoint."""
-    config = f'origins = ["{origin}"]\n[endpoints.scripted]\nbase_url = "{endpoint}"\n'
-    with tempfile.TemporaryDirectory(prefix="pts-") as path:
-        cli = Cli(Home(f"{path}/home"))
-        with listening(cli, config) as found:
-            yield found
-        stop_daemon(cli.home)
+    with listening(f'origins = ["{origin}"]\n[endpoints.scripted]\nbase_url = "{endpoint}"') as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +204,7 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def replayed(daemon: Listening, text: str, rate: int, size: int = 7) -> str:
+def replayed(daemon: Face, text: str, rate: int, size: int = 7) -> str:
     """The id of a stream that is being written."""
     path = Path(daemon.cli.home.path) / f"text-{sha256(text)[:8]}"
     path.write_bytes(text.encode())
@@ -230,7 +224,7 @@ def whole(found: dict[str, Any], text: str, status: str = "done", error: str | N
     assert (found["status"], found["error"]) == (status, error)
 
 
-def test_it_follows_to_the_end(read: Read, daemon: Listening) -> None:
+def test_it_follows_to_the_end(read: Read, daemon: Face) -> None:
     id = replayed(daemon, UNICODE * 20, rate=400)
     whole(read("follow", daemon.url + path_of(id), headers=daemon.headers), UNICODE * 20)
     middle = len("One. \r\nTwo:\rlone. 数".encode())
@@ -241,21 +235,21 @@ def test_it_follows_to_the_end(read: Read, daemon: Listening) -> None:
     assert (at_end["text"], at_end["offset"], at_end["status"], at_end["pieces"]) == ("", size, "done", 1)
 
 
-def test_a_line_that_is_cut_anywhere(read: Read, daemon: Listening) -> None:
+def test_a_line_that_is_cut_anywhere(read: Read, daemon: Face) -> None:
     id = replayed(daemon, LONG, rate=2000, size=11)
     with line(daemon.url, cuts_at_random(random.randrange(10**6), 40_000)) as bad:
         whole(read("follow", bad.url + path_of(id), headers=daemon.headers), LONG)
         assert bad.cuts > 1
 
 
-def test_a_line_that_stalls(read: Read, daemon: Listening) -> None:
+def test_a_line_that_stalls(read: Read, daemon: Face) -> None:
     id = replayed(daemon, LONG, rate=50_000)
     with line(daemon.url, lambda number: None if number else 9000, stalls=True) as bad:
         whole(read("follow", bad.url + path_of(id), headers=daemon.headers, silence=700), LONG)
         assert len(bad.heads) == 2
 
 
-def test_a_server_that_is_away_for_a_while(read: Read, daemon: Listening) -> None:
+def test_a_server_that_is_away_for_a_while(read: Read, daemon: Face) -> None:
     id = replayed(daemon, UNICODE, rate=400)
     with line(daemon.url, refuses=True) as bad, meanwhile(lambda: comes_back(bad)):
         whole(read("follow", bad.url + path_of(id), headers=daemon.headers), UNICODE)
@@ -277,7 +271,7 @@ def meanwhile(do: Callable[[], Any]) -> Iterator[None]:
         done.result()
 
 
-def test_an_abort(read: Read, daemon: Listening, gate: Gate) -> None:
+def test_an_abort(read: Read, daemon: Face, gate: Gate) -> None:
     id = detached(daemon.cli, *gate.command)
     url, headers = daemon.url + path_of(id), daemon.headers
     begun = read("follow", url, headers=headers, abortAfter=1)
@@ -293,7 +287,7 @@ def test_an_abort(read: Read, daemon: Listening, gate: Gate) -> None:
     whole(read("follow", url, headers=headers), FIRST + SECOND)
 
 
-def test_what_is_refused(read: Read, daemon: Listening, an_app: str) -> None:
+def test_what_is_refused(read: Read, daemon: Face, an_app: str) -> None:
     id, headers = replayed(daemon, UNICODE, rate=50_000), daemon.headers
     url = daemon.url + path_of(id)
     daemon.cli.run("wait", id)
@@ -318,7 +312,7 @@ def test_what_is_refused(read: Read, daemon: Listening, an_app: str) -> None:
         assert read("follow", "http://[", offset=offset)["name"] == word
 
 
-def test_a_stream_that_is_deleted_while_the_line_is_down(read: Read, daemon: Listening) -> None:
+def test_a_stream_that_is_deleted_while_the_line_is_down(read: Read, daemon: Face) -> None:
     id = replayed(daemon, LONG, rate=50_000)
     daemon.cli.run("wait", id)
 
@@ -332,12 +326,12 @@ def test_a_stream_that_is_deleted_while_the_line_is_down(read: Read, daemon: Lis
     assert LONG.startswith(found["text"])
 
 
-def delete(daemon: Listening, id: str) -> None:
+def delete(daemon: Face, id: str) -> None:
     """Over the network."""
     httpx.delete(f"{daemon.url}/streams/{id}", headers=daemon.headers).raise_for_status()
 
 
-def test_the_status_is_the_stores(read: Read, daemon: Listening, gate: Gate) -> None:
+def test_the_status_is_the_stores(read: Read, daemon: Face, gate: Gate) -> None:
     failed = daemon.cli.run("drive", "--", "sh", "-c", "echo some; exit 3", code=5).stderr.decode().split()[0]
     found = read("follow", daemon.url + path_of(failed), headers=daemon.headers)
     assert (found["text"], found["status"]) == ("some\n", "error")
@@ -352,13 +346,13 @@ def test_the_status_is_the_stores(read: Read, daemon: Listening, gate: Gate) -> 
 # --- drive
 
 
-def asked_for(daemon: Listening, model: str) -> str:
+def asked_for(daemon: Face, model: str) -> str:
     """The id of a pending stream."""
     told = httpx.post(daemon.url + wire.STREAMS, json={"prompt": "Why?", "model": model}, headers=daemon.headers)
     return str(told.raise_for_status().json()["id"])
 
 
-def test_it_drives_a_stream_of_the_daemons(read: Read, daemon: Listening) -> None:
+def test_it_drives_a_stream_of_the_daemons(read: Read, daemon: Face) -> None:
     for break_at in (None, 20):
         id = asked_for(daemon, "scripted/slow")
         # The first answer, whichever connection it comes by: a browser may open more than it uses.
@@ -421,7 +415,7 @@ def test_servers_that_are_not_as_they_should_be(read: Read, an_app: str) -> None
 
 
 @needs_browser
-def test_the_network_is_away(browser: Browser, daemon: Listening, origin: str) -> None:
+def test_the_network_is_away(browser: Browser, daemon: Face, origin: str) -> None:
     id = replayed(daemon, UNICODE, rate=50_000)
     ask = ["/0/ptstream.js", "follow", daemon.url + path_of(id), {"headers": daemon.headers}]
     with browser.new_context() as context, context.new_page() as page:
@@ -435,7 +429,7 @@ def test_the_network_is_away(browser: Browser, daemon: Listening, origin: str) -
 
 
 @needs_browser
-def test_a_page_that_is_not_let_in(browser: Browser, daemon: Listening) -> None:
+def test_a_page_that_is_not_let_in(browser: Browser, daemon: Face) -> None:
     id = replayed(daemon, UNICODE, rate=50_000)
     with site(ptstream.web) as other, browser.new_page() as page:
         page.goto(other)

@@ -1,9 +1,8 @@
-"""What tests of `ptstream/web` share: a daemon on TCP, sites that serve the modules, and a line that can be bad."""
+"""What tests of `ptstream/web` share: sites that serve the modules, and a line that can be bad."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import re
@@ -19,34 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.conftest import Cli, ended, until
-
-
-@dataclass
-class Listening:
-    """A daemon that answers on TCP."""
-
-    cli: Cli
-    url: str
-    token: str
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What lets in."""
-        return {"authorization": f"Bearer {self.token}"}
-
-
-@contextlib.contextmanager
-def listening(cli: Cli, config: str = "") -> Iterator[Listening]:
-    """The home's daemon, on a port of its own. `config` is its config.toml."""
-    cli.home.make()
-    Path(cli.home.config).write_text(config)
-    with cli.started("daemon", "run", "--listen", "127.0.0.1:0", stdout=None, stderr=None) as process:
-        until(lambda: process.poll() is not None or os.path.exists(cli.home.socket))
-        url = until(lambda: json.loads(cli.out("daemon", "status", "--json"))["listen"])
-        yield Listening(cli, url, cli.out("daemon", "token").strip())
-        process.terminate()
-        ended(process)
+from tests.conftest import until
 
 
 @contextlib.contextmanager

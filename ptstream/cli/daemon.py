@@ -1,4 +1,4 @@
-"""`ptstream daemon`: run, start, stop, status, logs."""
+"""`ptstream daemon`: run, start, stop, status, token, logs."""
 
 from __future__ import annotations
 
