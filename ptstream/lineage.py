@@ -6,6 +6,8 @@ that begins with the old text (`seam` is where its own begins), or one that answ
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from contextlib import suppress
 
 from ptstream.errors import NotFinished, OffsetBeyondEnd, StreamNotFound, UsageError
@@ -13,6 +15,12 @@ from ptstream.store.cursor import Cursor, read_now
 from ptstream.store.recover import as_it_is
 from ptstream.store.sqlite import Parent, Store
 from ptstream.streams import Stream, Words
+
+THOUGHTS = re.compile(
+    r"\A\s*<think(?:ing)?>.*?(?:</think(?:ing)?>\s*|\Z)|\A(?:(?!<think).)*?^[ \t]*</think(?:ing)?>[ \t]*$\s*",
+    re.S | re.M,
+)
+"""The thinking aloud that an answer begins with; some chat templates write the opening tag, which then is not in it."""
 
 Turn = dict[str, str]
 """A message of a conversation: its `role` (user or assistant) and its `content`."""
@@ -56,10 +64,21 @@ def history(store: Store, stream: Stream) -> list[Turn]:
     with suppress(StreamNotFound):
         while stream.parent is not None:
             parent = store.get(stream.parent)
-            if stream.seam == 0 and stream.parent_offset:  # else it says the same again, or the rest of it
-                answer = text_before(store, parent.id, stream.parent_offset)
-                newest_first.append({"role": "assistant", "content": answer})
-                if parent.words.prompt:
-                    newest_first.append({"role": "user", "content": parent.words.prompt})
+            again = not stream.parent_offset and stream.words.prompt == parent.words.prompt
+            if stream.seam == 0 and not again:  # else it says the same again, or the rest of it
+                newest_first += _turns(parent, text_before(store, parent.id, stream.parent_offset))
             stream = parent
     return newest_first[::-1]
+
+
+def _turns(parent: Stream, answer: str) -> Iterator[Turn]:
+    """An answer, if there was one, and before it its question."""
+    if said := without_thoughts(answer):
+        yield {"role": "assistant", "content": said}
+    if parent.words.prompt:
+        yield {"role": "user", "content": parent.words.prompt}
+
+
+def without_thoughts(answer: str) -> str:
+    """An answer as its model is to be told it again: without the thinking aloud that it begins with."""
+    return THOUGHTS.sub("", answer, count=1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskGroup
 
-from ptstream.drive import Attempt, Limits, Seams
+from ptstream.drive import Attempt, Seams
 from ptstream.errors import PtstreamError, StoreBusy
 from ptstream.follow import Audience
 from ptstream.generators import Source
@@ -77,8 +77,8 @@ class Owner:
         tail = await self._made_tail(claim)
         words = stream.words
         cutter = Cutter(words.flush or source.flush, max_delay=settings.max_delay, max_bytes=settings.max_bytes)
-        limits = Limits(settings.first_timeout, settings.idle_timeout, settings.total_timeout)
         seams = Seams(self._tail, lambda: text_before(self.store, id)) if on_drop and source.go_on else None
+        limits = source.limits or settings.limits
         attempt = Attempt(claim, source, tail, cutter, self._writer, limits, begun=begun, seams=seams)
         self.running[id] = attempt
         self._tasks.start_soon(self._run, attempt, name=f"drive {id}")

@@ -100,6 +100,8 @@ class Stream(NamedTuple):
     parent_offset: int | None
     seam: int | None = 0
     """Where its own text begins, in bytes: before that stands its parent's. None: not decided until it is driven."""
+    note: str | None = None
+    """What is to be known of a text that has ended well: that it was cut off at its length."""
 
     @property
     def prompt(self) -> str | None:

@@ -334,7 +334,7 @@ async def test_bytes_pass_unchanged(face: Face, server: endpoint.Server, model: 
 @pytest.mark.parametrize(
     ("model", "text"),
     [
-        ("no-finish", "".join(endpoint.PIECES[:3])),
+        ("no-done", "".join(endpoint.PIECES[:3])),
         ("error-inside", "".join(endpoint.PIECES[:3])),
         ("after-an-error", "".join(endpoint.PIECES[:3])),
         ("content-filter", "".join(endpoint.PIECES[:3])),

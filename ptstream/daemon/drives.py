@@ -20,6 +20,7 @@ from ptstream.errors import CallerGone, ClaimLost, ConfigurationError, DaemonSto
 from ptstream.generators import Caller, Note, Source
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.generators.models import resolve
+from ptstream.generators.openai import Learned
 from ptstream.lineage import history, text_before
 from ptstream.owner import Owner
 from ptstream.settings import Settings, load
@@ -52,6 +53,8 @@ class Daemon:
     store: Store
     owner: Owner
     local: LocalServer
+    learned: Learned = field(default_factory=Learned)
+    """What endpoints were found not to understand, while the daemon lives."""
     stop: anyio.Event = field(default_factory=anyio.Event)
     failure: PtstreamError | None = None
     """Why it ends, if nobody told it to."""
@@ -96,7 +99,7 @@ class Daemon:
             return _attached(stream)
         settings = load(self.store.home)  # each time: what the user changes counts from the next drive on
         before = history(self.store, stream)
-        source = await resolve(stream, caller, settings, self.store.home, self.local, before)
+        source = await resolve(stream, caller, settings, self.store.home, self.local, before, self.learned)
         if on_drop and source.go_on is None:
             raise UsageError(f"{source.model} cannot go on from a text that broke off: leave out --on-drop")
         note = await self._begin(stream, source)

@@ -26,8 +26,8 @@ from anyio.abc import Process, TaskGroup, TaskStatus
 
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Generation
-from ptstream.generators.connection import Upstream
-from ptstream.generators.openai import Message, chat
+from ptstream.generators.openai import Manner, Message, chat
+from ptstream.generators.upstream import Upstream
 from ptstream.settings import Home
 
 PROCESS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "llamacpp_process.py")
@@ -89,7 +89,7 @@ class LocalServer:
         model = os.path.basename(gguf)
         async with (
             self.reach(gguf) as upstream,
-            aclosing(chat(upstream, model, messages, options=options, tries=1)) as events,
+            aclosing(chat(upstream, model, messages, options=options, manner=Manner(tries=1))) as events,
         ):
             async for event in events:
                 yield event

@@ -130,7 +130,7 @@ class Writer:
         Raises ClaimLost, and StoreBusy when the writer closes before the store took it.
         """
         stop = start + len(text.encode())
-        await self._commit((claim.id, claim.epoch, start, stop, text, time.time(), pieces, None, None, None))
+        await self._commit((claim.id, claim.epoch, start, stop, text, time.time(), pieces, None, None, None, None))
 
     async def finish(
         self,
@@ -141,13 +141,13 @@ class Writer:
         status: Status,
         cause: str | None,
         usage: Mapping[str, Any] | None,
+        note: str | None = None,
     ) -> None:
         """The last chunk and the end in one transaction. Raises as `append` does."""
         stop = start + len(text.encode())
         counts = None if usage is None else _counts(usage)
-        await self._commit(
-            (claim.id, claim.epoch, start, stop, text, time.time(), pieces, status.value, _storable(cause), counts)
-        )
+        end = (status.value, _storable(cause), counts, _storable(note))
+        await self._commit((claim.id, claim.epoch, start, stop, text, time.time(), pieces, *end))
 
     async def tell_usage(self, claim: Claim, usage: Mapping[str, Any]) -> None:
         """What an attempt took, known only after its stream's end. Raises StoreBusy."""
