@@ -61,6 +61,8 @@ class Server:
     """Set when a client closed its connection before its play was over."""
     over: anyio.Event = field(default_factory=anyio.Event)
     """Set when a play has been played to its end."""
+    scripts: dict[str, bytes] = field(default_factory=dict)
+    """Whole answers that a test brings, by the models' names."""
     sent: bytearray = field(default_factory=bytearray)
     """The bodies of its answers, one after the other."""
 
@@ -520,6 +522,8 @@ async def _answer(exchange: Exchange) -> None:
     elif exchange.request.path.endswith("/api/tags"):  # Ollama's own way to ask
         table = {"models": [{"name": name} for name in MODELS]}
         await exchange.body("200 OK", json.dumps(table), content_type="application/json")
+    elif script := exchange.server.scripts.get(exchange.request.model):
+        await exchange.raw(script)
     elif exchange.request.model in PLAYS or exchange.request.model.startswith(("status-", "flaky-", "count-")):
         await play(exchange)
     else:

@@ -65,7 +65,11 @@ def routes(daemon: Daemon, handlers: Sequence[tuple[str, str, Handler]]) -> list
 
         return endpoint
 
-    return [Route(path, bound(path, methods), methods=list(methods)) for path, methods in table.items()]
+    return [
+        # A model's name may have slashes of its own.
+        Route(path.replace("{model}", "{model:path}"), bound(path, methods), methods=list(methods))
+        for path, methods in table.items()
+    ]
 
 
 def _check_query(request: Request, known: frozenset[str] | None) -> None:

@@ -32,6 +32,7 @@ ROUTES: list[tuple[str, str, api.Handler]] = [
     ("POST", wire.DRIVE, _drive),
     ("POST", wire.COMPLETIONS, completions.complete),
     ("GET", wire.COMPLETION_MODELS, completions.list_models),
+    ("GET", wire.COMPLETION_MODEL, completions.show_model),
 ]
 
 

@@ -230,7 +230,13 @@ def _openai_paths() -> dict[str, Any]:
     listing = _operation(
         "The models that can be asked, as OpenAI lists them", {"200": _json(models)}, error=OPENAI_ERROR
     )
-    return {wire.COMPLETIONS: {"post": complete}, wire.COMPLETION_MODELS: {"get": listing}}
+    name = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    one = _operation("One of them", {"200": _json(model)}, error=OPENAI_ERROR)
+    return {
+        wire.COMPLETIONS: {"post": complete},
+        wire.COMPLETION_MODELS: {"get": listing},
+        wire.COMPLETION_MODEL: {"parameters": [name], "get": one},
+    }
 
 
 _TEXT: Schema = {"text/plain": {"schema": TEXT}}

@@ -53,6 +53,8 @@ class Answer:
         self.spoke = False
         """Whether any of its text has come."""
         self._reason = ""
+        self._objects = 0
+        self._messages = 0
         self._took_back = False
         self._with_text = False
         self._usage: Mapping[str, Any] | None = None
@@ -78,6 +80,8 @@ class Answer:
             self.closed = self.closed or item is Mark.DONE
             return
         choice = self._first(item.get("choices"))
+        self._objects += 1
+        self._messages += "delta" not in choice and bool(choice.get("message"))
         self._raise_fault(item, choice)
         # Some endpoints count on with every event: the last word is the one that holds.
         self._usage = self._table(item.get("usage") or choice.get("usage")) or self._usage
@@ -104,7 +108,8 @@ class Answer:
             yield Usage(self._usage)
         if self.ending in (Ending.FILTERED, Ending.BROKEN):
             raise GeneratorError(f"{self._host} {self._bad_end()}")
-        if not (self.proven or (in_order and self.ending)):
+        in_one_body = self._objects == self._messages == 1
+        if not (self.proven or (in_order and (self.ending or in_one_body))):
             raise GeneratorDropped(f"{self._host} closed the connection before the answer's end")
         yield from (Note(text, kept=True) for text in self._notes(in_order=in_order))
 

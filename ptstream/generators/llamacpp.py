@@ -25,7 +25,7 @@ import httpx
 from anyio.abc import Process, TaskGroup, TaskStatus
 
 from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators import Generation
+from ptstream.generators import Generation, embedded
 from ptstream.generators.openai import Manner, Message, chat
 from ptstream.generators.upstream import Upstream
 from ptstream.settings import Home
@@ -242,7 +242,8 @@ class _Server:
         self._changed = anyio.Event()
 
     def _arguments(self) -> list[str]:
-        return ["--socket", self.path, "--context", str(CONTEXT)]
+        # What an answer calls the model: a name, and no path.
+        return ["--socket", self.path, "--context", str(CONTEXT), "--alias", _name_of(self.gguf)]
 
     async def _wait(self, scope: anyio.CancelScope) -> None:
         assert self._process is not None
@@ -271,6 +272,11 @@ def reachable(path: str, descriptors: str = "/proc/self/fd") -> Iterator[str]:
         yield f"{descriptors}/{descriptor}/{name}"
     finally:
         os.close(descriptor)
+
+
+def _name_of(gguf: str) -> str:
+    file = os.path.basename(gguf)
+    return embedded.NAME if file == embedded.FILE else file
 
 
 def _ending(code: int) -> str:
