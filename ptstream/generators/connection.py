@@ -56,12 +56,12 @@ async def opened(client: httpx.AsyncClient, request: httpx.Request, upstream: Up
 
     A redirect within the host, or from http to https of it, is followed with method and body (RFC 9110, 15.4).
     """
-    for _ in range(REDIRECTS):
+    for further in range(REDIRECTS, -1, -1):
         try:
             response = await client.send(request, stream=True)
         except (httpx.HTTPError, OSError) as error:
             raise unreachable(error, upstream) from error
-        onward = _onward(request, response)
+        onward = _onward(request, response) if further else None
         if onward is None:
             break
         await response.aclose()
