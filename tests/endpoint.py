@@ -29,7 +29,7 @@ DONE = "[DONE]"
 TLS_HANDSHAKE = b"\x16"
 
 MODELS = ("ok", "reasoning", "slow")
-"""What `GET /models` tells."""
+"""The models that it lists."""
 
 
 @dataclass
@@ -63,6 +63,10 @@ class Server:
     """Set when a play has been played to its end."""
     scripts: dict[str, bytes] = field(default_factory=dict)
     """Whole answers that a test brings, by the models' names."""
+    models: list[dict[str, Any]] | str = field(default_factory=lambda: [{"id": name} for name in MODELS])
+    """What `GET /models` tells; "bare" for a list without a frame."""
+    tags: list[dict[str, Any]] = field(default_factory=lambda: [{"name": name} for name in MODELS])
+    """What Ollama's own listing tells."""
     sent: bytearray = field(default_factory=bytearray)
     """The bodies of its answers, one after the other."""
 
@@ -592,11 +596,13 @@ async def play(exchange: Exchange) -> None:
 
 
 async def _answer(exchange: Exchange) -> None:
-    if exchange.request.path.endswith("/models"):
-        table = {"object": "list", "data": [{"id": name} for name in MODELS]}
+    path = exchange.request.path.partition("?")[0]
+    if path.endswith("/models"):
+        bare = exchange.server.models == "bare"
+        table = [{"id": name} for name in MODELS] if bare else {"object": "list", "data": exchange.server.models}
         await exchange.body("200 OK", json.dumps(table), content_type="application/json")
-    elif exchange.request.path.endswith("/api/tags"):  # Ollama's own way to ask
-        table = {"models": [{"name": name} for name in MODELS]}
+    elif path.endswith("/api/tags"):
+        table = {"models": exchange.server.tags}
         await exchange.body("200 OK", json.dumps(table), content_type="application/json")
     elif script := exchange.server.scripts.get(exchange.request.model):
         await exchange.raw(script)

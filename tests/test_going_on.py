@@ -176,6 +176,35 @@ def test_the_conversation_before(store: Store) -> None:
     assert [turn["content"] for turn in history(store, third)] == ["Why?", "Because. "]
 
 
+def test_a_question_that_got_no_answer_belongs_to_the_conversation(store: Store) -> None:
+    first = ended(store, Words(prompt="Who?"), "")
+    again = ended(store, Words(prompt="Who?"), "Me.", Parent(first.id, 0, True))
+    following = store.create(Words(prompt="Why?"), parent=Parent(first.id, 0, False))
+    assert history(store, following) == [{"role": "user", "content": "Who?"}]
+    assert history(store, again) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("<think>Rain?</think>It rained.", "It rained."),
+        ("\n<think>\nRain?\n</think>\n\nIt rained.", "It rained."),
+        ("<thinking>Rain?</thinking> It rained.", "It rained."),
+        ("Rain?\n</think>\n\nIt rained.", "It rained."),
+        ("It rained.", "It rained."),
+        ("Write `</think>` after it.", "Write `</think>` after it."),
+        ("It <think>rained</think>.", "It <think>rained</think>."),
+        ("<think>Rain?", None),
+        ("<think>Rain?</think>\n", None),
+    ],
+)
+def test_thinking_aloud_is_not_sent_back(store: Store, answer: str, told: str | None) -> None:
+    first = ended(store, Words(prompt="Who?"), answer)
+    assert read(store, first.id).decode() == answer
+    second = store.create(Words(prompt="Why?"), parent=Parent(first.id, len(answer), False))
+    assert [turn["content"] for turn in history(store, second)] == ["Who?", *([told] if told else [])]
+
+
 def test_a_long_prompt_is_taken_over_whole(cli: Cli, store: Store) -> None:
     prompt = "why " * 5000
     cli.run("drive", "--name", "old", "--prompt", prompt, "--", "wc", "-c")
