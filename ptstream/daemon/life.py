@@ -273,10 +273,16 @@ class _Doors:
         return self._listener
 
     def open_configured(self) -> None:
-        """Listen where the config file says. If that is in vain, it keeps no stream from running."""
+        """Listen where the config file says. That this cannot be done just now keeps no stream from running.
+
+        Raises ConfigurationError for a config file that is refused.
+        """
+        configured = load(self._daemon.store.home).listen
+        if not configured:
+            return
+        address = address_of(configured)
         try:
-            if configured := load(self._daemon.store.home).listen:
-                self.open(address_of(configured))
+            self.open(address)
         except ConfigurationError as error:
             self._daemon.unheard = str(error)
             log.error("%s", error)
