@@ -85,27 +85,28 @@ def is_unspecified(host: str) -> bool:
 def listed_origin(text: str) -> str:
     """An origin that a user names, in the one spelling. Raises ValueError, which says what is wrong with it."""
     scheme, separator, rest = text.partition("://")
-    if scheme.partition(":")[0].lower() in WITHOUT_ORIGIN:
+    kind = scheme.partition(":")[0].lower()
+    if kind in WITHOUT_ORIGIN or (kind == "file" and rest):
         raise ValueError(
             "a page that was opened from a file, or in a sandboxed frame, sends 'null', and so does anybody's:"
             " serve the page from an address, and list that"
         )
+    _check_letters(text)
     if not separator:
         raise ValueError("it is SCHEME://HOST or SCHEME://HOST:PORT, as http://localhost:5173 or app://obsidian.md")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if authority != rest:
         raise ValueError(f"an origin has no path, not even a slash: it is {scheme}://{authority}")
-    return str(_listed(scheme, text))
+    return str(_listed(text))
 
 
-def _listed(scheme: str, text: str) -> Origin:
-    _check_letters(text)
+def _listed(text: str) -> Origin:
     found = origin_of(text)
     if found is None:
         raise ValueError("it has no such host or port")
-    if scheme.lower() in WITHOUT_PAGES:
+    if found.scheme in WITHOUT_PAGES:
         raise ValueError("no page is there: its page has http or https")
-    if not found.host and found != Origin("file", ""):  # which pages of files send in some apps' windows
+    if not found.host and found != Origin("file", ""):  # which the windows of some apps send for their own files
         raise ValueError("it has no host")
     return found
 

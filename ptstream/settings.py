@@ -246,7 +246,8 @@ def _addresses(key: str, value: Any, place: str) -> Any:
         try:
             found.append(read(text))
         except ValueError as error:
-            raise ConfigurationError(f"{place}: {key} cannot have {text!r}: {error}") from error
+            verb = "have" if isinstance(value, list) else "be"
+            raise ConfigurationError(f"{place}: {key} cannot {verb} {text!r}: {error}") from error
     return tuple(found) if isinstance(value, list) else found[0]
 
 
