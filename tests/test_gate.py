@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -11,12 +12,14 @@ from typing import NamedTuple
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from ptstream import wire
 from ptstream.daemon.keys import Keys
 from ptstream.daemon.outside import Outside
-from ptstream.origins import PublicUrl, listed_origin, origin_of, public_url_of
+from ptstream.origins import PublicUrl, is_loopback, listed_origin, origin_of, public_url_of
 from ptstream.settings import Settings
 from tests.conftest import Cli, Face, ended, listening, stop_daemon, until
 
@@ -239,6 +242,31 @@ def test_the_address_that_was_connected_to_is_a_name() -> None:
         for server, stranger in (((bound, 7878), None), (("10.0.0.1", 7878), host), (None, host)):
             scope = {"server": server}
             assert outside.stranger(outside.seen(scope, Headers({"host": host})), scope) == stranger
+
+
+PARTS = st.sampled_from(
+    ("http", "https", "://", ":", "@", "[", "]", "::1", "127.0.0.1", "localhost", "box", ":443", "/", '"', ",", ";",
+     "=", "proto", "host", "null", "%", " ", "\\", "\xff", "\u0130", "99999", "0.0.0.0", "app")
+)  # fmt: skip
+
+WORDS = st.lists(PARTS | st.text(st.characters(max_codepoint=255), max_size=3), max_size=8).map("".join)
+
+
+@given(st.fixed_dictionaries({name: WORDS for name in ("host", "origin", "forwarded", "x-forwarded-host")}))
+@settings(max_examples=300, deadline=None, print_blob=True)
+def test_whatever_names_a_request_has_it_is_ours_or_not(headers: dict[str, str]) -> None:
+    outside = Outside("127.0.0.1", Settings(origins=(APP,), public_url=public_url_of(f"{BOX}/pts")))
+    scope = {"client": ("127.0.0.1", 9), "server": ("127.0.0.1", 7878)}
+    raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    seen = outside.seen(scope, Headers(raw=raw))
+    if outside.is_own(headers["origin"], seen):  # then it is spelled as an origin is, and no other way
+        assert origin_of(headers["origin"]) in (seen.origin, origin_of(BOX))
+    if outside.stranger(seen, scope) is None:
+        hosts = {found.host for name in seen.names if (found := origin_of(f"http://{name}"))}
+        assert all(map(is_loopback, hosts - {"box.example.com"}))
+    for read in (listed_origin, public_url_of):
+        with contextlib.suppress(ValueError):
+            assert str(read(headers["host"])) == str(read(str(read(headers["host"]))))  # one spelling is its own
 
 
 # --- the public address
