@@ -7,13 +7,13 @@ Flags over environment over config over defaults. The home is never named by the
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ptstream.errors import ConfigurationError
+from ptstream.origins import PublicUrl, listed_origin, public_url_of
 
 NETWORK_FILESYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs", "lustre"}
@@ -213,7 +213,9 @@ class Settings(NamedTuple):
     listen: str | None = None
     """`HOST:PORT` where the daemon answers HTTP besides its socket. None: nowhere."""
     origins: tuple[str, ...] = ()
-    """Web apps whose pages may call the daemon there, as `http://localhost:5173`."""
+    """Web apps, desktop apps and extensions whose pages may call the daemon there, as `http://localhost:5173`."""
+    public_url: PublicUrl | None = None
+    """Where a proxy before the daemon has its page, as `https://box.example.com`."""
 
     @property
     def limits(self) -> Limits:
@@ -237,9 +239,6 @@ def load(home: Home) -> Settings:
     return _settings(table, home.config)
 
 
-ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:.]+\](:[0-9]+)?")
-"""What a browser sends as the origin of a page (RFC 6454, 6.2): scheme, host and port, no path."""
-
 KEYS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
         "model": (str,),
@@ -250,9 +249,15 @@ KEYS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "max_bytes": (int,),
         "listen": (str,),
         "origins": (list,),
+        "public_url": (str,),
     }
 )
 """The keys of the config file outside its tables, and what their values may be."""
+
+ADDRESSES: Mapping[str, Callable[[str], Any]] = MappingProxyType(
+    {"origins": listed_origin, "public_url": public_url_of}
+)
+"""How those are read that are addresses of pages, or lists of such; ValueError for one that is none."""
 
 
 def _settings(table: dict[str, Any], place: str) -> Settings:
@@ -262,15 +267,28 @@ def _settings(table: dict[str, Any], place: str) -> Settings:
             raise ConfigurationError(f"{place}: unknown key {key!r} (known: {', '.join([*KEYS, 'endpoints'])})")
         if not isinstance(value, KEYS[key]) or isinstance(value, bool) or not _sensible(key, value):
             raise ConfigurationError(f"{place}: {key} cannot be {value!r}")
+        if key in ADDRESSES:
+            value = _addresses(key, value, place)
         # A time-out of 0 switches it off.
         values[key] = None if key.endswith("_timeout") and value == 0 else value
-    values["origins"] = tuple(values.get("origins", ()))
     return Settings(**values)
+
+
+def _addresses(key: str, value: Any, place: str) -> Any:
+    read = ADDRESSES[key]
+    found = []
+    for text in value if isinstance(value, list) else [value]:
+        try:
+            found.append(read(text))
+        except ValueError as error:
+            verb = "have" if isinstance(value, list) else "be"
+            raise ConfigurationError(f"{place}: {key} cannot {verb} {text!r}: {error}") from error
+    return tuple(found) if isinstance(value, list) else found[0]
 
 
 def _sensible(key: str, value: Any) -> bool:
     if isinstance(value, list):
-        return all(isinstance(each, str) and ORIGIN.fullmatch(each) for each in value)
+        return all(isinstance(each, str) for each in value)
     least = {"max_bytes": 1}.get(key, 0)
     return isinstance(value, str) or least <= value < float("inf")
 

@@ -273,20 +273,33 @@ class _Doors:
         return self._listener
 
     def open_configured(self) -> None:
-        """Listen where the config file says. If that is in vain, it keeps no stream from running."""
+        """Listen where the config file says. That this cannot be done just now keeps no stream from running.
+
+        Raises ConfigurationError for a config file that is refused.
+        """
+        address = self._configured()
+        if address is None:
+            return
         try:
-            if configured := load(self._daemon.store.home).listen:
-                self.open(address_of(configured))
+            self.open(address)
         except ConfigurationError as error:
             self._daemon.unheard = str(error)
             log.error("%s", error)
 
+    def _configured(self) -> Address | None:
+        """Where the config file has it listen. Raises ConfigurationError for one that is refused."""
+        home = self._daemon.store.home
+        configured = load(home).listen
+        try:
+            return address_of(configured) if configured else None
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{home.config}: listen: {error}") from error
+
     async def _ask(self) -> Face:
         if self._listener:
             return self._listener
-        configured = load(self._daemon.store.home).listen
-        if configured:
-            return self.open(address_of(configured))
+        if address := self._configured():
+            return self.open(address)
         # The usual port may be another user's, or another home's: one near it, so that it is the same the next time.
         for port in range(USUAL.port, USUAL.port + NEAR):
             with contextlib.suppress(ConfigurationError):
