@@ -7,6 +7,7 @@ Flags over environment over config over defaults. The home is never named by the
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
