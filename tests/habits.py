@@ -124,6 +124,9 @@ NO_TEXT = [
     Habit(
         "only a call, as it was", chunk({"function_call": CALL["function"]}) + end("function_call"), "", said="a tool"
     ),
+    Habit(
+        "text and a call", said() + chunk({"tool_calls": [CALL]}) + end("tool_calls"), said="called a tool (web_search)"
+    ),
     Habit("a refusal", chunk({"refusal": "I can"}) + chunk({"refusal": "not."}) + end(), "", said="refused: I cannot."),
     Habit("a refusal in one body", dumped(whole(None, refusal="I cannot.")), "", said="refused: I cannot.", kind=JSON),
     Habit("no choice at all", event(choices=[]) + DONE, "", said="said nothing"),
@@ -190,6 +193,14 @@ BODIES = [
     Habit("an array", dumped(OBJECTS), kind=JSON),
     Habit("NDJSON", b"\n".join(map(dumped, OBJECTS)) + b"\n", kind="application/x-ndjson"),
     Habit("NDJSON called JSON, no last line feed", b"\n".join(map(dumped, OBJECTS)), kind=JSON),
+    Habit(
+        "Ollama's own lines",
+        b"".join(
+            dumped({"message": {"role": "assistant", "content": piece}, "done": False}) + b"\n" for piece in PIECES
+        )
+        + dumped({"message": {"role": "assistant", "content": ""}, "done": True, "done_reason": "stop"}),
+        kind="application/x-ndjson",
+    ),
     Habit("objects one behind the other", b"".join(map(dumped, OBJECTS)), kind=JSON),
     Habit("no blank lines", PLAIN.replace(NEWLINE, b"\n")),
     Habit("no last blank line", PLAIN.removesuffix(DONE).rstrip()),

@@ -79,7 +79,7 @@ class Answer:
         if not isinstance(item, Mapping):
             self.closed = self.closed or item is Mark.DONE
             return
-        choice = self._first(item.get("choices"))
+        choice = _ollamas(item) or self._first(item.get("choices"))
         self._objects += 1
         self._messages += "delta" not in choice and bool(choice.get("message"))
         self._raise_fault(item, choice)
@@ -138,8 +138,8 @@ class Answer:
             yield f"{self._host} closed the answer without a finish reason: it may not be whole"
         if not in_order and self._with_text and not self.closed:
             yield f"{self._host} broke off after the answer's finish reason: it may not be whole"
-        if self.spoke and self._refusal:
-            yield f"the model refused: {shorten(self._refusal)}"
+        if self.spoke and (self._refusal or self._calls):
+            yield self._instead()
         for kind in sorted(self._left_out):
             yield f"a part of the answer that is no text was left out: {kind}"
 
@@ -245,6 +245,13 @@ class Answer:
     def _malformed(self, value: Any) -> GeneratorError:
         begin = self._redact(shorten(json.dumps(value)))[:80]
         return GeneratorError(f"{self._host} sent something that is not part of an answer: {begin!r}")
+
+
+def _ollamas(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What Ollama's own lines say, as a choice: some pass them on as they come."""
+    if isinstance(item.get("message"), dict) and "choices" not in item:
+        return {"message": item["message"], "finish_reason": item.get("done_reason") or item.get("done")}
+    return None
 
 
 def _complains(item: Mapping[str, Any]) -> bool:

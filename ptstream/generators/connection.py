@@ -54,13 +54,13 @@ def client_for(upstream: Upstream) -> httpx.AsyncClient:
 async def opened(client: httpx.AsyncClient, request: httpx.Request, upstream: Upstream) -> httpx.Response:
     """The response to `request`, whatever its status, its body still unread: close it. Raises Refused without one.
 
-    A redirect within the host, or from http to https of it, is followed with method and body (RFC 9110, 15.4).
+    A redirect within the host, also from http to https, is followed with method and body (RFC 9110, 15.4).
     """
     for further in range(REDIRECTS, -1, -1):
         try:
             response = await client.send(request, stream=True)
         except (httpx.HTTPError, OSError) as error:
-            raise unreachable(error, upstream) from error
+            raise unreachable(error, upstream, request.url) from error
         onward = _onward(request, response) if further else None
         if onward is None:
             break
@@ -71,17 +71,18 @@ async def opened(client: httpx.AsyncClient, request: httpx.Request, upstream: Up
 
 
 def _onward(request: httpx.Request, response: httpx.Response) -> httpx.URL | None:
-    """Where a redirect leads, if that is the same host: any other would be told the key and the question."""
+    """Where a redirect leads, if that is the same host: any other would be told the key and the question.
+
+    Who redirects has been told both, so that another port learns no more than it might tell.
+    """
     if response.status_code not in (301, 302, 307, 308):  # 303 would be asked by another method
         return None
     try:
         there = request.url.join(response.headers["location"])
     except (KeyError, httpx.InvalidURL):
         return None
-    here = request.url
-    same = (here.scheme, here.port) == (there.scheme, there.port)
-    secured = (here.scheme, there.scheme) == ("http", "https") and there.port in (None, here.port)
-    return there if there.host == here.host and (same or secured) else None
+    bared = (request.url.scheme, there.scheme) == ("https", "http")
+    return there if there.host == request.url.host and not bared else None
 
 
 async def send(client: httpx.AsyncClient, request: httpx.Request, upstream: Upstream) -> httpx.Response:

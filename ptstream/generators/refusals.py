@@ -25,7 +25,7 @@ RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 USED_UP = ("insufficient_quota", "billing", "credit balance")
 """What an account that is used up says with a status that means busy. No waiting helps there."""
 
-LOADING = re.compile(r"\bloading\b|\bis (starting|warming) up\b|\bmodel is not ready\b", re.IGNORECASE)
+LOADING = re.compile(r"(?<!error )(?<!while )\bloading\b|\bis (starting|warming) up\b|\bis not ready\b", re.IGNORECASE)
 """What a server says whose model is not in memory yet."""
 
 AGAIN_IN = re.compile(r"(?:again|retry) (?:in|after):? *((?:[0-9.]+ ?(?:ms|h|m|s)[a-z]* ?)+)", re.IGNORECASE)
@@ -72,7 +72,7 @@ def refused(response: httpx.Response, body: bytes, upstream: Upstream) -> Refuse
         f"{upstream.host} answered {status}{_hint(response, upstream)}" + (f": {words}" if words else ""),
         again=again,
         wait=_wait(response, text),
-        loading=again and response.status_code == 503 and bool(LOADING.search(text)),
+        loading=again and bool(LOADING.search(text)),
         status=response.status_code,
         body=text,
     )
@@ -121,8 +121,15 @@ def _number(word: str) -> float:
         return 0.0
 
 
-def unreachable(error: Exception, upstream: Upstream) -> Refused:
-    """What a failure below HTTP means."""
+def unreachable(error: Exception, upstream: Upstream, url: httpx.URL | None = None) -> Refused:
+    """What a failure below HTTP means, at `url`, where that is not the host itself but has been led to."""
+    refusal = _unreachable(error, upstream)
+    if url is None or upstream.uds or url.netloc.decode("ascii") == upstream.host:
+        return refusal
+    return Refused(f"{refusal} (it sends on to {upstream.redact(str(url))})", again=refusal.again)
+
+
+def _unreachable(error: Exception, upstream: Upstream) -> Refused:
     if upstream.proxy and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
         failed = _failure(error) or f"failed: {upstream.redact(str(error)) or type(error).__name__}"
         return Refused(f"{upstream.proxy} on the way to {upstream.host} {failed}", again=True)

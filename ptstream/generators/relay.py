@@ -191,4 +191,4 @@ def _within(seconds: float | None, upstream: Upstream) -> Iterator[None]:
         with anyio.fail_after(seconds):
             yield
     except TimeoutError as error:
-        raise GeneratorTimeout(f"{upstream.host} said nothing for {seconds:g} s") from error
+        raise GeneratorTimeout(f"{upstream.host} said nothing for {seconds:g} s (first_timeout)") from error
