@@ -34,7 +34,7 @@ def collecting(target: str, *, events: bool = False, heads: bool = True) -> Iter
         def do_GET(self) -> None:
             proxy.asked.append((self.command, self.headers["accept"] or ""))
             upstream = http.client.HTTPConnection(urlsplit(target).netloc)
-            with contextlib.closing(upstream), contextlib.suppress(OSError):
+            with contextlib.closing(upstream), contextlib.suppress(OSError, http.client.HTTPException):
                 body = self.rfile.read(int(self.headers["content-length"] or 0))
                 upstream.request(self.command, self.path, body, dict(self.headers))
                 self._pass_on(upstream.getresponse())
@@ -42,7 +42,7 @@ def collecting(target: str, *, events: bool = False, heads: bool = True) -> Iter
         do_POST = do_OPTIONS = do_GET
 
         def _pass_on(self, answer: http.client.HTTPResponse) -> None:
-            collects = events or not answer.headers.get_content_type() == "text/event-stream"
+            collects = events or answer.headers.get_content_type() != "text/event-stream"
             early = b"" if heads else answer.read()
             self.send_response(answer.status)
             for name, value in answer.getheaders():

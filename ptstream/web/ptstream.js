@@ -150,35 +150,35 @@ async function* asked(asker, offset) {
  */
 async function* sooner(answer, other, matters = () => true) {
   const left = new Linked(answer.connection.asker.signal)
+  const ways = [answer.tellings]
   const first = answer.tellings.next()
   const proof = Promise.race([answer.connection.proven, first])
-  let ahead = answer.tellings
   let next = first
   first.catch(() => {}) // it may not be waited for
   try {
     if (!(await within(PATIENCE, proof))) {
-      const second = other(left.signal)
-      const told = second.next()
+      ways.push(other(left.signal))
+      const second = ways[1].next()
       const never = new Promise(() => {})
-      const before = told.then(
+      const before = second.then(
         ({ done }) => !done || never,
         (error) => (matters(error) ? Promise.reject(error) : never),
       )
       answer.late = await Promise.race([before, proof.then(() => false)])
       if (answer.late) {
-        ahead = second
-        next = told
+        next = second
         answer.connection.close()
       } else left.abort()
     }
     const { done, value } = await next
     if (done) return
     yield value
-    yield* ahead
+    yield* ways[answer.late ? 1 : 0]
   } finally {
     answer.connection.close()
     left.abort()
     left.close()
+    for (const way of ways) way.return().catch(() => {}) // also one that waits for being asked
   }
 }
 
