@@ -30,7 +30,7 @@ from ptstream.settings import Settings, find_home, load
 from ptstream.store.cursor import Cursor, read_now
 from ptstream.store.patience import BRIEFLY, patiently
 from ptstream.store.reading import State
-from ptstream.store.recover import as_it_is, listed, settle
+from ptstream.store.recover import as_it_is, listed, live_size, settle
 from ptstream.store.sqlite import Store
 from ptstream.store.wake import Wakes
 from ptstream.streams import Body, Flush, Piece, Status, Stream, Words
@@ -38,6 +38,8 @@ from ptstream.tail import Bell
 
 if TYPE_CHECKING:
     from starlette.responses import Response
+
+    from ptstream import serving
 
 Generate = Callable[..., Any]
 """`async def generate(stream): yield "…"`, or `async def generate(stream, append): await append("…")`."""
@@ -54,10 +56,14 @@ class Pieces:
     def __aiter__(self) -> Pieces:
         return self
 
-    async def __anext__(self) -> Piece:
+    async def begin(self) -> None:
+        """What the first `anext` begins with: of a drive, the drive."""
         if self._begin is not None:
             self._attempt = await self._begin()
             self._begin = None
+
+    async def __anext__(self) -> Piece:
+        await self.begin()
         cursor = self._follow.cursor
         try:
             data = await anext(self._follow)
@@ -148,7 +154,8 @@ class PersistentStreams:
     def response(self, id: str, generate: Generate) -> Response:
         """The same as `drive`, as the answer of a Starlette or FastAPI app: the text as it comes, stored on the way.
 
-        Its client's going does not stop the drive; another one attaches. No such stream is a 404.
+        A request that accepts `text/event-stream` gets what `events` gives. Its client's going does not stop the
+        drive; another one attaches. No such stream is a 404.
         """
         from ptstream import serving
 
@@ -156,7 +163,7 @@ class PersistentStreams:
             self._store.state(id)
         except PtstreamError as error:
             return serving.error_response(error)
-        return serving.text_response(id, self.drive(id, generate))
+        return serving.text_response(self._read(id, self.drive(id, generate)))
 
     def events(self, id: str, offset: int | str = 0) -> Response:
         """The same as `follow`, as server-sent events, for whoever does not drive.
@@ -167,10 +174,18 @@ class PersistentStreams:
         from ptstream import serving
 
         try:
-            pieces = self.follow(id, self._checked(id, offset))
+            begin = self._checked(id, offset)
         except PtstreamError as error:
             return serving.error_response(error)
-        return serving.events_response(id, pieces, lambda: self._store.get(id))
+        return serving.events_response(self._read(id, self.follow(id, begin), begin))
+
+    def _read(self, id: str, pieces: Pieces, offset: int = 0) -> serving.Read:
+        from ptstream import serving
+
+        def size() -> int:
+            return live_size(self._store.home, id, settle(self._store, id, self._store.state(id)).state)
+
+        return serving.Read(id, pieces, size, lambda: self._store.get(id), offset)
 
     def _checked(self, id: str, offset: int | str) -> int:
         """The offset, if one can follow from there. Raises UsageError, OffsetBeyondEnd, StreamNotFound."""
