@@ -68,9 +68,12 @@ class Writer:
     async def open(self) -> AsyncIterator[None]:
         """The connection and the task that commits, for as long as the context lasts. Raises ConfigurationError."""
         schema.prepare(self._home)
-        self._connection = await aiosqlite.connect(
+        connection = aiosqlite.connect(
             schema.uri(self._home, "mode=rw"), uri=True, isolation_level=None, timeout=BRIEFLY
         )
+        # What keeps the connection from being closed must not keep the process from exiting.
+        connection._thread.daemon = True
+        self._connection = await connection
         try:
             for pragma in schema.WRITER_PRAGMAS:
                 await self._connection.execute_fetchall(pragma)
