@@ -48,7 +48,8 @@ class Asked(NamedTuple):
     """A read's parameters: the offset in bytes (None: `now`), the way of being live, the client's last cursor.
 
     `exact` and `stored` are ours: events as base64, since in their plain lines a carriage return comes out as a line
-    feed; and whole sentences out of the database, without the tail.
+    feed; and whole sentences out of the database, without the tail. `again` is whoever reads events on, as a browser's
+    EventSource does when its connection is gone: its Last-Event-ID is the offset.
     """
 
     offset: int | None
@@ -56,6 +57,7 @@ class Asked(NamedTuple):
     cursor: int
     exact: bool
     stored: bool = False
+    again: bool = False
 
 
 def asked(query: Mapping[str, str], headers: Mapping[str, str]) -> Asked:
@@ -63,14 +65,13 @@ def asked(query: Mapping[str, str], headers: Mapping[str, str]) -> Asked:
     live = query.get("live")
     if live not in (None, "1", "long-poll", "sse"):
         raise UsageError("live is 1, long-poll or sse")
-    offset = query.get("offset", "-1")
-    if live == "sse":
-        offset = headers.get("last-event-id", offset)
+    last = headers.get("last-event-id", "") if live == "sse" else ""
+    offset = last or query.get("offset", "-1")
     cursor = query.get("cursor", "")
-    last = int(cursor) if cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18 else 0
+    had = int(cursor) if cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18 else 0
     if (stored := query.get("stored")) not in (None, "1"):
         raise UsageError("stored is 1")
-    return Asked(_offset(offset), live, last, query.get("encoding") == "base64", stored is not None)
+    return Asked(_offset(offset), live, had, query.get("encoding") == "base64", stored is not None, bool(last))
 
 
 def _offset(word: str) -> int | None:
@@ -102,9 +103,10 @@ class Reader:
         if self._ask.live == "1":
             ended = _closed(self._settled) if self._settled.status.ended else {}
             return StreamingResponse(self._text(), media_type=TEXT, headers=HEADERS | {"stream-id": self._id} | ended)
-        if self._ask.live == "sse":
+        if self._ask.live == "sse" and not (self._ask.again and self._closed and not self._first):
             headers = HEADERS | ({"stream-sse-data-encoding": "base64"} if self._ask.exact else {})
             return StreamingResponse(self._events(), media_type="text/event-stream", headers=headers)
+        # Nothing more, for whoever reads on: 204, after which no browser comes back (WHATWG HTML, 9.2.3).
         data = self._all_now() if self._first else b""
         if self._ask.live and not data and not self._closed:
             data = await self._next()
