@@ -62,10 +62,14 @@ class Pieces:
     def __aiter__(self) -> Pieces:
         return self
 
-    async def __anext__(self) -> Piece:
+    async def begin(self) -> None:
+        """Have the drive begin, if there is one to begin: the first `anext` does it, too."""
         if self._begin is not None:
             self._attempt = await self._begin()
             self._begin = None
+
+    async def __anext__(self) -> Piece:
+        await self.begin()
         cursor = self._follow.cursor
         try:
             data = await anext(self._follow)
@@ -169,7 +173,8 @@ class PersistentStreams:
             self._store.state(id)
         except PtstreamError as error:
             return serving.error_response(error)
-        return serving.text_response(id, self._driven(id, lambda: self.start(id, generate)), self._under_way)
+        pieces = self._driven(id, lambda: self.start(id, generate))
+        return serving.Text(id, pieces, pieces.begin, self._under_way)
 
     def events(self, id: str, offset: int | str = 0) -> Response:
         """The same as `follow`, as server-sent events, for whoever does not drive.

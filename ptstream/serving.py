@@ -8,7 +8,7 @@ may ask, is the app's business.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -60,6 +60,23 @@ class Answer(StreamingResponse):
         return False
 
 
+class Text(Answer):
+    """The text, chunked, once `begin` has begun it. It ends in order with a stream that is `done`, else broken off."""
+
+    def __init__(
+        self, id: str, pieces: AsyncIterable[Piece], begin: Callable[[], Awaitable[object]], under_way: Interruptible
+    ) -> None:
+        super().__init__(id, _text(pieces), "text/plain; charset=utf-8", under_way)
+        self._begin = begin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._begin()  # before it is looked whether the client is still there: it has asked
+        except PtstreamError as error:
+            return await error_response(error)(scope, receive, send)
+        return await super().__call__(scope, receive, send)
+
+
 class Events(Answer):
     """Each piece as an event: its data a JSON string, its `id` where it ends. Then the event `end`.
 
@@ -100,11 +117,6 @@ class Events(Answer):
     async def _sent(self, send: Send) -> bool:
         await super()._sent(send)
         return True
-
-
-def text_response(id: str, pieces: AsyncIterable[Piece], under_way: Interruptible) -> Response:
-    """The text, chunked. It ends in order when the stream is `done`, and is broken off by any other end."""
-    return Answer(id, _text(pieces), "text/plain; charset=utf-8", under_way)
 
 
 def error_response(error: PtstreamError) -> Response:
