@@ -9,6 +9,7 @@ import contextlib
 import logging
 import math
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -33,7 +34,7 @@ from ptstream.settings import Settings, find_home, load
 from ptstream.store.cursor import Cursor, read_now
 from ptstream.store.patience import BRIEFLY, patiently
 from ptstream.store.reading import State
-from ptstream.store.recover import as_it_is, listed, settle
+from ptstream.store.recover import as_it_is, listed, live_size, settle
 from ptstream.store.sqlite import Store
 from ptstream.store.wake import Wakes
 from ptstream.streams import Body, Flush, Piece, Status, Stream, Words
@@ -41,6 +42,8 @@ from ptstream.tail import Bell
 
 if TYPE_CHECKING:
     from starlette.responses import Response
+
+    from ptstream import serving
 
 logger = logging.getLogger("ptstream")
 
@@ -162,9 +165,10 @@ class PersistentStreams:
     def response(self, id: str, generate: Generate) -> Response:
         """The same as `drive`, as the answer of a Starlette or FastAPI app: the text as it comes, stored on the way.
 
-        Its client's going does not stop the drive; another one attaches. No such stream is a 404. The body ends in
-        order only with a stream that is `done`: another end breaks it off, and so does a signal for the process to
-        end. What the generator raises is logged, with its traceback.
+        A request that accepts `text/event-stream` gets what `events` gives. Its client's going does not stop the
+        drive; another one attaches. No such stream is a 404. The text ends in order only with a stream that is
+        `done`: another end breaks it off, and so does a signal for the process to end. What the generator raises is
+        logged, with its traceback. Raises TypeError for a function that is no generator.
         """
         from ptstream import serving
 
@@ -174,7 +178,7 @@ class PersistentStreams:
         except PtstreamError as error:
             return serving.error_response(error)
         pieces = self._driven(id, lambda: self.start(id, generate))
-        return serving.Text(id, pieces, pieces.begin, self._under_way)
+        return serving.Answer(self._read(id, pieces), serving.TEXT, self._under_way)
 
     def events(self, id: str, offset: int | str = 0) -> Response:
         """The same as `follow`, as server-sent events, for whoever does not drive.
@@ -186,13 +190,23 @@ class PersistentStreams:
         """
         from ptstream import serving
 
-        def follow(begin: int | str) -> Pieces:
-            return self.follow(id, self._checked(id, begin))
-
         try:
-            return serving.Events(id, offset, follow, lambda: self._store.get(id), self._under_way)
+            return serving.Answer(self._read_from(id, offset), serving.EVENTS, self._under_way)
         except PtstreamError as error:
             return serving.error_response(error)
+
+    def _read_from(self, id: str, offset: int | str) -> serving.Read:
+        begin = self._checked(id, offset)
+        return self._read(id, self.follow(id, begin), begin)
+
+    def _read(self, id: str, pieces: Pieces, offset: int = 0) -> serving.Read:
+        from ptstream import serving
+
+        def size() -> int:
+            return live_size(self._store.home, id, settle(self._store, id, self._store.state(id)).state)
+
+        again = partial(self._read_from, id)
+        return serving.Read(id, pieces, size, lambda: self._store.get(id), again, offset)
 
     def _checked(self, id: str, offset: int | str) -> int:
         """The offset, if one can follow from there. Raises UsageError, OffsetBeyondEnd, StreamNotFound."""

@@ -3,13 +3,19 @@
 Who asks is a reader like any other: its going stops nothing. A body that ends in order has all of its stream: what is
 cut short, by a bad end or because the process is told to end, is broken off, and can be asked for again. CORS, and who
 may ask, is the app's business.
+
+What a request accepts (RFC 9110, 12.5.1) decides between the two. `text/event-stream` is handed on as it comes even by
+those proxies that collect every other body; with the parameter `until=now` it holds what there is, and then ends: for
+those that collect everything, and for whoever has no connection to spare.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 from starlette.datastructures import Headers
@@ -20,6 +26,10 @@ from ptstream import wire
 from ptstream.errors import ENDS, PtstreamError
 from ptstream.interrupts import Interruptible
 from ptstream.streams import Piece, Stream
+
+EVENTS = "text/event-stream"
+
+TEXT = "text/plain"
 
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment keeps the proxies on the way from hanging up."""
@@ -39,17 +49,80 @@ web = Path(__file__).parent / "web"
 BAD_ENDS = tuple(ENDS.values())
 
 
-class Answer(StreamingResponse):
-    """A body that is sent as it comes, until the process is told to end. One that lacks something has no end itself."""
+def wants_events(headers: Mapping[str, str]) -> bool:
+    """Whether a request asks for events by name."""
+    return any(kind == EVENTS for kind, *_ in _accepted(headers))
 
-    def __init__(self, id: str, body: AsyncIterator[bytes], media_type: str, under_way: Interruptible) -> None:
-        super().__init__(body, media_type=media_type, headers=HEADERS | {"stream-id": id})
+
+def until_now(headers: Mapping[str, str]) -> bool:
+    """Whether it asks for those alone that there are."""
+    return any(kind == EVENTS and "until=now" in parameters for kind, *parameters in _accepted(headers))
+
+
+def _accepted(headers: Mapping[str, str]) -> Iterator[list[str]]:
+    for media_range in headers.get("accept", "").lower().split(","):
+        yield [word.strip() for word in media_range.split(";")]
+
+
+class Pieces(AsyncIterable[Piece], Protocol):
+    """What is read: see `library.Pieces`."""
+
+    async def begin(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Read:
+    """One request's reading of a stream: from byte `offset`, what is to come, where the text ends now, and the end.
+
+    `again` is the same from another offset. Raises StreamNotFound, UsageError, OffsetBeyondEnd.
+    """
+
+    id: str
+    pieces: Pieces
+    size: Callable[[], int]
+    end: Callable[[], Stream]
+    again: Callable[[str], Read]
+    offset: int = 0
+
+
+class Answer(StreamingResponse):
+    """The answer to one request, of `media_type` unless that asks for events: sent as it comes, or until it is told
+    that the process is to end. A drive has begun before its first byte goes out: who has that can leave.
+
+    Text ends in order with a stream that is `done`; by any other end it is broken off. Events end with `end`. Their
+    request's Last-Event-ID says where to go on, whatever offset was asked for at first: so does a browser's EventSource
+    when its connection is gone. One that has had the `end` is answered with 204, and asks no more (WHATWG HTML, 9.2.3).
+    """
+
+    def __init__(self, read: Read, media_type: str, under_way: Interruptible) -> None:
+        self._read = read
         self._under_way = under_way
+        body = _events(read) if media_type == EVENTS else _text(read.pieces)
+        super().__init__(body, media_type=media_type, headers=HEADERS | {"stream-id": read.id})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._read.pieces.begin()
+            headers = Headers(scope=scope)
+            if self.media_type == EVENTS or wants_events(headers):
+                self._give_events(headers)
+        except PtstreamError as error:
+            return await error_response(error)(scope, receive, send)
+        return await super().__call__(scope, receive, send)
+
+    def _give_events(self, headers: Mapping[str, str]) -> None:
+        self.media_type, self.headers["content-type"] = EVENTS, f"{EVENTS}; charset=utf-8"
+        if last := headers.get("last-event-id"):
+            end = self._read.end()
+            if end.status.ended and last == _end_id(end):
+                self.status_code = 204
+            self._read = self._read.again(last)
+        self.body_iterator = _events(self._read, self._read.size() if until_now(headers) else None)
 
     async def stream_response(self, send: Send) -> None:
         """Without its last message, the server breaks the connection off."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        if await self._sent(send):
+        if self.status_code == 204 or await self._sent(send) or self.media_type == EVENTS:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _sent(self, send: Send) -> bool:
@@ -58,65 +131,6 @@ class Answer(StreamingResponse):
                 await send({"type": "http.response.body", "body": data, "more_body": True})
             return True
         return False
-
-
-class Text(Answer):
-    """The text, chunked, once `begin` has begun it. It ends in order with a stream that is `done`, else broken off."""
-
-    def __init__(
-        self, id: str, pieces: AsyncIterable[Piece], begin: Callable[[], Awaitable[object]], under_way: Interruptible
-    ) -> None:
-        super().__init__(id, _text(pieces), "text/plain; charset=utf-8", under_way)
-        self._begin = begin
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._begin()  # before it is looked whether the client is still there: it has asked
-        except PtstreamError as error:
-            return await error_response(error)(scope, receive, send)
-        return await super().__call__(scope, receive, send)
-
-
-class Events(Answer):
-    """Each piece as an event: its data a JSON string, its `id` where it ends. Then the event `end`.
-
-    A request's Last-Event-ID says where to go on, whatever offset was asked for at first: so does a browser's
-    EventSource when its connection is gone. One that has had the `end` is answered with 204, and asks no more (WHATWG
-    HTML, 9.2.3). Not even a body that is broken off is taken for the whole: only `end` is the end.
-    """
-
-    def __init__(
-        self,
-        id: str,
-        offset: int | str,
-        follow: Callable[[int | str], AsyncIterable[Piece]],
-        stream: Callable[[], Stream],
-        under_way: Interruptible,
-    ) -> None:
-        self._follow = follow
-        self._stream = stream
-        super().__init__(id, _events(follow(offset), stream), "text/event-stream", under_way)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        last = Headers(scope=scope).get("last-event-id")
-        if last and (other := self._go_on(last)):
-            return await other(scope, receive, send)
-        return await super().__call__(scope, receive, send)
-
-    def _go_on(self, last: str) -> Response | None:
-        """Have the events begin there; where there are none, what is to be answered instead."""
-        try:
-            stream = self._stream()
-            if stream.status.ended and last == _end_id(stream):
-                return Response(status_code=204, headers=self.headers)
-            self.body_iterator = _events(self._follow(last), self._stream)
-        except PtstreamError as error:
-            return error_response(error)
-        return None
-
-    async def _sent(self, send: Send) -> bool:
-        await super()._sent(send)
-        return True
 
 
 def error_response(error: PtstreamError) -> Response:
@@ -129,16 +143,32 @@ async def _text(pieces: AsyncIterable[Piece]) -> AsyncIterator[bytes]:
         yield piece.text.encode()
 
 
-async def _events(pieces: AsyncIterable[Piece], end: Callable[[], Stream]) -> AsyncIterator[bytes]:
-    async for piece in _or_silence(pieces):
+async def _events(read: Read, until: int | None = None) -> AsyncIterator[bytes]:
+    """Each piece as an event, its `id` the offset where it ends and its data a JSON string; then the event `end`.
+
+    Until byte `until` of the text, if there is one.
+    """
+    yield b": here\n\n"  # now it is known that nothing on the way collects them
+    offset = read.offset
+    async for piece in _or_silence(read.pieces if until is None else _up_to(read.pieces, offset, until)):
         if piece is None:
             yield b": still there\n\n"
         else:
+            offset = piece.offset
             for part in _parts(piece):
                 yield b"id: %016d\ndata: %s\n\n" % (part.offset, wire.dumps(part.text))
-    ended = end()
-    told = {"status": ended.status.value, "error": ended.error, "offset": ended.bytes}
-    yield b"event: end\nid: %s\ndata: %s\n\n" % (_end_id(ended).encode(), wire.dumps(told))
+    ended = read.end()
+    if ended.status.ended and offset >= ended.bytes:
+        told = {"status": ended.status.value, "error": ended.error, "offset": ended.bytes}
+        yield b"event: end\nid: %s\ndata: %s\n\n" % (_end_id(ended).encode(), wire.dumps(told))
+
+
+async def _up_to(pieces: AsyncIterable[Piece], offset: int, until: int) -> AsyncIterator[Piece]:
+    iterator = aiter(pieces)
+    while offset < until:
+        piece = await anext(iterator)
+        offset = piece.offset
+        yield piece
 
 
 def _end_id(stream: Stream) -> str:

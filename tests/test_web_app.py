@@ -101,6 +101,49 @@ async def test_the_chat(app: str, server: Server) -> None:
         assert [turn["content"] for turn in asked] == ["One?", TEXT, "Two?"]
 
 
+NOW = {"accept": "text/event-stream;until=now"}
+
+
+def events(body: str) -> list[tuple[int, str, object]]:
+    """Each one's id, name and data."""
+    found = [dict(line.split(": ", 1) for line in block.split("\n")) for block in body.split("\n\n") if block]
+    return [(int(one["id"]), one.get("event", "message"), json.loads(one["data"])) for one in found if "data" in one]
+
+
+async def test_who_asks_accepts_text_or_events(app: str) -> None:
+    async with httpx.AsyncClient(base_url=app, timeout=30) as http:
+        id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
+        begun = await http.post(f"/chat-stream/{id}", headers=NOW)
+        assert begun.headers["content-type"].startswith("text/event-stream")
+        told = events(begun.text)
+        assert not told or told[-1][1] == "message"  # what there is: it is not over, and goes on
+        for accept in ("text/event-stream", "text/html, Text/Event-Stream; q=0.9"):
+            whole = await http.post(f"/chat-stream/{id}", headers={"accept": accept})
+            *pieces, last = events(whole.text)
+            assert "".join(str(data) for _, _, data in pieces) == TEXT
+            assert last == (len(TEXT), "end", {"status": "done", "error": None, "offset": len(TEXT)})
+        for accept in ("*/*", "text/plain", "text/plain, */*;until=now"):
+            whole = await http.post(f"/chat-stream/{id}", headers={"accept": accept})
+            assert (whole.headers["content-type"], whole.text) == ("text/plain; charset=utf-8", TEXT)
+
+
+async def test_events_until_now(app: str, server: Server) -> None:
+    async with httpx.AsyncClient(base_url=app, timeout=30) as http:
+        id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
+        assert events((await http.get(f"/chat-stream/{id}", headers=NOW)).text) == []  # it has not begun
+        await http.post(f"/chat-stream/{id}", headers=NOW)
+        found, offset, ended = "", 0, False
+        while not ended:
+            told = await http.get(f"/chat-stream/{id}", params={"offset": offset}, headers=NOW)
+            for end, name, data in events(told.text):
+                offset, ended = end, name == "end"
+                found += "" if ended else str(data)
+        assert found == TEXT
+        assert len(server.requests) == 1
+        (last,) = events((await http.get(f"/chat-stream/{id}", params={"offset": offset}, headers=NOW)).text)
+        assert last[1] == "end"
+
+
 async def test_events_hold_little_each(tmp_path: Path) -> None:
     text = "数据a" * 9000
     async for _ in ptstream.persist(once(text), name="large", path=str(tmp_path)):
@@ -109,7 +152,9 @@ async def test_events_hold_little_each(tmp_path: Path) -> None:
         (id,) = [stream.id for stream in pts._store.streams()]
         body = b"".join([bytes(run) async for run in pts.events(id, 7).body_iterator])
     found, end = "", 7
-    for block in body.decode().split("\n\n")[:-2]:
+    begun, *blocks = body.decode().split("\n\n")
+    assert begun == ": here"
+    for block in blocks[:-2]:
         offset, data = (line.split(": ", 1)[1] for line in block.split("\n"))
         found += json.loads(data)
         end += len(json.loads(data).encode())
@@ -313,9 +358,9 @@ async def test_events_go_on_where_they_broke_off(app: str) -> None:
             return await http.get(path, params=query, headers={"last-event-id": last})
 
         rest = await asked("10", offset="3")
-        assert (rest.status_code, json.loads(rest.text.split("data: ")[1].split("\n")[0])[:5]) == (200, TEXT[10:15])
+        assert (rest.status_code, events(rest.text)[0][2]) == (200, TEXT[10:])
         # All the text, but not its end.
-        assert (await asked(before)).text == whole[whole.index("event: end") :]
+        assert (await asked(before)).text == ": here\n\n" + whole[whole.index("event: end") :]
         for more in ({}, {"offset": "3"}):
             ended = await asked(last, **more)
             assert (ended.status_code, ended.content) == (204, b"")

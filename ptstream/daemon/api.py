@@ -31,7 +31,7 @@ from ptstream.generators.discover import discover
 from ptstream.generators.models import GGUF
 from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
-from ptstream.serving import HEADERS, error_response
+from ptstream.serving import HEADERS, error_response, until_now, wants_events
 from ptstream.settings import Home, load
 from ptstream.store.patience import patiently
 from ptstream.store.recover import as_it_is, listed
@@ -190,14 +190,15 @@ async def show(daemon: Daemon, request: Request) -> Response:
 
 
 async def drive(daemon: Daemon, request: Request, caller: Caller, *, on_drop: bool = False) -> Response:
-    """Have it driven; with `live`, the answer is the text, from its first byte to its end."""
+    """Have it driven; with `live`, the answer is the text, from its first byte to its end, or events if accepted."""
     live = request.query_params.get("live")
     if live not in (None, "1"):
         raise UsageError("live is 1")
     told = await daemon.drive(id_of(daemon, request), caller, on_drop=on_drop)
     if live is None:
         return answer(told)
-    ask = durable.Asked(0, "1", 0, False)
+    events = wants_events(request.headers)
+    ask = durable.Asked(0, "sse" if events else "1", 0, events, until_now=until_now(request.headers))
     return await durable.Reader(daemon.store, told["id"], ask, daemon.owner.audience).respond()
 
 

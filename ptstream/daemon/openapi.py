@@ -168,7 +168,12 @@ def _paths() -> dict[str, Any]:
             "parameters": [stream],
             "post": _operation(
                 "Have it written: by its model, in the daemon. With `live`, the answer is its text as it comes",
-                {"200": {"description": "driven", "content": {"application/json": {"schema": DRIVEN}, **_TEXT}}},
+                {
+                    "200": {
+                        "description": "driven",
+                        "content": {"application/json": {"schema": DRIVEN}, **_TEXT, **_EVENTS},
+                    }
+                },
                 query={"live": {"type": "string", "enum": ["1"]}},
                 body=DRIVE,
             ),
