@@ -318,9 +318,9 @@ def function_source(generate: Generate, stream: Stream) -> Source:
 async def open(path: str | None = None, *, grace: float | None = None) -> AsyncIterator[PersistentStreams]:
     """The streams of the user's home, or of a directory of one's own.
 
-    Leaving it waits for running drives, at most `grace` seconds (None: as long as they take), and then ends them;
-    leaving it by an exception ends them at once (`error`, "its program ended at byte N", text kept). Raises
-    ConfigurationError for a home or a database that cannot be used.
+    Leaving it waits for running drives, at most `grace` seconds (None: as long as they take) or until SIGINT or
+    SIGTERM, and then ends them; leaving it by an exception ends them at once (`error`, "its program ended at byte N",
+    text kept). Raises ConfigurationError for a home or a database that cannot be used.
     """
     home = find_home(path)
     settings = load(home)
