@@ -48,7 +48,8 @@ class Asked(NamedTuple):
     """A read's parameters: the offset in bytes (None: `now`), the way of being live, the client's last cursor.
 
     `exact` and `stored` are ours: events as base64, since in their plain lines a carriage return comes out as a line
-    feed; and whole sentences out of the database, without the tail. `until_now`: the events that there are.
+    feed; and whole sentences out of the database, without the tail. `again`: by its
+    Last-Event-ID, as a browser's EventSource when its connection was gone. `until_now`: the events that there are.
     """
 
     offset: int | None
@@ -56,6 +57,7 @@ class Asked(NamedTuple):
     cursor: int
     exact: bool
     stored: bool = False
+    again: bool = False
     until_now: bool = False
 
 
@@ -64,14 +66,21 @@ def asked(query: Mapping[str, str], headers: Mapping[str, str]) -> Asked:
     live = query.get("live")
     if live not in (None, "1", "long-poll", "sse"):
         raise UsageError("live is 1, long-poll or sse")
-    offset = query.get("offset", "-1")
-    if live == "sse":
-        offset = headers.get("last-event-id", offset)
+    last = headers.get("last-event-id", "") if live == "sse" else ""
+    offset = last or query.get("offset", "-1")
     cursor = query.get("cursor", "")
-    last = int(cursor) if cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18 else 0
+    had = int(cursor) if cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18 else 0
     if (stored := query.get("stored")) not in (None, "1"):
         raise UsageError("stored is 1")
-    return Asked(_offset(offset), live, last, query.get("encoding") == "base64", stored is not None, until_now(headers))
+    return Asked(
+        _offset(offset),
+        live,
+        had,
+        query.get("encoding") == "base64",
+        stored is not None,
+        again=bool(last),
+        until_now=until_now(headers),
+    )
 
 
 def _offset(word: str) -> int | None:
@@ -103,10 +112,11 @@ class Reader:
         if self._ask.live == "1":
             ended = _closed(self._settled) if self._settled.status.ended else {}
             return StreamingResponse(self._text(), media_type=TEXT, headers=HEADERS | {"stream-id": self._id} | ended)
-        if self._ask.live == "sse":
+        if self._ask.live == "sse" and not (self._ask.again and self._closed and not self._first):
             headers = HEADERS | {"stream-id": self._id}
             headers |= {"stream-sse-data-encoding": "base64"} if self._ask.exact else {}
             return StreamingResponse(self._events(), media_type=EVENTS, headers=headers)
+        # Nothing more, for whoever reads on: 204, after which no browser comes back (WHATWG HTML, 9.2.3).
         data = self._all_now() if self._first else b""
         if self._ask.live and not data and not self._closed:
             data = await self._next()
@@ -227,7 +237,7 @@ def offset_word(offset: int) -> str:
 
 
 def _told(state: State) -> dict[str, str | None]:
-    return {"status": state.status.value, "error": state.error}
+    return {"status": state.status.value, "error": state.error, "note": state.note}
 
 
 def _closed(state: State) -> dict[str, str]:

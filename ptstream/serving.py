@@ -1,6 +1,8 @@
 """A stream as an HTTP answer of an app's own: its text as it comes, or server-sent events.
 
-Who asks is a reader like any other: its going stops nothing. CORS, and who may ask, is the app's business.
+Who asks is a reader like any other: its going stops nothing. A body that ends in order has all of its stream: what is
+cut short, by a bad end or because the process is told to end, is broken off, and can be asked for again. CORS, and who
+may ask, is the app's business.
 
 What a request accepts (RFC 9110, 12.5.1) decides between the two. `text/event-stream` is handed on as it comes even by
 those proxies that collect every other body; with the parameter `until=now` it holds what there is, and then ends: for
@@ -9,6 +11,7 @@ those that collect everything, and for whoever has no connection to spare.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +24,12 @@ from starlette.types import Receive, Scope, Send
 
 from ptstream import wire
 from ptstream.errors import ENDS, PtstreamError
+from ptstream.interrupts import Interruptible
 from ptstream.streams import Piece, Stream
 
 EVENTS = "text/event-stream"
+
+TEXT = "text/plain"
 
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment keeps the proxies on the way from hanging up."""
@@ -32,7 +38,7 @@ PART = 4 * 1024
 """Bytes, or characters, that one event holds at most: when a line breaks, what has come of one is lost."""
 
 HEADERS = {
-    "cache-control": "no-store",
+    "cache-control": "no-store, no-transform",  # whoever compresses on the way would hold pieces back, too
     "x-accel-buffering": "no",  # nginx would hold pieces back
     "x-content-type-options": "nosniff",  # the text is nobody's page
 }
@@ -66,43 +72,65 @@ class Pieces(AsyncIterable[Piece], Protocol):
 
 @dataclass(frozen=True)
 class Read:
-    """One request's reading of a stream: from byte `offset`, what is to come, where the text ends now, and the end."""
+    """One request's reading of a stream: from byte `offset`, what is to come, where the text ends now, and the end.
+
+    `again` is the same from another offset. Raises StreamNotFound, UsageError, OffsetBeyondEnd.
+    """
 
     id: str
     pieces: Pieces
     size: Callable[[], int]
     end: Callable[[], Stream]
+    again: Callable[[str], Read]
     offset: int = 0
 
 
-class StreamAnswer(StreamingResponse):
-    """The answer to one request. A drive has begun before its first byte goes out: who has that can leave."""
+class Answer(StreamingResponse):
+    """The answer to one request, of `media_type` unless that asks for events: sent as it comes, or until it is told
+    that the process is to end. A drive has begun before its first byte goes out: who has that can leave.
 
-    def __init__(self, read: Read, body: AsyncIterator[bytes], media_type: str) -> None:
-        super().__init__(body, media_type=media_type, headers=HEADERS | {"stream-id": read.id})
+    Text ends in order with a stream that is `done`; by any other end it is broken off. Events end with `end`. Their
+    request's Last-Event-ID says where to go on, whatever offset was asked for at first: so does a browser's EventSource
+    when its connection is gone. One that has had the `end` is answered with 204, and asks no more (WHATWG HTML, 9.2.3).
+    """
+
+    def __init__(self, read: Read, media_type: str, under_way: Interruptible) -> None:
         self._read = read
+        self._under_way = under_way
+        body = _events(read) if media_type == EVENTS else _text(read.pieces)
+        super().__init__(body, media_type=media_type, headers=HEADERS | {"stream-id": read.id})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._read.pieces.begin()
+            headers = Headers(scope=scope)
+            if self.media_type == EVENTS or wants_events(headers):
+                self._give_events(headers)
         except PtstreamError as error:
-            await error_response(error)(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        if wants_events(headers):
-            self.headers["content-type"] = f"{EVENTS}; charset=utf-8"
-            self.body_iterator = _events(self._read, self._read.size() if until_now(headers) else None)
-        await super().__call__(scope, receive, send)
+            return await error_response(error)(scope, receive, send)
+        return await super().__call__(scope, receive, send)
 
+    def _give_events(self, headers: Mapping[str, str]) -> None:
+        self.media_type, self.headers["content-type"] = EVENTS, f"{EVENTS}; charset=utf-8"
+        if last := headers.get("last-event-id"):
+            end = self._read.end()
+            if end.status.ended and last == _end_id(end):
+                self.status_code = 204
+            self._read = self._read.again(last)
+        self.body_iterator = _events(self._read, self._read.size() if until_now(headers) else None)
 
-def text_response(read: Read) -> Response:
-    """The text, chunked. It ends in order with the stream, however that ended; which way, `body` tells."""
-    return StreamAnswer(read, _text(read.pieces), "text/plain; charset=utf-8")
+    async def stream_response(self, send: Send) -> None:
+        """Without its last message, the server breaks the connection off."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if self.status_code == 204 or await self._sent(send) or self.media_type == EVENTS:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-
-def events_response(read: Read) -> Response:
-    """Each piece as an event, its `id` the offset where it ends and its data a JSON string; then the event `end`."""
-    return StreamAnswer(read, _events(read), EVENTS)
+    async def _sent(self, send: Send) -> bool:
+        with self._under_way.scope(), contextlib.suppress(*BAD_ENDS):
+            async for data in self.body_iterator:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+            return True
+        return False
 
 
 def error_response(error: PtstreamError) -> Response:
@@ -111,15 +139,15 @@ def error_response(error: PtstreamError) -> Response:
 
 
 async def _text(pieces: AsyncIterable[Piece]) -> AsyncIterator[bytes]:
-    try:
-        async for piece in pieces:
-            yield piece.text.encode()
-    except BAD_ENDS:
-        return
+    async for piece in pieces:
+        yield piece.text.encode()
 
 
 async def _events(read: Read, until: int | None = None) -> AsyncIterator[bytes]:
-    """The events, until byte `until` of the text if there is one."""
+    """Each piece as an event, its `id` the offset where it ends and its data a JSON string; then the event `end`.
+
+    Until byte `until` of the text, if there is one.
+    """
     yield b": here\n\n"  # now it is known that nothing on the way collects them
     offset = read.offset
     async for piece in _or_silence(read.pieces if until is None else _up_to(read.pieces, offset, until)):
@@ -128,11 +156,11 @@ async def _events(read: Read, until: int | None = None) -> AsyncIterator[bytes]:
         else:
             offset = piece.offset
             for part in _parts(piece):
-                yield b"id: %d\ndata: %s\n\n" % (part.offset, wire.dumps(part.text))
+                yield b"id: %016d\ndata: %s\n\n" % (part.offset, wire.dumps(part.text))
     ended = read.end()
     if ended.status.ended and offset >= ended.bytes:
-        told = {"status": ended.status.value, "error": ended.error, "offset": ended.bytes}
-        yield b"event: end\nid: %d\ndata: %s\n\n" % (ended.bytes, wire.dumps(told))
+        told = {"status": ended.status.value, "error": ended.error, "note": ended.note, "offset": ended.bytes}
+        yield b"event: end\nid: %s\ndata: %s\n\n" % (_end_id(ended).encode(), wire.dumps(told))
 
 
 async def _up_to(pieces: AsyncIterable[Piece], offset: int, until: int) -> AsyncIterator[Piece]:
@@ -141,6 +169,11 @@ async def _up_to(pieces: AsyncIterable[Piece], offset: int, until: int) -> Async
         piece = await anext(iterator)
         offset = piece.offset
         yield piece
+
+
+def _end_id(stream: Stream) -> str:
+    """Of the event `end`: the offset of the last text in another form, so that whoever shows it has had the end."""
+    return str(stream.bytes)
 
 
 def _parts(piece: Piece) -> Iterator[Piece]:

@@ -246,7 +246,7 @@ async def test_odd_messages_are_the_providers_to_judge(face: Face, server: endpo
 async def test_bytes_pass_unchanged(face: Face, server: endpoint.Server, model: str, text: str) -> None:
     answer = await raw(face, model, stream=model not in ("whole", "as-asked"))
     assert answer.content == bytes(server.sent)
-    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["cache-control"] == "no-store, no-transform"
     id = answer.headers["stream-id"]
     assert (await asking(lambda: face.ended(id)))["status"] == "done"
     assert kept(face.cli, id) == text

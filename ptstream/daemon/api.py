@@ -31,7 +31,7 @@ from ptstream.generators.discover import discover
 from ptstream.generators.models import GGUF
 from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
-from ptstream.serving import error_response, until_now, wants_events
+from ptstream.serving import HEADERS, error_response, until_now, wants_events
 from ptstream.settings import Home, load
 from ptstream.store.patience import patiently
 from ptstream.store.recover import as_it_is, listed
@@ -246,8 +246,8 @@ async def show_asides(daemon: Daemon, request: Request) -> Response:
 def _streamed(request: Request, body: AsyncIterable[bytes], media_type: str) -> Response:
     """The body as it comes. HEAD is answered at once: the next request on its connection would wait for the end."""
     if request.method != "HEAD":
-        return StreamingResponse(body, media_type=media_type)
-    response = Response(media_type=media_type)
+        return StreamingResponse(body, media_type=media_type, headers=HEADERS)
+    response = Response(media_type=media_type, headers=HEADERS)
     del response.headers["content-length"]  # GET has none
     return response
 

@@ -102,7 +102,7 @@ def as_it_is(store: Store, stream: Stream) -> Stream:
     """The stream as a reader finds it: its tail counted, and ended if its owner is dead."""
     state, rest = settle(store, stream.id, store.state(stream.id))
     size = live_size(store.home, stream.id, state) + len(rest)
-    return stream._replace(status=state.status, error=state.error, note=state.note, bytes=size)
+    return stream.replaced(status=state.status, error=state.error, note=state.note, bytes=size)
 
 
 def listed(store: Store, limit: int | None = None, status: Status | None = None) -> list[Stream]:
