@@ -369,7 +369,7 @@ def test_tee_passes_through_and_keeps(cli: Cli, teeing: subprocess.Popen[bytes])
     assert told(cli, "t")["status"] == "done"
     assert kept(cli, "t") == "erste Zeile\nohne Ende"
     assert not os.path.exists(cli.home.socket)
-    assert cli.run("tee", "--name", "t", input="x", code=2).stdout == b""
+    assert cli.run("tee", "--name", "t", input="x", code=2).stdout == b"x"
     assert kept(cli, "t") == "erste Zeile\nohne Ende"
 
 
