@@ -146,6 +146,7 @@ async def open_owner(store: Store) -> AsyncIterator[Owner]:
     Raises ConfigurationError when the home or the database cannot be used.
     """
     store.home.make()
+    store.home.try_out()
     lease = Lease(store.home)
     try:
         writer = Writer(store, lease.id)
