@@ -227,6 +227,7 @@ async def drive(store: Store, screen: Screen, stream: Stream, order: Order) -> i
                     await show(screen, runs, form)
                 # The last of them may still be on the way; they end when the attempt does.
                 tasks.cancel_scope.deadline = anyio.current_time() + LAST_ASIDES
+            await screen.aside_end()
         code = tell_end(screen, store, stream.id, form)
         if order.shown.no_keep:
             await anyio.to_thread.run_sync(_forget, store.home, stream.id)
@@ -294,8 +295,11 @@ async def _show_asides(client: Client, screen: Screen, id: str) -> None:
 
 
 async def show_aside(screen: Screen, aside: Aside) -> None:
-    """A note is of whole lines; reasoning comes in pieces."""
-    await screen.aside(aside.text + "\n" if aside.kind == wire.NOTE else aside.text)
+    """A note is a line of its own; reasoning and a command's stderr come in pieces."""
+    if aside.kind == wire.NOTE:
+        await screen.aside(aside.text + "\n", fresh=True)
+    else:
+        await screen.aside(aside.text)
 
 
 async def _text(store: Store, client: Client | None, id: str) -> AsyncGenerator[bytes, None]:

@@ -86,6 +86,7 @@ class _Drive:
             tasks.cancel_scope.cancel()
         with anyio.move_on_after(LAST_ASIDES):  # the rest of them, over the text's connection: theirs may not stand yet
             await self._show_asides()
+        await self._screen.aside_end()
         code = say_end(self._screen, id, await end_of(self._far, id, self._persistence), self._form)
         if shown.no_keep:
             await self._far.delete(id)

@@ -37,7 +37,17 @@ class Note:
     text: str
 
 
-Event: TypeAlias = str | Reasoning | Usage | Note
+@dataclass(frozen=True, slots=True)
+class Stderr:
+    """What a command writes to its standard error, as it comes: any piece of it, perhaps half a line."""
+
+    text: str
+
+
+Beside: TypeAlias = Reasoning | Note | Stderr
+"""What is said beside the text."""
+
+Event: TypeAlias = str | Usage | Beside
 Generation: TypeAlias = AsyncGenerator[Event, None]
 """Whoever takes one closes it (`aclose`), also when it is left early, in the task that iterated it; and leaves no
 cancel scope in between that was open before, since a generation may hold a task group of its own."""
@@ -73,6 +83,7 @@ class Source:
 
 
 __all__ = [
+    "Beside",
     "Caller",
     "Event",
     "Flush",
@@ -82,6 +93,7 @@ __all__ = [
     "Reasoning",
     "Settings",
     "Source",
+    "Stderr",
     "Usage",
     "Words",
 ]
