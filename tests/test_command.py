@@ -87,7 +87,8 @@ def test_what_is_no_line_yet_is_seen_at_once(served: Cli, gate: Gate, begun: str
         assert process.stderr is not None
         seen = b""
         while begun.replace("\r", "\n").encode().strip() not in seen:
-            assert (more := os.read(process.stderr.fileno(), 4096)), seen
+            more = os.read(process.stderr.fileno(), 4096)
+            assert more, seen
             seen += more
         gate.open()
         assert ended(process) == 0

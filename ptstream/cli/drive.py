@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +23,7 @@ from ptstream.cli.options import (
     Json,
     Model,
     Name,
+    Need,
     Plain,
     Raw,
     System,
@@ -44,6 +45,7 @@ from ptstream.lineage import going_on
 from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
 from ptstream.store.recover import live_size
+from ptstream.store.rows import merged
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream, Words
 
@@ -158,17 +160,18 @@ def command(
         raise typer.Exit(anyio.run(drive_there, *far, order))
     home, screen = session(ctx, raw=raw)
     with Store(home) as store:
-        stream = _stream(store, screen, order)
-        raise typer.Exit(anyio.run(drive, store, screen, stream, order))
+        told: list[str] = []
+        stream = _stream(store, screen, order, told.append)
+        raise typer.Exit(anyio.run(drive, store, screen, stream, order, told))
 
 
 command.takes_command = True  # type: ignore[attr-defined]
 
 
-def _stream(store: Store, screen: Screen, order: Order) -> Stream:
+def _stream(store: Store, screen: Screen, order: Order, tell: Callable[[str], None]) -> Stream:
     """The stream that the line means, made if it names none. Raises UsageError, WordsDiffer."""
     found = _found(store, order.reference) if order.reference is not None else None
-    words = asked_words(screen, order, found)
+    words = asked_words(screen, order, found, tell)
     if found is not None:
         return store.fill(found.id, words)
     if order.after is not None:
@@ -178,15 +181,26 @@ def _stream(store: Store, screen: Screen, order: Order) -> Stream:
     return store.create(words, name=order.name, title=order.title, ttl=order.ttl)
 
 
-def asked_words(screen: Screen, order: Order, found: Stream | None) -> Words:
-    """What the line asks, its prompt read, of the stream that it names or of a new one. Raises UsageError."""
-    open_prompt = found is None or (found.status is Status.PENDING and found.words.prompt is None)
-    asked = prompt_of(order.prompt, screen.note) if open_prompt else text_of(order.prompt, "--prompt")
-    words = order.words._replace(prompt=asked)
-    something = asked is not None or words.command or words.generator or (words.model or "").startswith(PREFIX)
-    if found is None and order.after is None and not something:
+def asked_words(screen: Screen, order: Order, found: Stream | None, tell: Callable[[str], None]) -> Words:
+    """What the line asks, its prompt read, of the stream that it names or of a new one. Raises UsageError.
+
+    `tell` gets what is to be said of that once the id is.
+    """
+    words = order.words
+    if found is not None and (found.status is not Status.PENDING or found.words.prompt is not None):
+        return words._replace(prompt=text_of(order.prompt, "--prompt"))
+    need = _need(order, words if found is None else merged(found.words, words))
+    asked = prompt_of(order.prompt, screen.note, tell, need)
+    if found is None and asked is None and need is Need.WHOLE:
         raise UsageError('there is nothing to drive: --prompt "…", -- COMMAND, or the id of a stream')
-    return words
+    return words._replace(prompt=asked)
+
+
+def _need(order: Order, words: Words) -> Need:
+    """What standard input is to a stream of these words."""
+    if words.command or words.generator:
+        return Need.COMMAND
+    return Need.QUESTION if order.after is not None or (words.model or "").startswith(PREFIX) else Need.WHOLE
 
 
 def _found(store: Store, reference: str) -> Stream:
@@ -204,16 +218,16 @@ def place(after: str) -> tuple[str, int | None]:
     return (reference, int(offset)) if reference and offset.isdecimal() else (after, None)
 
 
-async def drive(store: Store, screen: Screen, stream: Stream, order: Order) -> int:
-    """Drive or attach, and print to the end; the exit code of that end."""
+async def drive(store: Store, screen: Screen, stream: Stream, order: Order, told: Sequence[str]) -> int:
+    """Drive or attach, and print to the end; the exit code of that end. `told` is said after the id."""
 
     wire.quiet_cancelled_receives()
     size = live_size(store.home, stream.id, store.state(stream.id))
     form = form_of(stream.words, size, plain=order.shown.plain, json=order.shown.json)
 
     async def work() -> int:
-        if not order.shown.detach:
-            screen.note(stream.id)
+        for line in told if order.shown.detach else (stream.id, *told):
+            screen.note(line)
         async with contextlib.AsyncExitStack() as stack:
             if client := await _daemon(stack, store, screen, stream.id):
                 await _ask(client, store, screen, stream, order)

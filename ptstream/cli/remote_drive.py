@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -31,32 +32,36 @@ from ptstream.streams import Status, Stream
 async def drive(host: Host, screen: Screen, order: Order) -> int:
     """Drive or attach, and print to the end; the exit code of that end."""
     async with connect_to(host) as far:
-        stream = await _stream(far, screen, order)
+        told: list[str] = []
+        stream = await _stream(far, screen, order, told.append)
         form = form_of(stream.words, stream.bytes, plain=order.shown.plain, json=order.shown.json)
-        return await _Drive(far, screen, order, stream, form).run()
+        return await _Drive(far, screen, order, stream, form, told).run()
 
 
-async def _stream(far: Remote, screen: Screen, order: Order) -> Stream:
+async def _stream(far: Remote, screen: Screen, order: Order, tell: Callable[[str], None]) -> Stream:
     """The stream that the line means, made if it names none. Raises UsageError, WordsDiffer."""
     if order.reference is not None:
         stream = await found(far, order.reference)
-        given = told_of(asked_words(screen, order, stream))
+        given = told_of(asked_words(screen, order, stream, tell))
         return from_json(await far.fill(stream.id, given)) if given else stream
     more: dict[str, Any] = {"name": order.name, "title": order.title, "ttl": order.ttl}
     if order.after is not None:
         more["parent"], more["parent_offset"] = place(order.after)
-    return from_json(await far.create(told_of(asked_words(screen, order, None), **more)))
+    return from_json(await far.create(told_of(asked_words(screen, order, None, tell), **more)))
 
 
 class _Drive:
     """One drive, from asking for it to its end."""
 
-    def __init__(self, far: Remote, screen: Screen, order: Order, stream: Stream, form: Form) -> None:
+    def __init__(
+        self, far: Remote, screen: Screen, order: Order, stream: Stream, form: Form, told: Sequence[str]
+    ) -> None:
         self._far = far
         self._screen = screen
         self._order = order
         self._stream = stream
         self._form = form
+        self._told = told
         self._persistence = Persistence(screen.note)
         self._asides = 0
         self._pending = stream.status is Status.PENDING
@@ -73,8 +78,8 @@ class _Drive:
 
     async def _work(self) -> int:
         id, shown = self._stream.id, self._order.shown
-        if not shown.detach:
-            self._screen.note(id)
+        for line in self._told if shown.detach else (id, *self._told):
+            self._screen.note(line)
         await self._ask()
         if shown.detach:
             tell_detached(self._screen, await end_of(self._far, id, self._persistence), self._form)

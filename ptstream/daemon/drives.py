@@ -20,7 +20,7 @@ from ptstream.errors import CallerGone, ClaimLost, ConfigurationError, DaemonSto
 from ptstream.generators import Beside, Caller, Note, Reasoning, Source, Stderr
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.generators.models import resolve
-from ptstream.lineage import history, text_before
+from ptstream.lineage import asked, history, text_before
 from ptstream.owner import Owner
 from ptstream.settings import Settings, load
 from ptstream.store.patience import patiently
@@ -95,8 +95,8 @@ class Daemon:
         if state.status is not Status.PENDING:
             return _attached(stream)
         settings = load(self.store.home)  # each time: what the user changes counts from the next drive on
-        before = history(self.store, stream)
-        source = await resolve(stream, caller, settings, self.store.home, self.local, before)
+        before, words = asked(history(self.store, stream), stream.words)
+        source = await resolve(stream._replace(words=words), caller, settings, self.store.home, self.local, before)
         if on_drop and source.go_on is None:
             raise UsageError(f"{source.model} cannot go on from a text that broke off: leave out --on-drop")
         note = await self._begin(stream, source)
