@@ -460,7 +460,7 @@ def test_one_bad_stream_takes_no_other_along(served: Cli, gate: Gate) -> None:
     good = detached(served, *gate.command)
     served.run("drive", "--", "sh", "-c", "kill -9 $$", code=5)
     served.run("drive", "-m", "replay:/nonexistent", "-p", "x", code=None)
-    served.run("rm", served.out("drive", "-d", "--", "sleep", "1000").strip())
+    served.run("rm", "-f", served.out("drive", "-d", "--", "sleep", "1000").strip())
     gate.open()
     served.run("wait", good)
     assert kept(served, good) == FIRST + SECOND

@@ -40,12 +40,14 @@ from ptstream.client import Aside, Client, ConnectionBroken, Driven, connect, co
 from ptstream.errors import DaemonUnreachable, PtstreamError, StreamNotFound, UsageError
 from ptstream.fields import as_json
 from ptstream.follow import Follow
+from ptstream.generators import Caller
+from ptstream.generators.models import check
 from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
-from ptstream.settings import Home
+from ptstream.settings import Home, load
 from ptstream.store.cursor import Cursor
 from ptstream.store.recover import live_size
-from ptstream.store.rows import merged
+from ptstream.store.rows import check_name, merged
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream, Words
 
@@ -174,11 +176,21 @@ def _stream(store: Store, screen: Screen, order: Order, tell: Callable[[str], No
     words = asked_words(screen, order, found, tell)
     if found is not None:
         return store.fill(found.id, words)
+    before = None
     if order.after is not None:
         parent, offset = place(order.after)
         words, before = going_on(store, store.get(store.find(parent).id), offset, words)
-        return store.create(words, name=order.name, title=order.title, parent=before, ttl=order.ttl)
-    return store.create(words, name=order.name, title=order.title, ttl=order.ttl)
+    if order.name is None or not _exists(store, order.name):
+        check(words, Caller(**here()), load(store.home), store.home)
+    return store.create(words, name=order.name, title=order.title, parent=before, ttl=order.ttl)
+
+
+def _exists(store: Store, name: str) -> bool:
+    """Whether a stream has this name. Raises UsageError for what can be none."""
+    check_name(name)
+    with contextlib.suppress(StreamNotFound):
+        return store.find(name).name == name
+    return False
 
 
 def asked_words(screen: Screen, order: Order, found: Stream | None, tell: Callable[[str], None]) -> Words:

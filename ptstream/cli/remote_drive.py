@@ -22,10 +22,18 @@ from ptstream.cli.drive import (
 from ptstream.cli.reading import Form, detachable, form_of, how_it_goes_on, say_end, show
 from ptstream.cli.remote import end_of, found, told_of
 from ptstream.cli.screen import Screen
-from ptstream.errors import DaemonUnreachable, PtstreamError
+from ptstream.errors import (
+    ConfigurationError,
+    DaemonUnreachable,
+    NoModel,
+    PtstreamError,
+    StoreUnusable,
+    StreamNotFound,
+)
 from ptstream.fields import from_json
 from ptstream.remote import Persistence, Remote, connect_to, follow
 from ptstream.ssh import Host
+from ptstream.store.rows import check_name
 from ptstream.streams import Status, Stream
 
 
@@ -33,9 +41,19 @@ async def drive(host: Host, screen: Screen, order: Order) -> int:
     """Drive or attach, and print to the end; the exit code of that end."""
     async with connect_to(host) as far:
         told: list[str] = []
+        new = order.reference is None and not (order.name and await _exists(far, order.name))
         stream = await _stream(far, screen, order, told.append)
         form = form_of(stream.words, stream.bytes, plain=order.shown.plain, json=order.shown.json)
-        return await _Drive(far, screen, order, stream, form, told).run()
+        return await _Drive(far, screen, order, stream, form, told, new=new).run()
+
+
+async def _exists(far: Remote, name: str) -> bool:
+    """Whether a stream there has this name. Raises UsageError for what can be none."""
+    check_name(name)
+    try:
+        return (await found(far, name)).name == name
+    except StreamNotFound:
+        return False
 
 
 async def _stream(far: Remote, screen: Screen, order: Order, tell: Callable[[str], None]) -> Stream:
@@ -54,14 +72,24 @@ class _Drive:
     """One drive, from asking for it to its end."""
 
     def __init__(
-        self, far: Remote, screen: Screen, order: Order, stream: Stream, form: Form, told: Sequence[str]
+        self,
+        far: Remote,
+        screen: Screen,
+        order: Order,
+        stream: Stream,
+        form: Form,
+        told: Sequence[str],
+        *,
+        new: bool,
     ) -> None:
+        """`told` is said after the id; a stream that is `new` was made for this drive."""
         self._far = far
         self._screen = screen
         self._order = order
         self._stream = stream
         self._form = form
         self._told = told
+        self._new = new
         self._persistence = Persistence(screen.note)
         self._asides = 0
         self._pending = stream.status is Status.PENDING
@@ -103,8 +131,10 @@ class _Drive:
         ask = partial(self._far.drive_there, self._stream.id, stderr=self._order.stderr, on_drop=on_drop)
         try:
             driven = await self._persistence.of(ask)
-        except PtstreamError:
-            if self._pending:  # nothing that was said is lost
+        except PtstreamError as error:
+            if self._new and isinstance(error, ConfigurationError) and not isinstance(error, NoModel | StoreUnusable):
+                await self._far.delete(self._stream.id)  # as here, where a mistyped model leaves no stream behind
+            elif self._pending:  # nothing that was said is lost
                 self._screen.note(self._left())
             raise
         self._pending = False

@@ -230,11 +230,7 @@ def source(stream: Stream, caller: Caller) -> Source:
     Raises UsageError, ConfigurationError where it can be seen at once that there is none.
     """
     target = stream.words.generator or ""
-    file, name = split(target)
-    if file and not name:
-        raise UsageError(f"--generator {target} names no function: write {file}:NAME")
-    if file and not os.path.isfile(os.path.join(caller.directory, file)):
-        raise ConfigurationError(f"--generator {target}: there is no file {file} in {caller.directory}")
+    check(target, caller.directory)
     left: list[str] = []
     return Source(
         model=target,
@@ -244,6 +240,15 @@ def source(stream: Stream, caller: Caller) -> Source:
         patient=True,
         left=left,
     )
+
+
+def check(target: str, directory: str) -> None:
+    """Raises UsageError, ConfigurationError where it can be seen at once that there is no such function."""
+    file, name = split(target)
+    if file and not name:
+        raise UsageError(f"--generator {target} names no function: write {file}:NAME")
+    if file and not os.path.isfile(os.path.join(directory, file)):
+        raise ConfigurationError(f"--generator {target}: there is no file {file} in {directory}")
 
 
 async def _called(target: str, stream: Stream, caller: Caller, left: list[str]) -> Generation:
