@@ -262,6 +262,20 @@ def test_a_cancel_ends_it(cli: Cli, teeing: subprocess.Popen[bytes]) -> None:
     assert kept(cli, "t") == "first\n"
 
 
+def test_sigterm_ends_it_however_early(cli: Cli) -> None:
+    with cli.started("tee", "--name", "t", stdin=subprocess.PIPE) as process:
+        until(lambda: _handles(process.pid, signal.SIGTERM))
+        process.send_signal(signal.SIGTERM)
+        assert ended(process) in (5, 143)
+    assert all(told(cli, id)["status"] == "error" for id in cli.out("ls", "-q").split())
+
+
+def _handles(pid: int, number: int) -> bool:
+    """Whether the process has a handler for that signal."""
+    caught = Path(f"/proc/{pid}/status").read_text().partition("SigCgt:")[2].split()[0]
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
 def test_sigterm_ends_it_with_nothing_kept(cli: Cli) -> None:
     cli.run("create", "--name", "t", "a prompt")
     with cli.started("tee", "--name", "t", stdin=subprocess.PIPE) as process:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from ptstream import owner
 from ptstream.cli.reading import tell_end
 from ptstream.cli.screen import Screen
 from ptstream.drive import Attempt
@@ -64,10 +65,10 @@ class Feed:
             self._late = True
 
     def end(self, failure: GeneratorError | None = None) -> None:
-        """Nothing more comes, because of `failure` if there is one."""
-        self.failure = failure
-        self._over = True
-        self._put.ring()
+        """Nothing more comes, because of `failure` if there is one. What has ended has ended."""
+        if not self._over:
+            self._over, self.failure = True, failure
+            self._put.ring()
 
     def close(self) -> None:
         """Nothing is kept any more: nobody waits for it."""
@@ -118,6 +119,8 @@ class Keeping:
         self._wanted = wanted
         self._owner: Owner | None = None
         self._attempt: Attempt | None = None
+        self._seen = 0
+        self._patience = PATIENCE
 
     async def run(self) -> None:
         """Until the end of the feed, or until it cannot be kept any more. Raises nothing."""
@@ -142,13 +145,14 @@ class Keeping:
                     await self._keep(self._owner, stream, settings)
             self.code = tell_end(self._screen, store, stream.id)
 
-    async def _keep(self, owner: Owner, stream: Stream, settings: Settings) -> None:
-        self._attempt = attempt = await owner.start(stream.id, self._source(), settings)
+    async def _keep(self, keeper: Owner, stream: Stream, settings: Settings) -> None:
+        self._attempt = attempt = await keeper.start(stream.id, self._source(), settings)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._show_notes, attempt)
             tasks.start_soon(self._give_up_when_overrun, attempt)
             await attempt.ended.wait()
             tasks.cancel_scope.cancel()
+        self._say_notes(attempt)
         self.cancelled = attempt.end is not None and attempt.end.status is Status.CANCELLED
 
     def _tell(self, error: PtstreamError) -> None:
@@ -156,14 +160,15 @@ class Keeping:
         self._screen.error(error if self.cancelled else type(error)(f"{error} · what comes is passed on, not kept"))
 
     def stop(self, cause: str) -> None:
-        """End the stream in error, with what was kept."""
+        """End the stream in error, with what was kept, and soon."""
+        self._patience = owner.PATIENCE
         if self._attempt:
             self._attempt.stop(Status.ERROR, f"{cause} at byte {self._attempt.offset}")
 
     async def finish(self) -> None:
         """Wait for the end. What cannot be written is left to recovery after a while."""
         while not self.ended.is_set():
-            with anyio.move_on_after(PATIENCE):
+            with anyio.move_on_after(self._patience):
                 await self.ended.wait()
             if not self.ended.is_set() and self._owner and (self._owner.trouble or self._paused):
                 await self._owner.stop("what was left could not be kept", patience=0)
@@ -178,13 +183,15 @@ class Keeping:
         attempt.stop(Status.ERROR, f"not kept from byte {attempt.offset} on: {why or 'keeping it took too long'}")
 
     async def _show_notes(self, attempt: Attempt) -> None:
-        seen = 0
         while True:
             rung = attempt.asides.bell.next()
-            entries, seen = attempt.asides.since(seen)
-            for entry in entries:
-                self._screen.note(entry.text)
+            self._say_notes(attempt)
             await rung.wait()
+
+    def _say_notes(self, attempt: Attempt) -> None:
+        entries, self._seen = attempt.asides.since(self._seen)
+        for entry in entries:
+            self._screen.note(entry.text)
 
     def _source(self) -> Source:
         return Source(

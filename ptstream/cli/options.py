@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated, TypeAlias, TypedDict
 
@@ -165,6 +166,7 @@ def _read_patiently(say: Callable[[str], None], *, needed: bool) -> bytes | None
             say("waiting for the end of standard input (close it with Ctrl-D, or run with </dev/null)")
             waiting = None
             continue
-        if not (piece := os.read(0, AT_ONCE)):
-            return bytes(data)
-        data += piece
+        with suppress(BlockingIOError):  # somebody has made it non-blocking, and was faster
+            if not (piece := os.read(0, AT_ONCE)):
+                return bytes(data)
+            data += piece

@@ -60,6 +60,7 @@ async def tee(screen: Screen, wanted: Callable[[], Wanted]) -> int:
             keeping.feed.end(await _read(keeping, passing) or _interruption(interrupted))
             await passing.end()
             passes.cancel_scope.cancel()
+        keeping.feed.end(GeneratorError("terminated"))  # unless it has ended
         await keeping.finish()
         tasks.cancel_scope.cancel()
     return _code(keeping, passing, terminated)
