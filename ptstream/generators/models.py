@@ -67,11 +67,13 @@ async def resolve(
 
 def check(words: Words, caller: Caller, settings: Settings, home: Home) -> None:
     """Raises what `resolve` would, as far as that is known without asking anybody: a mistyped name, a missing key."""
+    if words.command:  # whether there is such a one, its start tells
+        return
     if words.generator:
         from ptstream.generators import call
 
         call.check(words.generator, caller.directory)
-    elif not words.command:
+    else:
         Models(caller, settings, home).check(words.model)
 
 
