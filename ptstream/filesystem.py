@@ -120,25 +120,24 @@ def _flock_holds(trial: str) -> bool:
 
 
 def _record_locks_hold(trial: str) -> bool:
-    """The same of the locks that SQLite takes. Those of one process do not exclude each other: so by descriptors' own.
+    """The same of the locks that SQLite takes. Those of one process do not exclude each other, but a descriptor's own.
 
-    Elsewhere than on Linux, only that a lock can be had.
+    Where the system has none of these (Linux has), only whether a lock can be had.
     """
     import fcntl
     import struct
 
     first, second = _opened(trial), _opened(trial)
     try:
+        fcntl.lockf(first, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
         if sys.platform != "linux":
-            fcntl.lockf(first, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
             return True
-        lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
-        fcntl.fcntl(first, fcntl.F_OFD_SETLK, lock)
         try:
+            lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
             fcntl.fcntl(second, fcntl.F_OFD_SETLK, lock)
             return False
-        except (BlockingIOError, PermissionError):  # POSIX allows either
-            return True
+        except OSError as error:  # POSIX allows either of two; a kernel that is none of Linux's knows no such lock
+            return error.errno in (errno.EAGAIN, errno.EACCES, errno.EINVAL)
     finally:
         os.close(first)
         os.close(second)

@@ -88,7 +88,7 @@ def _refusing(number: int) -> Callable[..., Any]:
 
 NO_LOCKS = ("fcntl.flock", _refusing(errno.ENOLCK), "locks do not hold")
 LOCKS_FOR_ALL = ("fcntl.flock", lambda *_: None, "locks do not hold")
-NO_RECORD_LOCKS = ("fcntl.fcntl", _refusing(errno.EOPNOTSUPP), "record locks do not hold")
+NO_RECORD_LOCKS = ("fcntl.lockf", _refusing(errno.ENOLCK), "record locks do not hold")
 RECORD_LOCKS_FOR_ALL = ("fcntl.fcntl", lambda *_: None, "record locks do not hold")
 NO_MAPPING = ("mmap.mmap", _refusing(errno.ENODEV), "memory cannot be shared")
 NO_SOCKETS = ("socket.socket", _refusing(errno.EPERM), "no socket can be made")
