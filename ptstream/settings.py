@@ -119,12 +119,18 @@ class Home(NamedTuple):
 
         By trying (about 1 ms): whoever makes the home does it, and every owner before it relies on them.
         """
-        if (what := lacking(self.path)) is not None:
-            kind = filesystem_of(self.path)
-            raise ConfigurationError(
-                f"the home {self.path} is on a file system{f' ({kind})' if kind else ''} where {what};"
-                " name a local directory with --home"
-            )
+        if why := self.why_unfit():
+            raise ConfigurationError(why)
+
+    def why_unfit(self) -> str | None:
+        """The same as a sentence; None if nothing is known against it."""
+        if (what := lacking(self.path)) is None:
+            return None
+        kind = filesystem_of(self.path)
+        return (
+            f"the home {self.path} is on a file system{f' ({kind})' if kind else ''} where {what};"
+            " name a local directory with --home"
+        )
 
     def _close_to_others(self) -> None:
         """Raises ConfigurationError where permissions are not kept, as on a stick's FAT; OSError."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import mmap
 import os
 import shutil
 import socket
@@ -23,7 +25,7 @@ from ptstream.owner import open_owner
 from ptstream.settings import NETWORK_FILESYSTEMS, Home, Settings, filesystem_of, find_home, load
 from ptstream.store.owners import boot_id
 from ptstream.store.sqlite import Store
-from tests.conftest import PTSTREAM, Cli
+from tests.conftest import PTSTREAM, Cli, needs
 
 
 def test_the_home() -> None:
@@ -121,6 +123,31 @@ def test_a_copied_home_is_tried_by_its_first_owner(cli: Cli, monkeypatch: pytest
     with pytest.raises(ConfigurationError, match="memory cannot be shared"):
         anyio.run(own)
     cli.home.make()  # which is not tried each time
+
+
+@needs("bindfs")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_real_file_system_without_shared_memory(folder: Path) -> None:
+    """Also for a home that was made elsewhere, and copied there."""
+    source, place = folder / "source", folder / "place"
+    for each in (source, place):
+        each.mkdir(mode=0o700)
+    Cli(Home(str(source / "copied"))).run("create", "x")
+    if subprocess.run(["bindfs", "-o", "direct_io", str(source), str(place)], capture_output=True).returncode:
+        pytest.skip("cannot mount here")
+    try:
+        with contextlib.suppress(OSError), open(place / "tried", "w+b") as file:
+            file.write(bytes(4096))
+            file.flush()
+            mmap.mmap(file.fileno(), 4096).close()
+            pytest.skip("this kernel shares memory even there")
+        for name in ("copied", "new"):
+            cli = Cli(Home(str(place / name)))
+            for words in (("create", "x"), ("tee",), ("drive", "--", "true"), ("daemon", "start")):
+                said = cli.run(*words, code=4).stderr.decode()
+                assert f"{cli.home.path} is on a file system (fuse) where memory cannot be shared" in said
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EMFILE])
