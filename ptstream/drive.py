@@ -20,7 +20,7 @@ import anyio.lowlevel
 
 from ptstream.asides import Asides
 from ptstream.errors import ClaimLost, GeneratorDropped, GeneratorError, GeneratorTimeout, PtstreamError, StoreUnusable
-from ptstream.generators import Event, Generation, Note, Quiet, Source, Usage
+from ptstream.generators import Event, Generation, Note, Quiet, Reasoning, Source, Usage
 from ptstream.sentences import Cutter
 from ptstream.settings import Limits
 from ptstream.store.sqlite import Claim
@@ -271,7 +271,7 @@ class Attempt:
         elif isinstance(event, Note) and event.kept:
             self._notes.append(event.text)
         else:
-            self._said = event.text if isinstance(event, Note) else None
+            self._said = None if isinstance(event, Reasoning) else _last_line(event.text) or self._said
             self.asides.add(event)
         if self._progress - self._yielded > FAIR:
             await anyio.lowlevel.checkpoint()
@@ -425,6 +425,11 @@ class Attempt:
         """The tail stays where it is: whoever meets the stream when this owner is gone ends it."""
         self._tail.close()
         return End(Status.ERROR, f"the end could not be written: {trouble}", trouble)
+
+
+def _last_line(text: str) -> str:
+    """The end of it, as far as it fits into a cause."""
+    return text.strip().rpartition("\n")[2][-1000:]
 
 
 def encoded(piece: str) -> tuple[bytes, str]:

@@ -106,15 +106,15 @@ class Owner:
             self.running.pop(attempt.claim.id, None)
             attempt.bell.ring()
 
-    async def stop(self, cause: str) -> None:
+    async def stop(self, cause: str, patience: float = PATIENCE) -> None:
         """End every running stream with `cause` ("… at byte N" is added) and wait until that is committed.
 
-        A store that takes no write for PATIENCE seconds is not waited for: those streams are left to recovery.
+        A store that takes no write for `patience` seconds is not waited for: those streams are left to recovery.
         """
         attempts = list(self.running.values())
         for attempt in attempts:
             attempt.stop(Status.ERROR, f"{cause} at byte {attempt.offset}")
-        with anyio.move_on_after(PATIENCE):
+        with anyio.move_on_after(patience):
             for attempt in attempts:
                 await attempt.ended.wait()
         self._writer.close()
@@ -146,6 +146,7 @@ async def open_owner(store: Store) -> AsyncIterator[Owner]:
     Raises ConfigurationError when the home or the database cannot be used.
     """
     store.home.make()
+    store.home.try_out()
     lease = Lease(store.home)
     try:
         writer = Writer(store, lease.id)

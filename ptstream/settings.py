@@ -10,15 +10,13 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ptstream.errors import ConfigurationError
+from ptstream.filesystem import NETWORK_FILESYSTEMS, filesystem_of, lacking
 from ptstream.origins import PublicUrl, listed_origin, public_url_of
-
-NETWORK_FILESYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs", "lustre"}
-)
 
 
 class Home(NamedTuple):
@@ -74,14 +72,16 @@ class Home(NamedTuple):
         """Make the home and its folders, private to their owner.
 
         Raises ConfigurationError where that is not possible, or where the place is somebody else's or lies on
-        a network file system, on which neither the write-ahead log nor locks hold.
+        a file system on which neither the write-ahead log nor locks hold.
         """
         if os.path.isdir(os.path.join(self.path, "db")) and os.path.isdir(self.tails) and os.path.isdir(self.owners):
             self.check()
             return
+        self._check_place()  # before anything is left there
         try:
             os.makedirs(self.path, mode=0o700, exist_ok=True)
             self.check()
+            self.try_out()
             for folder in (os.path.dirname(self.database), self.tails, self.owners, os.path.dirname(self.log)):
                 os.makedirs(folder, mode=0o700, exist_ok=True)
         except OSError as error:
@@ -97,14 +97,17 @@ class Home(NamedTuple):
         try:
             found = os.stat(self.path)
             if found.st_uid != os.geteuid():
-                raise ConfigurationError(f"the home {self.path} belongs to another user; name another with --home")
+                raise ConfigurationError(f"the home {self.path} belongs to another user; {self._instead()}")
             if stat.S_IMODE(found.st_mode) & 0o077:
-                os.chmod(self.path, 0o700)
+                self._close_to_others()
             planted = _of_others(self.path, os.path.dirname(self.database))
         except OSError as error:
             raise ConfigurationError(f"the home {self.path} cannot be read: {error.strerror}") from error
         if planted:
             raise ConfigurationError(f"{planted[0]} belongs to another user: remove it, or name a home with --home")
+        self._check_place()
+
+    def _check_place(self) -> None:
         kind = filesystem_of(self.path)
         if kind in NETWORK_FILESYSTEMS:
             raise ConfigurationError(
@@ -112,13 +115,49 @@ class Home(NamedTuple):
                 " name a local directory with --home"
             )
 
+    def try_out(self) -> None:
+        """Raises ConfigurationError if what the home lies on does not carry locks, shared memory or sockets.
+
+        By trying (about 1 ms): whoever makes the home does it, and every owner before it relies on them.
+        """
+        if why := self.why_unfit():
+            raise ConfigurationError(why)
+
+    def why_unfit(self) -> str | None:
+        """The same as a sentence; None if nothing is known against it."""
+        if (what := lacking(self.path)) is None:
+            return None
+        kind = filesystem_of(self.path)
+        return (
+            f"the home {self.path} is on a file system{f' ({kind})' if kind else ''} where {what};"
+            " name a local directory with --home"
+        )
+
+    def _close_to_others(self) -> None:
+        """Raises ConfigurationError where permissions are not kept, as on a stick's FAT; OSError."""
+        with suppress(PermissionError):
+            os.chmod(self.path, 0o700)
+        if stat.S_IMODE(os.stat(self.path).st_mode) & 0o077:
+            kind = filesystem_of(self.path)
+            raise ConfigurationError(
+                f"the home {self.path} cannot be closed to others: its file system{f' ({kind})' if kind else ''} keeps"
+                " no permissions; name a directory on another one with --home"
+            )
+
+    def _instead(self) -> str:
+        """What to name instead of a directory that is another user's: one inside, if that may be made there."""
+        if os.access(self.path, os.W_OK | os.X_OK):
+            return f"name a directory of your own inside it: --home {os.path.join(self.path, 'ptstream')}"
+        return "name another with --home"
+
 
 def _of_others(*folders: str) -> list[str]:
     """What in the folders, as far as they are there, is another user's, or is a link to such."""
     found: list[str] = []
     for folder in filter(os.path.isdir, folders):
         with os.scandir(folder) as entries:
-            found += [entry.path for entry in entries if _is_of_others(entry)]
+            # A volume's own lost+found is root's, and nothing of ours is ever looked for in it.
+            found += [entry.path for entry in entries if entry.name != "lost+found" and _is_of_others(entry)]
     return found
 
 
@@ -129,31 +168,32 @@ def _is_of_others(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def filesystem_of(path: str, mounts: str = "/proc/self/mounts") -> str | None:
-    """The type of the file system that `path` lies on, None where the system does not tell."""
-    try:
-        with open(mounts, encoding="utf-8", errors="surrogateescape") as table:
-            rows = [line.split() for line in table]
-    except OSError:
-        return None
-    real = os.path.realpath(path)
-    best, kind = "", None
-    for row in rows:
-        point = row[1].replace("\\040", " ")
-        inside = point == "/" or real == point or real.startswith(point + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, row[2]
-    return kind
-
-
 def find_home(flag: str | None = None, environment: Mapping[str, str] = os.environ) -> Home:
-    """The home: the flag, else PTSTREAM_HOME, else $XDG_DATA_HOME/ptstream, else ~/.local/share/ptstream."""
-    if flag or environment.get("PTSTREAM_HOME"):
-        return Home(os.path.abspath(os.path.expanduser(flag or environment["PTSTREAM_HOME"])))
+    """The home: the flag, else PTSTREAM_HOME, else $XDG_DATA_HOME/ptstream, else ~/.local/share/ptstream.
+
+    Raises ConfigurationError where none of them names a directory.
+    """
+    if named := flag or environment.get("PTSTREAM_HOME"):
+        return Home(_absolute(named))
     data = environment.get("XDG_DATA_HOME", "")
     if not os.path.isabs(data):  # the XDG specification: a relative path is to be ignored
-        data = os.path.join(os.path.expanduser("~"), ".local", "share")
+        data = os.path.join(_absolute("~"), ".local", "share")
     return Home(os.path.join(data, "ptstream"))
+
+
+def _absolute(path: str) -> str:
+    """The path from the root on. Raises ConfigurationError if it begins in a directory that there is not."""
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        user = path.partition("/")[0][1:]
+        who = f"{user!r}" if user else f"user {os.getuid()}, and HOME is not set"
+        raise ConfigurationError(f"there is no home directory of {who}; name the home with --home or PTSTREAM_HOME")
+    if path.startswith("~") and not os.path.isabs(expanded):
+        raise ConfigurationError(f"HOME is no absolute path: {expanded!r}; name the home with --home or PTSTREAM_HOME")
+    try:
+        return os.path.abspath(expanded)
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"the current directory is gone: the home {path} cannot be found in it") from error
 
 
 class Limits(NamedTuple):

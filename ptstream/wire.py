@@ -43,6 +43,8 @@ CALLERS = "/callers"
 
 NOTE = "note"
 REASONING = "reasoning"
+STDERR = "stderr"
+"""The kinds of what is said beside a text: a line, and any pieces of a model's thinking or of a command's stderr."""
 
 READY = b"ready"
 """What a started daemon writes to the pipe of whoever started it; anything else there is why it did not start."""

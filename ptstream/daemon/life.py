@@ -24,6 +24,7 @@ from anyio.abc import TaskGroup
 from ptstream import wire
 from ptstream.daemon.app import make_app
 from ptstream.daemon.drives import Daemon, Face
+from ptstream.daemon.init import leave_process_one
 from ptstream.daemon.listener import LINGER, USUAL, Address, Listener, Server, address_of
 from ptstream.errors import ConfigurationError, PtstreamError, StoreNewer, ungrouped
 from ptstream.generators.llamacpp import LocalServer
@@ -105,6 +106,7 @@ def run(home: Home, ready: object = None, listen: str | None = None, *, token: b
     `listen` is where it answers on TCP besides (else what the config file says), with a token or without. Raises
     ConfigurationError, when a newer ptstream has migrated the database as well.
     """
+    leave_process_one()
     os.umask(0o077)
     logging.getLogger("uvicorn.error").addFilter(_InOneLine())
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, which may hold a password

@@ -40,13 +40,23 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Stderr:
+    """What a command writes to its standard error, as it comes: any piece of it, perhaps half a line."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Quiet:
     """For so many seconds, silence is normal: nobody's limit is meant for it."""
 
     seconds: float
 
 
-Event: TypeAlias = str | Reasoning | Usage | Note | Quiet
+Beside: TypeAlias = Reasoning | Note | Stderr
+"""What is said beside the text."""
+
+Event: TypeAlias = str | Usage | Beside | Quiet
 Generation: TypeAlias = AsyncGenerator[Event, None]
 """Whoever takes one closes it (`aclose`), also when it is left early, in the task that iterated it; and leaves no
 cancel scope in between that was open before, since a generation may hold a task group of its own."""
@@ -84,6 +94,7 @@ class Source:
 
 
 __all__ = [
+    "Beside",
     "Caller",
     "Event",
     "Flush",
@@ -94,6 +105,7 @@ __all__ = [
     "Reasoning",
     "Settings",
     "Source",
+    "Stderr",
     "Usage",
     "Words",
 ]

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ptstream.errors import ConfigurationError, GeneratorError, UsageError, ungrouped
-from ptstream.generators import Caller, Event, Generation, Note, Reasoning, Source, Usage
+from ptstream.generators import Caller, Event, Generation, Note, Reasoning, Source, Stderr, Usage
 from ptstream.generators.surrogates import Surrogates
 from ptstream.streams import Flush, Stream
 
@@ -290,11 +290,7 @@ def source(stream: Stream, caller: Caller) -> Source:
     Raises UsageError, ConfigurationError where it can be seen at once that there is none.
     """
     target = stream.words.generator or ""
-    file, name = split(target)
-    if file and not name:
-        raise UsageError(f"--generator {target} names no function: write {file}:NAME")
-    if file and not os.path.isfile(os.path.join(caller.directory, file)):
-        raise ConfigurationError(f"--generator {target}: there is no file {file} in {caller.directory}")
+    check_target(target, caller.directory)
     left: list[str] = []
     return Source(
         model=target,
@@ -306,22 +302,29 @@ def source(stream: Stream, caller: Caller) -> Source:
     )
 
 
+def check_target(target: str, directory: str) -> None:
+    """Raises UsageError, ConfigurationError where it can be seen at once that there is no such function."""
+    file, name = split(target)
+    if file and not name:
+        raise UsageError(f"--generator {target} names no function: write {file}:NAME")
+    if file and not os.path.isfile(os.path.join(directory, file)):
+        raise ConfigurationError(f"--generator {target}: there is no file {file} in {directory}")
+
+
 async def _called(target: str, stream: Stream, caller: Caller, left: list[str]) -> Generation:
     from ptstream.generators import command
 
     # -P: no module of the working directory stands in for one of Python's.
     argv = [caller.python or sys.executable, "-P", PROCESS, target]
-    frames, beside = Frames(), command.Lines()
+    frames, beside = Frames(), command.Decoder()
     stdin = json.dumps(_described(stream)).encode("ascii")
     async with command.running(argv, stdin=stdin, caller=caller, left=left) as process:
         async for pipe, data in process.output:
             if pipe == "stdout":
                 for event in frames.feed(data):
                     yield event
-            elif lines := beside.feed(data):
-                yield Note(lines)
-        if rest := beside.end():
-            yield Note(rest)
+            elif piece := beside.feed(data):
+                yield Stderr(piece)
         for event in frames.end():
             yield event
         # Only now, so that a traceback on stderr, which is another pipe, came before its error.

@@ -71,6 +71,18 @@ async def resolve(
     return await Models(caller, settings, home, learned).source(stream.words, local, history)
 
 
+def check(words: Words, caller: Caller, settings: Settings, home: Home) -> None:
+    """Raises what `resolve` would, as far as that is known without asking anybody: a mistyped name, a missing key."""
+    if words.command:  # whether there is such a one, its start tells
+        return
+    if words.generator:
+        from ptstream.generators import call
+
+        call.check_target(words.generator, caller.directory)
+    else:
+        Models(caller, settings, home).check(words.model)
+
+
 def messages(words: Words, *, system: str | None = None, history: Sequence[Message] = ()) -> list[Message]:
     """The conversation to send: the system prompt (`system` if the stream has none), what was said, the prompt."""
     instruction = words.system or system
@@ -142,6 +154,21 @@ class Models:
         endpoint, upstream, model = await self._at(name)
         limits = endpoint.limits(self.settings)
         return Target(model, upstream.host, lambda: nullcontext(upstream), endpoint.body, limits)
+
+    def check(self, name: str | None) -> None:
+        """Raises what `source` would for the model called `name`, as far as that is known without asking anybody."""
+        chosen = self.chosen()
+        name = name or (chosen and chosen[0])
+        if name is None:  # whether there is one, an Ollama must tell
+            return
+        if name.startswith(replay.PREFIX):
+            replay.parse(name, self.caller.directory)
+        elif name == embedded.NAME:
+            self._embedded_file()
+        elif name.startswith(GGUF):
+            self._gguf_file(name)
+        else:
+            key_for(self._named(name)[0], self.caller, self.home)
 
     async def default(self) -> tuple[str, str]:
         """The name of the model to ask when none is named, and how it was found. Raises NoModel."""

@@ -150,8 +150,8 @@ def uri(home: Home, query: str) -> str:
 
 
 def translate(error: sqlite3.Error | OSError, home: Home) -> StoreUnusable:
-    """What an unusable database means for a person."""
-    return StoreUnusable(f"the database {home.database} cannot be used: {error}")
+    """What an unusable database means for a person: of one that was moved, perhaps, where it cannot be used."""
+    return StoreUnusable(home.why_unfit() or f"the database {home.database} cannot be used: {error}")
 
 
 def unmigratable(home: Home, found: int, why: object) -> StoreUnusable:

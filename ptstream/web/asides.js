@@ -49,7 +49,7 @@ function heard(id, said, ended, signal) {
       resolve(over)
     }
     events.addEventListener("open", () => said.clear())
-    for (const kind of ["note", "reasoning"]) {
+    for (const kind of ["note", "reasoning", "stderr"]) {
       events.addEventListener(kind, ({ data }) => said.add(kind, JSON.parse(data)))
     }
     events.addEventListener("error", () => (ended() || events.readyState === EventSource.CLOSED) && stop(true))
