@@ -248,6 +248,11 @@ class Sentences:
 
     def _stop(self, index: int) -> int | None:
         """Decides about the stop at `index`; where to go on, or None to wait."""
+        item = self._next_item(index)
+        if item is None or item:
+            return item and self._cut(item)
+        if self._text[index] in ")•":
+            return index + 1
         known = self._text[: index + LOOKAHEAD]
         behind = _run_end(known, index)
         space = _SPACE.match(known, behind)
@@ -257,6 +262,23 @@ class Sentences:
         if verdict is None:
             return None if len(known) < index + LOOKAHEAD else behind
         return self._cut(begin) if verdict and _border(known, begin) == begin else behind
+
+    def _next_item(self, index: int) -> int | None:
+        """Where the list's next item begins, if its mark is at `index` and the window begins with the one before it.
+
+        So it is in a list that is not cut into lines. 0 if there is none; None to wait.
+        """
+        if self._text[index] not in ".)•" or self.boundary < self._start:
+            return 0
+        if self._text[index] == "•":
+            return index if self._text.lstrip().startswith("•") and self._text[:index].strip() else 0
+        item, label = _ITEM.match(self._text), _LABEL.search(self._text, max(0, index - LONGEST_LABEL), index)
+        if not item or not label or not _follows(item[1], label[2]):
+            return 0
+        behind = self._text[index : index + len(item[2]) + 1]
+        if len(behind) <= len(item[2]) and item[2].startswith(behind):
+            return None
+        return label.start(1) if behind[:-1] == item[2] and behind[-1].isspace() else 0
 
     def _verdict(self, known: str, index: int, begin: int, spaced: bool) -> bool | None:
         """Whether a sentence ends at the stop at `index` of `known`, and the next begins at `begin`; None to wait."""
@@ -287,14 +309,29 @@ class Sentences:
         self._line -= index
 
 
-_PLACE = re.compile(rf"[\n{STOPS}]|(?<=ครับ)\s|(?<=ค่ะ)\s")
+_PLACE = re.compile(rf"[\n•{STOPS}]|(?<=\s\w)\)|(?<=\s\w\w)\)|(?<=ครับ)\s|(?<=ค่ะ)\s")
 """Where the text may be cut. In Thai, what is said politely ends in a word for it."""
+
+_ITEM = re.compile(r"\s*(?:[-*+•⁃]\s*)?\(?(\d{1,3}|[a-z])(\.\)|[.)])\s")
+_LABEL = re.compile(r"(?<=[^\s:;,(])\s+((?:[-*•⁃]\s*)?\(?(\d{1,3}|[a-z]))\Z")
+"""An item with its label and the label's mark; a label, behind the text of another item, without its mark."""
 
 _BY_LINE = re.compile(
     r"[ \t>]{0,60}(?:(?P<whole>```|~~~|\||#{1,6}[ \t])"
     r"|(?P<item>[-*+•][ \t]|\(?(?:\d{1,9}|[a-z]|[ivx]{1,5})(?:\.|\.?\))[ \t]))"
 )
 """How a line begins that is cut at its end: a fence, a table's row, a heading; a list's item."""
+
+LONGEST_LABEL = 10
+"""Characters of a label, with the white space before it."""
+
+
+def _follows(label: str, other: str) -> bool:
+    """Whether `other` is what follows `label` in an enumeration."""
+    if label.isdigit() and other.isdigit():
+        return int(other) == int(label) + 1
+    return not label.isdigit() and not other.isdigit() and ord(other) == ord(label) + 1
+
 
 _NEXT_ITEM = re.compile(r"(?:\(?(?:\d{1,3}|[a-z])[.)]+|[-–—•])\s")
 _MAY_BE_ITEM = re.compile(r"(?:\(?(?:\d{0,3}|[a-z])[.)]*|[-–—•])")
@@ -310,13 +347,13 @@ _WIDE = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 
 def _is_wide(text: str, index: int, begin: int) -> bool:
     """Whether what is before the stop at `index` and what begins at `begin` are of a script without spaces."""
-    return bool(index and _WIDE.match(text, index - 1) and _WIDE.match(text, begin))
+    return bool(index and text[index] in ".!?" and _WIDE.match(text, index - 1) and _WIDE.match(text, begin))
 
 
 _SPACE = re.compile(r"[^\S\n]+")
 
 _EMOJI = "(?:[ \xa0]?[\u2600-\u27bf\U0001f000-\U0001faff][\ufe0f\u200d]*)"
-_NOTE = r"(?: ?\[\^?\w{0,3}(?:\]|\Z))"
+_NOTE = r"(?: ?\[\^?(?:\w{0,3}|\d[\d ,–-]{0,12})(?:\]|\Z))"
 _RUN = re.compile(rf"[{STOPS}]+(?:[{CLOSERS}]|{_NOTE}|{_EMOJI})*")
 _SPACED_RUN = re.compile(rf"[{STOPS}]+(?:[ \xa0\u202f]?[»›]|[{CLOSERS}]|{_NOTE}|{_EMOJI})*")
 _WIDE_RUN = re.compile(rf"[{FULL}!?…]+(?:[”’»)\]}}*_」』）】〕〉》]|{_NOTE}|{_EMOJI})*")

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ptstream.abbreviations import ENDING, NUMBERED, SHORTENED, SPOKEN
+from ptstream.abbreviations import ENDING, NUMBERED, SHORTENED, SPOKEN, TRAILING
 from ptstream.languages import FALLBACK, guess, is_common
 
 Segmenter = Callable[[str, str], list[int]]
@@ -75,7 +75,7 @@ _TURN = re.compile(r"[-–—―]+[ \xa0]*")
 
 _LABEL = re.compile(r"[a-z]{1,4}\)+\s")
 _CAMEL = re.compile("[a-z]{1,5}[A-Z]")
-_MAY_BECOME = re.compile(r"[a-z]{1,5}\)?")
+_MAY_BECOME = re.compile(r"[a-z]{1,5}\)*")
 """What a small letter begins that may begin a sentence all the same: `b)`, `iOS`; and what may still become that."""
 
 _LONGEST_CLAUSE = 24
@@ -83,11 +83,13 @@ _CLAUSE = re.compile(rf"[^\n:{STOPS.replace(';:', '')}]{{0,{_LONGEST_CLAUSE}}}")
 _SPOKEN = re.compile(SPOKEN)
 _NUMBER = re.compile(r"[^\w\s]{0,2}[ \xa0]?\d+")
 _DAY = re.compile(r"\d{1,2}(?:\.\d{1,2})?")
-_LABELLED = re.compile(r"(?:\A|[:：\n])\W*(?:[^\W\d_]+\s)?\d{1,3}\Z")
+_LABELLED = re.compile(r"(?:\A|[:：\n])\W*(?:[^\W\d_]+\s)?\d{1,3}(?:\.\d{1,3}){0,3}\Z")
 """A text that ends in the number of a step, a figure or a list's item, and is nothing else."""
 
 _STREETS = ("str", "pl")
-_COUNTS_WORDS = re.compile(r"[ \xa0][^\W\d_A-Z]{2}")
+_OF_SOMETHING = re.compile(r"[%°]?[ \xa0][^\W\d_A-Z]\w|[.)]{1,2}\s")
+"""What stands behind a number that begins a sentence, or an item, and seldom behind a mere number: `5 of them`."""
+
 _MONTH = re.compile(
     "Jan|Jän|Feb|Fév|Mär|Mar|Apr|Avr|Mai|May|Jun|Jul|Aug|Sep|Okt|Oct|Nov|Dez|Dec|Déc|Jahrh|Jh"
     "|Oca|Şub|Nis|Haz|Tem|Ağu|Eyl|Eki|Kas|Ara"
@@ -97,7 +99,10 @@ _MONTH = re.compile(
 _ORDINALS = frozenset(["de", "da", "no", "sv", "fi", "cs", "sk", "pl", "hu", "tr"])
 """Languages in which a full stop behind a number makes it `third` of `three`."""
 
-_ASKED = {code: code for code in ["bg", "ca", "da", "de", "el", "en", "es", "fi", "fr", "it", "kk", "nl", "pl", "pt", "ru", "sk", "uk"]}
+_ASKED = {
+    code: code
+    for code in ["bg", "ca", "da", "de", "el", "en", "es", "fi", "fr", "it", "kk", "nl", "pl", "pt", "ru", "sk", "uk"]
+}
 _ASKED |= {"cs": "sk", "no": "da"}
 """What to tell the segmenter for a language with capitals; the rest it would take for English."""
 
@@ -161,7 +166,7 @@ def _uncapitalized(word: str, opened: str) -> str | None:
     if "`" in opened:
         return "Code "
     if _LABEL.match(word):
-        return "1) "
+        return "1) Next "
     if _CAMEL.match(word):
         return word[0].upper() + word[1:]
     return None if _MAY_BECOME.fullmatch(word) else ""
@@ -197,7 +202,8 @@ def _ends_quoted(place: Place, quote: str) -> bool | None:
     It does if the quote was announced (他说：“…。”), and if it stands for itself; otherwise the sentence goes on
     about it (「…。」と, “…。”他说).
     """
-    before = place.before[: max(0, place.before.rfind(_QUOTED[quote]))].rstrip()
+    before = place.before[-MEMORY:]
+    before = before[: max(0, before.rfind(_QUOTED[quote]))].rstrip()
     if before and before[-1] not in STOPS:
         return before[-1] in "，：、,"
     if before and before[-1] in ":;":
@@ -223,9 +229,13 @@ class Place:
         found = _LAST_WORD.search(self.before)
         return found[0].replace("’", "'").rpartition("'")[2] if found else ""
 
+    def sample(self) -> str:
+        """The text before, as much of it as tells the language."""
+        return (self.said + self.before)[-SAMPLE:]
+
     def language(self) -> str:
         """The language of the text."""
-        return guess((self.said + self.before)[-SAMPLE:])
+        return guess(self.sample())
 
 
 def _ends_dotted(place: Place, segmenter: Segmenter) -> bool | None:
@@ -245,17 +255,19 @@ def _ends_before_number(place: Place, word: str, segmenter: Segmenter) -> bool |
     """A full stop in front of a number: `No. 5`, `3. 4. 1999`, or a sentence that begins with one."""
     number = _NUMBER.match(place.following)
     behind = place.following[number.end() :] if number else place.following
-    if len(behind) < 3:
+    if len(behind) < 5:
         return None
     if word[-1].isdigit():
         return not (_DAY.fullmatch(word) or behind[0] == ".")
     low = word.lower()
     if low in NUMBERED or len(word) == 1 or low.endswith(_STREETS):
         return False
+    if not word[-1].isalnum():
+        return True
     if not word[-1].islower() and not word[-1].isupper():
         return _ends_uncased(word)
-    if _may_be_short(low) and not is_common(low, place.language()) and not _COUNTS_WORDS.match(behind):
-        return False
+    if (_may_be_short(low) or behind[0] in ",;)") and not _OF_SOMETHING.match(behind):
+        return is_common(low, place.language())
     return _ends_cased(replace(place, following="Next "), word, segmenter)
 
 
@@ -285,7 +297,7 @@ def _is_counted(before: str) -> bool:
 
 def _ends_indic(place: Place, word: str) -> bool:
     """Where a text has shown no stop of its own, as in Marathi, a full stop ends its sentences."""
-    if any(stop in place.said[-SAMPLE:] + place.before for stop in "।॥") or word in SHORTENED:
+    if word in SHORTENED or any(stop in place.sample() for stop in "।॥"):
         return False
     return _letters(word) > 1 or is_common(word, "hi") or is_common(word, "mr")
 
@@ -304,12 +316,12 @@ def _letters(word: str) -> int:
 def _ends_cased(place: Place, word: str, segmenter: Segmenter) -> bool | None:
     """In front of a capital: it may begin a sentence, or be a name."""
     low, language = word.lower(), place.language()
-    if low in ENDING or low in SHORTENED:
-        return low in ENDING
+    if low in ENDING or low in SHORTENED or word in SHORTENED:
+        return low in ENDING or (low in TRAILING and _begins_commonly(place, language))
     if _INITIALS.fullmatch(word):
         if place.before.lstrip(f"{_OPENERS} \n>") == word:
             return False  # a label: Q.
-        return _asked(language, place, segmenter) if language == "en" else _ends_initials(place, word, language)
+        return _ends_initials(place, word, language, segmenter)
     if _is_squeezed(word, language):
         return _counts(place.before)
     if _ROMAN.fullmatch(word) and language in _ORDINALS:
@@ -321,23 +333,29 @@ def _ends_cased(place: Place, word: str, segmenter: Segmenter) -> bool | None:
     return _asked(_ASKED[language], place, segmenter)
 
 
-def _ends_initials(place: Place, word: str, language: str) -> bool | None:
+def _ends_initials(place: Place, word: str, language: str, segmenter: Segmenter) -> bool | None:
     """`J. R. R.` and `z. B.` do not end a sentence; `т. д.` and the letter that counts years (`1863 г.`) may.
 
     So may others, in front of a word that is no name.
     """
-    if _ERA.search(place.before):
-        return True
     spaced = _SPACED_INITIALS.search(place.before)
     low = re.sub(r"\s", "", spaced[0]).lower() if spaced else word.lower()
     if low in ENDING or low in SHORTENED:
         return low in ENDING
-    if len(word) == 1 and word.islower() and word not in "ad" and _counts(place.before):
+    if language != "en" and len(word) == 1 and word.islower() and word not in "ad" and _counts(place.before):
         return True
+    common = _begins_commonly(place, language)
+    return _asked(language, place, segmenter) if common is False and language == "en" else common
+
+
+def _begins_commonly(place: Place, language: str) -> bool | None:
+    """Whether what follows begins with a common word, which in front of a name's rest is seldom a capital."""
     following = _WHOLE_WORD.match(place.following)
     if not following:
         return None
-    return language != "nl" and len(following[0]) > 1 and is_common(following[0].lower(), language)
+    word = following[0].rstrip(",:").lower()
+    long = len(word) > 1 or bool(_ERA.search(place.before))
+    return long and language != "nl" and is_common(word, language)
 
 
 def _counts(before: str) -> bool:
@@ -349,7 +367,7 @@ def _is_squeezed(word: str, language: str) -> bool:
     """Whether a word has no vowel and is no acronym: nobody can say `Bkz`, `Mgr` or `стр`."""
     low = unicodedata.normalize("NFD", word.lower())
     spoken = _VOWEL.search(low) or (language in ("cs", "sk") and _SYLLABIC.search(low))
-    return word.isalpha() and not word.isupper() and not spoken
+    return word.isalpha() and low.islower() and not word.isupper() and not spoken
 
 
 def _asked(language: str, place: Place, segmenter: Segmenter) -> bool | None:

@@ -330,7 +330,7 @@ def test_the_work_grows_with_the_text_alone(run: str) -> None:
             scanner.push(character)
         return handed
 
-    assert work(8000) <= 4.5 * work(2000) + 1000
+    assert work(16000) <= 4.5 * work(4000) + 1000
 
 
 # How well
