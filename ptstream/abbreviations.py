@@ -16,10 +16,10 @@ _TITLES = _words("""
     dhr mevr drs ir jhr mw dra sra srta lic arq exmo exma excmo eng dna dl dlui inż hab św ks płk doc mudr judr
     rndr phdr docent özv ifj doç öğr gör av yrd müh ts pgs ths gs bpk hj
     Sen Rep Hon Rev cmdr adm supt insp atty sra sres sras dres profa engª hr hrn dres dott.ssa sig.ra sig.na
-    phil jur rer theol vilh chr joh gebr univ.-prof gen por kpt sierż mjr id kard śp bp abp mons
-    bc ph paed thdr akad yzb alb tğm kts pgs.ts gs.ts drg drh ust
+    phil jur rer theol vilh chr joh gebr univ.-prof gen por kpt sierż mjr kard śp bp abp mons
+    Bc ph paed thdr akad yzb alb tğm kts pgs.ts gs.ts drg drh ust TS TP PGS GS ThS KTS BS
     акад проф доц д-р инж тов ім им чл-кор арх архит ген подп лейт сержант гл зам зав худ реж св свв преп
-     госп прот κα κος κκ δρ καθ στρ ταξ υπ αγ οσ αρχ
+    госп прот κα κος κκ δρ καθ στρ ταξ υπ αγ οσ αρχ
     डॉ प्रो श्री सुश्री पं कु स्व प्रा न्या ड डा মো ড ডা মি திரு டாக்டர் டா
 """)
 _PLACES = _words("""
@@ -29,7 +29,7 @@ _PLACES = _words("""
     οδ λεωφ πλ
 """)
 _ADVERBS = _words("""
-    ee     ca bzw ggf inkl exkl zzgl vgl evtl sog geb gest allg mio mrd insb bijv jfr resp bl
+    ee ca bzw ggf inkl exkl zzgl vgl evtl sog geb gest allg mio mrd insb bijv jfr resp bl
     np tzn tzw tj zob por zwł m.in např tzv srov vb örn krş bkz yakl böl vö ún kb ld esim ks vrt
     mis lih spt dkk tgl cf vs viz approx incl excl esp éd ed eds trad coll env ms mss
     bspw eigtl ehem urspr ugs insbes einschl abzgl usf.u frz engl griech dt österr schweiz
@@ -42,7 +42,8 @@ TRAILING = _words("st ave blvd rd sq jr sr ltd co inc corp llc bros al uu")
 """Shortened words of names, which often end a sentence too: they do in front of a common word."""
 
 SHORTENED = _TITLES | _PLACES | _ADVERBS | TRAILING
-"""Words that are shortened also in front of a capital, in small letters unless they are a word in these elsewhere."""
+"""Words that are shortened also in front of a capital. In small letters they stand for a capital at the beginning too;
+with capitals they stand only for themselves, since in small letters they are a word."""
 
 ENDING = _words("""
     etc usw usf uvm itd itp ecc enz osv jne yms stb dll dsb apod atd aj κ.λπ κλπ κτλ m.m m.fl v.v s.r.o o.o ș.a
@@ -52,29 +53,39 @@ ENDING = _words("""
 """Shortened words that often end a sentence: in front of a capital they do."""
 
 NUMBERED = _words("""
-    no nos nr nrs n núm num nº n.º n° pp p pg pgs pag pág págs pagg s sid side str strona blz bldz hal hlm tr
-    o old σελ стр с бет ص صص پ س ج فصل شماره رقم पृ क्र नं पृष्ठ
+    no nos nr nrs n núm num nº n.º n° pp p pg pgs pag pág págs pagg s sid str strona blz bldz hal hlm tr
+    o σελ стр с бет ص صص پ س ج فصل شماره رقم पृ क्र नं पृष्ठ
     fig figs abb abs rys obr ábr şek res ill il afb taf tafel pl σχ εικ рис мал фиг сур
     tab tabl tbl табл εκ πίν
     vol vols bd bde t dl deel sv köt c том т кн вып зб
     ch chap chaps cap cpt kap kapit hfst rozdz fej böl bölüm bab гл разд розд κεφ பக்
-    sec sect secs § par paras pars abschn absch ziff pkt ust lit odst písm čl al alin lett inc
+    sec sect secs § par paras pars abschn absch ziff pkt ust odst písm čl al alin lett inc
     art arts artt art.º čl md ps ст п пп ч чл ал абз част άρθ αρ παρ στοιχ
     eq eqs ex exs def thm lem prop cor gl rov
     ln l ll v vv vers rn rdnr anm fn przyp pozn megj dipnot прим бел σημ
-     ref app apdx appx anh anl zał příl ek прил дод lamp
+    ref app apdx appx anh anl zał příl ek прил дод lamp
     iss ed éd ausg aufl edn wyd vyd uitg udg vers rev
-    op opp kv bwv n.o n.os kat max min approx ca circa cca env aprox ok omkr okr kb yakl ок прибл бл περ
+    op opp kv bwv n.o n.os kat max min approx ca circa cca env aprox omkr okr kb yakl ок прибл бл περ
     st rm apt ste ph tel tél fax mob ext whg hs hausnr str d bâtiment lok m кв д буд корп оф каб тел факс эт эп пом
-    jan feb febr mär apr jun jul aug sep sept okt oct nov dec dez janv févr fév avr juil juill août déc ene abr
-    dic gen gior mag giu lug ott fev sty lut kwi cze wrz paź lis gru úno bře dub kvě čer
+    jan feb febr mär apr jun jul aug sep sept okt oct nov dec dez janv févr fév avr juil juill déc ene abr
+    dic gior giu lug ott fev sty lut kwi cze wrz paź lis gru úno bře dub kvě čer
     oca şub nis ağu eyl eki kas ara янв февр фев апр авг сент сен окт нояб ноя дек січ лют бер квіт трав черв
     лип серп вер жовт лист груд ιαν φεβ μαρ απρ ιουν ιουλ αυγ σεπ οκτ νοε δεκ
     pon wt śr czw pt sob nd mon tue tues wed thu thur thurs fri sat sáb
     hod godz kl klo std тыс млн млрд тис млрд руб грн коп чел mio mrd mld mill milj kr eur usd rs rp
-     bzgl lt gem verg cp cfr v.gl
+    bzgl lt verg cp cfr v.gl
 """)
 """Words that are shortened in front of a number: `No. 5`, `Abb. 3`, `ст. 7`."""
+
+NUMBERED_IN = {
+    "de": _words("lit"),
+    "es": _words("mar ago set dom"),
+    "hu": _words("old"),
+    "it": _words("set mag gen"),
+    "pl": _words("ok mar maj lip sie"),
+    "pt": _words("out set ago mar"),
+}
+"""The like, where the same word ends sentences in another language."""
 
 SPOKEN = (
     r"说|說|道|问|問|喊|叫|答|想|曰|笑|^(?:と|って|という|などと)|라고|하고|^고[ ,]|말했|물었|외쳤|대답|"

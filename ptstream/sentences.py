@@ -15,7 +15,7 @@ import re
 from collections import deque
 from typing import Protocol
 
-from ptstream.stops import CLOSERS, FULL, NATIVE, SAMPLE, STOPS, Segmenter, ends, points_inward, sentencex
+from ptstream.stops import CLOSERS, FULL, NATIVE, SAMPLE, SMILE, STOPS, Segmenter, ends, points_inward, sentencex
 from ptstream.streams import Flush
 
 CONTEXT = 400
@@ -352,7 +352,7 @@ def _is_wide(text: str, index: int, begin: int) -> bool:
 
 _SPACE = re.compile(r"[^\S\n]+")
 
-_EMOJI = "(?:[ \xa0]?[\u2600-\u27bf\U0001f000-\U0001faff][\ufe0f\u200d]*)"
+_EMOJI = rf"(?:[ \xa0]?(?:{SMILE}|[\u2600-\u27bf\U0001f000-\U0001faff][\ufe0f\u200d]*))"
 _NOTE = r"(?: ?\[\^?(?:\w{0,3}|\d[\d ,–-]{0,12})(?:\]|\Z))"
 _RUN = re.compile(rf"[{STOPS}]+(?:[{CLOSERS}]|{_NOTE}|{_EMOJI})*")
 _SPACED_RUN = re.compile(rf"[{STOPS}]+(?:[ \xa0\u202f]?[»›]|[{CLOSERS}]|{_NOTE}|{_EMOJI})*")

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ptstream.abbreviations import ENDING, NUMBERED, SHORTENED, SPOKEN, TRAILING
+from ptstream.abbreviations import ENDING, NUMBERED, NUMBERED_IN, SHORTENED, SPOKEN, TRAILING
 from ptstream.languages import FALLBACK, guess, is_common
 
 Segmenter = Callable[[str, str], list[int]]
@@ -38,12 +38,18 @@ STOPS = ".!?…‥‼⁇⁈⁉‽;:\u037e" + NATIVE + FULL
 CLOSERS = "\"'»«”’“›‹)\\]}*_~`」』）】〕〉》"
 """What may stand between a stop and the white space behind it, as members of a set in a pattern."""
 
+SMILE = r"[:;]-?[)(DP](?!\w)"
+"""A face made of punctuation, as a pattern."""
+
 _OPENERS = "\"'«»„“”‘’‚‹›([{*_~`「『（【〔〈《¿¡"
 _CONTINUING = "-–—−/,;:.!?…)]}&=+%"
 _UNITS = "$€£¥₹#№§<>~≈±"
 _QUOTED = {"」": "「", "』": "『", "”": "“", "’": "‘", "»": "«", '"': '"'}
 _BRACKETS = (("(", ")"), ("（", "）"), ("「", "」"), ("『", "』"), ("《", "》"), ("【", "】"))
 _PLAIN = str.maketrans(dict.fromkeys("\"'«»„“”‘’‚‹›()[]{}*_~`", " "))
+
+_CONTRACTION = re.compile(r"(?<=[^\W\d_]{2})['’](?=[^\W\d_]{1,2}\b)")
+"""The apostrophe in a word that is one word to the segmenter, too: `can't`, `cat's`."""
 
 _OUTSIDE_WORDS = r"(?<![^\W\u2e80-\u9fff\uac00-\ud7af])"
 """What follows does not stand behind a letter, unless of a script without spaces."""
@@ -78,16 +84,18 @@ _CAMEL = re.compile("[a-z]{1,5}[A-Z]")
 _MAY_BECOME = re.compile(r"[a-z]{1,5}\)*")
 """What a small letter begins that may begin a sentence all the same: `b)`, `iOS`; and what may still become that."""
 
+_SMILE = re.compile(SMILE)
+
 _LONGEST_CLAUSE = 24
 _CLAUSE = re.compile(rf"[^\n:{STOPS.replace(';:', '')}]{{0,{_LONGEST_CLAUSE}}}")
 _SPOKEN = re.compile(SPOKEN)
-_NUMBER = re.compile(r"[^\w\s]{0,2}[ \xa0]?\d+")
+_NUMBER = re.compile(r"[^\w\s]{0,2}[ \xa0]?\d+(?:[.,/:–-]\d+)*")
 _DAY = re.compile(r"\d{1,2}(?:\.\d{1,2})?")
 _LABELLED = re.compile(r"(?:\A|[:：\n])\W*(?:[^\W\d_]+\s)?\d{1,3}(?:\.\d{1,3}){0,3}\Z")
 """A text that ends in the number of a step, a figure or a list's item, and is nothing else."""
 
 _STREETS = ("str", "pl")
-_OF_SOMETHING = re.compile(r"[%°]?[ \xa0][^\W\d_A-Z]\w|[.)]{1,2}\s")
+_OF_SOMETHING = re.compile(r"[%°]?[ \xa0][^\W\d_A-Z]|[.)]{1,2}\s")
 """What stands behind a number that begins a sentence, or an item, and seldom behind a mere number: `5 of them`."""
 
 _MONTH = re.compile(
@@ -98,6 +106,9 @@ _MONTH = re.compile(
 
 _ORDINALS = frozenset(["de", "da", "no", "sv", "fi", "cs", "sk", "pl", "hu", "tr"])
 """Languages in which a full stop behind a number makes it `third` of `three`."""
+
+_NAMED_BY_ORDINALS = ("de", "hu", "tr")
+"""Those of them where a capital often follows: `3. Oktober`, `2. Ramses`."""
 
 _ASKED = {
     code: code
@@ -126,6 +137,8 @@ def ends(text: str, stop: int, begin: int, said: str, segmenter: Segmenter) -> b
         return False
     mark, place = text[stop], Place(text[:stop], text[stop], following, said)
     if mark in ";:\u037e":
+        if _SMILE.match(text, stop) and text[:stop][-1:].isspace():
+            return following[0].isupper()
         return bool((_ARMENIAN if mark == ":" else _GREEK).search(text, 0, stop))
     if mark == "．" and following[0].isdigit():
         return False
@@ -158,6 +171,8 @@ def _beginning(text: str, stop: int, begin: int) -> str | None:
         return ""  # “Why?” – he asked
     if word[0].islower() and not _GEORGIAN.match(word):
         return _uncapitalized(word, following[: len(following) - len(word)])
+    if word[0] in ":;" and len(word) < 3:
+        return None  # perhaps a smile
     return "" if word[0] in _CONTINUING else word
 
 
@@ -227,7 +242,8 @@ class Place:
     def word(self) -> str:
         """The word that the stop stands behind, without what is elided before it (`l'`)."""
         found = _LAST_WORD.search(self.before)
-        return found[0].replace("’", "'").rpartition("'")[2] if found else ""
+        elided, _, word = found[0].replace("’", "'").rpartition("'") if found else ("", "", "")
+        return elided + word if len(word) <= 2 < len(elided) else word
 
     def sample(self) -> str:
         """The text before, as much of it as tells the language."""
@@ -259,15 +275,17 @@ def _ends_before_number(place: Place, word: str, segmenter: Segmenter) -> bool |
         return None
     if word[-1].isdigit():
         return not (_DAY.fullmatch(word) or behind[0] == ".")
-    low = word.lower()
-    if low in NUMBERED or len(word) == 1 or low.endswith(_STREETS):
+    low, language = word.lower(), place.language()
+    if low in NUMBERED or low in NUMBERED_IN.get(language, ()) or low.endswith(_STREETS):
+        return False
+    if _INITIALS.fullmatch(word) and not _ERA.search(place.before):
         return False
     if not word[-1].isalnum():
         return True
     if not word[-1].islower() and not word[-1].isupper():
         return _ends_uncased(word)
     if (_may_be_short(low) or behind[0] in ",;)") and not _OF_SOMETHING.match(behind):
-        return is_common(low, place.language())
+        return is_common(low, language)
     return _ends_cased(replace(place, following="Next "), word, segmenter)
 
 
@@ -287,7 +305,8 @@ def _ends_number(place: Place, word: str) -> bool | None:
         return None
     if _MONTH.match(following[0]):
         return False
-    return place.language() != "de" or is_common(following[0].lower(), "de") or _is_counted(place.before)
+    language = place.language()
+    return language not in _NAMED_BY_ORDINALS or is_common(following[0].lower(), language) or _is_counted(place.before)
 
 
 def _is_counted(before: str) -> bool:
@@ -316,7 +335,7 @@ def _letters(word: str) -> int:
 def _ends_cased(place: Place, word: str, segmenter: Segmenter) -> bool | None:
     """In front of a capital: it may begin a sentence, or be a name."""
     low, language = word.lower(), place.language()
-    if low in ENDING or low in SHORTENED or word in SHORTENED:
+    if low in ENDING or word in SHORTENED or (low in SHORTENED and not _is_acronym(word)):
         return low in ENDING or (low in TRAILING and _begins_commonly(place, language))
     if _INITIALS.fullmatch(word):
         if place.before.lstrip(f"{_OPENERS} \n>") == word:
@@ -370,6 +389,10 @@ def _is_squeezed(word: str, language: str) -> bool:
     return word.isalpha() and low.islower() and not word.isupper() and not spoken
 
 
+def _is_acronym(word: str) -> bool:
+    return len(word) > 1 and word.isupper()
+
+
 def _asked(language: str, place: Place, segmenter: Segmenter) -> bool | None:
     """What the segmenter says with the whole next word."""
     whole = _WHOLE_WORD.match(place.following)
@@ -378,5 +401,5 @@ def _asked(language: str, place: Place, segmenter: Segmenter) -> bool | None:
 
 def _agrees(language: str, place: Place, following: str, segmenter: Segmenter) -> bool:
     # Quotes and brackets have been judged here, and would only confuse it.
-    head = f"{place.before[-MEMORY:]}{place.mark} ".translate(_PLAIN)
+    head = f"{_CONTRACTION.sub('', place.before[-MEMORY:])}{place.mark} ".translate(_PLAIN)
     return len(head) in segmenter(language, head + following.translate(_PLAIN))
