@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 
 FALLBACK = "en"
 
@@ -129,6 +130,7 @@ _WORD = re.compile("[\\w\u0900-\u0dff]+")
 """A word; the vowel signs of Indic scripts are no word characters to `re`."""
 
 
+@lru_cache(maxsize=8)
 def guess(text: str) -> str:
     """The language (ISO 639-1) that `text`, a few hundred characters of it, is most likely in."""
     scripts: Counter[str] = Counter()

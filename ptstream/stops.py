@@ -64,6 +64,9 @@ _INDIC = re.compile("[\u0900-\u0dff]")
 _OWN_STOP = re.compile("[\u0530-\u058f\u0900-\u09ff\u0e00-\u0fff\u1000-\u109f\u1200-\u139f\u1780-\u17ff]\\W*\\Z")
 """Behind a letter of these scripts a full stop shortens a word: their sentences end in a stop of their own."""
 
+_FEW_WORDS = 60
+"""Characters."""
+
 _LAST_WORD = re.compile(r"[^\s\"“”„«»()\[\]*_`]+\Z")
 _WHOLE_WORD = re.compile(r"\S+(?=\s)|\S{30}")
 _INITIALS = re.compile(r"[^\W\d_]|(?:[^\W\d_]{1,3}\.)+-?[^\W\d_]{1,3}")
@@ -131,20 +134,24 @@ def ends(text: str, stop: int, begin: int, said: str, segmenter: Segmenter) -> b
     None: not to be told before more of what follows is known. The text before is `said`, to tell the language by.
     """
     following = _beginning(text, stop, begin)
-    if following is None:
-        return None
-    if not following or _within(text[:begin]):
-        return False
-    mark, place = text[stop], Place(text[:stop], text[stop], following, said)
-    if mark in ";:\u037e":
+    if not following:
+        return None if following is None else False
+    verdict = _ends_in(text, stop, begin, Place(text[:stop], text[stop], following, said), segmenter)
+    return verdict and not _within(text[:begin])
+
+
+def _ends_in(text: str, stop: int, begin: int, place: Place, segmenter: Segmenter) -> bool | None:
+    """As `ends`, brackets and quotes that are still open left out."""
+    first = place.following[0]
+    if place.mark in ";:\u037e":
         if _SMILE.match(text, stop) and text[:stop][-1:].isspace():
-            return following[0].isupper()
-        return bool((_ARMENIAN if mark == ":" else _GREEK).search(text, 0, stop))
-    if mark == "．" and following[0].isdigit():
+            return first.isupper()
+        return bool((_ARMENIAN if place.mark == ":" else _GREEK).search(place.near()))
+    if place.mark == "．" and first.isdigit():
         return False
-    if not _is_cased(following[0]) and (quote := next((char for char in text[stop:begin] if char in _QUOTED), "")):
+    if not _is_cased(first) and (quote := next((char for char in text[stop:begin] if char in _QUOTED), "")):
         return _ends_quoted(place, quote)
-    return _ends_at(mark, text[stop : stop + 2] == "..", place, segmenter)
+    return _ends_at(place.mark, text[stop : stop + 2] == "..", place, segmenter)
 
 
 def _ends_at(mark: str, dots: bool, place: Place, segmenter: Segmenter) -> bool | None:
@@ -239,9 +246,13 @@ class Place:
     following: str
     said: str
 
+    def near(self) -> str:
+        """The last few words of the text before."""
+        return self.before[-_FEW_WORDS:]
+
     def word(self) -> str:
         """The word that the stop stands behind, without what is elided before it (`l'`)."""
-        found = _LAST_WORD.search(self.before)
+        found = _LAST_WORD.search(self.near())
         elided, _, word = found[0].replace("’", "'").rpartition("'") if found else ("", "", "")
         return elided + word if len(word) <= 2 < len(elided) else word
 
@@ -278,7 +289,7 @@ def _ends_before_number(place: Place, word: str, segmenter: Segmenter) -> bool |
     low, language = word.lower(), place.language()
     if low in NUMBERED or low in NUMBERED_IN.get(language, ()) or low.endswith(_STREETS):
         return False
-    if _INITIALS.fullmatch(word) and not _ERA.search(place.before):
+    if _INITIALS.fullmatch(word) and not _ERA.search(place.near()):
         return False
     if not word[-1].isalnum():
         return True
@@ -357,7 +368,7 @@ def _ends_initials(place: Place, word: str, language: str, segmenter: Segmenter)
 
     So may others, in front of a word that is no name.
     """
-    spaced = _SPACED_INITIALS.search(place.before)
+    spaced = _SPACED_INITIALS.search(place.near())
     low = re.sub(r"\s", "", spaced[0]).lower() if spaced else word.lower()
     if low in ENDING or low in SHORTENED:
         return low in ENDING
@@ -373,13 +384,13 @@ def _begins_commonly(place: Place, language: str) -> bool | None:
     if not following:
         return None
     word = following[0].rstrip(",:").lower()
-    long = len(word) > 1 or bool(_ERA.search(place.before))
+    long = len(word) > 1 or bool(_ERA.search(place.near()))
     return long and language != "nl" and is_common(word, language)
 
 
 def _counts(before: str) -> bool:
     """Whether `before` ends in a number and its unit or kind of year, and that is not just how a sentence begins."""
-    return bool(_COUNTED.search(before)) and len(before.split()) > 3
+    return bool(_COUNTED.search(before[-_FEW_WORDS:])) and len(before.split()) > 3
 
 
 def _is_squeezed(word: str, language: str) -> bool:
