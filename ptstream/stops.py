@@ -2,7 +2,8 @@
 
 `sentencex` knows the abbreviations of some thirty languages, and is asked. Here is what it does not know: that
 the next word may not be whole yet, which language it is, stops and abbreviations in the scripts and languages
-that it takes for English, and that a sentence does not end inside brackets, quotes or code.
+that it takes for English, that a sentence may begin with a number, a dash or a list's label, and that it does
+not end inside brackets, quotes or code.
 
 An answer must be certain: a sentence taken for two is worse than two taken for one.
 """
@@ -65,7 +66,7 @@ _OWN_STOP = re.compile("[\u0530-\u058f\u0900-\u09ff\u0e00-\u0fff\u1000-\u109f\u1
 """Behind a letter of these scripts a full stop shortens a word: their sentences end in a stop of their own."""
 
 _FEW_WORDS = 60
-"""Characters."""
+"""Characters before a stop that hold the word it stands behind and what belongs to that."""
 
 _LAST_WORD = re.compile(r"[^\s\"“”„«»()\[\]*_`]+\Z")
 _WHOLE_WORD = re.compile(r"\S+(?=\s)|\S{30}")
@@ -79,6 +80,7 @@ _ROMAN = re.compile("[IVXLC]+")
 _VOWEL = re.compile("[aeiouyæøœıаеиоуыэюяъіїєәөүұαεηιουω]")
 _SYLLABIC = re.compile(r"[^\W\d_][rl][^\W\d_]")
 """What Czech and Slovak say without a vowel: `prst`, `vlk`."""
+
 _TURN = re.compile(r"[-–—―]+[ \xa0]*")
 """How one begins to speak in a dialogue: `– Yes.`"""
 
@@ -105,7 +107,6 @@ _MONTH = re.compile(
     "Jan|Jän|Feb|Fév|Mär|Mar|Apr|Avr|Mai|May|Jun|Jul|Aug|Sep|Okt|Oct|Nov|Dez|Dec|Déc|Jahrh|Jh"
     "|Oca|Şub|Nis|Haz|Tem|Ağu|Eyl|Eki|Kas|Ara"
 )
-
 
 _ORDINALS = frozenset(["de", "da", "no", "sv", "fi", "cs", "sk", "pl", "hu", "tr"])
 """Languages in which a full stop behind a number makes it `third` of `three`."""
@@ -200,7 +201,7 @@ def _is_cased(first: str) -> bool:
 
 def _within(text: str) -> bool:
     """Whether `text` ends inside brackets, quotes or code that are still open."""
-    near = text[-MEMORY:]
+    near = text[-MEMORY:].replace(":(", "").replace(":-(", "")
     if _OPEN.search(_CLOSED.sub("", near[near.rfind("\n") + 1 :])):
         return True
     return any(near.rfind(opener) > max(map(near.rfind, closers)) for opener, closers in _pairs(near))

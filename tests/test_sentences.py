@@ -275,7 +275,7 @@ def test_cut_where_marked(marked: str) -> None:
         "我不去.‖好吧!‖为什么?‖算了",
         "“我不知道。”他说。‖“是我。”‖这是真的。‖好",
         '그가 외쳤다. ‖"누구야?" 그가 물었다. ‖"나야." ‖사실이었다. ‖네',
-        "I like it :) ‖Me too! ;-) ‖Good",
+        "I like it :) ‖Me too! ;-) ‖It rains. :( ‖We go. ‖Good",
         "La casa es de 1600 a. C. ‖La otra no. ‖Así",
         "He lives in the U.S. ‖They went to the U.S. Army",
         "It's fine. ‖Nobody said I can't. ‖The dogs' bowls are the cat's. ‖Ja",
