@@ -28,7 +28,7 @@ WHEELS = {"linux": ("x86_64", "aarch64"), "darwin": ("x86_64", "arm64")}
 """The machines that llama.cpp's package has wheels for, by system; the extra `local` has the same in its markers."""
 
 NO_WHEEL = (
-    "llama.cpp has no wheel for this machine, only for CPython on x86-64 and ARM64, with glibc or macOS 13:"
+    "llama.cpp has no wheel for this machine, only for CPython on x86-64 and ARM64, with glibc or macOS 13 and newer:"
     " use Ollama or another endpoint"
 )
 

@@ -248,7 +248,7 @@ class Models:
     def _embedded_file(self) -> str:
         path = embedded.find(self.home)
         if path is None:
-            raise ConfigurationError(embedded.NO_FILE)
+            raise ConfigurationError(embedded.problem() or embedded.NO_FILE)
         return path
 
     def _gguf_file(self, name: str) -> str:
