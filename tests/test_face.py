@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import openai
 import pytest
 
 from ptstream import wire
@@ -182,10 +181,8 @@ def test_curl_follows_to_the_end(face: Face, gate: Gate) -> None:
 
 
 def test_connections_are_kept_for_longer_than_clients_keep_them() -> None:
-    """Else a request may meet a server that is hanging up."""
-    for kept in (httpx.Limits().keepalive_expiry, openai.DEFAULT_CONNECTION_LIMITS.keepalive_expiry):
-        assert kept
-        assert kept < KEPT
+    """Else a request may meet a server that is hanging up. OpenAI's client has httpx's time."""
+    assert (httpx.Limits().keepalive_expiry or 0) < KEPT
 
 
 def test_models_and_status(face: Face) -> None:
