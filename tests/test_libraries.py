@@ -88,15 +88,22 @@ def test_the_systems_own_libgomp_comes_first(home: Home) -> None:
     assert (found["folders"] == "LD_LIBRARY_PATH=") == there
 
 
+def empty_carrier(folder: Path) -> str:
+    """A folder that, first on Python's path, hides the package that carries libgomp: one which carries nothing."""
+    hidden = folder / f"{libraries.CARRIER}-0.dist-info"
+    hidden.mkdir(parents=True)
+    (hidden / "METADATA").write_text(f"Name: {libraries.CARRIER}\nVersion: 0\n")
+    (hidden / "RECORD").touch()
+    return str(folder)
+
+
 @pytest.mark.parametrize(("name", "package"), [(libraries.GOMP, "libgomp1"), ("libstdc++.so.6", "libstdc++6")])
 def test_a_library_that_is_missing_is_named_with_what_to_install(
     cli: Cli, folder: Path, name: str, package: str
 ) -> None:
-    hidden = folder / "path" / f"{libraries.CARRIER}-0.dist-info"  # first on the path: a package that carries nothing
-    hidden.mkdir(parents=True)
-    (hidden / "METADATA").write_text(f"Name: {libraries.CARRIER}\nVersion: 0\n")
-    (hidden / "RECORD").touch()
-    environment = {"LD_LIBRARY_PATH": broken(folder / "lib", name), "PYTHONPATH": str(folder / "path")}
+    environment = {"LD_LIBRARY_PATH": broken(folder / "lib", name)}
+    if name == libraries.GOMP:
+        environment["PYTHONPATH"] = empty_carrier(folder / "path")
     done = cli.run("drive", "--model", "smollm2", "-p", "Why?", code=4, env=environment)
     (line,) = [line for line in done.stderr.decode().splitlines() if name in line]
     assert f"llama.cpp needs {name}" in line
