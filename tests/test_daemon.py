@@ -32,6 +32,7 @@ from ptstream.tail import Tail
 from tests.conftest import (
     FIRST,
     ID,
+    LIMIT,
     PTSTREAM,
     SECOND,
     Cli,
@@ -88,7 +89,7 @@ def kill(pid: int) -> None:
 
 def rest(process: subprocess.Popen[bytes]) -> tuple[bytes, str, int]:
     """What it still prints, what it says, and its exit code."""
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=LIMIT * 4)
     return out, err.decode(), process.returncode
 
 

@@ -25,7 +25,7 @@ import pytest
 from ptstream import wire
 from ptstream.daemon.gate import MAX_BODIES, MAX_BODY, Rate
 from ptstream.daemon.keys import Keys, token_of
-from ptstream.daemon.listener import Address, address_of
+from ptstream.daemon.listener import KEPT, Address, address_of
 from ptstream.errors import ConfigurationError
 from ptstream.settings import Home
 from ptstream.store.sqlite import Parent, Store
@@ -178,6 +178,11 @@ def test_curl_follows_to_the_end(face: Face, gate: Gate) -> None:
         gate.open()
         assert read_exactly(curl, 99) == SECOND.encode()
         assert ended(curl) == 0
+
+
+def test_connections_are_kept_for_longer_than_clients_keep_them() -> None:
+    """Else a request may meet a server that is hanging up. OpenAI's client has httpx's time."""
+    assert (httpx.Limits().keepalive_expiry or 0) < KEPT
 
 
 def test_models_and_status(face: Face) -> None:

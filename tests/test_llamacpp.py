@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators import Event, Usage, embedded
+from ptstream.generators import Event, Usage, embedded, libraries
 from ptstream.generators.llamacpp import MAX_PROMPT, PROCESS, LocalServer, reachable, sweep
 from ptstream.generators.openai import Message
 from ptstream.settings import Home
@@ -184,7 +184,10 @@ async def test_a_prompt_that_can_never_fit_is_refused_at_once(home: Home) -> Non
 def process(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-P", PROCESS, "--model", GGUF, "--socket", str(tmp_path / "s.sock")]
     (tmp_path / "s.sock").touch()  # as a killed one leaves it
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+    with (
+        libraries.environment() as environment,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as running,
+    ):
         yield running
         running.kill()
 

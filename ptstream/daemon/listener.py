@@ -26,6 +26,12 @@ from ptstream.settings import load
 LINGER = 1
 """Seconds that readers get to take the end, once every stream has ended."""
 
+KEPT = 30
+"""Seconds that a connection is kept for a next request: longer than the clients keep theirs.
+
+httpx and OpenAI's keep them for 5 s, as uvicorn would: a request that came then met a server that was hanging up.
+"""
+
 HEAD_TIME = 10.0
 """Seconds that a client may take for the head of a request, the first one counted from its connection on."""
 
@@ -109,6 +115,7 @@ class Listener:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # what a proxy says is `outside.py`'s to read
+                timeout_keep_alive=KEPT,
                 timeout_graceful_shutdown=LINGER,
             )
         )

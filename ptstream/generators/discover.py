@@ -93,7 +93,7 @@ def _running(models: Models, running: dict[str, list[str]]) -> Iterator[Found]:
 
 def _here(home: Home) -> Iterator[Found]:
     path = embedded.find(home)
-    missing = None if embedded.runnable() else embedded.NOT_INSTALLED
+    missing = embedded.problem()
     problem = missing or (None if path else embedded.NO_FILE)
     yield Found(embedded.NAME, HERE, path or "the embedded model", problem)
     for name in sorted(_names(home.models)):

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
+import sys
 from collections.abc import Mapping
 from typing import Any
 
+from ptstream.generators import libraries
 from ptstream.settings import Home
 
 NAME = "smollm2"
@@ -20,6 +23,14 @@ FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SYSTEM = "You are a helpful assistant. Answer briefly and correctly."
 
 NOT_INSTALLED = "llama.cpp is not installed: pip install 'ptstream[local]'"
+
+WHEELS = {"linux": ("x86_64", "aarch64"), "darwin": ("x86_64", "arm64")}
+"""The machines that llama.cpp's package has wheels for, by system; the extra `local` has the same in its markers."""
+
+NO_WHEEL = (
+    "llama.cpp has no wheel for this machine, only for CPython on x86-64 and ARM64, with glibc or macOS 13 and newer:"
+    " use Ollama or another endpoint"
+)
 
 NO_FILE = "the embedded model's file is not there: fetch it with ptstream models pull"
 
@@ -39,8 +50,20 @@ def find(home: Home) -> str | None:
 
 
 def runnable() -> bool:
-    """Whether llama.cpp is installed. Looks without importing."""
-    return importlib.util.find_spec("xllamacpp") is not None
+    """Whether llama.cpp is installed and has all that it needs."""
+    return problem() is None
+
+
+def problem() -> str | None:
+    """Why llama.cpp does not run here and what to do, in one line; None if it does. Looks without importing."""
+    if importlib.util.find_spec("xllamacpp") is None:
+        return NOT_INSTALLED if _has_wheel() else NO_WHEEL
+    return libraries.missing()
+
+
+def _has_wheel() -> bool:
+    libc = sys.platform != "linux" or platform.libc_ver()[0] == "glibc"
+    return libc and sys.implementation.name == "cpython" and platform.machine() in WHEELS.get(sys.platform, ())
 
 
 def _places(home: Home) -> list[str]:

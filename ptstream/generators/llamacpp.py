@@ -25,7 +25,7 @@ import httpx
 from anyio.abc import Process, TaskGroup, TaskStatus
 
 from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators import Generation, embedded
+from ptstream.generators import Generation, embedded, libraries
 from ptstream.generators.openai import Manner, Message, chat
 from ptstream.generators.upstream import Upstream
 from ptstream.settings import Home
@@ -186,18 +186,20 @@ class _Server:
 
     async def start(self) -> None:
         """Start the process and wait until it listens. Raises GeneratorError if it does not come to that."""
-        self._process = await anyio.open_process(
-            # -P: no module of the working directory, or of this one, stands in for one of Python's.
-            [sys.executable, "-P", PROCESS, "--model", self.gguf, *self._arguments()],
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=self._stderr,
-            start_new_session=True,  # an interrupt at the terminal is not meant for it
-        )
-        assert self._process.stdout is not None
-        with suppress(anyio.EndOfStream):
-            await self._process.stdout.receive()
-            return
+        with libraries.environment() as environment:
+            self._process = await anyio.open_process(
+                # -P: no module of the working directory, or of this one, stands in for one of Python's.
+                [sys.executable, "-P", PROCESS, "--model", self.gguf, *self._arguments()],
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=self._stderr,
+                env=environment,
+                start_new_session=True,  # an interrupt at the terminal is not meant for it
+            )
+            assert self._process.stdout is not None
+            with suppress(anyio.EndOfStream):
+                await self._process.stdout.receive()
+                return
         code = await self._process.wait()
         raise GeneratorError(f"llama.cpp cannot load {self.gguf}: {self._complaint() or _ending(code)}")
 

