@@ -12,11 +12,13 @@ import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ptstream.errors import ConfigurationError
 from ptstream.filesystem import NETWORK_FILESYSTEMS, filesystem_of, lacking
-from ptstream.origins import PublicUrl, listed_origin, public_url_of
+
+if TYPE_CHECKING:
+    from ptstream.origins import PublicUrl
 
 
 class Home(NamedTuple):
@@ -295,10 +297,8 @@ KEYS: Mapping[str, tuple[type, ...]] = MappingProxyType(
 )
 """The keys of the config file outside its tables, and what their values may be."""
 
-ADDRESSES: Mapping[str, Callable[[str], Any]] = MappingProxyType(
-    {"origins": listed_origin, "public_url": public_url_of}
-)
-"""How those are read that are addresses of pages, or lists of such; ValueError for one that is none."""
+ADDRESSES = ("origins", "public_url")
+"""Those that are addresses of pages, or lists of such."""
 
 
 def _settings(table: dict[str, Any], place: str) -> Settings:
@@ -316,7 +316,9 @@ def _settings(table: dict[str, Any], place: str) -> Settings:
 
 
 def _addresses(key: str, value: Any, place: str) -> Any:
-    read = ADDRESSES[key]
+    from ptstream.origins import listed_origin, public_url_of  # not for `cat`, which begins with this module
+
+    read: Callable[[str], Any] = listed_origin if key == "origins" else public_url_of
     found = []
     for text in value if isinstance(value, list) else [value]:
         try:
