@@ -92,7 +92,7 @@ async def deaf(request):  # to the offset
 
 async def short(request):  # ends in order, and too soon
     async def some():
-        left = 1
+        left = 2  # the comment that comes first, and one event
         async for run in answer.body_iterator:
             yield run
             left -= 1
