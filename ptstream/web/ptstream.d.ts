@@ -8,6 +8,8 @@ export interface Told {
   status: Exclude<Status, "pending">
   /** The cause of a bad end. */
   error: string | null
+  /** What is to be known of a good one: that the text was cut off at its length. */
+  note: string | null
 }
 
 /** What is read of an answer; `body` gives runs of bytes as they come. */

@@ -52,10 +52,10 @@ export class StreamError extends Error {
 }
 
 /**
- * Read a stream from byte `offset` to its end: an async iterator of `{text, offset, status, error}`.
+ * Read a stream from byte `offset` to its end: an async iterator of `{text, offset, status, error, note}`.
  *
  * `offset` is where this text ends, in bytes of UTF-8: pass it back to go on. `status` is "streaming" until the last one,
- * which has no text, and the status and the cause that the store has. Leaving the loop only stops reading.
+ * which has no text, and the status, the cause and the note that the store has. Leaving the loop only stops reading.
  *
  * `headers` go with each request; a function is called for each, and may be async. `fetch` is used in place of the
  * global one: it must give a `response.body` to read as it comes, which React Native's own does not.
@@ -184,7 +184,7 @@ async function* sooner(answer, other, matters = () => true) {
 
 // --- what comes
 
-const streaming = (text, place) => ({ text, offset: place.offset, status: "streaming", error: null })
+const streaming = (text, place) => ({ text, offset: place.offset, status: "streaming", error: null, note: null })
 
 /** How far the text has been read, in bytes. */
 class Place {
@@ -272,11 +272,11 @@ class EventReader {
   }
 
   /** Only this tells where the data before it ends. */
-  control({ streamNextOffset, streamClosed, status, error }) {
+  control({ streamNextOffset, streamClosed, status, error, note }) {
     const end = this.number(streamNextOffset)
     const bytes = this.held.reduce(joined, new Uint8Array())
     this.held = []
-    return bytes.length ? this.text(bytes, end) : streamClosed ? this.end({ offset: end, status, error }) : null
+    return bytes.length ? this.text(bytes, end) : streamClosed ? this.end({ offset: end, status, error, note }) : null
   }
 
   text(bytes, end) {
@@ -284,10 +284,10 @@ class EventReader {
     return text ? streaming(text, this.place) : null
   }
 
-  end({ offset, status, error }) {
+  end({ offset, status, error, note }) {
     if (offset > this.place.offset) throw new Lost(`bytes ${this.place.offset} to ${offset} are missing`)
     if (offset !== this.place.offset || typeof status !== "string") throw notOurs(this.response)
-    return { text: "", offset, status, error: error ?? null }
+    return { text: "", offset, status, error: error ?? null, note: note ?? null }
   }
 
   number(word) {
