@@ -20,7 +20,7 @@ const PAUSE = 1000
 const BRIEF = 1000
 
 /** Milliseconds before a connection that lasts is tried again, where asking for what there is was faster; then doubled. */
-const COLLECTED = 10_000
+const COLLECTED = 2000
 
 /** Milliseconds before the first new try; each further one waits twice as long, up to LONGEST_WAIT. */
 const FIRST_WAIT = 250
