@@ -19,10 +19,10 @@ import anyio
 import anyio.lowlevel
 
 from ptstream.asides import Asides
+from ptstream.config import Limits
 from ptstream.errors import ClaimLost, GeneratorDropped, GeneratorError, GeneratorTimeout, PtstreamError, StoreUnusable
 from ptstream.generators import Event, Generation, Note, Quiet, Reasoning, Source, Usage
 from ptstream.sentences import Cutter
-from ptstream.settings import Limits
 from ptstream.store.sqlite import Claim
 from ptstream.streams import Status
 from ptstream.tail import Bell, Tail

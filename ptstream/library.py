@@ -17,6 +17,7 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup, TaskStatus
 
 from ptstream import ending
+from ptstream.config import Settings, load
 from ptstream.drive import Attempt
 from ptstream.errors import (
     ENDS,
@@ -30,7 +31,7 @@ from ptstream.generators import Source
 from ptstream.generators.call import check, from_function
 from ptstream.interrupts import Interruptible, interrupts
 from ptstream.owner import Owner, open_owner
-from ptstream.settings import Settings, find_home, load
+from ptstream.settings import find_home
 from ptstream.store.cursor import Cursor, read_now
 from ptstream.store.patience import BRIEFLY, patiently
 from ptstream.store.reading import State

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskGroup
 
+from ptstream.config import Settings
 from ptstream.drive import Attempt, Seams
 from ptstream.errors import PtstreamError, StoreBusy
 from ptstream.follow import Audience
 from ptstream.generators import Source
 from ptstream.lineage import text_before
 from ptstream.sentences import Cutter
-from ptstream.settings import Settings
 from ptstream.store.owners import Lease
 from ptstream.store.recover import settle_all
 from ptstream.store.sqlite import Claim, Store

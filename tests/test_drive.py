@@ -17,13 +17,13 @@ import anyio.lowlevel
 import pytest
 
 from ptstream.asides import Asides
+from ptstream.config import Settings
 from ptstream.drive import Attempt, End, Limits
 from ptstream.ending import cancel
 from ptstream.errors import GeneratorDropped, GeneratorError, GeneratorTimeout, StoreBusy, StoreUnusable
 from ptstream.follow import Follow
 from ptstream.generators import Event, Note, Reasoning, Source, Usage
 from ptstream.owner import Owner, open_owner
-from ptstream.settings import Settings
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Claim, Store
 from ptstream.store.wake import open_wakes

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from ptstream import wire
+from ptstream.config import Settings
 from ptstream.daemon.keys import Keys
 from ptstream.daemon.outside import Outside
 from ptstream.origins import PublicUrl, is_loopback, listed_origin, origin_of, public_url_of
-from ptstream.settings import Settings
 from tests.conftest import Cli, Face, ended, listening, stop_daemon, until
 
 APP = "http://localhost:5173"

@@ -18,8 +18,8 @@ import pytest
 
 from ptstream.cli.app import COMMANDS, application, load
 from ptstream.cli.reading import DETACHING
+from ptstream.config import Endpoint, Settings
 from ptstream.errors import every_error
-from ptstream.settings import Endpoint, Settings
 from tests.conftest import needs
 
 ROOT = Path(__file__).parents[1]

@@ -16,6 +16,7 @@ import anyio
 import pytest
 from packaging.requirements import Requirement
 
+from ptstream.config import Endpoint, Limits, Settings, load
 from ptstream.errors import ConfigurationError, GeneratorError, NoModel, UsageError, ungrouped
 from ptstream.generators import Caller, Event, Source, embedded, libraries
 from ptstream.generators.chatting import chats
@@ -24,7 +25,7 @@ from ptstream.generators.endpoints import known
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.generators.models import messages, resolve
 from ptstream.generators.pull import pull
-from ptstream.settings import Endpoint, Home, Limits, Settings, load
+from ptstream.settings import Home
 from ptstream.streams import Flush, Status, Stream, Words
 from tests import endpoint
 from tests.conftest import ROOT

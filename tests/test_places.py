@@ -18,11 +18,12 @@ import anyio
 import pytest
 
 from ptstream import settings, wire
+from ptstream.config import Settings, load
 from ptstream.errors import ConfigurationError
 from ptstream.filesystem import lacking
 from ptstream.generators.command import descendants
 from ptstream.owner import open_owner
-from ptstream.settings import NETWORK_FILESYSTEMS, Home, Settings, filesystem_of, find_home, load
+from ptstream.settings import NETWORK_FILESYSTEMS, Home, filesystem_of, find_home
 from ptstream.store.owners import boot_id
 from ptstream.store.sqlite import Store
 from tests.conftest import PTSTREAM, Cli, needs

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from ptstream.cli.app import COMMANDS
-from ptstream.settings import KEYS, Endpoint, Home
+from ptstream.config import KEYS, Endpoint
+from ptstream.settings import Home
 from ptstream.store.sqlite import Store
 from tests.conftest import Cli
 

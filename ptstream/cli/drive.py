@@ -37,6 +37,7 @@ from ptstream.cli.options import (
 from ptstream.cli.reading import Form, detachable, form_of, goes_on, show, tell_end
 from ptstream.cli.screen import Screen
 from ptstream.client import Aside, Client, ConnectionBroken, Driven, connect, connect_or_start
+from ptstream.config import load
 from ptstream.errors import DaemonUnreachable, PtstreamError, StreamNotFound, UsageError
 from ptstream.fields import as_json
 from ptstream.follow import Follow
@@ -44,7 +45,7 @@ from ptstream.generators import Caller
 from ptstream.generators.models import check
 from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
-from ptstream.settings import Home, load
+from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
 from ptstream.store.recover import live_size
 from ptstream.store.rows import check_name, merged

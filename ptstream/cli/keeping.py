@@ -14,12 +14,13 @@ import anyio
 from ptstream import owner
 from ptstream.cli.reading import tell_end
 from ptstream.cli.screen import Screen
+from ptstream.config import Settings, load
 from ptstream.drive import Attempt
 from ptstream.errors import GeneratorError, NameTaken, PtstreamError, ungrouped
 from ptstream.generators import Event, Note, Source
 from ptstream.generators.command import Decoder
 from ptstream.owner import Owner, open_owner
-from ptstream.settings import Home, Settings, load
+from ptstream.settings import Home
 from ptstream.store.patience import BRIEFLY, patiently
 from ptstream.store.sqlite import Store
 from ptstream.streams import Flush, Status, Stream, Words

@@ -13,9 +13,10 @@ import typer
 from ptstream.cli.app import session, unwind_on_interrupt
 from ptstream.cli.options import Json, current_directory
 from ptstream.cli.screen import Screen
+from ptstream.config import load
 from ptstream.generators import Caller, pull
 from ptstream.generators.discover import discover
-from ptstream.settings import Home, load
+from ptstream.settings import Home
 
 EXAMPLES = """
 ptstream models        what was found, the default first

@@ -22,6 +22,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ptstream import durable, ending, wire
+from ptstream.config import load
 from ptstream.daemon.drives import Daemon
 from ptstream.daemon.openapi import MOST, document, parameters, validator
 from ptstream.errors import NotAllowed, PtstreamError, UsageError
@@ -32,7 +33,7 @@ from ptstream.generators.models import GGUF
 from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
 from ptstream.serving import HEADERS, error_response, until_now, wants_events
-from ptstream.settings import Home, load
+from ptstream.settings import Home
 from ptstream.store.patience import patiently
 from ptstream.store.recover import as_it_is, listed
 from ptstream.store.search import search

@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ptstream import wire
+from ptstream.config import Settings, load
 from ptstream.daemon import api
 from ptstream.daemon.backlog import Backlog
 from ptstream.daemon.drives import Daemon
@@ -40,7 +41,6 @@ from ptstream.generators.openai import WHOLE_TIME
 from ptstream.generators.relay import relay
 from ptstream.generators.surrogates import mend
 from ptstream.serving import HEADERS
-from ptstream.settings import Settings, load
 from ptstream.store.patience import patiently
 from ptstream.streams import Flush, Status, Stream, Words
 

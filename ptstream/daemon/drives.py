@@ -15,6 +15,7 @@ import anyio
 
 from ptstream import __version__, ending, wire
 from ptstream.asides import Asides
+from ptstream.config import Settings, load
 from ptstream.drive import Attempt
 from ptstream.errors import CallerGone, ClaimLost, ConfigurationError, DaemonStopping, PtstreamError, UsageError
 from ptstream.generators import Beside, Caller, Note, Reasoning, Source, Stderr
@@ -23,7 +24,6 @@ from ptstream.generators.models import resolve
 from ptstream.generators.openai import Learned
 from ptstream.lineage import history, text_before
 from ptstream.owner import Owner
-from ptstream.settings import Settings, load
 from ptstream.store.patience import patiently
 from ptstream.store.recover import settle
 from ptstream.store.sqlite import Store

@@ -22,6 +22,7 @@ import uvicorn
 from anyio.abc import TaskGroup
 
 from ptstream import wire
+from ptstream.config import load
 from ptstream.daemon.app import make_app
 from ptstream.daemon.drives import Daemon, Face
 from ptstream.daemon.init import leave_process_one
@@ -29,7 +30,7 @@ from ptstream.daemon.listener import KEPT, LINGER, USUAL, Address, Listener, Ser
 from ptstream.errors import ConfigurationError, PtstreamError, StoreNewer, ungrouped
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.owner import open_owner
-from ptstream.settings import Home, load
+from ptstream.settings import Home
 from ptstream.store.patience import BRIEFLY
 from ptstream.store.recover import delete_expired
 from ptstream.store.sqlite import Store

@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ptstream import wire
+from ptstream.config import load
 from ptstream.daemon.drives import Daemon
 from ptstream.daemon.face import make_face
 from ptstream.daemon.gate import Cors, Gate
@@ -21,7 +22,6 @@ from ptstream.daemon.keys import Keys, token_of
 from ptstream.daemon.outside import Outside
 from ptstream.errors import ConfigurationError
 from ptstream.origins import is_loopback, is_unspecified
-from ptstream.settings import load
 
 LINGER = 1
 """Seconds that readers get to take the end, once every stream has ended."""

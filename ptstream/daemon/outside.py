@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from ptstream.config import Settings
 from ptstream.origins import DEFAULT_PORTS, Origin, is_loopback, is_unspecified, origin_of
-from ptstream.settings import Settings
 
 _FIRST = re.compile(r'(?:[^",]|"[^"]*")*')
 """The first element of a list whose strings may hold commas."""

@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from ptstream.settings import Home, Limits, Settings
+from ptstream.config import Limits, Settings
+from ptstream.settings import Home
 from ptstream.streams import Flush, Words
 
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
+from ptstream.config import Endpoint, Settings
 from ptstream.errors import ConfigurationError, NoModel
 from ptstream.generators import Caller, embedded
 from ptstream.generators.models import GGUF, Models, quickly
-from ptstream.settings import Endpoint, Home, Settings
+from ptstream.settings import Home
 
 HERE = "this machine"
 

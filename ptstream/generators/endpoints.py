@@ -9,9 +9,10 @@ import os
 import stat
 from collections.abc import Mapping
 
+from ptstream.config import Endpoint, Settings
 from ptstream.errors import ConfigurationError
 from ptstream.generators import Caller
-from ptstream.settings import Endpoint, Home, Settings
+from ptstream.settings import Home
 
 WELL_KNOWN = (
     Endpoint("openai", "https://api.openai.com/v1", model="gpt-4.1-mini", key_env="OPENAI_API_KEY"),

@@ -15,11 +15,12 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ptstream.config import Endpoint, Limits, Settings
 from ptstream.errors import ConfigurationError, GeneratorError, ModelNotFound, NoModel, NoPrompt
 from ptstream.generators import Caller, Generation, Source, embedded, replay
 from ptstream.generators.chatting import chats
 from ptstream.generators.endpoints import key_for, known
-from ptstream.settings import Endpoint, Home, Limits, Settings
+from ptstream.settings import Home
 from ptstream.streams import Flush, Stream, Words
 
 if TYPE_CHECKING:

@@ -17,10 +17,11 @@ from typing import Any
 
 import anyio
 
+from ptstream.config import Settings
 from ptstream.follow import Follow
 from ptstream.generators import Event, Source
 from ptstream.owner import open_owner
-from ptstream.settings import Home, Settings
+from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Store
 from ptstream.store.wake import open_wakes

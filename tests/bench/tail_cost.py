@@ -16,11 +16,12 @@ from statistics import median
 
 import anyio
 
+from ptstream.config import Settings
 from ptstream.drive import Attempt
 from ptstream.generators import Event, Source
 from ptstream.owner import open_owner
 from ptstream.sentences import Cutter
-from ptstream.settings import Home, Settings
+from ptstream.settings import Home
 from ptstream.store.sqlite import Claim, Store
 from ptstream.streams import Flush, Status
 from ptstream.tail import Tail
