@@ -211,7 +211,7 @@ async def connect(home: Home) -> AsyncIterator[Client]:
             path = stack.enter_context(wire.short_path(home.socket))
         except OSError as error:
             raise DaemonUnreachable("the daemon is not running") from error
-        transport = httpx.AsyncHTTPTransport(uds=path)
+        transport = wire.socket_transport(path)
         async with httpx.AsyncClient(
             transport=transport, base_url=wire.BASE_URL, timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT)
         ) as http:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -169,6 +170,14 @@ def _is_table_of_headers(value: Any) -> bool:
     return _is_table_of_strings(value) and all(map(_is_header, value))
 
 
+def _is_body(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):  # TOML's dates and infinities
+        return False
+    return isinstance(value, dict) and not OURS & set(value)
+
+
 def _is_header(value: Any) -> bool:
     return isinstance(value, str) and bool(HEADER_NAME.fullmatch(value))
 
@@ -192,8 +201,8 @@ ENDPOINT_KEYS: Mapping[str, Kind] = MappingProxyType(
         "headers": Kind("a table of headers", _is_table_of_headers),
         "query": Kind("a table of strings", _is_table_of_strings),
         "body": Kind(
-            f"a table of further fields, without {', '.join(sorted(OURS))}",
-            lambda value: isinstance(value, dict) and not OURS & set(value),
+            f"a table of further fields, as JSON has them, without {', '.join(sorted(OURS))}",
+            _is_body,
         ),
         "stream": FLAG,
         "stream_options": FLAG,

@@ -43,6 +43,9 @@ STORE_RETRY = 0.25
 LONGEST_STORE_RETRY = 5.0
 """Seconds between two tries to write an end that the store does not take: at first, and at most."""
 
+PAUSED = "paused: "
+"""How the note begins of what keeps a generator waiting."""
+
 BACKOFF = 0.5
 """Seconds before the first further attempt; twice as many before each one after it."""
 
@@ -138,6 +141,7 @@ class Attempt:
         self._flushed_bell = Bell()
         self._began = self._progress = self._yielded = clock()
         self._paused = False
+        self._quiet = 0.0
         self._begun = begun
         self._seams = seams
         self._left = seams.most if seams else 0
@@ -215,6 +219,8 @@ class Attempt:
                 self.stop(Status.ERROR, str(error), error)
             except ClaimLost:
                 raise
+            except PtstreamError as error:  # an address, a key, a proxy that is none
+                self.stop(Status.ERROR, str(error), error)
             except Exception as error:
                 self.stop(Status.ERROR, f"{type(error).__name__}: {error}", error)
             else:
@@ -259,7 +265,7 @@ class Attempt:
         self._progress = self._clock()
 
     async def _take(self, event: Event) -> None:
-        self._progress = self._clock()
+        self._progress, self._quiet = self._clock(), 0.0
         if isinstance(event, str):
             self._said = None if event else self._said
             if self._verdict is None:
@@ -267,7 +273,7 @@ class Attempt:
         elif isinstance(event, Usage):
             self._usage = event.counts
         elif isinstance(event, Quiet):
-            self._progress += event.seconds
+            self._quiet = event.seconds
         elif isinstance(event, Note) and event.kept:
             self._notes.append(event.text)
         else:
@@ -309,7 +315,7 @@ class Attempt:
 
     async def _pause(self, wait: Callable[[], Any], why: str | None) -> None:
         if why:
-            self.asides.add(Note(f"paused: {why}"))
+            self.asides.add(Note(PAUSED + why))
         self._paused = True
         try:
             await wait()
@@ -366,13 +372,12 @@ class Attempt:
     def _next_deadline(self) -> tuple[float, str]:
         """The monotonic clock stands still while the machine sleeps, so sleeping is not idling."""
         first, idle, total = self._limits.first, self._limits.idle, self._limits.total
-        if self.pieces:
-            silent, what = idle, f"nothing more came for {idle} s (idle_timeout)"
-        else:
-            silent, what = first, f"nothing came within {first} s (first_timeout)"
+        name, silent = ("idle", idle) if self.pieces else ("first", first)
+        borne = (silent or math.inf) + self._quiet
+        what = f"nothing more came for {borne:g} s" if self.pieces else f"nothing came within {borne:g} s"
         return min(
-            (self._began + (total or math.inf), f"not finished within {total} s (total_timeout)"),
-            (self._progress + (silent or math.inf), what),
+            (self._began + (total or math.inf), f"not finished within {total or 0:g} s (total_timeout)"),
+            (self._progress + borne, f"{what} ({name}_timeout)"),
         )
 
     # --- the end

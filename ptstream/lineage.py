@@ -16,9 +16,12 @@ from ptstream.store.recover import as_it_is
 from ptstream.store.sqlite import Parent, Store
 from ptstream.streams import Stream, Words
 
+_TAG = r"(?:think(?:ing)?|thoughts?|reasoning)"
+
 THOUGHTS = re.compile(
-    r"\A\s*<think(?:ing)?>.*?(?:</think(?:ing)?>\s*|\Z)|\A(?:(?!<think).)*?^[ \t]*</think(?:ing)?>[ \t]*$\s*",
-    re.S | re.M,
+    rf"\A\s*(?:<{_TAG}>.*?(?:</{_TAG}>\s*|\Z)|\[THINK\].*?(?:\[/THINK\]\s*|\Z)|◁think▷.*?(?:◁/think▷\s*|\Z))"
+    rf"|\A(?:(?!<{_TAG}>).)*?^[ \t]*</{_TAG}>[ \t]*$\s*",
+    re.DOTALL | re.MULTILINE | re.IGNORECASE,
 )
 """The thinking aloud that an answer begins with; some chat templates write the opening tag, which then is not in it."""
 

@@ -179,7 +179,7 @@ def find_home(flag: str | None = None, environment: Mapping[str, str] = os.envir
 
 def _absolute(path: str) -> str:
     """The path from the root on. Raises ConfigurationError if it begins in a directory that there is not."""
-    expanded = os.path.expanduser(path)
+    expanded = path if path.startswith("~") and os.environ.get("HOME") == "" else os.path.expanduser(path)
     if expanded.startswith("~"):
         user = path.partition("/")[0][1:]
         who = f"{user!r}" if user else f"user {os.getuid()}, and HOME is not set"

@@ -19,6 +19,8 @@ from ptstream.errors import ConfigurationError, DaemonUnreachable, PtstreamError
 if TYPE_CHECKING:
     import asyncio
 
+    import httpx
+
 BASE_URL = "http://ptstream"
 STATUS = "/status"
 STOP = "/stop"
@@ -51,6 +53,15 @@ READY = b"ready"
 
 SOCKET_PATH_MAX = 100
 """Bytes a Unix socket's path may safely have: the systems allow 104 to 108."""
+
+
+def socket_transport(path: str) -> httpx.AsyncHTTPTransport:
+    """HTTP over a Unix socket: no authorities are loaded for it, nor what the environment says of them."""
+    import ssl
+
+    import httpx
+
+    return httpx.AsyncHTTPTransport(uds=path, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=False)
 
 
 def dumps(value: Any) -> bytes:

@@ -61,6 +61,8 @@ class Server:
     """Set when a client closed its connection before its play was over."""
     over: anyio.Event = field(default_factory=anyio.Event)
     """Set when a play has been played to its end."""
+    moved: str = ""
+    """Where `moved-…-tls` leads."""
     scripts: dict[str, bytes] = field(default_factory=dict)
     """Whole answers that a test brings, by the models' names."""
     models: list[dict[str, Any]] | str = field(default_factory=lambda: [{"id": name} for name in MODELS])
@@ -504,6 +506,8 @@ BUSY: dict[str, dict[str, Any]] = {
     "words": {"message": "Rate limit reached. Please try again in 1m2.5s. Visit us."},
     "delay": {"message": "quota", "details": [{"@type": "RetryInfo", "retryDelay": "34s"}]},
     "long": {"message": "slow down", "retry_after": 3600},
+    "billing": {"message": "Please try again in 4.5s. Upgrade at https://example.com/settings/billing"},
+    "within": {"message": '{"error": {"details": [{"retryDelay": "5s"}]}}'},
     "spent": {"message": "You exceeded your current quota", "type": "insufficient_quota", "retry_after": 7},
 }
 """How an endpoint says that it is busy."""
@@ -544,6 +548,12 @@ async def forbidding(exchange: Exchange, how: str) -> None:
             await refuse(
                 exchange, 400, message="Your organization must be verified to stream this model.", param="stream"
             )
+        case "value":
+            await refuse(exchange, 400, message="Invalid value for parameter temperature: 9")
+        case "inside" if options:
+            await exchange.begin()
+            await exchange.event(error={"message": "Unrecognized request argument supplied: stream_options"})
+            await exchange.close()
         case "all":
             await refuse(exchange, 400, message="stream_options and stream are unknown fields")
         case _:
@@ -583,6 +593,7 @@ async def play(exchange: Exchange) -> None:
                     "away": "http://192.0.2.1/v1/chat/completions",
                     "port": f"http://127.0.0.1:{port + 1}/v1/chat/completions",
                     "circle": "/v1/chat/completions",
+                    "tls": exchange.server.moved,
                 }[where]
                 await exchange.body(f"{code} Moved", "", location=there)
             else:

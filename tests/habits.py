@@ -111,6 +111,11 @@ ENDS = [
     Habit(
         "cut in an event", said(PIECES[:3]) + b'data: {"choices": [{"delta": {"cont', BEGIN, "error", "broke off before"
     ),
+    Habit("what it cost, after all was said", PLAIN + b"event: cost\ndata: 0.0012\n\n"),
+    Habit("the end said twice, in other words", PLAIN + b"data: DONE\n\n"),
+    Habit("words after the reason", said() + chunk({}, "stop") + b"data: bye\n\n"),
+    Habit("a state in words", said(PIECES[:3]) + b'event: status\ndata: "running"\n\n' + said(PIECES[3:]) + end()),
+    Habit("no reason known, then a good one", said(finish="FINISH_REASON_UNSPECIFIED") + end()),
     Habit("usage after the end", said() + chunk({}, "stop") + event(choices=[], usage={"total_tokens": 3}) + DONE),
     Habit("usage in the choice", said() + chunk({}, "stop", usage={"total_tokens": 3}) + DONE),
 ]
@@ -144,11 +149,20 @@ def so_far(delta: bool) -> bytes:
     return body + event(choices=[choice({}, "stop") | {"message": {"role": "assistant", "content": text}}]) + DONE
 
 
+def trimmed() -> bytes:
+    """The whole message without a delta, white space cut off."""
+    return event(choices=[{"index": 0, "finish_reason": "stop", "message": {"content": TEXT}}]) + DONE
+
+
 SHAPES = [
     Habit("plain", PLAIN),
     Habit("the whole message beside each delta", so_far(delta=True)),
     Habit("the whole message without a delta", so_far(delta=False)),
     Habit("the whole message at the end", said() + chunk({}, "stop", message={"content": TEXT}) + DONE),
+    Habit("the whole message at the end, trimmed", said([*PIECES, " "]) + chunk(None, "stop") + trimmed(), f"{TEXT} "),
+    Habit("usage that is none", event(choices=[choice({"content": TEXT})], usage=[1]) + end()),
+    Habit("reasoning that is none", event(choices=[choice({"content": TEXT, "reasoning": True})]) + end()),
+    Habit("text beside its delta", event(choices=[{"delta": {"role": "assistant"}, "text": TEXT}]) + end()),
     Habit("the whole message at the end alone", ROLE + chunk({}, "stop", message={"content": TEXT}) + DONE),
     Habit(
         "messages instead of deltas",
@@ -201,6 +215,9 @@ BODIES = [
         + dumped({"message": {"role": "assistant", "content": ""}, "done": True, "done_reason": "stop"}),
         kind="application/x-ndjson",
     ),
+    Habit(
+        "an array that breaks off", b"[" + b",\n".join(map(dumped, OBJECTS[:4])) + b",\n{", BEGIN, "error", "broke off"
+    ),
     Habit("objects one behind the other", b"".join(map(dumped, OBJECTS)), kind=JSON),
     Habit("no blank lines", PLAIN.replace(NEWLINE, b"\n")),
     Habit("no last blank line", PLAIN.removesuffix(DONE).rstrip()),
@@ -208,6 +225,13 @@ BODIES = [
     Habit("lines parted by CR LF", PLAIN.replace(b"\n", b"\r\n")),
     Habit("lines parted by CR", PLAIN.replace(b"\n", b"\r")),
     Habit("a byte order mark", b"\xef\xbb\xbf" + PLAIN),
+    Habit("a byte order mark in each event", PLAIN.replace(b"data:", b"\xef\xbb\xbfdata:")),
+    Habit("two byte order marks", b"\xef\xbb\xbf" * 2 + PLAIN),
+    Habit("white space first", b" \t" + PLAIN),
+    Habit("zeros first", b"\0\0" + PLAIN),
+    Habit("a space before the colon", PLAIN.replace(b"data:", b"data :")),
+    Habit("fields without a colon", b"event\nid\n" + PLAIN.replace(NEWLINE, b"\n\ndata\n\n")),
+    Habit("a tab in a string", b'data: {"choices": [{"delta": {"content": "a\tb"}}]}\n\n' + end(), "a\tb"),
     Habit("no space after the colon", PLAIN.replace(b"data: ", b"data:")),
     Habit("comments", b": PROCESSING\n\n" + PLAIN.replace(NEWLINE, b"\n\n: ping\n\n")),
     Habit("names and ids", b"retry: 10\n" + PLAIN.replace(b"data: ", b"id: 1\nevent: message\ndata: ")),

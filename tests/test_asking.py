@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,9 @@ from ptstream.generators import Event, Note, Quiet
 from ptstream.generators.openai import Learned, Manner, chat
 from ptstream.generators.upstream import Upstream
 from tests import endpoint
+from tests.test_ways import authority, secured
+
+__all__ = ["authority"]
 
 pytestmark = pytest.mark.anyio
 
@@ -113,7 +117,9 @@ async def test_a_base_with_more_in_it(server: endpoint.Server, end: str) -> None
     assert server.requests[0].path == f"/v1/chat/completions{query}"
 
 
-@pytest.mark.parametrize(("how", "wait"), [("header", 7), ("words", 62.5), ("delay", 34)])
+@pytest.mark.parametrize(
+    ("how", "wait"), [("header", 7), ("words", 62.5), ("delay", 34), ("billing", 4.5), ("within", 5)]
+)
 async def test_who_is_busy_is_waited_for_as_long_as_it_says(server: endpoint.Server, how: str, wait: float) -> None:
     asked = await ask(server, f"busy-{how}")
     assert (asked.text, asked.waits) == (endpoint.TEXT, [wait])
@@ -152,6 +158,17 @@ async def test_a_server_that_never_has_it_is_given_up(server: endpoint.Server) -
         await ask(server, "loading-9", Manner(longest_wait=0))
 
 
+async def test_a_move_to_tls_is_followed_where_the_certificate_is_trusted(
+    server: endpoint.Server, authority: Path
+) -> None:
+    async with secured(server, authority) as url:
+        server.moved = url.removesuffix("/v1") + "/new/v1/chat/completions"
+        asked = await ask(server, "moved-308-tls", environment={"SSL_CERT_FILE": str(authority / "ca.pem")})
+        assert asked.text == endpoint.TEXT
+        with pytest.raises(GeneratorError, match=r"certificate of 127.0.0.1:\d+, to which .* sends on, is not trusted"):
+            await ask(server, "moved-308-tls")
+
+
 @pytest.mark.parametrize("how", ["301-here", "302-whole", "307-here", "308-whole"])
 async def test_a_move_within_the_host_is_followed_with_method_and_body(server: endpoint.Server, how: str) -> None:
     asked = await ask(server, f"moved-{how}", key="k")
@@ -166,7 +183,7 @@ async def test_a_move_within_the_host_is_followed_with_method_and_body(server: e
     ("how", "said"),
     [
         ("307-away", "it has moved to http://192.0.2.1/v1/chat/completions; if that is right, set base_url"),
-        ("308-port", r"refused the connection.*\(it sends on to http://127.0.0.1:"),
+        ("308-port", r"127.0.0.1:\d+, to which 127.0.0.1:\d+ sends on, refused the connection"),
         ("303-here", "it has moved to /new/v1/chat/completions"),
         ("307-circle", "it has moved to /v1/chat/completions"),
     ],
@@ -186,3 +203,25 @@ async def test_comments_are_signs_of_life_of_a_server_on_this_machine(server: en
     asked = await ask(server, "keep-alive")
     assert asked.events[:3] == ["", "", ""]
     assert asked.events[3] == endpoint.PIECES[0]
+
+
+async def test_a_refusal_for_another_reason_is_asked_once(server: endpoint.Server) -> None:
+    with pytest.raises(GeneratorError, match="Invalid value"):
+        await ask(server, "forbids-value")
+    assert len(server.requests) == 1
+
+
+async def test_an_error_in_the_body_for_a_field_of_ours_leaves_it_out(server: endpoint.Server) -> None:
+    asked = await ask(server, "forbids-inside")
+    assert asked.text == endpoint.TEXT
+    assert "stream_options" not in server.requests[1].body
+
+
+async def test_no_secret_of_an_address_is_told(server: endpoint.Server) -> None:
+    address = server.base_url.replace("http://", "http://me:hunter2@") + "?api-key=secret&api-version=2024-10-21"
+    with pytest.raises(GeneratorError) as caught:
+        async for _ in chat(Upstream(address), "unheard-of", PROMPT):
+            pass
+    assert "base_url is http://127.0.0.1" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert "secret" not in str(caught.value)

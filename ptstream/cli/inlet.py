@@ -24,3 +24,15 @@ async def next_bytes() -> bytes:
             await anyio.lowlevel.checkpoint()
         with suppress(BlockingIOError):  # somebody has made it non-blocking, and was faster
             return os.read(0, AT_ONCE)
+
+
+def pass_on() -> None:
+    """Standard input to standard output, to its end; when nobody takes it any more, it is read all the same."""
+    taken = True
+    with suppress(OSError):
+        while data := os.read(0, AT_ONCE):
+            while data and taken:
+                try:
+                    data = data[os.write(1, data) :]
+                except OSError:
+                    taken = False

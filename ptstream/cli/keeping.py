@@ -15,8 +15,8 @@ from ptstream import owner
 from ptstream.cli.reading import tell_end
 from ptstream.cli.screen import Screen
 from ptstream.config import Settings, load
-from ptstream.drive import Attempt
-from ptstream.errors import GeneratorError, NameTaken, PtstreamError, ungrouped
+from ptstream.drive import PAUSED, Attempt
+from ptstream.errors import GeneratorError, NameTaken, PtstreamError, StreamFailed, ungrouped
 from ptstream.generators import Event, Note, Source
 from ptstream.generators.command import Decoder
 from ptstream.owner import Owner, open_owner
@@ -121,6 +121,7 @@ class Keeping:
         self._owner: Owner | None = None
         self._attempt: Attempt | None = None
         self._seen = 0
+        self._trouble: str | None = None
         self._patience = PATIENCE
 
     async def run(self) -> None:
@@ -144,7 +145,7 @@ class Keeping:
             with ungrouped():
                 async with open_owner(store) as self._owner:
                     await self._keep(self._owner, stream, settings)
-            self.code = tell_end(self._screen, store, stream.id)
+            self._tell_end(store, stream.id)
 
     async def _keep(self, keeper: Owner, stream: Stream, settings: Settings) -> None:
         self._attempt = attempt = await keeper.start(stream.id, self._source(), settings)
@@ -155,6 +156,16 @@ class Keeping:
             tasks.cancel_scope.cancel()
         self._say_notes(attempt)
         self.cancelled = attempt.end is not None and attempt.end.status is Status.CANCELLED
+
+    def _tell_end(self, store: Store, id: str) -> None:
+        """As the store has it; where it takes no end, whoever reads next writes one, but the cause is known here."""
+        end = self._attempt and self._attempt.end
+        if end and not store.state(id).status.ended:
+            self._trouble = self._trouble or end.cause
+            self.code = StreamFailed.exit_code
+            self._screen.error(StreamFailed(f"stream {id} is not kept whole: {self._trouble}"))
+        else:
+            self.code = tell_end(self._screen, store, id)
 
     def _tell(self, error: PtstreamError) -> None:
         self.code = error.exit_code
@@ -180,7 +191,7 @@ class Keeping:
 
     async def _give_up_when_overrun(self, attempt: Attempt) -> None:
         await self.feed.overrun.wait()
-        why = self._owner and self._owner.trouble
+        why = self._trouble or (self._owner and self._owner.trouble)
         attempt.stop(Status.ERROR, f"not kept from byte {attempt.offset} on: {why or 'keeping it took too long'}")
 
     async def _show_notes(self, attempt: Attempt) -> None:
@@ -192,7 +203,10 @@ class Keeping:
     def _say_notes(self, attempt: Attempt) -> None:
         entries, self._seen = attempt.asides.since(self._seen)
         for entry in entries:
-            self._screen.note(entry.text)
+            if entry.text.startswith(PAUSED):  # told at the end, unless it has passed by then
+                self._trouble = entry.text.removeprefix(PAUSED)
+            else:
+                self._screen.note(entry.text)
 
     def _source(self) -> Source:
         return Source(

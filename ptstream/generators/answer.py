@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "reasoning_details")
 """Where reasoning stands, one of which is read: some say it twice."""
 
-WORDS = ("text", "content", "thinking", "reasoning", "reasoning_text", "summary", "value")
+WORDS = ("text", "content", "thinking", "reasoning", "reasoning_text", "summary", "refusal", "value")
 """Where the words of a part stand."""
 
 FAILURES = ("error", "errors", "error_message", "error_msg", "errorMessage")
@@ -35,6 +35,14 @@ COMPLAINTS = ("message", "detail", "msg")
 
 FINE = (0, 200, "0", "200")
 """Codes of an object that complains of nothing."""
+
+
+class Fault(GeneratorError):
+    """What an endpoint reports of itself where an answer should be. The message has its own words."""
+
+
+class NoAnswer(GeneratorError):
+    """What is no part of an answer."""
 
 
 class Answer:
@@ -55,6 +63,8 @@ class Answer:
         self._reason = ""
         self._objects = 0
         self._messages = 0
+        self._foreign = ""
+        self._by_delta = False
         self._took_back = False
         self._with_text = False
         self._usage: Mapping[str, Any] | None = None
@@ -75,16 +85,12 @@ class Answer:
         return self.closed or (self.ending is not Ending.NONE and not self._took_back)
 
     def read(self, item: Item) -> Iterator[Event]:
-        """What one object of its body says. Raises GeneratorError for an error in it, and for what is no answer's."""
+        """What one object of its body says. Raises Fault for an error in it, NoAnswer for what is no answer's."""
         if not isinstance(item, Mapping):
             self.closed = self.closed or item is Mark.DONE
             return
-        choice = _ollamas(item) or self._first(item.get("choices"))
-        self._objects += 1
-        self._messages += "delta" not in choice and bool(choice.get("message"))
-        self._raise_fault(item, choice)
-        # Some endpoints count on with every event: the last word is the one that holds.
-        self._usage = self._table(item.get("usage") or choice.get("usage")) or self._usage
+        choice = _ollamas(item) or _first(item.get("choices"))
+        self._count(item, choice)
         text, thought = self._said(choice)
         if thought := self._thoughts.feed(thought):
             self._thought = True
@@ -94,7 +100,16 @@ class Answer:
         if whole := self._text.feed(text):
             self._add(whole)
             yield whole
+        self._raise_fault(item, choice)
         self._end_with(choice, text=bool(text))
+
+    def _count(self, item: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
+        """What kind of object it is, and what it says of usage: some count on with every event, the last word holds."""
+        self._objects += 1
+        self._messages += "delta" not in choice and bool(choice.get("message"))
+        self._usage = _table(item.get("usage")) or _table(choice.get("usage")) or self._usage
+        if not (choice or self._foreign or "choices" in item or self._usage):
+            self._foreign = self._redact(shorten(json.dumps(item, ensure_ascii=False)))[:200]
 
     def end(self, *, in_order: bool = True) -> Iterator[Event]:
         """What is left to say; `in_order`: the body did not break off.
@@ -106,6 +121,8 @@ class Answer:
             yield text
         if self._usage:
             yield Usage(self._usage)
+        if self._foreign and not (self.spoke or self._thought or self.closed or self.ending):
+            raise NoAnswer(f"{self._host} sent something that is not part of an answer: {self._foreign}")
         if self.ending in (Ending.FILTERED, Ending.BROKEN):
             raise GeneratorError(f"{self._host} {self._bad_end()}")
         in_one_body = self._objects == self._messages == 1
@@ -123,7 +140,8 @@ class Answer:
 
     def _bad_end(self) -> str:
         if self.ending is Ending.FILTERED:
-            return f"withheld the rest of the answer (content filter: {self._reason})"
+            words = f": {shorten(self._refusal)}" if self._refusal else ""
+            return f"withheld the rest of the answer (content filter: {self._reason}){words}"
         return f"gave up in the middle of the answer ({self._reason})"
 
     def _notes(self, *, in_order: bool) -> Iterator[str]:
@@ -156,35 +174,38 @@ class Answer:
     # --- faults
 
     def _raise_fault(self, item: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
-        """Raises GeneratorError in the server's own words, wherever they stand."""
+        """Raises Fault in the server's own words, wherever they stand."""
         for place in (item, choice, choice.get("delta"), choice.get("message")):
             if isinstance(place, Mapping) and any(map(place.get, FAILURES)):
                 raise self._fault({name: place[name] for name in (*FAILURES, *COMPLAINTS) if place.get(name)})
         if "error" in (item.get("object"), item.get("type")) or _complains(item):
             raise self._fault(item)
-        base = item.get("base_resp")  # MiniMax's
-        if isinstance(base, Mapping) and base.get("status_code"):
+        base, feedback = _table(item.get("base_resp")), _table(item.get("promptFeedback"))
+        if base.get("status_code"):  # MiniMax's
             raise self._fault(base)
+        if reason := feedback.get("blockReason"):  # Google's
+            raise Fault(f"{self._host} withheld the answer (content filter: {reason})")
 
-    def _fault(self, words: Any) -> GeneratorError:
-        return GeneratorError(f"{self._host} reported an error: {self._redact(said(json.dumps(words)))}")
+    def _fault(self, words: Any) -> Fault:
+        return Fault(f"{self._host} reported an error: {self._redact(said(json.dumps(words)))}")
 
     # --- what it says
 
     def _said(self, choice: Mapping[str, Any]) -> tuple[str, str]:
         """The text and the reasoning of a choice."""
-        delta, message = (self._table(choice.get(name)) for name in ("delta", "message"))
-        saying = message if choice.get("delta") is None else delta
+        delta, message = _table(choice.get("delta")), _table(choice.get("message"))
+        saying = delta if isinstance(choice.get("delta"), dict) else message
         self._note_beside(saying)
         text, thought = self._parted(saying.get("content"))
         if saying is message:
-            text = self._so_far.rest_of(text)
-        elif not (self.spoke or text) and choice.get("finish_reason"):
-            text, _ = self._parted(message.get("content"))  # beside deltas that never said anything
-        if not (delta or message) and isinstance(choice.get("text"), str):
-            text = choice["text"]
+            text = self._so_far.rest_of(text, alone=not self._by_delta)
+        elif not (text or self.spoke):  # beside deltas that have not said anything yet
+            text = self._parted(message.get("content"))[0] or _string(choice.get("text"))
+        self._by_delta = self._by_delta or (saying is delta and bool(text))
+        if not (delta or message):
+            text = _string(choice.get("text"))
         thoughts = next((saying[name] for name in THOUGHTS if saying.get(name)), None)
-        return text, self._words(thoughts) + thought
+        return text, _words(thoughts) + thought
 
     def _add(self, text: str) -> None:
         self.spoke = self.spoke or not text.isspace()
@@ -198,7 +219,7 @@ class Answer:
     def _note_beside(self, saying: Mapping[str, Any]) -> None:
         """Calls and refusals, for an answer that has no text."""
         if refusal := saying.get("refusal"):
-            self._refusal += self._words(refusal)
+            self._refusal += _words(refusal)
         calls = saying.get("tool_calls")
         for call in (*(calls if isinstance(calls, list) else ()), {"function": saying.get("function_call")}):
             function = call.get("function") if isinstance(call, dict) else None
@@ -206,45 +227,47 @@ class Answer:
                 self._calls.append(str(function["name"]))
 
     def _parted(self, content: Any) -> tuple[str, str]:
-        """The text of a message's content, and the reasoning that stands among its parts."""
+        """The text of a message's content, and the reasoning that stands among its parts. Raises NoAnswer."""
         if not isinstance(content, list):
-            return self._words(content), ""
+            if content is None or isinstance(content, str | dict):
+                return _words(content), ""
+            begin = self._redact(shorten(json.dumps(content)))[:80]
+            raise NoAnswer(f"{self._host} sent something that is not part of an answer: {begin!r}")
         text = thought = ""
         for part in content:
             kind = str(part.get("type", "text")) if isinstance(part, dict) else "text"
             if "think" in kind or "reason" in kind:
-                thought += self._words(part)
+                thought += _words(part)
             elif kind == "refusal":
-                self._refusal += self._words(part.get("refusal"))
-            elif words := self._words(part):
+                self._refusal += _words(part)
+            elif words := _words(part):
                 text += words
             elif kind not in ("text", "output_text"):
                 self._left_out.add(shorten(kind))
         return text, thought
 
-    def _words(self, value: Any) -> str:
-        """The words of a string, of a part, or of a list of such."""
-        if value is None or isinstance(value, str):
-            return value or ""
-        if isinstance(value, list):
-            return "".join(map(self._words, value))
-        if isinstance(value, dict):
-            return next((self._words(value[name]) for name in WORDS if value.get(name)), "")
-        raise self._malformed(value)
 
-    def _first(self, choices: Any) -> Mapping[str, Any]:
-        """The choice that an event is about, if that is the first."""
-        tables = map(self._table, choices if isinstance(choices, list) else ())
-        return next((table for table in tables if str(table.get("index") or 0) == "0"), {})
+def _words(value: Any) -> str:
+    """The words of a string, of a part, or of a list of such; what is none of these has none."""
+    if isinstance(value, list):
+        return "".join(map(_words, value))
+    if isinstance(value, dict):
+        return next((_words(value[name]) for name in WORDS if value.get(name)), "")
+    return _string(value)
 
-    def _table(self, value: Any) -> Mapping[str, Any]:
-        if value is None or isinstance(value, dict):
-            return value or {}
-        raise self._malformed(value)
 
-    def _malformed(self, value: Any) -> GeneratorError:
-        begin = self._redact(shorten(json.dumps(value)))[:80]
-        return GeneratorError(f"{self._host} sent something that is not part of an answer: {begin!r}")
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _first(choices: Any) -> Mapping[str, Any]:
+    """The choice that an event is about, if that is the first."""
+    tables = map(_table, choices if isinstance(choices, list) else ())
+    return next((table for table in tables if str(table.get("index") or 0) == "0"), {})
 
 
 def _ollamas(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -258,7 +281,9 @@ def _complains(item: Mapping[str, Any]) -> bool:
     """Whether an object that has no part of an answer says something else."""
     if item.get("choices") or item.get("usage") or item.get("code") in FINE:
         return False
-    return any(isinstance(item.get(name), str | list) and item[name] for name in COMPLAINTS)
+    return any(
+        value and isinstance(value, str | list | dict) for name, value in item.items() if name.lower() in COMPLAINTS
+    )
 
 
 class _SoFar:
@@ -273,8 +298,11 @@ class _SoFar:
         self._length += len(text)
         self._hash.update(text.encode())
 
-    def rest_of(self, message: str) -> str:
-        """What a message without a delta adds: the rest, where it begins with all the text so far."""
+    def rest_of(self, message: str, *, alone: bool) -> str:
+        """What a message without a delta adds: the rest, where it begins with all the text so far.
+
+        Where it stands `alone`, no delta having said anything, it may be a piece; else it only says the same again.
+        """
         begin, rest = mend(message)[: self._length], mend(message)[self._length :]
         repeats = self._length and hashlib.blake2b(begin.encode(), digest_size=16).digest() == self._hash.digest()
-        return rest if repeats else message
+        return rest if repeats else message if alone else ""

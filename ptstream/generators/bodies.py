@@ -39,11 +39,16 @@ class WebPage(ValueError):
     """The body is a page for people. The message is its title, or how it begins."""
 
 
+class Trailing(ValueError):
+    """After objects came words that are none. The message is what they say."""
+
+
 LINE_END = re.compile(rb"\r\n|\r|\n")
 
-BOM = "\ufeff"
+PADDING = "\ufeff\0 \t"
+"""What may stand before a line: a byte order mark, and what some proxies and keep-alives put there."""
 
-FIELD = re.compile(r"(data|event|id|retry|error)(?:: ?(.*))?", re.DOTALL)
+FIELD = re.compile(r"(data|event|id|retry|error) *(?:: ?(.*))?", re.DOTALL)
 """A line of an event. `error` is none of the standard's: llama.cpp sends it."""
 
 UNKNOWN_FIELD = re.compile(r"[A-Za-z][\w-]*(:|$)")
@@ -55,22 +60,30 @@ PAGE_LINES = 500
 PAGE_CHARACTERS = 16 * 1024
 """How much of a web page is looked at for what it says."""
 
-BETWEEN = re.compile(r"[\s,]*")
-"""What may stand between two objects."""
+BETWEEN = re.compile(r"[\s,\[\]]*")
+"""What may stand between two objects, and around all of them."""
 
-DECODER = json.JSONDecoder()
+DECODER = json.JSONDecoder(strict=False)
+"""Control characters in strings are no reason to lose what they say."""
+
+SPEAKING = ("", "message", "error")
+"""Names of events whose data is to be understood; what has another and is no object says nothing."""
 
 PINGS = ("ping", "heartbeat", "keepalive", "keep-alive")
-"""Names of events that say nothing."""
+"""Words that say nothing."""
 
 
 class Body:
-    """Gives the items of a body as soon as they are whole. Raises Malformed, WebPage; at the end Incomplete, too."""
+    """Gives the items of a body as soon as they are whole.
+
+    Raises Malformed, WebPage; at the end Incomplete and Trailing, too.
+    """
 
     def __init__(self) -> None:
         self.spoke = False
         """Whether it has given an item: a body that says nothing before its end has not."""
-        self._begun = False
+        self._given = False
+        self._done = False
         self._line: list[bytes] = []
         self._after_cr = False
         self._event = ""
@@ -80,24 +93,20 @@ class Body:
     def feed(self, run: bytes) -> Iterator[Item]:
         """The items that are whole now."""
         for line in self._lines(run):
-            yield from self._spoken(self._read(self._text(line)))
+            yield from self._spoken(self._read(_text(line)))
 
     def end(self) -> Iterator[Item]:
         """What is left when nothing more comes: a last line, or event, that nothing has ended."""
         last, self._line = b"".join(self._line), []
-        yield from self._spoken(self._read(self._text(last)))
+        yield from self._spoken(self._read(_text(last)))
         yield from self._spoken(self._dispatched(at_end=True))
         yield from self._spoken(self._loose_values())
-
-    def _text(self, line: bytes) -> str:
-        text = line.decode("utf-8", "replace")
-        if not self._begun:
-            self._begun, text = True, text.removeprefix(BOM)
-        return text
 
     def _spoken(self, items: Iterator[Item]) -> Iterator[Item]:
         for item in items:
             self.spoke = True
+            self._given = self._given or isinstance(item, Mapping)
+            self._done = self._done or item is Mark.DONE
             yield item
 
     def _lines(self, run: bytes) -> Iterator[bytes]:
@@ -119,8 +128,8 @@ class Body:
         elif line.startswith(":"):
             yield Mark.ALIVE
         elif field := FIELD.fullmatch(line):
-            yield from self._field(*field.groups())
-        elif not (self.spoke and UNKNOWN_FIELD.match(line)):  # which the standard passes over
+            yield from self._field(field[1], field[2] or "")
+        elif not (self.spoke and UNKNOWN_FIELD.match(line) and '{"' not in line):  # which the standard passes over
             yield from self._loose_line(line)
 
     def _field(self, name: str, value: str) -> Iterator[Item]:
@@ -155,7 +164,7 @@ class Body:
         """What an event means that holds no JSON. Raises Malformed, Incomplete."""
         if self._event == "error":
             return {"error": data}
-        if self._event in PINGS or data.strip().lower() in PINGS:
+        if self._event not in SPEAKING or self._done or data.strip().lower() in PINGS:
             return Mark.ALIVE
         if at_end and data.lstrip().startswith(("{", "[")):
             raise Incomplete
@@ -167,50 +176,57 @@ class Body:
             yield from items
             return
         self._loose.append(line)
-        if len(self._loose) == PAGE_LINES and self._loose[0].lstrip().startswith("<"):
+        if len(self._loose) == PAGE_LINES and self._loose[0].startswith("<"):
             yield from self._loose_values()
 
     def _loose_values(self) -> Iterator[Item]:
         text, self._loose = "\n".join(self._loose), []
-        begin = text.lstrip()[:1]
-        if (items := _values(text)) is not None:
-            yield from items
-        elif begin in ("{", "["):
+        items, rest = _peeled(text)
+        yield from items
+        if not rest or self._done:
+            return
+        if rest.startswith(("{", "[")):
             raise Incomplete
-        elif begin == "<" and not self.spoke:
-            raise WebPage(_page_words(text[:PAGE_CHARACTERS]))
-        elif not self.spoke:
-            raise Malformed(text)
+        if self._given and '{"' not in rest:
+            raise Trailing(page_words(rest) if rest.startswith("<") else rest)
+        raise WebPage(page_words(rest)) if rest.startswith("<") else Malformed(rest)
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "replace").lstrip(PADDING)
 
 
 def _values(text: str) -> list[Item] | None:
     """The objects that `text` is made of, one after the other or in an array; None if it is made of something else."""
-    text = text.strip()
-    if text.upper().strip('"') == Mark.DONE.value:
-        return [Mark.DONE]
+    items, rest = _peeled(text)
+    return None if rest else items
+
+
+def _peeled(text: str) -> tuple[list[Item], str]:
+    """The objects that `text` begins with, and what follows them."""
+    if text.strip().upper().strip('"') == Mark.DONE.value:
+        return [Mark.DONE], ""
+    if text.strip() == "null":
+        return [Mark.ALIVE], ""
     items: list[Item] = []
-    place = 0
+    place = _beyond(text, 0)
     try:
-        while place < len(text):
+        while text.startswith("{", place):
             value, place = DECODER.raw_decode(text, place)
-            items += _items(value)
-            between = BETWEEN.match(text, place)
-            place = between.end() if between else place
+            items.append(value)
+            place = _beyond(text, place)
     except (ValueError, RecursionError):
-        return None
-    return items
+        pass  # what follows says what it is
+    return items, text[place:].strip()
 
 
-def _items(value: Any) -> list[Item]:
-    """Raises ValueError for what is neither an object nor an array of such."""
-    if value is None:
-        return [Mark.ALIVE]
-    each = value if isinstance(value, list) else [value]
-    if not all(isinstance(one, dict) for one in each):
-        raise ValueError
-    return each
+def _beyond(text: str, place: int) -> int:
+    between = BETWEEN.match(text, place)
+    return between.end() if between else place
 
 
-def _page_words(text: str) -> str:
+def page_words(text: str) -> str:
+    """What a web page says: its title, else how its text begins."""
+    text = text[:PAGE_CHARACTERS]
     title = TITLE.search(text)
     return " ".join((title.group(1) if title else NO_WORDS.sub(" ", text)).split())

@@ -7,15 +7,25 @@ from collections.abc import Mapping
 from typing import Any
 
 OTHERS = re.compile(
-    r"embed|rerank|minilm|whisper|moderation|dall-?e|stable-diffusion|transcri|text-to-|speech|diffusion|colbert"
-    r"|(?:^|[^a-z])(?:bge|e5|gte|tts|stt|asr|clip|vae|imagen|sdxl|flux|sora|veo|realtime|reward|davinci|babbage)"
-    r"(?:[^a-z]|$)|(?:^|[^a-z])[a-z]*bert(?:[^a-z]|$)",
+    r"embed|rerank|minilm|mpnet|whisper|moderation|dall-?e|transcri|text-to-(?!sql)|speech|diffusion|colbert|wav2vec"
+    r"|(?:^|[^a-z])(?:bge|e5|gte|m3e|voyage|rtrvr|paraphrase|[a-z]*bert|x?tts|stt|asr|kokoro|orpheus|parakeet|clip|vae"
+    r"|images?|imagen|titan-image|canvas|sdxl|sd[0-9]*|flux|sora|veo|kling|cogview|cogvideox?|t2v|i2v|t2i|realtime|reward"
+    r"|davinci|babbage|aqa|guard|turbo-instruct)(?:[^a-z]|$)",
     re.IGNORECASE,
 )
-"""Names of models that do something else: embeddings, order, speech, pictures."""
+"""Names of models that do something else: embeddings, order, speech, pictures, verdicts, mere completions."""
 
-KINDS = ("embed", "rerank", "image", "audio", "speech", "transcri", "moderation", "tts", "classif", "score", "video")
-"""What an endpoint calls other kinds of models, or their tasks; the beginning of it."""
+OTHER_KINDS = re.compile(
+    r"embed|rerank|image(?!-text)|audio|speech|transcri|moderation|tts|asr|classif|score|video|feature-extraction"
+    r"|similarity",
+    re.IGNORECASE,
+)
+"""What an endpoint calls other kinds of models, or their tasks."""
+
+KINDS = ("type", "task", "pipeline_tag", "model_type", "mode")
+
+CHAT = ("chat_completion", "completion_chat", "chat", "completion", "supports_chat")
+"""What an endpoint calls the ability."""
 
 
 def chats(row: Mapping[str, Any]) -> bool:
@@ -25,31 +35,34 @@ def chats(row: Mapping[str, Any]) -> bool:
 
 
 def _names(row: Mapping[str, Any]) -> list[str]:
+    """Of Ollama's families that of the text: what reads pictures has one for them, too."""
     details = row.get("details")
-    details = details if isinstance(details, Mapping) else {}
-    families = details.get("families")
-    names = (row.get("id"), row.get("name"), details.get("family"), *(families if isinstance(families, list) else ()))
-    return [name for name in names if isinstance(name, str)]
+    family = details.get("family") if isinstance(details, Mapping) else None
+    return [name for name in (row.get("id"), row.get("name"), family) if isinstance(name, str)]
 
 
 def _by_capabilities(row: Mapping[str, Any]) -> bool | None:
-    """Ollama's is a list, Mistral's a table."""
-    capabilities = row.get("capabilities")
-    if isinstance(capabilities, list) and capabilities:
-        return bool({"completion", "chat", "chat_completion"} & set(map(str, capabilities)))
-    if isinstance(capabilities, Mapping) and "completion_chat" in capabilities:
-        return bool(capabilities["completion_chat"])
+    """Ollama's and Cohere's are lists, Mistral's and Azure's tables, Fireworks' is a flag."""
+    if isinstance(row.get("supports_chat"), bool):
+        return bool(row["supports_chat"])
+    for name in ("capabilities", "endpoints"):
+        told = row.get(name)
+        if isinstance(told, list) and told:
+            return any(word in CHAT for word in map(str, told))
+        if isinstance(told, Mapping) and (flags := [told[word] for word in CHAT if word in told]):
+            return bool(flags[0])
     return None
 
 
 def _by_modality(row: Mapping[str, Any]) -> bool | None:
     """OpenRouter's."""
     architecture = row.get("architecture")
-    outputs = architecture.get("output_modalities") if isinstance(architecture, Mapping) else None
-    return "text" in outputs if isinstance(outputs, list) else None
+    told = architecture if isinstance(architecture, Mapping) else row
+    outputs = told.get("output_modalities") or str(told.get("modality", "")).rpartition("->")[2].split("+")
+    return "text" in outputs if isinstance(outputs, list) and any(outputs) else None
 
 
 def _by_kind(row: Mapping[str, Any]) -> bool | None:
-    """LM Studio's and Together's `type`, others' `task`: one that is not known says nothing."""
-    kinds = [value.lower() for name in ("type", "task", "model_type") if isinstance(value := row.get(name), str)]
-    return False if any(kind.startswith(KINDS) for kind in kinds) else None
+    """LM Studio's, Together's and others' word for it: one that is not known says nothing."""
+    kinds = [value for name in KINDS if isinstance(value := row.get(name), str)]
+    return False if any(map(OTHER_KINDS.search, kinds)) else None

@@ -9,14 +9,14 @@ import json
 import os
 import ssl
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
+from ptstream import wire
 from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators.proxies import SCHEMES, Proxy
+from ptstream.generators.proxies import SCHEMES
 from ptstream.generators.refusals import MESSAGE_BYTES, refused, unreachable
-from ptstream.generators.upstream import CONNECT_SECONDS, Upstream, url_of
+from ptstream.generators.upstream import CONNECT_SECONDS, Upstream
 
 LISTING_BYTES = 16 * 1024 * 1024
 """How much an endpoint may say of what it has."""
@@ -29,21 +29,42 @@ AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def client_for(upstream: Upstream) -> httpx.AsyncClient:
-    """A client for one endpoint. Raises ConfigurationError for an address, key or proxy that is none."""
-    headers, proxy = upstream.all_headers(), upstream.proxy
-    trust = _trust(upstream, proxy)
+    """A client for one endpoint. Raises ConfigurationError for an address or key that is none."""
+    return httpx.AsyncClient(
+        transport=wire.socket_transport(upstream.uds) if upstream.uds else _Ways(upstream),
+        timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+        headers=upstream.all_headers(),
+        trust_env=False,  # the daemon's own environment is not the caller's
+    )
+
+
+class _Ways(httpx.AsyncBaseTransport):
+    """How an endpoint is reached by http and by https: each made when it is needed, as where a redirect leads there."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._ways: dict[str, httpx.AsyncHTTPTransport] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The response. Raises ConfigurationError for a proxy, or a file of certificates, that cannot be used."""
+        scheme = request.url.scheme
+        if scheme not in self._ways:
+            self._ways[scheme] = _way(self._upstream, scheme)
+        return await self._ways[scheme].handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close them."""
+        for way in self._ways.values():
+            await way.aclose()
+
+
+def _way(upstream: Upstream, scheme: str) -> httpx.AsyncHTTPTransport:
+    proxy = upstream.proxy_for(scheme)
+    trust = _trust(upstream, secure="https" in (scheme, proxy and proxy.scheme))
     try:
-        return httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=upstream.uds) if upstream.uds else None,
-            timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-            headers=headers,
-            proxy=proxy and proxy.url,
-            verify=trust,
-            trust_env=False,  # the daemon's own environment is not the caller's
-        )
+        by = proxy and httpx.Proxy(proxy.url, ssl_context=trust if proxy.scheme == "https" else None)
+        return httpx.AsyncHTTPTransport(verify=trust, trust_env=False, proxy=by)
     except (ValueError, httpx.InvalidURL, ImportError) as error:
-        if proxy is None:
-            raise ConfigurationError(f"{upstream.host} cannot be asked: {error}") from error
         # Without the library's words: they may hold the proxy's password.
         raise ConfigurationError(
             f"{proxy} cannot be used: it is no address that begins with {', '.join(f'{name}://' for name in SCHEMES)};"
@@ -101,7 +122,7 @@ async def get_json(upstream: Upstream, url: str) -> Any:
     async with client_for(upstream) as client:
         response = await send(client, client.build_request("GET", url), upstream)
         try:
-            return json.loads(await _beginning(response, LISTING_BYTES))
+            return json.loads(await _beginning(response, LISTING_BYTES), strict=False)
         except (ValueError, RecursionError) as error:
             raise GeneratorError(f"{upstream.host} answered with something that is not JSON") from error
         finally:
@@ -122,9 +143,9 @@ async def _beginning(response: httpx.Response, most: int) -> bytes:
     return b"".join(runs)[:most]
 
 
-def _trust(upstream: Upstream, proxy: Proxy | None) -> ssl.SSLContext:
+def _trust(upstream: Upstream, *, secure: bool) -> ssl.SSLContext:
     """The caller's own authorities, if the environment names them; else the system's and those of Mozilla."""
-    if "https" not in (url_of(upstream.base_url).scheme, urlsplit(proxy.url).scheme if proxy else ""):
+    if not secure:
         # Loading the authorities takes some 20 ms; without TLS a context that trusts nobody is enough.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     environment = upstream.environment

@@ -49,11 +49,6 @@ def find(home: Home) -> str | None:
     return next((path for path in _places(home) if os.path.isfile(path)), None)
 
 
-def runnable() -> bool:
-    """Whether llama.cpp is installed and has all that it needs."""
-    return problem() is None
-
-
 def problem() -> str | None:
     """Why llama.cpp does not run here and what to do, in one line; None if it does. Looks without importing."""
     if importlib.util.find_spec("xllamacpp") is None:

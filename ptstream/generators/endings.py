@@ -15,8 +15,8 @@ class Ending(IntEnum):
 
     NONE = 0
     """It is no reason: the answer goes on."""
-    GOOD = 1
-    UNKNOWN = 2
+    UNKNOWN = 1
+    GOOD = 2
     LENGTH = 3
     FILTERED = 4
     BROKEN = 5
@@ -27,12 +27,14 @@ NAMES: dict[Ending, str] = {
     Ending.GOOD: """
         stop stopped end end_turn end_of_turn eot stop_sequence stop_sequences stop_token stop_criteria stop_word
         eos eos_token eos_found eos_token_id end_of_text end_of_sequence complete completed finish finished done success
-        succeeded normal natural true tool_calls tool_call tool_use tools function_call function_calls
+        succeeded normal natural true finished_stopped im_end s eot_id endoftext
+        tool_calls tool_call tool_use tools function_call function_calls
     """,
     Ending.LENGTH: """
         length max_tokens max_token max_output_tokens max_completion_tokens max_new_tokens max_length max_tokens_reached
         length_limit token_limit token_limit_reached output_limit model_length model_context_window_exceeded
-        context_length context_length_exceeded context_window_exceeded error_limit limit incomplete truncated pause_turn
+        context_length context_length_reached max_predicted_tokens_reached finished_length_capped
+        context_length_exceeded context_window_exceeded error_limit limit incomplete truncated pause_turn
     """,
     Ending.FILTERED: """
         content_filter content_filtered content_filtering content_policy content_policy_violation filtered filter safety
@@ -45,7 +47,8 @@ NAMES: dict[Ending, str] = {
         insufficient_system_resources network_error server_error internal_error connection_error failed failure fail
         fault interrupt interrupted timeout timed_out time_limit deadline_exceeded overloaded preempted rate_limit
         malformed_function_call unexpected_tool_call malformed_response too_many_tool_calls
-        malformed_model_output malformed_tool_use unavailable crashed disconnected
+        malformed_model_output malformed_tool_use finished_aborted user_stopped model_unloaded unavailable crashed
+        disconnected
     """,
 }
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from ptstream.config import Endpoint, Settings
 from ptstream.errors import ConfigurationError
 from ptstream.generators import Caller
+from ptstream.origins import DEFAULT_PORTS
 from ptstream.settings import Home
 
 WELL_KNOWN = (
@@ -59,10 +60,12 @@ def _ollama(endpoint: Endpoint, environment: Mapping[str, str]) -> Endpoint:
     address = environment.get("OLLAMA_HOST", "").strip().strip("\"'").strip()
     if not address:
         return endpoint
+    if address == "ollama.com":  # its own service, which alone is asked by https without a word of that
+        address = f"https://{address}"
     scheme, separator, rest = address.rpartition("://")
     place, _, path = rest.partition("/")
     name, port = _host_and_port(place)
-    usual = {"http": "80", "https": "443"}.get(scheme, "11434") if separator else "11434"
+    usual = DEFAULT_PORTS.get(scheme, 11434) if separator else 11434
     path = f"/{path.strip('/')}" if path.strip("/") else ""
     return endpoint._replace(base_url=f"{scheme or 'http'}://{name}:{port or usual}{path}/v1")
 

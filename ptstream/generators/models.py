@@ -7,6 +7,7 @@ other modules here, each of which is imported when it is needed; `discover` list
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
@@ -237,12 +238,17 @@ class Models:
 
     def _manner(self, endpoint: Endpoint) -> Manner:
         """How an endpoint is to be asked."""
-        from ptstream.generators.openai import LONGEST_WAIT, Manner
+        from ptstream.generators.openai import Manner
 
         limits = endpoint.limits(self.settings)
-        wait = limits.first or LONGEST_WAIT if endpoint.longest_wait is None else endpoint.longest_wait
-        silence = min(filter(None, (limits.first, limits.idle)), default=None)
-        return Manner(endpoint.stream, endpoint.stream_options, endpoint.body, endpoint.tries, wait, silence)
+        return Manner(
+            stream=endpoint.stream,
+            stream_options=endpoint.stream_options,
+            body=endpoint.body,
+            tries=endpoint.tries,
+            longest_wait=(limits.first or math.inf) if endpoint.longest_wait is None else endpoint.longest_wait,
+            silence=min(filter(None, (limits.first, limits.idle)), default=None),
+        )
 
     async def _at(self, name: str) -> tuple[Endpoint, Upstream, str]:
         """The endpoint of a model, where that is asked, and what the model is called there."""

@@ -18,8 +18,8 @@ import httpx
 
 from ptstream.errors import GeneratorDropped, GeneratorError
 from ptstream.generators import Generation, Note, Quiet
-from ptstream.generators.answer import Answer
-from ptstream.generators.bodies import Body, Incomplete, Item, Malformed, WebPage
+from ptstream.generators.answer import Answer, Fault, NoAnswer
+from ptstream.generators.bodies import Body, Incomplete, Item, Malformed, Trailing, WebPage
 from ptstream.generators.connection import client_for, get_json, send
 from ptstream.generators.refusals import Refused, shorten
 from ptstream.generators.upstream import COMPLETIONS, Upstream
@@ -56,10 +56,13 @@ OUR_OWN = {STREAM_OPTIONS: re.compile(r"stream_options|include_usage"), STREAM: 
 """The fields of a request that nobody asked for, and by what a refusal names them."""
 
 UNFIT = (400, 403, 404, 405, 406, 409, 415, 422, 501)
-"""The statuses of a refusal that may be for a field of the request."""
+"""The statuses of a refusal that may be for a field of the request, also for one that it does not name in full."""
+
+NOT_FOR_A_FIELD = (0, 401, 407, 429)
+"""Those of refusals that never are."""
 
 UNKNOWN_FIELD = re.compile(
-    r"(unknown|unrecogni[sz]ed|unexpected|unsupported|invalid|additional|extra)\W+(\w+\W+){0,3}?"
+    r"(unknown|unrecogni[sz]ed|unexpected|unsupported|additional|extra)\W+(\w+\W+){0,3}?"
     r"(field|parameter|argument|propert|key|option|input)|extra_forbidden|additionalProperties",
     re.IGNORECASE,
 )
@@ -128,8 +131,8 @@ async def chat(
             begun = False
             try:
                 request, streamed = asking.request(client)
-                if not streamed:
-                    yield Quiet(WHOLE_TIME)
+                if not streamed:  # it is silent until it is whole
+                    yield Quiet(max(0.0, WHOLE_TIME - (manner.silence or WHOLE_TIME)))
                 response = await send(client, request, upstream)
                 asking.was_understood()
                 async with aclosing(response), aclosing(_answer_in(response, upstream, manner.silence)) as events:
@@ -143,6 +146,10 @@ async def chat(
                 if begun:
                     raise
                 again = asking.again(Refused(str(dropped), again=True))
+            except Fault as fault:
+                if begun or not asking.mends(fault):
+                    raise
+                again = 0.0, None
             wait, note = again
             if note:
                 yield Note(note)
@@ -193,6 +200,12 @@ class _Asking:
         for name in self._left_out:
             self._learned.refuse(self._upstream, self._model, name)
 
+    def mends(self, fault: Fault) -> bool:
+        """Whether an error is for a field of our own, which is left out from now on."""
+        name = self._not_understood(Refused(str(fault), status=UNFIT[0], body=str(fault)))
+        self._left_out |= {name} if name else set()
+        return name is not None
+
     def again(self, refusal: Refused) -> tuple[float, str | None]:
         """How long to wait before asking again, and what to say meanwhile. Raises `refusal` where it is final."""
         if name := self._not_understood(refusal):
@@ -223,13 +236,14 @@ class _Asking:
 
     def _not_understood(self, refusal: Refused) -> str | None:
         """The field of our own for which it refuses, if it is one."""
-        if refusal.status not in UNFIT:
+        if refusal.status in NOT_FOR_A_FIELD:
             return None
         sent = list(filter(self._sends, OUR_OWN))
         named = next((name for name in sent if OUR_OWN[name].search(refusal.body)), None)
-        if named or not UNKNOWN_FIELD.search(refusal.body):
-            return named
-        return STREAM_OPTIONS if STREAM_OPTIONS in sent else None
+        if refusal.status not in UNFIT:
+            return named if named == STREAM_OPTIONS else None
+        unnamed = STREAM_OPTIONS in sent and UNKNOWN_FIELD.search(refusal.body)
+        return named or (STREAM_OPTIONS if unnamed else None)
 
 
 async def models(upstream: Upstream) -> list[Mapping[str, Any]]:
@@ -269,6 +283,9 @@ async def events_of(
                     yield ""
         except GeneratorDropped as error:
             fault = error
+        except NoAnswer:
+            if not answer.proven:  # else it is over, whatever comes behind it
+                raise
     try:
         for event in answer.end(in_order=fault is None):
             yield event
@@ -319,11 +336,15 @@ async def items_of(runs: AsyncIterable[bytes], body: Body, upstream: Upstream) -
     except WebPage as error:
         page = f" ({shorten(str(error))})" if str(error) else ""
         raise GeneratorError(
-            f"{host} answered with a web page instead of an answer{page}: a login, or another address than its base_url"
+            f"{host} answered with a web page instead of an answer{page}: perhaps it wants a login, or base_url is not"
+            " where it is asked"
         ) from error
+    except Trailing as error:
+        words = upstream.redact(shorten(str(error)))
+        raise GeneratorDropped(f"{host} broke off before the answer's end: {words}") from error
     except Malformed as error:
         begin = upstream.redact(shorten(str(error)))[:80]
-        raise GeneratorError(f"{host} sent something that is not part of an answer: {begin!r}") from error
+        raise NoAnswer(f"{host} sent something that is not part of an answer: {begin!r}") from error
 
 
 def _rest(body: Body) -> Iterator[Item]:

@@ -8,10 +8,10 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from ptstream.origins import DEFAULT_PORTS
+
 SCHEMES = ("http", "https", "socks5", "socks5h")
 """Kinds of proxies that can be used."""
-
-USUAL_PORTS = {"http": 80, "https": 443}
 
 
 class Proxy(NamedTuple):
@@ -20,10 +20,15 @@ class Proxy(NamedTuple):
     url: str
     variable: str
 
+    @property
+    def scheme(self) -> str:
+        """How it is spoken to."""
+        return self.url.partition("://")[0].lower()
+
     def __str__(self) -> str:
-        """For a person: without a password."""
-        parts = urlsplit(self.url)
-        return f"the proxy {parts.netloc.rpartition('@')[2]} ({self.variable})"
+        """For a person: without a password, whatever characters that has."""
+        place = self.url.partition("://")[2].rpartition("@")[2].partition("/")[0]
+        return f"the proxy {place} ({self.variable})"
 
 
 def proxy_for(url: str, environment: Mapping[str, str]) -> Proxy | None:
@@ -54,7 +59,7 @@ def exempt(url: str, entries: str) -> bool:
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".").lower()
-    port = parts.port or USUAL_PORTS.get(parts.scheme)
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme)
     return any(_matches(entry.lower(), host, port) for entry in re.split(r"[,\s]+", entries) if entry)
 
 

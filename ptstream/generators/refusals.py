@@ -8,11 +8,12 @@ import ssl
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
 from ptstream.errors import GeneratorError
+from ptstream.generators.bodies import page_words
 from ptstream.generators.upstream import CONNECT_SECONDS, Upstream
 
 MESSAGE_BYTES = 64 * 1024
@@ -22,11 +23,17 @@ MESSAGE_CHARACTERS = 600
 
 RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 
-USED_UP = ("insufficient_quota", "billing", "credit balance")
+USED_UP = ("insufficient_quota", "billing_not_active", "billing_hard_limit", "credit balance")
 """What an account that is used up says with a status that means busy. No waiting helps there."""
 
-LOADING = re.compile(r"(?<!error )(?<!while )\bloading\b|\bis (starting|warming) up\b|\bis not ready\b", re.IGNORECASE)
+LOADING = re.compile(
+    r"\b(loading|warming up|starting up|initiali[sz]ing|being (loaded|initiali[sz]ed))\b|\bnot (loaded|ready)\b",
+    re.IGNORECASE,
+)
 """What a server says whose model is not in memory yet."""
+
+FAILED = re.compile(r"\b(fail\w*|error|cannot|could not|unable)\b", re.IGNORECASE)
+"""What it says when that will not come."""
 
 AGAIN_IN = re.compile(r"(?:again|retry) (?:in|after):? *((?:[0-9.]+ ?(?:ms|h|m|s)[a-z]* ?)+)", re.IGNORECASE)
 SPAN = re.compile(r"([0-9.]+) ?(ms|h|m|s)")
@@ -72,7 +79,7 @@ def refused(response: httpx.Response, body: bytes, upstream: Upstream) -> Refuse
         f"{upstream.host} answered {status}{_hint(response, upstream)}" + (f": {words}" if words else ""),
         again=again,
         wait=_wait(response, text),
-        loading=again and bool(LOADING.search(text)),
+        loading=again and bool(LOADING.search(words)) and not FAILED.search(words),
         status=response.status_code,
         body=text,
     )
@@ -83,7 +90,7 @@ def _hint(response: httpx.Response, upstream: Upstream) -> str:
     if response.status_code == 401 and not upstream.key:
         return " (no key was sent)"
     if response.status_code == 404:
-        return f" to {response.request.method} {response.request.url.path} (base_url is {upstream.base_url})"
+        return f" to {response.request.method} {response.request.url.path} (base_url is {upstream.address})"
     if response.is_redirect:
         there = upstream.redact(response.headers.get("location", "") or "nowhere")
         return f" (it has moved to {shorten(there)}; if that is right, set base_url to it)"
@@ -107,7 +114,7 @@ def _wait(response: httpx.Response, body: str) -> float | None:
 
 def _wait_in(body: str) -> float | None:
     for name in WAITS:
-        if found := re.search(rf'"{name}": *"?([0-9.]+)', body):
+        if found := re.search(rf'{name}\\*": *\\*"?([0-9.]+)', body):  # perhaps within a string
             return _number(found.group(1))
     if found := AGAIN_IN.search(body):
         return sum(_number(count) * SECONDS[unit] for count, unit in SPAN.findall(found.group(1)))
@@ -122,47 +129,53 @@ def _number(word: str) -> float:
 
 
 def unreachable(error: Exception, upstream: Upstream, url: httpx.URL | None = None) -> Refused:
-    """What a failure below HTTP means, at `url`, where that is not the host itself but has been led to."""
-    refusal = _unreachable(error, upstream)
-    if url is None or upstream.uds or url.netloc.decode("ascii") == upstream.host:
-        return refusal
-    return Refused(f"{refusal} (it sends on to {upstream.redact(str(url))})", again=refusal.again)
-
-
-def _unreachable(error: Exception, upstream: Upstream) -> Refused:
-    if upstream.proxy and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
-        failed = _failure(error) or f"failed: {upstream.redact(str(error)) or type(error).__name__}"
-        return Refused(f"{upstream.proxy} on the way to {upstream.host} {failed}", again=True)
+    """What a failure below HTTP means; `url` is what was asked, perhaps where a redirect had led."""
+    host = upstream.host
+    if url is not None and not upstream.uds and url.netloc.decode("ascii") not in (host, ""):
+        host = f"{url.netloc.decode('ascii')}, to which {host} sends on,"
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():
-                return Refused(
-                    f"the certificate of {upstream.host} is not trusted: {cause.verify_message} (if it is signed by an"
-                    " authority of your own: SSL_CERT_FILE=/path/to/its/certificate.pem)"
-                )
-            case ssl.SSLError():
-                return Refused(f"no secure connection to {upstream.host}: {cause.reason or cause}")
-    if why := _failure(error):
-        return Refused(f"{upstream.host} {why}", again=not why.startswith(UNKNOWN))
+                return Refused(_untrusted(host, cause, upstream))
+            case ssl.SSLError() if not upstream.proxy:
+                return Refused(f"no secure connection to {host}: {cause.reason or cause}")
+    failure = _failure(error)
     words = upstream.redact(str(error)) or type(error).__name__
-    return Refused(f"{upstream.host} gave no answer: {words}", again=isinstance(error, httpx.TransportError))
+    if upstream.proxy and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
+        said_so = failure.words if failure else f"failed: {words}"
+        return Refused(f"{upstream.proxy} on the way to {host} {said_so}", again=True)
+    if failure:
+        return Refused(f"{host} {failure.words}", again=failure.passing)
+    return Refused(f"{host} gave no answer: {words}", again=isinstance(error, httpx.TransportError))
 
 
-UNKNOWN = "is not known"
+def _untrusted(host: str, cause: ssl.SSLCertVerificationError, upstream: Upstream) -> str:
+    whose = f"{host}, or that of {upstream.proxy}," if upstream.proxy else host
+    return (
+        f"the certificate of {whose} is not trusted: {cause.verify_message} (if it is signed by an authority of your"
+        " own: SSL_CERT_FILE=/path/to/its/certificate.pem)"
+    )
 
 
-def _failure(error: Exception) -> str | None:
-    """What happened to a connection, as a predicate; None where only the error's own words tell."""
+class _Failure(NamedTuple):
+    """What happened to a connection, as a predicate, and whether it may pass."""
+
+    words: str
+    passing: bool = True
+
+
+def _failure(error: Exception) -> _Failure | None:
+    """None where only the error's own words tell."""
     for cause in _causes(error):
         match cause:
             case ConnectionRefusedError() | FileNotFoundError():
-                return "refused the connection: nothing listens there"
+                return _Failure("refused the connection: nothing listens there")
             case ConnectionResetError() | BrokenPipeError():
-                return "closed the connection without an answer"
+                return _Failure("closed the connection without an answer")
             case OSError() if type(cause).__name__ == "gaierror":
-                return f"{UNKNOWN}: {cause.strerror}"
+                return _Failure(f"is not known: {cause.strerror}", passing=False)
     if isinstance(error, httpx.ConnectTimeout):
-        return f"did not accept a connection within {CONNECT_SECONDS:g} s"
+        return _Failure(f"did not accept a connection within {CONNECT_SECONDS:g} s")
     return None
 
 
@@ -184,10 +197,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def said(body: bytes | str) -> str:
     """A server's own words for an error, out of the several shapes they come in; empty if it said nothing."""
     try:
-        return shorten(_words(json.loads(body)))
+        return shorten(_words(json.loads(body, strict=False)))
     except (ValueError, RecursionError):
         text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-        return "" if text.lstrip().startswith("<") else shorten(text)
+        return shorten(page_words(text) if text.lstrip().startswith("<") else text)
 
 
 def shorten(text: str) -> str:
@@ -196,12 +209,13 @@ def shorten(text: str) -> str:
     return line if len(line) <= MESSAGE_CHARACTERS else line[:MESSAGE_CHARACTERS] + " …"
 
 
-NAMES = ("error", "errors", "error_message", "error_msg", "errorMessage", "message", "detail", "msg", "status_msg")
+NAMES = ("error", "errors", "error_message", "error_msg", "errormessage", "message", "detail", "msg", "status_msg")
 """Where an object has the words of its error, the likeliest first."""
 
 
 def _words(value: Any) -> str:
     if isinstance(value, dict):
+        value = {str(name).lower(): each for name, each in value.items()}
         found = (value[name] for name in NAMES if isinstance(value.get(name), str | dict | list) and value[name])
         if words := next(found, None):
             return ": ".join(filter(None, (_words(words), _behind(value))))

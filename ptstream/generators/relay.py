@@ -159,9 +159,8 @@ async def _refuse(response: httpx.Response, upstream: Upstream, onward: Onward, 
             body += data
             if len(body) > REFUSAL_BYTES:
                 break
-    text = body[:REFUSAL_BYTES]
-    if upstream.key:
-        text = text.replace(upstream.key.encode(), b"[key]")
+    told = body[:REFUSAL_BYTES].decode("utf-8", "surrogateescape")
+    text = upstream.redact(told).encode("utf-8", "surrogateescape")
     headers = {name: value for name, value in _headers(response).items() if name != "content-encoding"}
     onward.begin(_status(response), headers | {"content-length": str(len(text))})
     onward.put(text)
@@ -191,4 +190,5 @@ def _within(seconds: float | None, upstream: Upstream) -> Iterator[None]:
         with anyio.fail_after(seconds):
             yield
     except TimeoutError as error:
-        raise GeneratorTimeout(f"{upstream.host} said nothing for {seconds:g} s (first_timeout)") from error
+        setting = "first_timeout, or what is usual"
+        raise GeneratorTimeout(f"{upstream.host} said nothing for {seconds:g} s ({setting})") from error

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
 
 import httpx
 
 from ptstream.errors import ConfigurationError
 from ptstream.generators.proxies import Proxy, proxy_for
+from ptstream.origins import is_loopback, is_unspecified
 
 CONNECT_SECONDS = 10.0
 """How long a connection may take to open. How long an answer may take is decided by whoever drives."""
 
 COMPLETIONS = "chat/completions"
 
-SECRET_CHARACTERS = 8
-"""A header's value of so many characters may be a key."""
+SHORTEST = 4
+"""Characters that a secret has at least: fewer stand in any text."""
+
+SECRET = re.compile(r"auth|key|token|secret|password|passwd|cookie|credential|signature|\bsig\b", re.IGNORECASE)
+"""What headers and parameters are called whose value is nobody else's to see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,19 @@ class Upstream:
     @property
     def local(self) -> bool:
         """Whether it is on this machine, so that no proxy and no certificate is needed."""
-        return self.uds is not None or is_loopback(url_of(self.base_url).host)
+        host = url_of(self.base_url).host
+        # What a server prints that listens on every address is itself.
+        return self.uds is not None or is_loopback(host) or host.endswith(".localhost") or is_unspecified(host)
 
     @property
     def proxy(self) -> Proxy | None:
         """The proxy by which it is reached."""
-        return None if self.local else proxy_for(self.base_url, self.environment)
+        return self.proxy_for(url_of(self.base_url).scheme)
+
+    def proxy_for(self, scheme: str) -> Proxy | None:
+        """The same, if it is asked by another scheme."""
+        address = url_of(self.base_url).copy_with(scheme=scheme)
+        return None if self.local else proxy_for(str(address), self.environment)
 
     def url(self, path: str) -> str:
         """The address of `path` below the base, whose own query it keeps."""
@@ -64,26 +75,36 @@ class Upstream:
         return f"{base}/{path}" + (f"?{whole}" if whole else "")
 
     def redact(self, text: str) -> str:
-        """`text` without the key, and without what else may be one, in case a server repeats it."""
-        for secret in (self.key, *self.headers.values(), *self.query.values()):
-            if secret and (secret == self.key or len(secret) >= SECRET_CHARACTERS):
+        """`text` without the key, and without what else is secret, in case a server repeats it."""
+        for secret in sorted(self._secrets(), key=len, reverse=True):
+            if len(secret) >= SHORTEST:
                 text = text.replace(secret, "[key]")
         return text
 
+    def _secrets(self) -> Iterator[str]:
+        parts = urlsplit(self.base_url)
+        yield from (self.key or "", parts.password or "")
+        for name, value in (*self.headers.items(), *self.query.items(), *parse_qsl(parts.query)):
+            if SECRET.search(name):
+                yield from (value, quote_plus(value), value.partition(" ")[2])
+
+    @property
+    def address(self) -> str:
+        """The base, for a person: without user, password and query."""
+        return f"{url_of(self.base_url).scheme}://{self.host}{url_of(self.base_url).path}"
+
     def all_headers(self) -> dict[str, str]:
         """The headers of every request. Raises ConfigurationError for a key or a header that is none."""
-        headers = {"Accept": "text/event-stream, application/json", "Accept-Encoding": "identity"}
-        if self.key and self.key_header:
-            headers[self.key_header] = self.key
-        elif self.key:
-            headers["Authorization"] = f"Bearer {self.key}"
         # Checked here, because the HTTP library would repeat an unfit header in its message.
         if self.key and (not _printable(self.key) or " " in self.key):
             raise ConfigurationError(f"the key for {self.host} holds characters that no key holds")
         for name, value in self.headers.items():
             if not _printable(value):
                 raise ConfigurationError(f"the header {name} for {self.host} holds characters that no header holds")
-        return headers | dict(self.headers)
+        ours = {"accept": "text/event-stream, application/json", "accept-encoding": "identity"}
+        if self.key:
+            ours |= {self.key_header.lower(): self.key} if self.key_header else {"authorization": f"Bearer {self.key}"}
+        return ours | {name.lower(): value for name, value in self.headers.items()}
 
 
 def url_of(address: str) -> httpx.URL:
@@ -95,14 +116,6 @@ def url_of(address: str) -> httpx.URL:
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigurationError(f"{address!r} is not a web address: it begins with https:// or http://")
     return url
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    try:
-        return host == "localhost" or host.endswith(".localhost") or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _printable(word: str) -> bool:

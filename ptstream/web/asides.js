@@ -34,8 +34,13 @@ async function listen(daemon, id, said, ended, signal) {
 function rest(signal) {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve()
-    signal.addEventListener("abort", resolve)
-    setTimeout(resolve, PAUSE)
+    const done = () => {
+      clearTimeout(timer)
+      signal.removeEventListener("abort", done)
+      resolve()
+    }
+    const timer = setTimeout(done, PAUSE)
+    signal.addEventListener("abort", done)
   })
 }
 
