@@ -1,38 +1,41 @@
-"""What a generator says beside its text: reasoning and notes, kept for the driver's terminal. Never part of the text.
+"""What a generator says beside its text: reasoning, notes, a command's stderr. Never part of the text.
 
-In memory and bounded. How it gets to the terminal is the daemon's and the client's business.
+Kept for the driver's terminal, in memory and bounded. How it gets there is the daemon's and the client's business.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
-from ptstream.generators import Note, Reasoning
+from ptstream.generators import Beside
 from ptstream.tail import Bell
 
 MAX_ASIDES = 64 * 1024
-"""Characters of reasoning and notes that are kept for a driver which connects late."""
+"""Characters that are kept for a driver which connects late."""
+
+ENTRY = 64
+"""Characters that an entry counts for besides its own: a progress bar may come dot by dot."""
 
 
 class Asides:
-    """What a generator says beside its text, for the driver's terminal: a bounded run of reasoning and notes."""
+    """What a generator says beside its text, for the driver's terminal: a bounded run of entries."""
 
     def __init__(self) -> None:
         self.bell = Bell()
-        self._entries: deque[Reasoning | Note] = deque()
+        self._entries: deque[Beside] = deque()
         self._size = 0
         self._dropped = 0
 
-    def add(self, entry: Reasoning | Note) -> None:
+    def add(self, entry: Beside) -> None:
         """Keep it; the oldest goes when there are too many."""
         self._entries.append(entry)
-        self._size += len(entry.text)
+        self._size += len(entry.text) + ENTRY
         while self._size > MAX_ASIDES and len(self._entries) > 1:
-            self._size -= len(self._entries.popleft().text)
+            self._size -= len(self._entries.popleft().text) + ENTRY
             self._dropped += 1
         self.bell.ring()
 
-    def since(self, count: int) -> tuple[list[Reasoning | Note], int]:
-        """The entries after the first `count`, and the count to ask with next time."""
+    def since(self, count: int) -> tuple[list[Beside], int]:
+        """The entries after the first `count` that are still there, and the count to ask with next time."""
         total = self._dropped + len(self._entries)
         return list(self._entries)[max(0, count - self._dropped) :], total

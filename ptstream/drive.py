@@ -20,8 +20,9 @@ import anyio.lowlevel
 
 from ptstream.asides import Asides
 from ptstream.errors import ClaimLost, GeneratorDropped, GeneratorError, GeneratorTimeout, PtstreamError, StoreUnusable
-from ptstream.generators import Event, Generation, Note, Source, Usage
+from ptstream.generators import Event, Generation, Note, Quiet, Reasoning, Source, Usage
 from ptstream.sentences import Cutter
+from ptstream.settings import Limits
 from ptstream.store.sqlite import Claim
 from ptstream.streams import Status
 from ptstream.tail import Bell, Tail
@@ -69,6 +70,7 @@ class Commits(Protocol):
         status: Status,
         cause: str | None,
         usage: Mapping[str, Any] | None,
+        note: str | None,
     ) -> None: ...
 
 
@@ -78,15 +80,6 @@ class End(NamedTuple):
     status: Status
     cause: str | None
     exception: BaseException | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds a generator may stay silent before its first piece, between two, and may take in all. None: for ever."""
-
-    first: float | None = None
-    idle: float | None = None
-    total: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +104,7 @@ class Attempt:
         tail: Tail,
         cutter: Cutter,
         commits: Commits,
-        limits: Limits = Limits(),
+        limits: Limits = Limits(),  # noqa: B008 - an immutable value
         clock: Callable[[], float] = time.monotonic,
         *,
         begun: str = "",
@@ -137,6 +130,7 @@ class Attempt:
         self._draining = False
         self._usage: Mapping[str, Any] | None = None
         self._said: str | None = None
+        self._notes: list[str] = []
         self._flushed = claim.begin
         self._cut = ""
         self._timed = False  # whether the flusher knows when to look again, without being told
@@ -267,13 +261,17 @@ class Attempt:
     async def _take(self, event: Event) -> None:
         self._progress = self._clock()
         if isinstance(event, str):
-            self._said = None
+            self._said = None if event else self._said
             if self._verdict is None:
                 await self._take_piece(event)
         elif isinstance(event, Usage):
             self._usage = event.counts
+        elif isinstance(event, Quiet):
+            self._progress += event.seconds
+        elif isinstance(event, Note) and event.kept:
+            self._notes.append(event.text)
         else:
-            self._said = event.text if isinstance(event, Note) else None
+            self._said = None if isinstance(event, Reasoning) else _last_line(event.text) or self._said
             self.asides.add(event)
         if self._progress - self._yielded > FAIR:
             await anyio.lowlevel.checkpoint()
@@ -368,11 +366,13 @@ class Attempt:
     def _next_deadline(self) -> tuple[float, str]:
         """The monotonic clock stands still while the machine sleeps, so sleeping is not idling."""
         first, idle, total = self._limits.first, self._limits.idle, self._limits.total
-        silent = first if self.pieces == 0 else idle
-        what = "nothing came within" if self.pieces == 0 else "nothing more came for"
+        if self.pieces:
+            silent, what = idle, f"nothing more came for {idle} s (idle_timeout)"
+        else:
+            silent, what = first, f"nothing came within {first} s (first_timeout)"
         return min(
-            (self._began + (total or math.inf), f"not finished within {total} s"),
-            (self._progress + (silent or math.inf), f"{what} {silent} s"),
+            (self._began + (total or math.inf), f"not finished within {total} s (total_timeout)"),
+            (self._progress + (silent or math.inf), what),
         )
 
     # --- the end
@@ -410,13 +410,14 @@ class Attempt:
         """Write the end as it is; or, where the store does not take its cause or its usage, plainly."""
         pieces = self.pieces - self._pieces_before
         try:
-            await self._commits.finish(self.claim, self._flushed, text, pieces, end.status, end.cause, self._usage)
+            known = (end.cause, self._usage, "; ".join(self._notes) or None)
+            await self._commits.finish(self.claim, self._flushed, text, pieces, end.status, *known)
         except ClaimLost as lost:
             if not self._commits.is_over(self.claim):
                 return self._left_to_recovery(lost)
         except StoreUnusable as trouble:
             end = End(Status.ERROR, "its end could not be written as it was", trouble)
-            await self._commits.finish(self.claim, self._flushed, text, 0, end.status, end.cause, None)
+            await self._commits.finish(self.claim, self._flushed, text, 0, end.status, end.cause, None, None)
         self._tail.discard()  # also of one that was ended by a recoverer, or deleted
         return end
 
@@ -424,6 +425,11 @@ class Attempt:
         """The tail stays where it is: whoever meets the stream when this owner is gone ends it."""
         self._tail.close()
         return End(Status.ERROR, f"the end could not be written: {trouble}", trouble)
+
+
+def _last_line(text: str) -> str:
+    """The end of it, as far as it fits into a cause."""
+    return text.strip().rpartition("\n")[2][-1000:]
 
 
 def encoded(piece: str) -> tuple[bytes, str]:

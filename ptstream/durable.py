@@ -19,7 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from ptstream import wire
 from ptstream.errors import UsageError
 from ptstream.follow import Audience, Follow
-from ptstream.serving import HEADERS, KEEP_ALIVE, PART
+from ptstream.serving import EVENTS, HEADERS, KEEP_ALIVE, PART, until_now
 from ptstream.store.cursor import Cursor
 from ptstream.store.reading import State
 from ptstream.store.recover import live_size, settle
@@ -48,7 +48,8 @@ class Asked(NamedTuple):
     """A read's parameters: the offset in bytes (None: `now`), the way of being live, the client's last cursor.
 
     `exact` and `stored` are ours: events as base64, since in their plain lines a carriage return comes out as a line
-    feed; and whole sentences out of the database, without the tail.
+    feed; and whole sentences out of the database, without the tail. `again`: by its
+    Last-Event-ID, as a browser's EventSource when its connection was gone. `until_now`: the events that there are.
     """
 
     offset: int | None
@@ -56,6 +57,8 @@ class Asked(NamedTuple):
     cursor: int
     exact: bool
     stored: bool = False
+    again: bool = False
+    until_now: bool = False
 
 
 def asked(query: Mapping[str, str], headers: Mapping[str, str]) -> Asked:
@@ -63,14 +66,21 @@ def asked(query: Mapping[str, str], headers: Mapping[str, str]) -> Asked:
     live = query.get("live")
     if live not in (None, "1", "long-poll", "sse"):
         raise UsageError("live is 1, long-poll or sse")
-    offset = query.get("offset", "-1")
-    if live == "sse":
-        offset = headers.get("last-event-id", offset)
+    last = headers.get("last-event-id", "") if live == "sse" else ""
+    offset = last or query.get("offset", "-1")
     cursor = query.get("cursor", "")
-    last = int(cursor) if cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18 else 0
+    had = int(cursor) if cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18 else 0
     if (stored := query.get("stored")) not in (None, "1"):
         raise UsageError("stored is 1")
-    return Asked(_offset(offset), live, last, query.get("encoding") == "base64", stored is not None)
+    return Asked(
+        _offset(offset),
+        live,
+        had,
+        query.get("encoding") == "base64",
+        stored is not None,
+        again=bool(last),
+        until_now=until_now(headers),
+    )
 
 
 def _offset(word: str) -> int | None:
@@ -102,9 +112,11 @@ class Reader:
         if self._ask.live == "1":
             ended = _closed(self._settled) if self._settled.status.ended else {}
             return StreamingResponse(self._text(), media_type=TEXT, headers=HEADERS | {"stream-id": self._id} | ended)
-        if self._ask.live == "sse":
-            headers = HEADERS | ({"stream-sse-data-encoding": "base64"} if self._ask.exact else {})
-            return StreamingResponse(self._events(), media_type="text/event-stream", headers=headers)
+        if self._ask.live == "sse" and not (self._ask.again and self._closed and not self._first):
+            headers = HEADERS | {"stream-id": self._id}
+            headers |= {"stream-sse-data-encoding": "base64"} if self._ask.exact else {}
+            return StreamingResponse(self._events(), media_type=EVENTS, headers=headers)
+        # Nothing more, for whoever reads on: 204, after which no browser comes back (WHATWG HTML, 9.2.3).
         data = self._all_now() if self._first else b""
         if self._ask.live and not data and not self._closed:
             data = await self._next()
@@ -185,7 +197,8 @@ class Reader:
     async def _events(self) -> AsyncIterator[bytes]:
         if self._first or not self._cursor.ended:
             yield self._event(self._first)
-        while not self._cursor.ended:
+        size = self._size(self._settled) if self._ask.until_now else None
+        while not self._cursor.ended and (size is None or self._cursor.offset < size):
             data = None
             with anyio.move_on_after(KEEP_ALIVE):
                 try:
@@ -193,7 +206,8 @@ class Reader:
                 except StopAsyncIteration:
                     break
             yield b": still there\n\n" if data is None else self._event(data)
-        yield self._control({"upToDate": True, "streamClosed": True, **_told(self._state())})
+        if self._cursor.ended:
+            yield self._control({"upToDate": True, "streamClosed": True, **_told(self._state())})
 
     def _event(self, data: bytes) -> bytes:
         """The data, if there is any, in parts, and where each leaves the reader."""
@@ -223,7 +237,7 @@ def offset_word(offset: int) -> str:
 
 
 def _told(state: State) -> dict[str, str | None]:
-    return {"status": state.status.value, "error": state.error}
+    return {"status": state.status.value, "error": state.error, "note": state.note}
 
 
 def _closed(state: State) -> dict[str, str]:

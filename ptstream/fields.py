@@ -21,6 +21,7 @@ def as_json(stream: Stream, attempts: list[Attempt] | None = None) -> dict[str, 
         "command": stream.words.command and list(stream.words.command),
         "generator": stream.words.generator,
         "error": stream.error,
+        "note": stream.note,
         "created_at": iso(stream.created_at),
         "ended_at": iso(stream.ended_at),
         "parent": stream.parent,
@@ -74,7 +75,7 @@ def from_json(fields: Mapping[str, Any]) -> Stream:
         command=command and tuple(command),
         generator=fields["generator"],
     )
-    same = ("id", "name", "title", "bytes", "error", "parent", "parent_offset", "seam")
+    same = ("id", "name", "title", "bytes", "error", "note", "parent", "parent_offset", "seam")
     created_at = moment_of(fields["created_at"])
     assert created_at is not None
     return Stream(

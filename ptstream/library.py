@@ -6,7 +6,10 @@ What the iterators here return only reads, so that leaving a loop detaches and n
 from __future__ import annotations
 
 import contextlib
+import logging
+import math
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -24,13 +27,14 @@ from ptstream.errors import (
 )
 from ptstream.follow import Audience, Follow
 from ptstream.generators import Source
-from ptstream.generators.call import from_function
+from ptstream.generators.call import check, from_function
+from ptstream.interrupts import Interruptible, interrupts
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import Settings, find_home, load
 from ptstream.store.cursor import Cursor, read_now
 from ptstream.store.patience import BRIEFLY, patiently
 from ptstream.store.reading import State
-from ptstream.store.recover import as_it_is, listed, settle
+from ptstream.store.recover import as_it_is, listed, live_size, settle
 from ptstream.store.sqlite import Store
 from ptstream.store.wake import Wakes
 from ptstream.streams import Body, Flush, Piece, Status, Stream, Words
@@ -38,6 +42,13 @@ from ptstream.tail import Bell
 
 if TYPE_CHECKING:
     from starlette.responses import Response
+
+    from ptstream import serving
+
+logger = logging.getLogger("ptstream")
+
+PATIENCE = 1.0
+"""Seconds of waiting for running drives after which the log says so."""
 
 Generate = Callable[..., Any]
 """`async def generate(stream): yield "…"`, or `async def generate(stream, append): await append("…")`."""
@@ -54,10 +65,14 @@ class Pieces:
     def __aiter__(self) -> Pieces:
         return self
 
-    async def __anext__(self) -> Piece:
+    async def begin(self) -> None:
+        """Have the drive begin, if there is one to begin: the first `anext` does it, too."""
         if self._begin is not None:
             self._attempt = await self._begin()
             self._begin = None
+
+    async def __anext__(self) -> Piece:
+        await self.begin()
         cursor = self._follow.cursor
         try:
             data = await anext(self._follow)
@@ -78,10 +93,11 @@ class Pieces:
 class PersistentStreams:
     """The streams of one home, and the drives of this program. Made by `open`."""
 
-    def __init__(self, store: Store, settings: Settings, tasks: TaskGroup) -> None:
+    def __init__(self, store: Store, settings: Settings, tasks: TaskGroup, under_way: Interruptible) -> None:
         self._store = store
         self._settings = settings
         self._tasks = tasks
+        self._under_way = under_way
         self._owner: Owner | None = None
         self._audience = Audience(self._bell)
         self._owner_lock = anyio.Lock()
@@ -110,12 +126,13 @@ class PersistentStreams:
         """Run `generate` as the stream's text, from the first `anext` on, and read it from its start.
 
         A stream that is driven already (by anybody) is attached to, one that has ended is read; its generator is
-        not called again. Leaving the loop leaves the drive running.
+        not called again. Leaving the loop leaves the drive running. Raises TypeError for a function that is no
+        generator.
         """
+        check(generate)
+        return self._driven(id, lambda: self.start(id, generate, logged=False))
 
-        async def begin() -> Attempt | None:
-            return await self.start(id, generate)
-
+    def _driven(self, id: str, begin: Callable[[], Any]) -> Pieces:
         return Pieces(Follow(self._store, Cursor(self._store, id), audience=self._audience), begin)
 
     async def stream(self, id: str) -> Stream:
@@ -148,29 +165,48 @@ class PersistentStreams:
     def response(self, id: str, generate: Generate) -> Response:
         """The same as `drive`, as the answer of a Starlette or FastAPI app: the text as it comes, stored on the way.
 
-        Its client's going does not stop the drive; another one attaches. No such stream is a 404.
+        A request that accepts `text/event-stream` gets what `events` gives. Its client's going does not stop the
+        drive; another one attaches. No such stream is a 404. The text ends in order only with a stream that is
+        `done`: another end breaks it off, and so does a signal for the process to end. What the generator raises is
+        logged, with its traceback. Raises TypeError for a function that is no generator.
         """
         from ptstream import serving
 
+        check(generate)
         try:
             self._store.state(id)
         except PtstreamError as error:
             return serving.error_response(error)
-        return serving.text_response(id, self.drive(id, generate))
+        pieces = self._driven(id, lambda: self.start(id, generate))
+        return serving.Answer(self._read(id, pieces), serving.TEXT, self._under_way)
 
     def events(self, id: str, offset: int | str = 0) -> Response:
         """The same as `follow`, as server-sent events, for whoever does not drive.
 
         Each event's data is a JSON string and its id the offset where it ends, so that `Last-Event-ID` is an `offset`
-        to go on from; the last one is called `end` and tells status and error. A bad offset is a 4xx.
+        to go on from; the last one is called `end` and tells status and error. A bad offset is a 4xx. A request's own
+        `Last-Event-ID` stands before `offset`; after the `end` it is answered with 204: a browser's EventSource comes
+        back after a broken connection, and ends.
         """
         from ptstream import serving
 
         try:
-            pieces = self.follow(id, self._checked(id, offset))
+            return serving.Answer(self._read_from(id, offset), serving.EVENTS, self._under_way)
         except PtstreamError as error:
             return serving.error_response(error)
-        return serving.events_response(id, pieces, lambda: self._store.get(id))
+
+    def _read_from(self, id: str, offset: int | str) -> serving.Read:
+        begin = self._checked(id, offset)
+        return self._read(id, self.follow(id, begin), begin)
+
+    def _read(self, id: str, pieces: Pieces, offset: int = 0) -> serving.Read:
+        from ptstream import serving
+
+        def size() -> int:
+            return live_size(self._store.home, id, settle(self._store, id, self._store.state(id)).state)
+
+        again = partial(self._read_from, id)
+        return serving.Read(id, pieces, size, lambda: self._store.get(id), again, offset)
 
     def _checked(self, id: str, offset: int | str) -> int:
         """The offset, if one can follow from there. Raises UsageError, OffsetBeyondEnd, StreamNotFound."""
@@ -203,19 +239,24 @@ class PersistentStreams:
             self._tasks.start_soon(self._wakes.watch)
         return self._wakes
 
-    async def start(self, id: str, generate: Generate) -> Attempt | None:
+    async def start(self, id: str, generate: Generate, *, logged: bool = True) -> Attempt | None:
         """Begin what `drive` does, without reading: the attempt, None if the stream was driven elsewhere or has ended.
 
-        Raises StreamNotFound, StoreBusy.
+        What the generator raises is `logged`, since nobody may be there to whom it is told. Raises TypeError for a
+        function that is no generator, StreamNotFound, StoreBusy.
         """
+        check(generate)
         stream = self._store.get(id)
         if settle(self._store, id, self._store.state(id)).state.status is not Status.PENDING:
             return self._owner.running.get(id) if self._owner else None
         owner = await self._own()
         try:
-            return await owner.start(id, function_source(generate, stream), self._settings)
+            attempt = await owner.start(id, function_source(generate, stream), self._settings)
         except ClaimLost:
             return owner.running.get(id)
+        if logged:
+            self._tasks.start_soon(_log_failure, attempt)
+        return attempt
 
     async def _own(self) -> Owner:
         async with self._owner_lock:
@@ -232,15 +273,34 @@ class PersistentStreams:
             self._left.set()
 
     async def _finish(self, grace: float | None) -> None:
-        """Wait for the running drives, at most `grace` seconds; then end them."""
+        """Wait for the running drives, at most `grace` seconds or until the process is told to end; then end them."""
         if self._owner is None:
             return
-        with anyio.move_on_after(grace):
-            for attempt in list(self._owner.running.values()):
-                await attempt.ended.wait()
+        running = list(self._owner.running.values())
+        with anyio.move_on_after(grace) as waiting, interrupts(waiting.cancel):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_say_what_runs, running, waiting)
+                for attempt in running:
+                    await attempt.ended.wait()
+                tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             self._leave.set()
             await self._left.wait()
+
+
+async def _log_failure(attempt: Attempt) -> None:
+    await attempt.ended.wait()
+    if attempt.end is not None and attempt.end.exception is not None:
+        logger.error("stream %s: %s", attempt.claim.id, attempt.end.cause, exc_info=attempt.end.exception)
+
+
+async def _say_what_runs(attempts: list[Attempt], waiting: anyio.CancelScope) -> None:
+    """Once they have been waited for a while, who is still to end, and when."""
+    await anyio.sleep(PATIENCE)
+    ids = [attempt.claim.id for attempt in attempts if not attempt.ended.is_set()]
+    left = waiting.deadline - anyio.current_time()
+    limit = "" if left == math.inf else f", at most {left:.0f} s more"
+    logger.warning("waiting for what still runs%s (Ctrl-C ends it now): %s", limit, ", ".join(ids))
 
 
 def function_source(generate: Generate, stream: Stream) -> Source:
@@ -258,15 +318,15 @@ def function_source(generate: Generate, stream: Stream) -> Source:
 async def open(path: str | None = None, *, grace: float | None = None) -> AsyncIterator[PersistentStreams]:
     """The streams of the user's home, or of a directory of one's own.
 
-    Leaving it waits for running drives, at most `grace` seconds (None: as long as they take), and then ends them;
-    leaving it by an exception ends them at once (`error`, "its program ended at byte N", text kept). Raises
-    ConfigurationError for a home or a database that cannot be used.
+    Leaving it waits for running drives, at most `grace` seconds (None: as long as they take) or until SIGINT or
+    SIGTERM, and then ends them; leaving it by an exception ends them at once (`error`, "its program ended at byte N",
+    text kept). Raises ConfigurationError for a home or a database that cannot be used.
     """
     home = find_home(path)
     settings = load(home)
-    with Store(home, patience=BRIEFLY) as store, ungrouped():
+    with Store(home, patience=BRIEFLY) as store, Interruptible() as under_way, ungrouped():
         async with anyio.create_task_group() as tasks:
-            streams = PersistentStreams(store, settings, tasks)
+            streams = PersistentStreams(store, settings, tasks, under_way)
             grace_now: float | None = 0
             try:
                 yield streams

@@ -6,6 +6,8 @@ that begins with the old text (`seam` is where its own begins), or one that answ
 
 from __future__ import annotations
 
+import re
+import shlex
 from contextlib import suppress
 
 from ptstream.errors import NotFinished, OffsetBeyondEnd, StreamNotFound, UsageError
@@ -13,6 +15,12 @@ from ptstream.store.cursor import Cursor, read_now
 from ptstream.store.recover import as_it_is
 from ptstream.store.sqlite import Parent, Store
 from ptstream.streams import Stream, Words
+
+THOUGHTS = re.compile(
+    r"\A\s*<think(?:ing)?>.*?(?:</think(?:ing)?>\s*|\Z)|\A(?:(?!<think).)*?^[ \t]*</think(?:ing)?>[ \t]*$\s*",
+    re.S | re.M,
+)
+"""The thinking aloud that an answer begins with; some chat templates write the opening tag, which then is not in it."""
 
 Turn = dict[str, str]
 """A message of a conversation: its `role` (user or assistant) and its `content`."""
@@ -36,14 +44,15 @@ def text_before(store: Store, id: str, offset: int | None = None) -> str:
 def going_on(store: Store, parent: Stream, offset: int | None, given: Words) -> tuple[Words, Parent]:
     """What a stream is asked that comes after `parent`: its next turn if it is given a prompt, else its continuation.
 
-    What is not given is the parent's. Raises NotFinished for a parent without an end, OffsetBeyondEnd, UsageError.
+    What is not given is the parent's; but what a command said is asked about, and not said again: that takes a model.
+    Raises NotFinished for a parent without an end, OffsetBeyondEnd, UsageError.
     """
     parent = as_it_is(store, parent)
     if not parent.status.ended:
         raise NotFinished(f"stream {parent.id} is {parent.status}: cancel it, or wait for its end, to go on from it")
     end = len(text_before(store, parent.id, offset).encode())
     had = parent.words
-    if given.command or given.generator or given.model:
+    if given.command or given.generator or given.model or (given.prompt is not None and had.command):
         had = had._replace(command=None, generator=None, model=None)
     words = had._replace(**{word: value for word, value in given._asdict().items() if value is not None})
     return words, Parent(parent.id, end, continued=given.prompt is None)
@@ -56,10 +65,37 @@ def history(store: Store, stream: Stream) -> list[Turn]:
     with suppress(StreamNotFound):
         while stream.parent is not None:
             parent = store.get(stream.parent)
-            if stream.seam == 0 and stream.parent_offset:  # else it says the same again, or the rest of it
-                answer = text_before(store, parent.id, stream.parent_offset)
-                newest_first.append({"role": "assistant", "content": answer})
-                if parent.words.prompt:
-                    newest_first.append({"role": "user", "content": parent.words.prompt})
+            if stream.seam == 0 and stream.parent_offset is not None and not _says_it_again(stream, parent):
+                newest_first += _turns(parent, text_before(store, parent.id, stream.parent_offset))[::-1]
             stream = parent
     return newest_first[::-1]
+
+
+def _says_it_again(stream: Stream, parent: Stream) -> bool:
+    """Whether it is no next turn: a generator that could not go on with the old text began anew."""
+    return stream.parent_offset == 0 and stream.words.prompt == parent.words.prompt
+
+
+def _turns(stream: Stream, text: str) -> list[Turn]:
+    """What a stream that said `text` is in a conversation: an answer; or, of a command, what its user shows."""
+    prompt = stream.words.prompt
+    if stream.words.command:
+        return [{"role": "user", "content": _transcript(stream, text)}]
+    turns = [{"role": "user", "content": prompt}] if prompt else []
+    said = without_thoughts(text)
+    return [*turns, {"role": "assistant", "content": said}] if said else turns
+
+
+def _transcript(stream: Stream, text: str) -> str:
+    """A command as its terminal would have shown it, what it was given, and why it failed."""
+    assert stream.words.command
+    given = stream.words.prompt
+    parts = [f"$ {shlex.join(stream.words.command)}", *(["standard input:", given, "output:"] if given else []), text]
+    if stream.error:
+        parts.append(f"[{stream.status}: {stream.error}]")
+    return "\n".join(part.rstrip("\n") for part in parts)
+
+
+def without_thoughts(answer: str) -> str:
+    """An answer as its model is to be told it again: without the thinking aloud that it begins with."""
+    return THOUGHTS.sub("", answer, count=1)

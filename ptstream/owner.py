@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskGroup
 
-from ptstream.drive import Attempt, Limits, Seams
+from ptstream.drive import Attempt, Seams
 from ptstream.errors import PtstreamError, StoreBusy
 from ptstream.follow import Audience
 from ptstream.generators import Source
@@ -77,8 +77,8 @@ class Owner:
         tail = await self._made_tail(claim)
         words = stream.words
         cutter = Cutter(words.flush or source.flush, max_delay=settings.max_delay, max_bytes=settings.max_bytes)
-        limits = Limits(settings.first_timeout, settings.idle_timeout, settings.total_timeout)
         seams = Seams(self._tail, lambda: text_before(self.store, id)) if on_drop and source.go_on else None
+        limits = source.limits or settings.limits
         attempt = Attempt(claim, source, tail, cutter, self._writer, limits, begun=begun, seams=seams)
         self.running[id] = attempt
         self._tasks.start_soon(self._run, attempt, name=f"drive {id}")
@@ -106,15 +106,15 @@ class Owner:
             self.running.pop(attempt.claim.id, None)
             attempt.bell.ring()
 
-    async def stop(self, cause: str) -> None:
+    async def stop(self, cause: str, patience: float = PATIENCE) -> None:
         """End every running stream with `cause` ("… at byte N" is added) and wait until that is committed.
 
-        A store that takes no write for PATIENCE seconds is not waited for: those streams are left to recovery.
+        A store that takes no write for `patience` seconds is not waited for: those streams are left to recovery.
         """
         attempts = list(self.running.values())
         for attempt in attempts:
             attempt.stop(Status.ERROR, f"{cause} at byte {attempt.offset}")
-        with anyio.move_on_after(PATIENCE):
+        with anyio.move_on_after(patience):
             for attempt in attempts:
                 await attempt.ended.wait()
         self._writer.close()
@@ -146,6 +146,7 @@ async def open_owner(store: Store) -> AsyncIterator[Owner]:
     Raises ConfigurationError when the home or the database cannot be used.
     """
     store.home.make()
+    store.home.try_out()
     lease = Lease(store.home)
     try:
         writer = Writer(store, lease.id)

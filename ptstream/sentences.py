@@ -15,7 +15,7 @@ import re
 from collections import deque
 from typing import Protocol
 
-from ptstream.stops import CLOSERS, FULL, NATIVE, SAMPLE, STOPS, Segmenter, ends, points_inward, sentencex
+from ptstream.stops import CLOSERS, FULL, NATIVE, SAMPLE, SMILE, STOPS, Segmenter, ends, points_inward, sentencex
 from ptstream.streams import Flush
 
 CONTEXT = 400
@@ -28,7 +28,11 @@ LONGEST_WORD = 100
 """Characters without a word border that are no longer taken for one word."""
 
 LONG_LINE = 60
-"""Characters from which on a line without a stop may be a paragraph's that somebody wrapped."""
+"""Characters from which on a line without a stop may be a paragraph's that somebody wrapped, and a list's item is
+a paragraph itself."""
+
+WHOLE, ITEM, PROSE = "whole", "item", "prose"
+"""Kinds of lines: cut at its end only; at its end, and within only if it is long; like the text around it."""
 
 
 class Scanner(Protocol):
@@ -177,7 +181,7 @@ class Sentences:
         self._start = 0
         self._next = 0
         self._line = 0
-        self._by_line: bool | None = None  # whether the current line is cut nowhere but at its end
+        self._kind: str | None = None  # the current line's, one of WHOLE, ITEM and PROSE
         self._fence = ""  # what opened the code that we are in
         self._said = ""  # what has left the window, for the language
 
@@ -201,18 +205,19 @@ class Sentences:
         return behind is not None
 
     def _find(self) -> int:
-        if self._fence or self._is_by_line():
+        if self._fence or self._line_kind() == WHOLE:
             return self._text.find("\n", self._next)
         found = _PLACE.search(self._text, self._next)
         return found.start() if found else -1
 
-    def _is_by_line(self) -> bool:
-        if self._by_line is not None:
-            return self._by_line
-        by_line = bool(_BY_LINE.match(self._text, self._line))
-        if by_line or len(self._text) - self._line > LOOKAHEAD:
-            self._by_line = by_line
-        return by_line
+    def _line_kind(self) -> str:
+        if self._kind is not None:
+            return self._kind
+        known = _BY_LINE.match(self._text, self._line)
+        kind = known.lastgroup or WHOLE if known else PROSE
+        if known or len(self._text) - self._line > LOOKAHEAD:
+            self._kind = kind
+        return kind
 
     def _newline(self, index: int) -> int | None:
         """Decides about the line feed at `index`; where to go on, or None to wait."""
@@ -222,7 +227,7 @@ class Sentences:
         if self._line >= 0:
             self._fence = _fence_after(self._text[self._line : index].strip(" \t\r>"), self._fence)
         self._line = index + 1
-        self._by_line = None
+        self._kind = None
         return self._cut(index + 1) if cuts else index + 1
 
     def _ends_block(self, index: int) -> bool | None:
@@ -232,7 +237,7 @@ class Sentences:
             # A blank line alone is no chunk worth a commit: it goes with what comes next.
             return bool(self._text[:index].strip())
         stopped, short = line[-1] in _LINE_END, index - self._line < LONG_LINE
-        if self._fence or self._is_by_line() or (stopped and short):
+        if self._fence or self._line_kind() != PROSE or (stopped and short):
             return True
         following = self._text[index + 1 : index + LOOKAHEAD].lstrip(" \t\r")
         if not following:
@@ -243,21 +248,49 @@ class Sentences:
 
     def _stop(self, index: int) -> int | None:
         """Decides about the stop at `index`; where to go on, or None to wait."""
+        item = self._next_item(index)
+        if item is None or item:
+            return item and self._cut(item)
+        if self._text[index] in ")•":
+            return index + 1
         known = self._text[: index + LOOKAHEAD]
         behind = _run_end(known, index)
         space = _SPACE.match(known, behind)
         begin = space.end() if space else behind
         behind = max(behind, index + 1)
-        verdict: bool | None = False
-        if begin == len(known):
-            verdict = None
-        elif not space and _RUN_TOGETHER.search(known[max(0, index - LONGEST_WORD) : begin + 1]):
-            verdict = True
-        elif known[begin] != "\n" and (space or known[index] in _NO_SPACE_BEHIND):
-            verdict = ends(known, index, begin, self._said, self._segmenter)
+        verdict = self._verdict(known, index, begin, bool(space))
         if verdict is None:
             return None if len(known) < index + LOOKAHEAD else behind
         return self._cut(begin) if verdict and _border(known, begin) == begin else behind
+
+    def _next_item(self, index: int) -> int | None:
+        """Where the list's next item begins, if its mark is at `index` and the window begins with the one before it.
+
+        So it is in a list that is not cut into lines. 0 if there is none; None to wait.
+        """
+        if self._text[index] not in ".)•" or self.boundary < self._start:
+            return 0
+        if self._text[index] == "•":
+            return index if self._text.lstrip().startswith("•") and self._text[:index].strip() else 0
+        item, label = _ITEM.match(self._text), _LABEL.search(self._text, max(0, index - LONGEST_LABEL), index)
+        if not item or not label or not _follows(item[1], label[2]):
+            return 0
+        behind = self._text[index : index + len(item[2]) + 1]
+        if len(behind) <= len(item[2]) and item[2].startswith(behind):
+            return None
+        return label.start(1) if behind[:-1] == item[2] and behind[-1].isspace() else 0
+
+    def _verdict(self, known: str, index: int, begin: int, spaced: bool) -> bool | None:
+        """Whether a sentence ends at the stop at `index` of `known`, and the next begins at `begin`; None to wait."""
+        if begin == len(known):
+            return None
+        if self._line_kind() == ITEM and index - self._line < LONG_LINE and not _NEXT_ITEM.match(known, begin):
+            return None if _MAY_BE_ITEM.fullmatch(known, begin) else False
+        if not spaced and _RUN_TOGETHER.search(known[max(0, index - LONGEST_WORD) : begin + 1]):
+            return True
+        if known[begin] != "\n" and (spaced or known[index] in _NO_SPACE_BEHIND or _is_wide(known, index, begin)):
+            return ends(known, index, begin, self._said, self._segmenter)
+        return False
 
     def _cut(self, index: int) -> int:
         """Lets what is before `index` go; returns where to go on, which is the window's new beginning."""
@@ -268,7 +301,7 @@ class Sentences:
     def _move(self, index: int) -> None:
         """Lets the window begin at what is `index` now."""
         if self._line < index:
-            self._by_line = self._is_by_line()
+            self._kind = self._line_kind()
         self._said = (self._said + self._text[:index])[-SAMPLE:]
         self._text = self._text[index:]
         self._start += index
@@ -276,13 +309,32 @@ class Sentences:
         self._line -= index
 
 
-_PLACE = re.compile(rf"[\n{STOPS}]|(?<=ครับ)\s|(?<=ค่ะ)\s")
+_PLACE = re.compile(rf"[\n•{STOPS}]|(?<=\s\w)\)|(?<=\s\w\w)\)|(?<=ครับ)\s|(?<=ค่ะ)\s")
 """Where the text may be cut. In Thai, what is said politely ends in a word for it."""
 
+_ITEM = re.compile(r"\s*(?:[-*+•⁃]\s*)?\(?(\d{1,3}|[a-z])(\.\)|[.)])\s")
+_LABEL = re.compile(r"(?<=[^\s:;,(])\s+((?:[-*•⁃]\s*)?\(?(\d{1,3}|[a-z]))\Z")
+"""An item with its label and the label's mark; a label, behind the text of another item, without its mark."""
+
 _BY_LINE = re.compile(
-    r"[ \t>]{0,60}(?:```|~~~|\||#{1,6}[ \t]|[-*+•][ \t]|\(?(?:\d{1,9}|[a-z]|[ivx]{1,5})(?:\.|\.?\))[ \t])"
+    r"[ \t>]{0,60}(?:(?P<whole>```|~~~|\||#{1,6}[ \t])"
+    r"|(?P<item>[-*+•][ \t]|\(?(?:\d{1,9}|[a-z]|[ivx]{1,5})(?:\.|\.?\))[ \t]))"
 )
-"""How a line begins that is cut at its end only: a fence, a table's row, a heading, a list's item."""
+"""How a line begins that is cut at its end: a fence, a table's row, a heading; a list's item."""
+
+LONGEST_LABEL = 10
+"""Characters of a label, with the white space before it."""
+
+
+def _follows(label: str, other: str) -> bool:
+    """Whether `other` is what follows `label` in an enumeration."""
+    if label.isdigit() and other.isdigit():
+        return int(other) == int(label) + 1
+    return not label.isdigit() and not other.isdigit() and ord(other) == ord(label) + 1
+
+
+_NEXT_ITEM = re.compile(r"(?:\(?(?:\d{1,3}|[a-z])[.)]+|[-–—•])\s")
+_MAY_BE_ITEM = re.compile(r"(?:\(?(?:\d{0,3}|[a-z])[.)]*|[-–—•])")
 
 _FENCE = re.compile(r"(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(`{3,}(?=[^`]*\Z)|~{3,})")
 _LINE_END = ".!?:…：" + NATIVE + FULL
@@ -290,10 +342,18 @@ _NO_SPACE_BEHIND = NATIVE + FULL
 _RUN_TOGETHER = re.compile(r"(?:^|\s)[^\W\d_A-Z]?[^\W\d_A-Z'’]*[^\W\d_A-Z][!?]+[A-Z]\Z")
 """Two sentences that were appended without a space, "there!How": a plain word, not part of an address or of code."""
 
+_WIDE = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+
+
+def _is_wide(text: str, index: int, begin: int) -> bool:
+    """Whether what is before the stop at `index` and what begins at `begin` are of a script without spaces."""
+    return bool(index and text[index] in ".!?" and _WIDE.match(text, index - 1) and _WIDE.match(text, begin))
+
+
 _SPACE = re.compile(r"[^\S\n]+")
 
-_EMOJI = "(?:[ \xa0]?[\u2600-\u27bf\U0001f000-\U0001faff][\ufe0f\u200d]*)"
-_NOTE = r"(?: ?\[\^?\w{0,3}(?:\]|\Z))"
+_EMOJI = rf"(?:[ \xa0]?(?:{SMILE}|[\u2600-\u27bf\U0001f000-\U0001faff][\ufe0f\u200d]*))"
+_NOTE = r"(?: ?\[\^?(?:\w{0,3}|\d[\d ,–-]{0,12})(?:\]|\Z))"
 _RUN = re.compile(rf"[{STOPS}]+(?:[{CLOSERS}]|{_NOTE}|{_EMOJI})*")
 _SPACED_RUN = re.compile(rf"[{STOPS}]+(?:[ \xa0\u202f]?[»›]|[{CLOSERS}]|{_NOTE}|{_EMOJI})*")
 _WIDE_RUN = re.compile(rf"[{FULL}!?…]+(?:[”’»)\]}}*_」』）】〕〉》]|{_NOTE}|{_EMOJI})*")

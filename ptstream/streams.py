@@ -1,14 +1,15 @@
 """The nouns: a stream, its status, its text, its pieces, and what it was asked to say.
 
-Values only, and as named tuples: `cat` loads this, and importing `dataclasses` would cost it half a start of Python.
-Who stores them is `store`'s business, who makes them `drive`'s.
+Values only, and without `dataclasses`: `cat` loads this, and importing that would cost it half a start of Python. Who
+stores them is `store`'s business, who makes them `drive`'s.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self, get_type_hints
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base32 digits, in lower case."""
@@ -39,23 +40,81 @@ class Flush(StrEnum):
     LINES = "lines"
 
 
-class Piece(NamedTuple):
+class Record(dict[str, Any]):
+    """What an app gets, and may give away as it is: a dictionary of its fields, which are its attributes too.
+
+    A dictionary, because only that is an object to `json` and whatever is built on it. Like a tuple of its values it
+    can be taken apart (`text, offset = piece`) and compared. Its attributes cannot be set.
+    """
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__} has no field {name!r}") from None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.values())
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == other if isinstance(other, tuple) else dict.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.items())})"
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.keys()]
+
+    def replaced(self, **changes: Any) -> Self:
+        """The same with other values in some fields."""
+        made = type(self).__new__(type(self))
+        made.update(self, **changes)
+        return made
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """What Pydantic, and so FastAPI, takes it for where it is the type of an answer: an object of these fields."""
+        from typing_extensions import TypedDict  # which Pydantic brings: before Python 3.12 it takes no other
+
+        return handler.generate_schema(TypedDict(cls.__name__, get_type_hints(cls)))  # type: ignore[operator]
+
+
+class Piece(Record):
     """Text as a reader gets it.
 
     `offset` is where this text ends, in bytes of UTF-8 from the start of the stream: pass it back to go on.
     """
 
+    __slots__ = ()
+    __match_args__ = ("text", "offset")
+
     text: str
     offset: int
 
+    def __init__(self, text: str, offset: int) -> None:
+        super().__init__(text=text, offset=offset)
 
-class Body(NamedTuple):
+
+class Body(Record):
     """All the text of a stream at one moment: `offset` is its end in bytes, `error` the cause of a bad end."""
+
+    __slots__ = ()
+    __match_args__ = ("text", "status", "offset", "error")
 
     text: str
     status: Status
     offset: int
     error: str | None
+
+    def __init__(self, text: str, status: Status, offset: int, error: str | None) -> None:
+        super().__init__(text=text, status=status, offset=offset, error=error)
 
 
 class Words(NamedTuple):
@@ -84,37 +143,71 @@ class Attempt(NamedTuple):
     place: str | None
 
 
-class Stream(NamedTuple):
-    """One text, append-only. `bytes` is the end of its last chunk; times are Unix seconds."""
+class Stream(Record):
+    """One text, append-only, and what it was asked to say.
+
+    `bytes` is the end of its last chunk; times are Unix seconds. `seam` is where its own text begins, in bytes: before
+    that stands its parent's. None: not decided until it is driven. `note` is what there is to know of a text that has
+    ended well: that it was cut off at its length.
+    """
+
+    __slots__ = ()
 
     id: str
     name: str | None
     title: str | None
     status: Status
     bytes: int
-    words: Words
+    prompt: str | None
+    system: str | None
+    model: str | None
+    command: tuple[str, ...] | None
+    generator: str | None
+    flush: Flush | None
     error: str | None
     created_at: float
     ended_at: float | None
     parent: str | None
     parent_offset: int | None
-    seam: int | None = 0
-    """Where its own text begins, in bytes: before that stands its parent's. None: not decided until it is driven."""
+    seam: int | None
+    note: str | None
+
+    def __init__(
+        self,
+        id: str,
+        name: str | None,
+        title: str | None,
+        status: Status,
+        bytes: int,
+        words: Words,
+        error: str | None,
+        created_at: float,
+        ended_at: float | None,
+        parent: str | None,
+        parent_offset: int | None,
+        seam: int | None = 0,
+        note: str | None = None,
+    ) -> None:
+        super().__init__(
+            id=id,
+            name=name,
+            title=title,
+            status=status,
+            bytes=bytes,
+            **words._asdict(),
+            error=error,
+            created_at=created_at,
+            ended_at=ended_at,
+            parent=parent,
+            parent_offset=parent_offset,
+            seam=seam,
+            note=note,
+        )
 
     @property
-    def prompt(self) -> str | None:
-        """What it was asked."""
-        return self.words.prompt
-
-    @property
-    def system(self) -> str | None:
-        """The system prompt it was given."""
-        return self.words.system
-
-    @property
-    def model(self) -> str | None:
-        """The model it was asked of, as the user named it."""
-        return self.words.model
+    def words(self) -> Words:
+        """What it was asked to say, and by what."""
+        return Words(*(self[field] for field in Words._fields))
 
 
 def new_id() -> str:

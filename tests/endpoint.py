@@ -29,7 +29,7 @@ DONE = "[DONE]"
 TLS_HANDSHAKE = b"\x16"
 
 MODELS = ("ok", "reasoning", "slow")
-"""What `GET /models` tells."""
+"""The models that it lists."""
 
 
 @dataclass
@@ -61,6 +61,12 @@ class Server:
     """Set when a client closed its connection before its play was over."""
     over: anyio.Event = field(default_factory=anyio.Event)
     """Set when a play has been played to its end."""
+    scripts: dict[str, bytes] = field(default_factory=dict)
+    """Whole answers that a test brings, by the models' names."""
+    models: list[dict[str, Any]] | str = field(default_factory=lambda: [{"id": name} for name in MODELS])
+    """What `GET /models` tells; "bare" for a list without a frame."""
+    tags: list[dict[str, Any]] = field(default_factory=lambda: [{"name": name} for name in MODELS])
+    """What Ollama's own listing tells."""
     sent: bytearray = field(default_factory=bytearray)
     """The bodies of its answers, one after the other."""
 
@@ -490,9 +496,58 @@ and `count-N` sends N pieces as fast as it can.
 """
 
 
+SERIES = ("status", "flaky", "count", "busy", "loading", "forbids", "moved")
+"""What the names of further models begin with: see `play`."""
+
+BUSY: dict[str, dict[str, Any]] = {
+    "header": {"message": "slow down", "retry_after": 7},
+    "words": {"message": "Rate limit reached. Please try again in 1m2.5s. Visit us."},
+    "delay": {"message": "quota", "details": [{"@type": "RetryInfo", "retryDelay": "34s"}]},
+    "long": {"message": "slow down", "retry_after": 3600},
+    "spent": {"message": "You exceeded your current quota", "type": "insufficient_quota", "retry_after": 7},
+}
+"""How an endpoint says that it is busy."""
+
+
 async def status(exchange: Exchange, code: str, **headers: str) -> None:
     error = {"error": {"message": f"this is a scripted {code}", "type": "scripted"}}
     await exchange.body(f"{code} Scripted", json.dumps(error), content_type="application/json", **headers)
+
+
+async def refuse(exchange: Exchange, code: int, **error: Any) -> None:
+    """A refusal in OpenAI's form, or with an error in another one."""
+    fields = {"content_type": "application/json"}
+    if wait := error.pop("retry_after", None):
+        fields["retry_after"] = str(wait)
+    await exchange.body(f"{code} Refused", json.dumps(error.pop("body", {"error": error})), **fields)
+
+
+async def forbidding(exchange: Exchange, how: str) -> None:
+    """Endpoints that do not take a field of the request: each names it, or does not, in its own way."""
+    asked = exchange.request.body
+    options, stream = "stream_options" in asked, bool(asked.get("stream"))
+    match how:
+        case "detail" if options:
+            where = {
+                "type": "extra_forbidden",
+                "loc": ["body", "stream_options", "include_usage"],
+                "msg": "Extra inputs",
+            }
+            await refuse(exchange, 422, body={"message": {"detail": [where]}})
+        case "param" if options:
+            await refuse(exchange, 400, message="Unsupported parameter.", param="stream_options")
+        case "unnamed" if options:
+            await refuse(exchange, 400, message="Unrecognized request argument supplied")
+        case "both" if options:
+            await refuse(exchange, 400, message="stream_options is not supported")
+        case "both" | "stream" if stream:
+            await refuse(
+                exchange, 400, message="Your organization must be verified to stream this model.", param="stream"
+            )
+        case "all":
+            await refuse(exchange, 400, message="stream_options and stream are unknown fields")
+        case _:
+            await (ok if stream else whole)(exchange)
 
 
 async def play(exchange: Exchange) -> None:
@@ -505,6 +560,33 @@ async def play(exchange: Exchange) -> None:
             exchange.server.tries[model] += 1
             failing = exchange.server.tries[model] <= int(times)
             await (status(exchange, code, retry_after="0") if failing else ok(exchange))
+        case ["busy", how]:  # with words that name a wait, the first time
+            exchange.server.tries[model] += 1
+            if exchange.server.tries[model] == 1:
+                await refuse(exchange, 429, **BUSY[how])
+            else:
+                await ok(exchange)
+        case ["loading", times]:
+            exchange.server.tries[model] += 1
+            if exchange.server.tries[model] <= int(times):
+                await refuse(exchange, 503, message="Loading model", type="unavailable_error")
+            else:
+                await ok(exchange)
+        case ["forbids", how]:
+            await forbidding(exchange, how)
+        case ["moved", code, where]:
+            if exchange.request.path.startswith("/v1/"):
+                port = exchange.server.port
+                there = {
+                    "here": "/new/v1/chat/completions",
+                    "whole": f"http://127.0.0.1:{port}/new/v1/chat/completions?a=b",
+                    "away": "http://192.0.2.1/v1/chat/completions",
+                    "port": f"http://127.0.0.1:{port + 1}/v1/chat/completions",
+                    "circle": "/v1/chat/completions",
+                }[where]
+                await exchange.body(f"{code} Moved", "", location=there)
+            else:
+                await ok(exchange)
         case ["count", number]:
             await exchange.begin()
             await exchange.pieces([f"{n} " for n in range(int(number))])
@@ -514,13 +596,17 @@ async def play(exchange: Exchange) -> None:
 
 
 async def _answer(exchange: Exchange) -> None:
-    if exchange.request.path.endswith("/models"):
-        table = {"object": "list", "data": [{"id": name} for name in MODELS]}
+    path = exchange.request.path.partition("?")[0]
+    if path.endswith("/models"):
+        bare = exchange.server.models == "bare"
+        table = [{"id": name} for name in MODELS] if bare else {"object": "list", "data": exchange.server.models}
         await exchange.body("200 OK", json.dumps(table), content_type="application/json")
-    elif exchange.request.path.endswith("/api/tags"):  # Ollama's own way to ask
-        table = {"models": [{"name": name} for name in MODELS]}
+    elif path.endswith("/api/tags"):
+        table = {"models": exchange.server.tags}
         await exchange.body("200 OK", json.dumps(table), content_type="application/json")
-    elif exchange.request.model in PLAYS or exchange.request.model.startswith(("status-", "flaky-", "count-")):
+    elif script := exchange.server.scripts.get(exchange.request.model):
+        await exchange.raw(script)
+    elif exchange.request.model in PLAYS or exchange.request.model.split("-")[0] in SERIES:
         await play(exchange)
     else:
         await status(exchange, "404")

@@ -15,7 +15,7 @@ import anyio.lowlevel
 import pytest
 
 from ptstream.errors import ConfigurationError, GeneratorError, UsageError
-from ptstream.generators import Caller, Event, Note, Reasoning, Usage
+from ptstream.generators import Caller, Event, Note, Reasoning, Stderr, Usage
 from ptstream.generators.call import Append, Frames, from_function, generator, source
 from ptstream.streams import Status, Stream, Words
 
@@ -208,7 +208,7 @@ def test_a_name_is_a_mark_only() -> None:
 FILE = """
 import os, sys
 import ptstream
-from ptstream.generators import Note, Reasoning, Usage
+from ptstream.generators import Note, Reasoning, Stderr, Usage
 import beside
 
 print("imported")
@@ -274,9 +274,8 @@ async def test_a_function_in_a_file(caller: Caller) -> None:
     assert text_of(events) == "id1 name Why? Be brief. m\n😀\u2028beside"
     assert Reasoning("hm") in events
     assert Usage({"tokens": 3}) in events
-    # Whole lines, as many to a note as came at once; the generator's own is by a pipe of its own.
-    lines = "\n".join(event.text for event in events if isinstance(event, Note) and event.text != "note").splitlines()
-    assert lines == ["imported", "to stderr"]
+    assert Note("note") in events
+    assert "".join(event.text for event in events if isinstance(event, Stderr)) == "imported\nto stderr\n"
 
 
 async def test_a_named_function_that_appends_in_the_callers_place(caller: Caller) -> None:
@@ -308,7 +307,7 @@ async def test_how_it_may_fail(caller: Caller, name: str, text: str, cause: str)
             async for event in events:
                 seen.append(event)  # noqa: PERF401 - what came before the error is wanted
     assert text_of(seen) == text
-    notes = "".join(event.text for event in seen if isinstance(event, Note))
+    notes = "".join(event.text for event in seen if isinstance(event, Stderr))
     assert ("Traceback" in notes) == (name == "fails")
 
 

@@ -369,7 +369,7 @@ def test_tee_passes_through_and_keeps(cli: Cli, teeing: subprocess.Popen[bytes])
     assert told(cli, "t")["status"] == "done"
     assert kept(cli, "t") == "erste Zeile\nohne Ende"
     assert not os.path.exists(cli.home.socket)
-    assert cli.run("tee", "--name", "t", input="x", code=2).stdout == b""
+    assert cli.run("tee", "--name", "t", input="x", code=2).stdout == b"x"
     assert kept(cli, "t") == "erste Zeile\nohne Ende"
 
 
@@ -507,13 +507,30 @@ def test_rm(served: Cli, gate: Gate) -> None:
     running = detached(served, *gate.command)
     pending = served.out("create", "x").strip()
     kept = served.out("create", "y").strip()
-    done = served.run("rm", running, "nosuch", pending, code=3)
+    for line in ((running,), (pending, running), (running, "nosuch")):
+        done = served.run("rm", *line, code=2)
+        assert f"nothing was deleted, since {running} (" in done.stderr.decode()
+    assert running in served.out("rm", "--dry-run", running)
+    assert (told(served, running)["status"], told(served, pending)["status"]) == ("streaming", "pending")
+    done = served.run("rm", "-f", running, "nosuch", pending, code=3)
     assert "nosuch" in done.stderr.decode()
     for id in (running, pending):
         served.run("show", id, code=3)
         served.run("cat", id, code=3)
     assert told(served, kept)["status"] == "pending"
     assert not [name for name in os.listdir(served.home.tails) if name.startswith(running)]
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 2), ("", 2)])
+def test_rm_asks_on_a_terminal_about_what_runs(served: Cli, gate: Gate, answer: str, code: int) -> None:
+    id = detached(served, *gate.command)
+    child = pexpect.spawn(PTSTREAM[0], [*PTSTREAM[1:], "rm", id], env=served.environment, encoding="utf-8", timeout=30)
+    child.expect(f"still running: {id}")
+    child.sendline(answer)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == code
+    served.run("show", id, code=3 if answer == "y" else 0)
 
 
 # --- models, path, daemon

@@ -22,6 +22,7 @@ import httpx
 import pytest
 
 from ptstream import __version__, wire
+from ptstream.generators.command import descendants
 from ptstream.settings import Home
 from ptstream.store import schema
 from ptstream.store.owners import Lease, boot_id
@@ -460,7 +461,7 @@ def test_one_bad_stream_takes_no_other_along(served: Cli, gate: Gate) -> None:
     good = detached(served, *gate.command)
     served.run("drive", "--", "sh", "-c", "kill -9 $$", code=5)
     served.run("drive", "-m", "replay:/nonexistent", "-p", "x", code=None)
-    served.run("rm", served.out("drive", "-d", "--", "sleep", "1000").strip())
+    served.run("rm", "-f", served.out("drive", "-d", "--", "sleep", "1000").strip())
     gate.open()
     served.run("wait", good)
     assert kept(served, good) == FIRST + SECOND
@@ -524,3 +525,23 @@ def test_a_daemon_that_dies_while_it_is_asked(cli: Cli, store: Store) -> None:
             thread.join()
     assert done.stdout == b"begun"
     assert b"its owner died at byte 5" in done.stderr
+
+
+@needs("unshare")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a process 1")
+def test_as_process_1_it_reaps_what_others_leave(cli: Cli) -> None:
+    """Their orphans become its children; its commands' own exits stay theirs."""
+    line = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *PTSTREAM, "daemon", "run"]
+    with subprocess.Popen(line, env=cli.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        until(lambda: os.path.exists(cli.home.socket))
+        for code in (0, 3, 0, 5):
+            # One child ends as an orphan while its command runs, one after it, outside of its group.
+            script = f"(sleep 0.05 &); (setsid sleep 0.3 &); sleep 0.1; exit {code}"
+            done = cli.run("drive", "--", "sh", "-c", script, code=None)
+            assert done.returncode == (5 if code else 0)
+            assert code == 0 or f"exit code {code}" in done.stderr.decode()
+        (init,) = descendants(process.pid)[:1]
+        until(lambda: len(descendants(init)) == 1)  # the daemon alone, which is no process 1
+        os.kill(init, signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    assert not os.path.exists(cli.home.socket)

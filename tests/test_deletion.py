@@ -78,7 +78,7 @@ def test_rm_of_a_running_stream_ends_its_readers(cli: Cli, store: Store) -> None
     with cli.started("watch", "--live", "runs") as reader:
         assert reader.stdout is not None
         assert reader.stdout.readline() == b"begun\n"
-        cli.run("rm", "runs")
+        cli.run("rm", "-f", "runs")
         _, said = reader.communicate()
     # It may have read the end that the deletion began with, or find the stream gone.
     assert (reader.returncode, said.count(b"\n")) in ((3, 1), (6, 1))
@@ -160,7 +160,7 @@ def test_readers_of_a_running_stream_are_told_that_it_is_deleted(served: Cli, ga
             assert read_exactly(reader, len(FIRST)) == FIRST.encode()
         for reader in readers[3:]:
             until(lambda pid=reader.pid: waits(pid))  # type: ignore[misc]
-        served.run("rm", id)
+        served.run("rm", "--force", id)
         assert [ended(reader) for reader in readers] == [3] * 5
         for reader in readers:
             assert reader.stderr is not None

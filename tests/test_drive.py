@@ -294,9 +294,9 @@ class Clock:
 @pytest.mark.parametrize(
     ("limits", "pieces", "patient", "cause"),
     [
-        (Limits(first=5), 0, False, "nothing came within 5 s"),
-        (Limits(first=5, idle=7), 1, False, "nothing more came for 7 s"),
-        (Limits(total=9), 1, True, "not finished within 9 s"),
+        (Limits(first=5), 0, False, "nothing came within 5 s (first_timeout)"),
+        (Limits(first=5, idle=7), 1, False, "nothing more came for 7 s (idle_timeout)"),
+        (Limits(total=9), 1, True, "not finished within 9 s (total_timeout)"),
         (Limits(first=5, idle=7), 0, True, None),
         (Limits(), 1, False, None),
     ],

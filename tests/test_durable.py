@@ -154,6 +154,33 @@ def test_server_sent_events(served: Cli, gate: Gate, http: httpx.Client) -> None
     assert events_of(http.get(path_of(id), params=SSE | {"offset": "now"}).text) == [("control", last)]
 
 
+def test_whoever_reads_events_on_is_told_that_there_is_no_more(served: Cli, gate: Gate, http: httpx.Client) -> None:
+    """As a browser's EventSource does, which comes back after every end but this one."""
+    id = detached(served, *gate.command)
+
+    def again(last: str, **query: str) -> httpx.Response:
+        return http.get(path_of(id), params=SSE | query, headers={"last-event-id": last})
+
+    with http.stream("GET", path_of(id), params=SSE, headers={"last-event-id": word(len(FIRST))}) as answer:
+        assert answer.status_code == 200  # it is not over
+        gate.open()
+        *_, (_, last) = events_of(answer.read().decode())
+    for query in ({}, {"offset": "-1"}):
+        ended = again(last["streamNextOffset"], **query)
+        assert (ended.status_code, ended.content, ended.headers["ptstream-status"]) == (204, b"", "done")
+    assert again(word(len(ALL) - 1)).status_code == 200
+    assert again("", offset="3").status_code == 200
+    assert http.get(path_of(id), params=SSE | {"offset": word(len(ALL))}).status_code == 200  # others do not come back
+
+
+def test_nobody_on_the_way_may_collect(served: Cli, gate: Gate, http: httpx.Client) -> None:
+    id = detached(served, *gate.command)
+    ways = [{"live": live} for live in ("1", "sse", "long-poll")]
+    for path, query in [*((path_of(id), way) for way in ways), (wire.ASIDES.format(id=id), {})]:
+        with http.stream("GET", path, params=query) as answer:
+            assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store, no-transform")
+
+
 def test_events_hold_little_each(served: Cli, http: httpx.Client) -> None:
     text = "数据a" * 9000
     id = served.run("tee", input=text).stderr.decode().split()[0]

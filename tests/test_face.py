@@ -269,7 +269,12 @@ def test_an_odd_cookie_keeps_nobody_waiting(face: Face, word: str) -> None:
     "host", ["evil.example", "evil.example:{port}", "localhost.evil.example", "", "127.0.0.1.nip.io"]
 )
 def test_a_name_that_is_not_ours(face: Face, host: str) -> None:
-    refused(face.http.get("/streams", headers={"host": host.format(port=face.port)}), 403, "not-allowed")
+    headers = {"host": host.format(port=face.port)}
+    for path in ("/streams", "/", wire.ENTER):
+        answer = httpx.get(face.url + path, headers=headers)
+        refused(answer, 403, "not-allowed")
+        assert all(word in answer.text for word in ("public_url", "origins", "listen", "config.toml"))
+    assert face.http.get("/streams", headers=headers).status_code == 200  # a rebound name brings no token
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:{port}", "127.0.0.1:{port}", "[::1]:{port}"])

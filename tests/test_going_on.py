@@ -14,6 +14,7 @@ from ptstream import drive
 from ptstream.errors import GeneratorDropped, NotFinished, OffsetBeyondEnd, UsageError
 from ptstream.follow import Follow
 from ptstream.generators import Event, Source
+from ptstream.generators.models import messages
 from ptstream.lineage import going_on, history
 from ptstream.owner import open_owner
 from ptstream.settings import Home
@@ -176,6 +177,35 @@ def test_the_conversation_before(store: Store) -> None:
     assert [turn["content"] for turn in history(store, third)] == ["Why?", "Because. "]
 
 
+def test_a_question_that_got_no_answer_belongs_to_the_conversation(store: Store) -> None:
+    first = ended(store, Words(prompt="Who?"), "")
+    again = ended(store, Words(prompt="Who?"), "Me.", Parent(first.id, 0, True))
+    following = store.create(Words(prompt="Why?"), parent=Parent(first.id, 0, False))
+    assert history(store, following) == [{"role": "user", "content": "Who?"}]
+    assert history(store, again) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("<think>Rain?</think>It rained.", "It rained."),
+        ("\n<think>\nRain?\n</think>\n\nIt rained.", "It rained."),
+        ("<thinking>Rain?</thinking> It rained.", "It rained."),
+        ("Rain?\n</think>\n\nIt rained.", "It rained."),
+        ("It rained.", "It rained."),
+        ("Write `</think>` after it.", "Write `</think>` after it."),
+        ("It <think>rained</think>.", "It <think>rained</think>."),
+        ("<think>Rain?", None),
+        ("<think>Rain?</think>\n", None),
+    ],
+)
+def test_thinking_aloud_is_not_sent_back(store: Store, answer: str, told: str | None) -> None:
+    first = ended(store, Words(prompt="Who?"), answer)
+    assert read(store, first.id).decode() == answer
+    second = store.create(Words(prompt="Why?"), parent=Parent(first.id, len(answer), False))
+    assert [turn["content"] for turn in history(store, second)] == ["Who?", *([told] if told else [])]
+
+
 def test_a_long_prompt_is_taken_over_whole(cli: Cli, store: Store) -> None:
     prompt = "why " * 5000
     cli.run("drive", "--name", "old", "--prompt", prompt, "--", "wc", "-c")
@@ -219,3 +249,51 @@ async def test_the_next_turn_of_a_conversation(cli: Cli, home: Home, store: Stor
         asked = [(m["role"], m["content"]) for m in server.requests[-1].body["messages"]]
     said = [("system", "Be brief."), ("user", "Why?"), ("assistant", first), ("user", "And why that?")]
     assert asked == said
+
+
+@pytest.mark.anyio
+async def test_a_commands_text_is_asked_about_and_not_made_again(cli: Cli, home: Home, store: Store) -> None:
+    async with endpoint.serve() as server:
+        environment = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "k", "PTSTREAM_MODEL": "ok"}
+
+        async def run(*words: str, code: int = 0) -> Any:
+            return await anyio.to_thread.run_sync(lambda: cli.run(*words, env=environment, code=code))
+
+        script = "echo begun; echo no such file >&2; exit 2"
+        await run("drive", "--name", "build", "--", "sh", "-c", script, code=5)
+        await run("drive", "--from", "build", "--name", "why", "-p", "Why?")
+        await run("drive", "--from", "why", "-p", "And now?")
+        first, second = ([(m["role"], m["content"]) for m in each.body["messages"]] for each in server.requests[-2:])
+        await run("drive", "--from", "build@3", "-p", "Why?", "-m", "ok")
+        cut = server.requests[-1].body["messages"][-1]["content"]
+    shown = f"$ sh -c '{script}'\nbegun\n[error: sh: exit code 2: no such file]"
+    answer = read(store, store.find("why").id).decode()
+    assert first == [("user", f"{shown}\n\nWhy?")]
+    assert second == [("user", f"{shown}\n\nWhy?"), ("assistant", answer), ("user", "And now?")]
+    assert cut == f"{shown}\n\nWhy?".replace("\nbegun", "\nbeg")
+    words = store.get(store.find("why").id).words
+    assert (words.command, words.model, words.prompt) == (None, "ok", "Why?")
+
+
+def test_what_a_command_was_given_is_shown_too(store: Store) -> None:
+    command = ended(store, Words(prompt="b\na\n", command=("sort", "-u")), "a\nb\n")
+    words, before = going_on(store, command, None, Words(prompt="Why?"))
+    question = store.create(words, parent=before)
+    said = [{"role": "user", "content": "$ sort -u\nstandard input:\nb\na\noutput:\na\nb"}]
+    assert history(store, question) == said
+    assert messages(words, history=said) == [{"role": "user", "content": f"{said[0]['content']}\n\nWhy?"}]
+    again, _ = going_on(store, command, None, Words())
+    assert again.command == ("sort", "-u")
+    with_another, _ = going_on(store, command, None, Words(prompt="c", command=("wc",)))
+    assert with_another == Words(prompt="c", command=("wc",))
+
+
+def test_a_question_without_an_answer_stays_in_the_conversation(store: Store) -> None:
+    first = ended(store, Words(prompt="Who?"), "")
+    second = ended(store, Words(prompt="Why?"), "Because.", Parent(first.id, 0, False))
+    third = store.create(Words(prompt="And?"), parent=Parent(second.id, 8, False))
+    assert messages(third.words, history=history(store, third)) == [
+        {"role": "user", "content": "Who?\n\nWhy?"},
+        {"role": "assistant", "content": "Because."},
+        {"role": "user", "content": "And?"},
+    ]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import gc
+import json
+import pickle
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +17,7 @@ import pytest
 
 import ptstream
 from ptstream.settings import Home
+from ptstream.store.recover import settle
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream
 from tests.conftest import read
@@ -196,6 +201,213 @@ async def test_events_begin_at_a_character(home: Home) -> None:
         async for _ in pts.drive(id, generate):
             pass
         assert [pts.events(id, offset).status_code for offset in (0, 1, 2, "2", 3)] == [200, 400, 200, 200, 416]
+
+
+async def plain(_: Stream, model: str, *, times: int = 1) -> AsyncIterator[str]:
+    """A generator that needs more than its stream."""
+    for _n in range(times):
+        yield f"By {model}."
+
+
+async def hands_over(_: Stream, append: Callable[[str], Awaitable[int]], model: str = "x") -> None:
+    """The other form."""
+    await append(f"By {model}.")
+
+
+def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As decorators mostly are."""
+
+    @functools.wraps(function)
+    def call(*words: Any, **more: Any) -> Any:
+        return function(*words, **more)
+
+    return call
+
+
+class Model:
+    """Generators of an object's."""
+
+    async def generate(self, stream: Stream) -> AsyncIterator[str]:
+        """A method."""
+        yield "By x."
+
+    async def append(self, stream: Stream, append: Callable[[str], Awaitable[int]]) -> None:
+        """The other form."""
+        await append("By x.")
+
+    async def __call__(self, stream: Stream) -> AsyncIterator[str]:
+        yield "By x."
+
+
+RIGHT: dict[str, Callable[..., Any]] = {
+    "partial": functools.partial(plain, model="x"),
+    "lambda": lambda stream: plain(stream, "x"),
+    "lambda, appends": lambda stream, append: hands_over(stream, append, "x"),
+    "appends, with more": hands_over,
+    "method": Model().generate,
+    "method, appends": Model().append,
+    "object": Model(),
+    "partial of an object": functools.partial(Model()),
+    "decorated": decorated(functools.partial(plain, model="x")),
+    "decorated, appends": decorated(hands_over),
+}
+
+
+@pytest.mark.parametrize("shape", RIGHT)
+async def test_generators_of_many_shapes(home: Home, shape: str) -> None:
+    async with ptstream.open(home.path) as pts:
+        assert "".join([piece.text async for piece in pts.drive(await pts.create(), RIGHT[shape])]) == "By x."
+
+
+def sync(stream: Stream) -> str:
+    """No generator."""
+    return "text"
+
+
+def sync_yields(stream: Stream) -> Any:
+    """No asynchronous generator."""
+    yield "text"
+
+
+async def silent(stream: Stream) -> str:
+    """No generator, and takes no `append`."""
+    return "text"
+
+
+async def needs_more(stream: Stream, *, model: str) -> AsyncIterator[str]:
+    """Cannot be called."""
+    yield model
+
+
+async def takes_nothing() -> AsyncIterator[str]:
+    """Cannot be called."""
+    yield "text"
+
+
+WRONG: dict[str, tuple[Callable[[], Any], str]] = {
+    "sync": (lambda: sync, "sync is not `async def`"),
+    "sync, yields": (lambda: sync_yields, "sync_yields is not `async def`"),
+    "sync, decorated": (lambda: decorated(sync), "sync is not `async def`"),
+    "builtin": (lambda: print, "print is not `async def`"),
+    "no append": (lambda: silent, "silent neither yields nor takes `append`"),
+    "called": (lambda: greet(None), "pass greet itself"),  # type: ignore[arg-type]
+    "coroutine": (lambda: silent(None), "pass silent itself"),  # type: ignore[arg-type]
+    "two words": (lambda: plain, r"plain takes \(_: "),
+    "a needed option": (lambda: needs_more, r"needs_more takes \(stream"),
+    "no word": (lambda: takes_nothing, r"takes_nothing takes \(\)"),
+    "lambda": (lambda: lambda: None, r"takes \(\)"),
+    "class": (lambda: Model, "Model is a class"),
+    "text": (lambda: "text", "'text' is none"),
+}
+
+
+@pytest.mark.parametrize("shape", WRONG)
+async def test_a_wrong_shape_is_refused_at_once(home: Home, shape: str) -> None:
+    make, problem = WRONG[shape]
+    async with ptstream.open(home.path) as pts:
+        id = await pts.create()
+        for take in (pts.drive, pts.response):
+            with pytest.raises(TypeError, match=f"a generator is `async def .*{problem}"):
+                take(id, make())
+        with pytest.raises(TypeError, match=problem):
+            await pts.start(id, make())
+        assert (await pts.body(id)).status is Status.PENDING
+
+
+@pytest.mark.parametrize("given", [b"bytes", None, 7, ["list"]])
+async def test_what_is_no_text_is_named(home: Home, given: Any) -> None:
+    async def yields(_: Stream) -> AsyncIterator[Any]:
+        yield "Before. "
+        yield given
+
+    async def appends(_: Stream, append: Callable[[Any], Awaitable[int]]) -> None:
+        await append("Before. ")
+        await append(given)
+
+    async with ptstream.open(home.path) as pts:
+        for function in (yields, appends):
+            id = await pts.create()
+            with pytest.raises(ptstream.StreamFailed, match=rf"text \(str\), not {type(given).__name__}"):
+                _ = [piece async for piece in pts.drive(id, function)]
+            assert (await pts.body(id)).text == "Before. "
+
+
+# --- what it gives
+
+
+async def test_what_it_gives_is_an_object_to_json(home: Home) -> None:
+    async with ptstream.open(home.path) as pts:
+        id = await pts.create(prompt="hello", name="n")
+        assert "".join([piece.text async for piece in pts.drive(id, greet)])
+        (piece,) = [piece async for piece in pts.follow(id, 26)]
+        body, stream = await pts.body(id), await pts.stream(id)
+    text = "Hi there! You said hello. Bye."
+    assert json.loads(json.dumps(body)) == {"text": text, "status": "done", "offset": 30, "error": None}
+    assert json.loads(json.dumps({"last": [piece]})) == {"last": [{"text": "Bye.", "offset": 30}]}
+    told = json.loads(json.dumps(stream))
+    assert (told["id"], told["name"], told["prompt"], told["status"], told["bytes"]) == (id, "n", "hello", "done", 30)
+    for value in (body, stream, piece):
+        assert pickle.loads(pickle.dumps(value)) == copy.copy(value) == value  # noqa: S301 - our own
+        assert all(getattr(value, name) == value[name] for name in value.keys())  # noqa: SIM118 - it is no plain table
+        with pytest.raises(AttributeError):
+            value.bytes = 1
+        with pytest.raises(AttributeError, match="no field"):
+            _ = value.nosuch
+
+
+def test_a_piece_is_its_text_and_its_offset() -> None:
+    piece = ptstream.Piece("ü", 2)
+    text, offset = piece
+    assert (text, offset, repr(piece)) == ("ü", 2, "Piece(text='ü', offset=2)")
+    assert piece == ("ü", 2) == ptstream.Piece("ü", 2) == {"text": "ü", "offset": 2}
+    assert piece != ("ü", 3)
+    match piece:
+        case ptstream.Piece(text, 2):
+            assert text == "ü"
+        case _:
+            raise AssertionError(piece)
+
+
+def test_its_names_are_listed() -> None:
+    script = "import ptstream; print(*dir(ptstream))"
+    names = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert set(ptstream.__all__) <= set(names)
+    assert all(getattr(ptstream, name) is not None for name in ptstream.__all__)
+
+
+# --- a program that ends in the middle
+
+
+ENDS = """
+import asyncio, sys, ptstream
+
+async def generate(stream):
+    yield "Begun. "
+    await asyncio.sleep(1000)
+
+async def reads(begun):
+    async with ptstream.open(sys.argv[1]) as pts:
+        async for piece in pts.drive(await pts.create(name="n"), generate):
+            begun.set_result(None)
+
+async def main():
+    begun = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(reads(begun))
+    await begun
+    return task
+"""
+
+
+@pytest.mark.parametrize("way", ["asyncio.run(main())", "kept = asyncio.new_event_loop().run_until_complete(main())"])
+def test_no_way_out_hangs(home: Home, way: str) -> None:
+    """Everything cancelled at once, as `asyncio.run` does at its end; and a loop that is simply left."""
+    done = subprocess.run([sys.executable, "-c", ENDS + way, home.path], capture_output=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    with Store(home) as store:
+        id = store.find("n").id
+        found = settle(store, id, store.state(id)).state
+    cause = "its program ended" if "run(main" in way else "its owner died"
+    assert (found.status, found.error, found.bytes) == (Status.ERROR, f"{cause} at byte 7", 7)
 
 
 # --- persist

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -17,11 +18,13 @@ from packaging.requirements import Requirement
 
 from ptstream.errors import ConfigurationError, GeneratorError, NoModel, UsageError, ungrouped
 from ptstream.generators import Caller, Event, Source, embedded, libraries
+from ptstream.generators.chatting import chats
 from ptstream.generators.discover import Found, discover
+from ptstream.generators.endpoints import known
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.generators.models import messages, resolve
 from ptstream.generators.pull import pull
-from ptstream.settings import Endpoint, Home, Settings, load
+from ptstream.settings import Endpoint, Home, Limits, Settings, load
 from ptstream.streams import Flush, Status, Stream, Words
 from tests import endpoint
 from tests.conftest import ROOT
@@ -125,17 +128,33 @@ async def test_openai_without_a_model_has_a_default_and_another_address_is_asked
     assert source.model == endpoint.MODELS[0]
 
 
-async def test_an_address_of_ollama(server: endpoint.Server, home: Home) -> None:
-    for host in (
-        f"127.0.0.1:{server.port}",
-        f"http://127.0.0.1:{server.port}/",
-        f"0.0.0.0:{server.port}",
-        f":{server.port}",
-    ):
-        source = await resolved(asking("ollama/ok"), caller_in(home, OLLAMA_HOST=host), home)
-        assert source.place == f"127.0.0.1:{server.port}"
-    source = await resolved(asking("ollama/ok"), caller_in(home, OLLAMA_HOST="box"), home)
-    assert source.place == "box:11434"
+@pytest.mark.parametrize(
+    ("address", "base_url"),
+    [
+        ("", "http://127.0.0.1:11434/v1"),
+        ("box", "http://box:11434/v1"),
+        ("box:1", "http://box:1/v1"),
+        (":1", "http://127.0.0.1:1/v1"),
+        ("0.0.0.0", "http://127.0.0.1:11434/v1"),
+        ("0.0.0.0:1", "http://127.0.0.1:1/v1"),
+        ("[::]:1", "http://[::1]:1/v1"),
+        ("::1", "http://[::1]:11434/v1"),
+        ("[::1]", "http://[::1]:11434/v1"),
+        ("[::1]:1", "http://[::1]:1/v1"),
+        ("http://box", "http://box:80/v1"),
+        ("https://box", "https://box:443/v1"),
+        ("https://box:1/", "https://box:1/v1"),
+        ("https://box/ollama", "https://box:443/ollama/v1"),
+        ("box:1/a/b/", "http://box:1/a/b/v1"),
+        ('"box:1"', "http://box:1/v1"),
+        (" box:1 ", "http://box:1/v1"),
+        ("box:99999", "http://box:11434/v1"),
+        ("box:x", "http://box:11434/v1"),
+    ],
+)
+def test_an_address_of_ollama(home: Home, address: str, base_url: str) -> None:
+    """As Ollama's own client has it."""
+    assert known(caller_in(home, OLLAMA_HOST=address), Settings())["ollama"].base_url == base_url
 
 
 async def test_a_replay_needs_no_prompt(home: Home) -> None:
@@ -326,6 +345,147 @@ async def test_without_any_model_there_is_no_default(home: Home, nobody: str) ->
     found = await discover(caller_in(home, OLLAMA_HOST=nobody), Settings(), home)
     assert not any(each.default for each in found)
     assert {each.name: each.problem for each in found}["smollm2"] == embedded.NOT_INSTALLED
+
+
+@pytest.mark.parametrize(
+    ("row", "able"),
+    [
+        ({"id": "gpt-4.1-mini"}, True),
+        ({"name": "qwen3:8b", "details": {"family": "qwen3", "families": ["qwen3"]}}, True),
+        ({"name": "qwen3-embedding:0.6b", "details": {"family": "qwen3"}}, False),
+        ({"name": "nomic-embed-text:latest", "details": {"family": "nomic-bert"}}, False),
+        ({"name": "mine", "details": {"family": "nomic-bert", "families": ["nomic-bert"]}}, False),
+        ({"name": "mine", "capabilities": ["embedding"]}, False),
+        ({"name": "embedder-that-talks", "capabilities": ["completion", "tools"]}, True),
+        ({"id": "mistral-embed", "capabilities": {"completion_chat": False}}, False),
+        ({"id": "mistral-small", "capabilities": {"completion_chat": True}}, True),
+        ({"id": "flux", "architecture": {"output_modalities": ["image"]}}, False),
+        ({"id": "mine", "type": "embeddings"}, False),
+        ({"id": "mine", "type": "llm"}, True),
+        ({"id": "mine", "task": "text-to-image"}, True),
+        *(
+            ({"id": name}, False)
+            for name in (
+                "text-embedding-3-small",
+                "text-embedding-nomic-embed-text-v1.5",
+                "bge-m3",
+                "intfloat/e5-large",
+                "thenlper/gte-base",
+                "all-minilm",
+                "jina-reranker-v2",
+                "whisper-1",
+                "tts-1",
+                "gpt-4o-mini-tts",
+                "dall-e-3",
+                "omni-moderation-latest",
+                "gpt-4o-transcribe",
+                "stable-diffusion-xl",
+                "gpt-image-1-embed",
+                "embeddinggemma",
+                "bert-base",
+                "davinci-002",
+                "gpt-4o-realtime-preview",
+            )
+        ),
+        *(({"id": name}, True) for name in ("llama3.2", "gemma3", "phi4", "deepseek-r1", "o3", "claude", "attsu")),
+    ],
+)
+def test_which_models_chat(row: dict[str, Any], able: bool) -> None:
+    assert chats(row) == able
+
+
+async def test_what_cannot_chat_is_never_the_default(home: Home) -> None:
+    async with endpoint.serve() as server:
+        server.tags = [{"name": "qwen3-embedding:0.6b"}, {"name": "away", "remote_host": "x"}, {"name": "count-2"}]
+        server.models = [{"id": "text-embedding-x"}, {"id": "count-3"}]
+        caller = caller_in(home, OLLAMA_HOST=f"127.0.0.1:{server.port}")
+        assert (await resolved(asking(), caller, home)).model == "count-2"
+        settings = Settings(endpoints={"mine": Endpoint("mine", server.base_url)})
+        assert (await resolved(asking("mine"), caller, home, settings)).model == "count-3"
+        server.models = server.models[:1]
+        with pytest.raises(GeneratorError, match="no model to chat with"):
+            await resolved(asking("mine"), caller, home, settings)
+        server.models = "bare"
+        assert (await resolved(asking("mine"), caller, home, settings)).model == endpoint.MODELS[0]
+
+
+async def test_the_models_of_all_endpoints_on_this_machine(server: endpoint.Server, home: Home, nobody: str) -> None:
+    settings = Settings(
+        endpoints={
+            "mine": Endpoint("mine", server.base_url, model="ok"),
+            "locked": Endpoint("locked", server.base_url, key_env="LOCKED"),
+            "far": Endpoint("far", "http://192.0.2.1/v1"),
+        }
+    )
+    found = await discover(caller_in(home, OLLAMA_HOST=nobody), settings, home)
+    names = [each.name for each in found if each.name.partition("/")[0] in settings.endpoints]
+    assert sorted(names) == ["far", "locked", "mine/ok", "mine/reasoning", "mine/slow"]
+
+
+# --- the config file
+
+
+async def test_an_endpoint_is_asked_as_the_config_file_says(server: endpoint.Server, home: Home) -> None:
+    Path(home.config).write_text(
+        f"""
+        idle_timeout = 7
+        [endpoints.mine]
+        base_url = "{server.base_url}?a=b"
+        key_env = "MINE"
+        key_header = "api-key"
+        headers = {{ x-team = "night" }}
+        query = {{ api-version = "2" }}
+        body = {{ temperature = 0.5, nested = {{ a = [1] }} }}
+        stream_options = false
+        first_timeout = 0
+        total_timeout = 60.5
+        """
+    )
+    source = await resolved(asking("mine/ok"), caller_in(home, MINE=KEY), home, load(home))
+    assert source.limits == Limits(None, 7, 60.5)
+    assert await text_of(source) == endpoint.TEXT
+    (request,) = server.requests
+    assert request.path == "/v1/chat/completions?a=b&api-version=2"
+    assert (request.headers["api-key"], request.headers["x-team"]) == (KEY, "night")
+    assert request.body == {
+        "model": "ok",
+        "messages": [{"role": "user", "content": "Why?"}],
+        "temperature": 0.5,
+        "nested": {"a": [1]},
+        "stream": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("model = 1", "model is a string"),
+        ('stream = "no"', "stream is true or false"),
+        ("tries = 0", "tries is a whole number of at least 1"),
+        ("tries = true", "tries is a whole number of at least 1"),
+        ("longest_wait = -1", "longest_wait is a number of seconds"),
+        ("first_timeout = inf", "first_timeout is a number of seconds"),
+        ('headers = { "a b" = "c" }', "headers is a table of headers"),
+        ("headers = { a = 1 }", "headers is a table of headers"),
+        ("query = { a = 1 }", "query is a table of strings"),
+        (
+            'body = { model = "x" }',
+            "body is a table of further fields, without messages, model, stream, str",
+        ),
+        ('key_header = "a b"', "key_header is the name of a header"),
+        ('Model = "x"', "unknown key 'Model'"),
+    ],
+)
+def test_an_endpoint_that_cannot_be(home: Home, line: str, said: str) -> None:
+    Path(home.config).write_text(f'[endpoints.mine]\nbase_url = "http://x/v1"\n{line}\n')
+    with pytest.raises(ConfigurationError) as caught:
+        load(home)
+    assert f"[endpoints.mine]: {said}" in str(caught.value)
+
+
+def test_a_question_without_an_answer_stays_in_the_conversation() -> None:
+    said = [{"role": "user", "content": "Hi"}]
+    assert messages(Words(prompt="Why?"), history=said) == [{"role": "user", "content": "Hi\n\nWhy?"}]
 
 
 def test_a_conversation() -> None:

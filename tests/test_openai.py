@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Event, Note, Reasoning, Usage
-from ptstream.generators.connection import Upstream
 from ptstream.generators.openai import chat, models
 from ptstream.generators.surrogates import Surrogates, mend
+from ptstream.generators.upstream import Upstream
 from tests import endpoint
 from tests.conftest import LIMIT
 
@@ -53,7 +53,7 @@ async def failure(server: endpoint.Server, model: str, key: str | None = None) -
 
 async def test_an_answer_comes_piece_by_piece_with_its_usage(server: endpoint.Server) -> None:
     events = await ask(server, "ok", KEY)
-    assert events[:-1] == endpoint.PIECES
+    assert [event for event in events[:-1] if event] == endpoint.PIECES
     assert events[-1] == Usage({"prompt_tokens": 7, "completion_tokens": len(endpoint.PIECES)})
     (request,) = server.requests
     assert request.headers["authorization"] == f"Bearer {KEY}"
@@ -114,7 +114,6 @@ async def test_a_connection_that_stays_open_after_the_finish_reason_holds_nothin
     ("model", "said"),
     [
         ("truncate", "broke off before the answer's end"),
-        ("no-finish", "ended its answer without a finish reason"),
         ("no-done", "closed the connection before the answer's end"),
         ("malformed", 'sent something that is not part of an answer: \'{"choices"'),
         ("error-inside", "reported an error: the model ran out of memory"),
@@ -145,14 +144,14 @@ async def test_a_reset_in_mid_answer_is_an_error_after_its_text(server: endpoint
     ("model", "said"),
     [
         ("odd", "not part of an answer: '17'"),
-        ("html", "answered with text/html instead of a stream of events"),
+        ("html", "answered with a web page instead of an answer (Please log in)"),
         (
             "too-long",
             "answered 400 Bad Request: request (5031 tokens) exceeds the available context size (2048",
         ),
-        ("status-401", "answered 401 Scripted: this is a scripted 401 (no key was sent)"),
+        ("status-401", "answered 401 Scripted (no key was sent): this is a scripted 401"),
         ("status-403", "answered 403 Scripted: this is a scripted 403"),
-        ("unheard-of", "answered 404 Scripted: this is a scripted 404"),
+        ("unheard-of", "answered 404 Scripted to POST /v1/chat/completions (base_url is http://127.0.0.1:"),
         ("status-429", "answered 429 Scripted: this is a scripted 429"),
         ("status-500", "answered 500 Scripted: this is a scripted 500"),
         ("reset-at-once", "closed the connection without an answer"),
@@ -276,7 +275,7 @@ async def test_a_proxy_of_the_callers_is_used_but_never_for_this_machine(server:
 
 
 async def test_the_models_of_an_endpoint(server: endpoint.Server) -> None:
-    assert await models(Upstream(server.base_url)) == list(endpoint.MODELS)
+    assert [row["id"] for row in await models(Upstream(server.base_url))] == list(endpoint.MODELS)
 
 
 @given(st.text(st.characters() | st.characters(categories=["Cs"]), max_size=30), st.data())

@@ -169,6 +169,13 @@ def test_what_a_model_thinks_is_folded(site: Site, page: Page) -> None:
     expect(page.locator(".text")).to_have_text(TEXT)
 
 
+def test_what_there_is_to_know_of_a_good_end_is_told(site: Site, page: Page) -> None:
+    id = site.cli.out("drive", "--detach", "-m", "stalling/length", "-p", "x").strip()
+    site.enter(page, id)
+    status(page, "done")
+    expect(page.locator("#stream .note")).to_have_text(re.compile("the answer was cut off"))
+
+
 def test_cancel_and_go_on_from_there_and_answer(site: Site, page: Page) -> None:
     site.enter(page)
     begun = "".join(PIECES[:3])

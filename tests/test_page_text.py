@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 
@@ -125,6 +126,34 @@ def test_out_of_sight_it_holds_no_connection_and_comes_back_to_all(site: Site, p
         until(lambda: shown(page) == stream.text)
         stream.end()
         shows(page, stream.text)
+
+
+def test_more_windows_than_a_browser_has_connections(site: Site, context: BrowserContext) -> None:
+    with contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(site.written()) for _ in range(5)]
+        windows = [context.new_page() for _ in streams]
+        for window, stream in zip(windows, streams, strict=True):
+            stream.write("One. ")
+            site.enter(window, f"{stream.id}/{'panes' if stream is streams[0] else 'raw'}")
+            until(lambda window=window: shown(window) == "One. ")
+        for stream in streams:
+            stream.write("Two. And ")
+        for window, stream in zip(windows, streams, strict=True):
+            shows(window, stream.text)
+            expect(window.locator("#list li").first).to_be_visible()
+            stream.end()
+            expect(window.locator("#stream .status")).to_have_text("done")
+            shows(window, stream.text)
+
+
+def test_what_is_thought_is_shown_without_a_connection_that_lasts(site: Site, page: Page) -> None:
+    page.add_init_script(
+        "Object.defineProperty(navigator, 'locks', { value: undefined })"
+    )  # then the text has the only one
+    id = site.cli.out("drive", "--detach", "-m", "thinking/reasoning", "-p", "Think.").strip()
+    site.enter(page, f"{id}/raw")
+    expect(page.locator(".asides")).to_be_visible()
+    expect(page.locator("#stream .status")).to_have_text("done")
 
 
 def test_a_prompt_sent_offline_is_kept(site: Site, page: Page, context: BrowserContext) -> None:

@@ -21,6 +21,7 @@ from ptstream import wire
 from tests.browser import browser, needs_browser  # noqa: F401
 from tests.conftest import FIRST, SECOND, Face, Gate, detached, ended, listening, needs, until
 from tests.endpoint import TEXT
+from tests.proxies import collecting
 from tests.web import Line, app, cuts_at_random, line, site
 
 UNICODE = (
@@ -31,10 +32,15 @@ UNICODE = (
 LONG = UNICODE * 500
 
 READ = """
-async ([module, how, url, {keep, abortAfter, abortIn, ...options}]) => {
+async ([module, how, url, {keep, abortAfter, abortIn, slept, given, ...options}]) => {
   const { StreamError, ...ways } = await import(module)
   const aborting = new AbortController()
   if (abortIn !== undefined) setTimeout(() => aborting.abort(new Error("enough")), abortIn)
+  const calls = (globalThis.calls = [])
+  if (given) Object.assign(options, (0, eval)(`(${given})`))
+  const { now } = Date
+  let jumps = 0
+  if (slept) Date.now = () => now() + (jumps += 15_000)  // the clock has gone on, and no timer has run
   let text = "", pieces = 0, last = {}, offset = Number(options.offset ?? 0)
   const size = (text) => new TextEncoder().encode(text).length
   try {
@@ -50,11 +56,12 @@ async ([module, how, url, {keep, abortAfter, abortIn, ...options}]) => {
   } catch (error) {
     last = { ...last, thrown: error.message, name: error.name, code: error.code, http: error.status }
   }
+  Date.now = now
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))
   const sha256 = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("")
   const node = globalThis.process && (await import("node:events"))
   const listeners = node ? node.getEventListeners(aborting.signal, "abort").length : 0
-  return { ...last, text, sha256, pieces, listeners }
+  return { ...last, text, sha256, pieces, listeners, calls }
 }
 """
 
@@ -68,10 +75,15 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 TEXT = pathlib.Path("text").read_bytes().decode()
-asked = []
+asked, gates = [], {}
 
 async def generate(stream):
     asked.append(stream.id)
+    if stream.prompt == "gated":
+        yield TEXT[:20]
+        await gates.setdefault(stream.id, anyio.Event()).wait()
+        yield TEXT[20:]
+        return
     for begin in range(0, len(TEXT), 7):
         await anyio.sleep(0.001)
         yield TEXT[begin : begin + 7]
@@ -87,12 +99,25 @@ async def stream(request):
         return app.state.pts.response(id, generate)
     return app.state.pts.events(id, request.query_params.get("offset", 0))
 
+async def go(request):
+    gates.setdefault(request.path_params["id"], anyio.Event()).set()
+    return PlainTextResponse("")
+
+async def plain(request):  # whatever is accepted
+    answer = await stream(request)
+    if request.method == "GET":
+        return answer
+    async def text():
+        async for run in answer.body_iterator:
+            yield run
+    return StreamingResponse(text(), media_type="text/plain")
+
 async def deaf(request):  # to the offset
     return app.state.pts.events(request.path_params["id"])
 
 async def short(request):  # ends in order, and too soon
     async def some():
-        left = 1
+        left = 2  # the comment that comes first, and one event
         async for run in answer.body_iterator:
             yield run
             left -= 1
@@ -128,6 +153,7 @@ async def lifespan(app):
 app = Starlette(lifespan=lifespan, middleware=[Middleware(CORSMiddleware, allow_origins=["*"])], routes=[
     Route("/new", create, methods=["POST"]), Route("/asked", lambda _: PlainTextResponse(str(len(asked)))),
     Route("/streams/{id}", stream, methods=["GET", "POST"]), Route("/deaf/{id}", deaf), Route("/short/{id}", short),
+    Route("/go/{id}", go, methods=["POST"]), Route("/plain/{id}", plain, methods=["GET", "POST"]),
     Route("/busy/{id}", busy), Route("/odd", odd), Route("/dribble/{id}", dribble),
 ])
 """
@@ -409,6 +435,136 @@ def test_servers_that_are_not_as_they_should_be(read: Read, an_app: str) -> None
         read("drive", an_app + other)
         busy = f"{an_app}/busy/{other.rpartition('/')[2]}?again={again}"
         whole(read("follow", busy), UNICODE * 4)
+
+
+# --- what is on the way
+
+
+def goes_on(an_app: str, path: str, when: Callable[[], bool]) -> Any:
+    """Lets a gated stream go on then."""
+    return meanwhile(lambda: until(when) and httpx.post(f"{an_app}/go/{path.rpartition('/')[2]}"))
+
+
+@pytest.mark.parametrize("ways", [{}, {"events": True}, {"events": True, "heads": False}], ids=str)
+def test_behind_a_proxy_that_collects(read: Read, an_app: str, ways: dict[str, bool]) -> None:
+    """Of a stream that is not over there is text all the same, and each byte of it once."""
+    with collecting(an_app, **ways) as proxy:
+        path = pending(an_app, "gated")
+        for how in ("drive", "follow"):
+            begun = read(how, proxy.url + path, keep=1)
+            assert (begun["text"] != "", begun["status"]) == (True, "streaming")
+        asked = len(proxy.asked)
+        with goes_on(an_app, path, lambda: len(proxy.asked) > asked + 2 * bool(ways)):
+            whole(read("follow", proxy.url + path), UNICODE * 4)
+        path = pending(an_app, "gated")
+        asked = len(proxy.asked)
+        with goes_on(an_app, path, lambda: len(proxy.asked) > asked + 2 * bool(ways)):
+            whole(read("drive", proxy.url + path), UNICODE * 4)
+
+
+def test_behind_a_tunnel_nothing_is_asked_twice(read: Read, an_app: str) -> None:
+    with collecting(an_app) as proxy:
+        whole(read("drive", proxy.url + pending(an_app)), UNICODE * 4)
+        assert proxy.asked == [("POST", "text/event-stream")]
+
+
+def test_an_app_that_answers_with_text_alone(read: Read, an_app: str) -> None:
+    path = pending(an_app, "gated").replace("streams", "plain")
+    with collecting(an_app) as proxy:
+        begun = read("drive", proxy.url + path, keep=1)
+        assert (begun["text"] != "", begun["status"]) == (True, "streaming")
+        assert proxy.asked == [("POST", "text/event-stream"), ("GET", "text/event-stream")]
+        with goes_on(an_app, path, lambda: len(proxy.asked) > 3):
+            whole(read("drive", proxy.url + path), UNICODE * 4)
+    whole(read("drive", an_app + path), UNICODE * 4)
+
+
+def test_a_daemon_behind_a_proxy_that_collects(read: Read, daemon: Face) -> None:
+    for ways in ({}, {"events": True}):
+        with collecting(daemon.url, **ways) as proxy:
+            id = asked_for(daemon, "scripted/slow")
+            options = {"headers": daemon.headers}
+            whole(read("drive", f"{proxy.url}/streams/{id}/drive?live=1", **options), TEXT)
+            id = replayed(daemon, LONG, rate=2000, size=11)
+            found = read("follow", proxy.url + path_of(id), **options)
+            whole(found, LONG)
+            assert found["pieces"] > 4
+
+
+def test_the_machine_has_slept(read: Read, daemon: Face, an_app: str) -> None:
+    """And what it was connected to is gone, without a word."""
+    id = replayed(daemon, LONG, rate=50_000)
+    with line(daemon.url, lambda _: None if bad.cuts else 9000, stalls=True) as bad:
+        whole(read("follow", bad.url + path_of(id), headers=daemon.headers, slept=True), LONG)
+        assert bad.cuts
+    path = pending(an_app, "gated")
+    with line(an_app, lambda _: None if bad.cuts else 150, stalls=True, whole_heads=True) as bad:
+        with goes_on(an_app, path, lambda: len(bad.heads) > 0):
+            whole(read("drive", bad.url + path, slept=True), UNICODE * 4)
+        assert bad.cuts
+
+
+# --- what an app gives
+
+
+def test_a_fetch_of_ones_own(read: Read, daemon: Face) -> None:
+    id = replayed(daemon, UNICODE, rate=50_000)
+    asks = "calls.push([typeof url, init.signal instanceof AbortSignal]), fetch(url, init)"
+    found = read(
+        "follow", daemon.url + path_of(id), headers=daemon.headers, given=f"{{fetch: (url, init) => ({asks})}}"
+    )
+    whole(found, UNICODE)
+    assert found["calls"] == [["string", True]]
+    iterated = """{fetch: async (url, init) => {
+      const answer = await fetch(url, init), reader = answer.body.getReader()
+      const body = { async *[Symbol.asyncIterator]() {
+        for (let run; !(run = await reader.read()).done; ) yield run.value
+      } }
+      return new Proxy(answer, { get: (it, key) => key === "body" ? body : it[key]?.bind?.(it) ?? it[key] })
+    }}"""
+    whole(read("follow", daemon.url + path_of(id), headers=daemon.headers, given=iterated), UNICODE)
+
+
+BODILESS = """{fetch: async (url, init) => {
+  calls.push(url)
+  const answer = await fetch(url, init)
+  if (%s) await answer.text()
+  return new Proxy(answer, { get: (it, key) => key === "body" ? undefined : it[key]?.bind?.(it) ?? it[key] })
+}}"""
+"""React Native's: it has no body to read as it comes; and, waiting, gives an answer only when it is whole."""
+
+
+@pytest.mark.parametrize("waits", ["false", "true"])
+def test_a_fetch_without_a_body_to_read(read: Read, an_app: str, waits: str) -> None:
+    path = pending(an_app, "gated")
+    for how in ("drive", "follow"):
+        found = read(how, an_app + path, given=BODILESS % waits)
+        assert (found["name"], found["code"], found["text"]) == ("StreamError", "no-body", "")
+        assert "`fetch`" in found["thrown"]
+        assert len(found["calls"]) <= 3
+    refused = read("follow", an_app + "/streams/nosuchstream", given=BODILESS % "false")
+    assert (refused["name"], refused["http"]) == ("StreamError", 404)
+
+
+def test_headers_that_are_asked_for_each_time(read: Read, daemon: Face) -> None:
+    token = daemon.headers["Authorization"]
+    for given in (f"{{authorization: '{token}'}}", f"Promise.resolve(new Headers({{authorization: '{token}'}}))"):
+        id = replayed(daemon, LONG, rate=50_000)
+        with line(daemon.url, lambda _: None if bad.cuts > 2 else 9000) as bad:
+            found = read("follow", bad.url + path_of(id), given=f"{{headers: () => (calls.push(1), {given})}}")
+            whole(found, LONG)
+            assert 3 < len(found["calls"]) <= len(bad.heads)
+    id = asked_for(daemon, "scripted/slow")
+    given = f"{{headers: async () => (calls.push(1), {{authorization: '{token}'}})}}"
+    whole(read("drive", f"{daemon.url}/streams/{id}/drive?live=1", given=given), TEXT)
+    for given, name, told in (
+        ("async () => { throw new RangeError('no token') }", "RangeError", "no token"),
+        ("() => ({authorization: '\\n\\0'})", "TypeError", None),
+    ):
+        found = read("follow", daemon.url + path_of(id), given=f"{{headers: {given}}}")
+        assert (found["name"], found["thrown"]) == (name, told or found["thrown"])
+    hangs = read("follow", daemon.url + path_of(id), abortIn=300, given="{headers: () => new Promise(() => {})}")
+    assert (hangs["thrown"], hangs["listeners"]) == ("enough", 0)
 
 
 # --- the browser's own

@@ -36,7 +36,13 @@ import { useStream } from "./react.js"
 window.seen = {}  // all that was rendered, by name
 const roots = {}
 
-function Shown({ name, url, options }) {
+window.calls = []
+
+function Shown({ name, url, options: { user, ...options } }) {
+  if (user) {  // new functions in each render
+    options.headers = async () => (calls.push(user), { "x-user": user })
+    options.fetch = (...asked) => (calls.push("fetch"), fetch(...asked))
+  }
   const { text, status, error } = useStream(url && new URL(url), options)
   if (url) (window.drawn ??= []).push([name, url, text])
   useLayoutEffect(() => {
@@ -63,11 +69,16 @@ import { useStream } from "./react.js"
 export async function all(url: URL, signal: AbortSignal): Promise<number> {
   let last: Told | undefined
   for await (const told of follow(url, { offset: 3, signal, headers: { a: "b" } })) last = told
-  for await (const { text } of drive("/x", { body: "{}", follow: url })) text.trim()
+  for await (const { text } of drive("/x", { body: "{}", follow: url, fetch })) text.trim()
+  const headers = async () => ({ authorization: `Bearer ${await Promise.resolve("x")}` })
+  follow(url, { headers, fetch: (url, request: RequestInit) => fetch(url, { ...request, keepalive: false }) })
+  // @ts-expect-error: no headers
+  follow(url, { headers: () => 3 })
   return last?.offset ?? 0
 }
 export const code = (error: unknown): string | undefined => (error instanceof StreamError ? error.code : undefined)
 export function useText(id: string): string {
+  useStream(`/s/${id}`, { headers: () => ({ a: id }), fetch })
   const { text, status } = useStream(`/s/${id}`, { driven: true, headers: [["a", "b"]] })
   // @ts-expect-error: no such status
   return status === "running" ? "" : text
@@ -249,7 +260,7 @@ def test_strict_mode(tab: Tab, server: str) -> None:
     to(server, "go", url)
     assert tab.wait("a", TEXT, "done")["error"] is None
     assert tab.grew("a") == ["pending", "streaming", "done"]
-    assert tab.asked == ["POST", "GET"]
+    assert tab.asked == ["POST"]
     assert shown(server, url)["asked"].count(url.rpartition("/")[2]) == 1
 
 
@@ -265,7 +276,7 @@ def test_renders_with_new_objects_ask_nothing(tab: Tab, server: str) -> None:
     for _ in range(20):
         tab.render(("a", url, {"driven": True, "headers": {"x-user": "me"}}))
     assert tab.grew("a") == ["pending", "streaming", "done"]
-    assert tab.asked == ["POST", "GET"]
+    assert tab.asked == ["POST"]
 
 
 def test_two_streams_and_a_change(tab: Tab, server: str) -> None:
@@ -370,6 +381,23 @@ def test_headers(tab: Tab, server: str) -> None:
     tab.render(("a", url, {"driven": True, "headers": {"x-user": "another"}}))
     to(server, "go", url)
     tab.wait("a", TEXT, "done")
+    assert tab.grew("a") == ["pending", "streaming", "done"]
+
+
+def test_headers_that_are_asked_for_and_a_fetch(tab: Tab, server: str) -> None:
+    """A new function asks for nothing; the newest is called for the next request."""
+    url = created(server)
+    for number in range(20):
+        tab.render(("a", url, {"driven": True, "user": f"user {number}"}))
+    tab.wait("a", FIRST)
+    tab.render(("a", url, {"driven": True, "user": "the last"}))
+    assert tab.asked == ["POST"]
+    tab.page.evaluate("dispatchEvent(new Event('online'))")
+    to(server, "go", url)
+    tab.wait("a", TEXT, "done")
+    assert tab.asked == ["POST", "GET"]
+    calls = tab.page.evaluate("calls")
+    assert (calls.count("fetch"), calls[-2:]) == (2, ["the last", "fetch"])
     assert tab.grew("a") == ["pending", "streaming", "done"]
 
 

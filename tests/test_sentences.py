@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from collections.abc import Callable
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from ptstream.languages import guess
 from ptstream.sentences import LONGEST_WORD, Cutter, Sentences
 from ptstream.stops import sentencex
 from ptstream.streams import Flush
-from tests.bench.cases import MARK, development, held_out
+from tests.bench.cases import MARK, Case, development, held_out, kinds_development, kinds_held_out
 from tests.bench.sentences import WAYS, ours, score, segmenter
 
 NEVER = 1e9
@@ -51,6 +52,13 @@ RUNS = [
     "(A. B.) ",
     "[1] ",
     "`a. B` ",
+    "2 of ",
+    "Nr. 5 ",
+    "– Yes. ",
+    "2) ",
+    "• ",
+    ":) ",
+    "iOS ",
     "\0",
     "\ufeff",
 ]
@@ -192,6 +200,17 @@ def test_where_it_is_cut_does_not_depend_on_the_pieces(pieces: list[str]) -> Non
         "# 1. What. Is! This",
         "3. Do this. Then that",
         "- Do this. Then that",
+        "See No. 5, Fig. 3, p. 12, vol. 2 and Art. 5 of it",
+        "Siehe Nr. 7, Abs. 2, Abb. 3, Bd. 4, S. 12 und Hauptstr. 5 dort",
+        "См. рис. 3, табл. 2, ст. 5 и кв. 12",
+        "Zob. rozdz. 3, str. 12, art. 5 i pkt 2",
+        "Ks. luku 3, s. 12 ja nro 5",
+        "El art. 5, la pág. 12, el núm. 3 y el cap. 4",
+        "Il en a p. 12, chap. 3, art. 5 et fig. 2",
+        "On 3. 4. 1999 and 1. 5. it was so",
+        "“Why?” – he asked",
+        "— Стой! — крикнул он",
+        "1. Take 2) of them",
     ],
 )
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
@@ -234,6 +253,62 @@ def test_never_cut(text: str, size: int) -> None:
 )
 def test_cut_where_marked(marked: str) -> None:
     assert cut(marked.replace(MARK, ""), 1) == marked.split(MARK)
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "It has three parts. ‖3 of them are old. ‖500 g of it are new. ‖$20 is left. ‖9/11 changed all. ‖Why",
+        "Er kam 1990. ‖20 Jahre später ging er. ‖Das war am 3. Oktober. ‖5 Leute blieben. ‖Ja",
+        "Ma 2 dzieci. ‖1 jest chore. ‖В доме 3 этажа. ‖2 из них пусты. ‖Да",
+        "للبيت 3 طوابق. ‖2 منها فارغان. ‖نعم",
+        "이 집은 3층입니다. ‖2층은 비어 있습니다. ‖네",
+        "यह एक है। ‖2 खाली हैं। ‖हाँ",
+        "这座楼有3层。‖2层是空的。‖好",
+        "Vorteile: 1. Es ist billig. ‖2. Es ist schnell. ‖3. Es ist klein. ‖Gut",
+        "a) Open it. ‖b) Read it. ‖c) Close it",
+        "1.) The first ‖2.) The second ‖3.) The third",
+        "• One thing ‖• another thing ‖• the last",
+        "– Kommst du? ‖– Nein. ‖– Warum? ‖– Darum",
+        "- Jest? ‖- Jest. ‖- Dobrze",
+        "It runs iOS. ‖iPads do, too. ‖Use `a.b()`. ‖`c()` is old",
+        "我不去.‖好吧!‖为什么?‖算了",
+        "“我不知道。”他说。‖“是我。”‖这是真的。‖好",
+        '그가 외쳤다. ‖"누구야?" 그가 물었다. ‖"나야." ‖사실이었다. ‖네',
+        "I like it :) ‖Me too! ;-) ‖It rains. :( ‖We go. ‖Good",
+        "La casa es de 1600 a. C. ‖La otra no. ‖Así",
+        "He lives in the U.S. ‖They went to the U.S. Army",
+        "It's fine. ‖Nobody said I can't. ‖The dogs' bowls are the cat's. ‖Ja",
+        "तिला 2 मुले आहेत. ‖1 आजारी आहे. ‖श्री. पाटील",
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3])
+def test_what_begins_a_sentence_that_is_no_capital_letter(marked: str, size: int) -> None:
+    assert _cuts(marked.replace(MARK, ""), size) == marked.split(MARK)
+
+
+def _cuts(text: str, size: int) -> list[str]:
+    """`text` as the scanner cuts it, each boundary for itself."""
+    scanner, found = Sentences(), {0}
+    for at in range(0, len(text), size):
+        for character in text[at : at + size]:
+            scanner.push(character)
+            found.add(scanner.boundary)
+    borders = [*sorted(found), len(text)]
+    return [text[begin:end] for begin, end in pairwise(borders)]
+
+
+def test_a_numbered_list_goes_item_by_item() -> None:
+    cutter = Cutter(Flush.SENTENCES)
+    items = ["1. Open the file.\n", "2. Press Enter\n", "10. Wait 5 sec. or more\n", "- 2 of them\n", "(3) Done!\n"]
+    for item in items:
+        cutter.push(item, 0.0)
+        assert cutter.take(0.0) == item
+
+
+def test_a_long_item_is_cut_like_a_paragraph() -> None:
+    long = "1. This item goes on for so long that it is a paragraph, with sentences. ‖It has a second one. ‖And"
+    assert _cuts(long.replace(MARK, ""), 3) == long.split(MARK)
 
 
 # Time and size
@@ -330,7 +405,7 @@ def test_the_work_grows_with_the_text_alone(run: str) -> None:
             scanner.push(character)
         return handed
 
-    assert work(8000) <= 4.5 * work(2000) + 1000
+    assert work(16000) <= 4.5 * work(4000) + 1000
 
 
 # How well
@@ -341,12 +416,17 @@ def test_a_language_is_told_by_a_sentence() -> None:
     assert told == {language: language for language in told}
 
 
-def test_flushes_are_right_and_complete() -> None:
-    precision, recall = score(ours, held_out())
-    assert precision >= 0.95
-    assert recall >= 0.95
+def test_a_language_is_told_by_a_few_words() -> None:
+    told = [(case.language, guess(case.text)) for case in kinds_development()]
+    assert sum(language == found for language, found in told) >= 0.9 * len(told)
 
 
-def test_better_than_the_segmenter_alone() -> None:
-    told = score(segmenter(None, lookahead=True), development())
-    assert all(mine > its for mine, its in zip(score(WAYS["ptstream, told nothing"], development()), told, strict=True))
+@pytest.mark.parametrize(("cases", "least"), [(held_out, 0.95), (kinds_held_out, 0.93)])
+def test_flushes_are_right_and_complete(cases: Callable[[], list[Case]], least: float) -> None:
+    assert min(score(ours, cases())) >= least
+
+
+@pytest.mark.parametrize("cases", [development, kinds_development])
+def test_better_than_the_segmenter_alone(cases: Callable[[], list[Case]]) -> None:
+    told = score(segmenter(None, lookahead=True), cases())
+    assert all(mine > its for mine, its in zip(score(WAYS["ptstream, told nothing"], cases()), told, strict=True))

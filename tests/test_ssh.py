@@ -179,16 +179,15 @@ def test_a_prompt_and_its_file_are_read_here(box: Box, tmp_path: Path) -> None:
 
 
 def test_a_model_is_asked_for_there(box: Box) -> None:
-    """By that user's configuration. What cannot be asked leaves the stream pending."""
+    """By that user's configuration. What cannot be asked, as it is mistyped, leaves no stream behind."""
     config = Path(box.home.config)
     box.home.make()
     config.write_text('model = "nosuch/model"\n')
     done = box.cli.run("drive", "-p", "x", code=4, env={"PTSTREAM_MODEL": "replay:/here"})
     config.unlink()
-    id, *more = done.stderr.decode().splitlines()
-    assert more[0] == f"has not begun · run it: ptstream drive {id}"
-    assert more[1].startswith("ptstream: no model or endpoint is called nosuch/model")
-    assert told(box.there, id)["status"] == "pending"
+    id, said = done.stderr.decode().splitlines()
+    assert said.startswith("ptstream: no model or endpoint is called nosuch/model")
+    box.cli.run("show", id, code=3)
 
 
 def test_a_pending_stream_gets_its_words_when_it_is_driven(box: Box) -> None:
@@ -281,6 +280,16 @@ def test_rm_there(box: Box) -> None:
     assert b"nosuchthing" in done.stderr
     box.cli.run("show", ids[1], code=3)
     assert b"over ssh rm takes ids" in box.cli.run("rm", "--older-than", "1d", code=2).stderr
+
+
+def test_rm_there_of_what_runs(box: Box, gate: Gate) -> None:
+    running = box.cli.out("drive", "-d", "--", *gate.command).strip()
+    pending = box.cli.out("create", "a").strip()
+    for words in ((running,), (pending, running)):
+        assert b"nothing was deleted" in box.cli.run("rm", *words, code=2).stderr
+    assert told(box.there, pending)["status"] == "pending"
+    box.cli.run("rm", "--force", pending, running)
+    box.cli.run("show", running, code=3)
 
 
 # --- leaving

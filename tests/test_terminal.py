@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -278,15 +277,3 @@ def test_ls_fits(cli: Cli, columns: int) -> None:
     assert lines[0].startswith("ID")
     assert [line.split()[0] for line in lines[1:]] == ids[::-1]
     assert all(line.split()[1] == "pending" for line in lines[1:])
-
-
-def test_the_prompt_is_waited_for_aloud(served: Cli) -> None:
-    """stdin is a pipe that nobody writes to."""
-    with served.started("drive", "--", "cat", stdin=subprocess.PIPE) as process:
-        assert process.stderr is not None
-        assert b"standard input" in process.stderr.readline()
-        assert process.stdin is not None
-        process.stdin.write(b"at last")
-        process.stdin.close()
-        assert ended(process) == 0
-        assert read_exactly(process, 99) == b"at last"

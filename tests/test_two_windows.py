@@ -133,3 +133,25 @@ def test_the_window_that_asked_is_closed(windows: tuple[Page, Page], gated: Endp
     shows(two, "> Why?\n", BEGUN)
     gated.go()
     shows(two, "> Why?\n", TEXT)
+
+
+PLAIN = """async () => {
+  const seen = await (await fetch("/send", {method: "POST", body: JSON.stringify({prompt: "Plain?"})})).json()
+  const told = {text: "", ends: []}
+  const events = new EventSource(`/chat-stream/${seen.id}`)
+  events.onmessage = ({data}) => { told.text += JSON.parse(data) }
+  events.addEventListener("end", ({data}) => told.ends.push(JSON.parse(data).status))
+  fetch(`/chat-stream/${seen.id}`, {method: "POST"})
+  while (events.readyState != EventSource.CLOSED) await new Promise((resolve) => setTimeout(resolve, 100))
+  return told
+}"""
+
+
+def test_a_plain_event_source_ends(windows: tuple[Page, Page], gated: Endpoint) -> None:
+    """Without anything of ours: it comes back after the end, as it always does, and is told that there is no more."""
+    one, two = windows
+    one.evaluate(f"globalThis.told = null; void ({PLAIN})().then((told) => {{ globalThis.told = told }})")
+    shows(two, "> Plain?\n", BEGUN)
+    gated.go()
+    one.wait_for_function("globalThis.told")
+    assert one.evaluate("told") == {"text": TEXT, "ends": ["done"]}

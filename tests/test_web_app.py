@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
 import httpx_sse
+import pexpect
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 import ptstream
 from ptstream.serving import PART
+from ptstream.settings import Home
+from ptstream.store.sqlite import Store
+from ptstream.streams import Status, Words
 from tests import web
-from tests.endpoint import TEXT, Server
+from tests.conftest import LIMIT, ROOT, ended, until
+from tests.endpoint import PIECES, TEXT, Server
 from tests.test_readme import blocks
 
 pytestmark = pytest.mark.anyio
@@ -86,6 +101,49 @@ async def test_the_chat(app: str, server: Server) -> None:
         assert [turn["content"] for turn in asked] == ["One?", TEXT, "Two?"]
 
 
+NOW = {"accept": "text/event-stream;until=now"}
+
+
+def events(body: str) -> list[tuple[int, str, object]]:
+    """Each one's id, name and data."""
+    found = [dict(line.split(": ", 1) for line in block.split("\n")) for block in body.split("\n\n") if block]
+    return [(int(one["id"]), one.get("event", "message"), json.loads(one["data"])) for one in found if "data" in one]
+
+
+async def test_who_asks_accepts_text_or_events(app: str) -> None:
+    async with httpx.AsyncClient(base_url=app, timeout=30) as http:
+        id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
+        begun = await http.post(f"/chat-stream/{id}", headers=NOW)
+        assert begun.headers["content-type"].startswith("text/event-stream")
+        told = events(begun.text)
+        assert not told or told[-1][1] == "message"  # what there is: it is not over, and goes on
+        for accept in ("text/event-stream", "text/html, Text/Event-Stream; q=0.9"):
+            whole = await http.post(f"/chat-stream/{id}", headers={"accept": accept})
+            *pieces, last = events(whole.text)
+            assert "".join(str(data) for _, _, data in pieces) == TEXT
+            assert last == (len(TEXT), "end", {"status": "done", "error": None, "offset": len(TEXT)})
+        for accept in ("*/*", "text/plain", "text/plain, */*;until=now"):
+            whole = await http.post(f"/chat-stream/{id}", headers={"accept": accept})
+            assert (whole.headers["content-type"], whole.text) == ("text/plain; charset=utf-8", TEXT)
+
+
+async def test_events_until_now(app: str, server: Server) -> None:
+    async with httpx.AsyncClient(base_url=app, timeout=30) as http:
+        id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
+        assert events((await http.get(f"/chat-stream/{id}", headers=NOW)).text) == []  # it has not begun
+        await http.post(f"/chat-stream/{id}", headers=NOW)
+        found, offset, ended = "", 0, False
+        while not ended:
+            told = await http.get(f"/chat-stream/{id}", params={"offset": offset}, headers=NOW)
+            for end, name, data in events(told.text):
+                offset, ended = end, name == "end"
+                found += "" if ended else str(data)
+        assert found == TEXT
+        assert len(server.requests) == 1
+        (last,) = events((await http.get(f"/chat-stream/{id}", params={"offset": offset}, headers=NOW)).text)
+        assert last[1] == "end"
+
+
 async def test_events_hold_little_each(tmp_path: Path) -> None:
     text = "数据a" * 9000
     async for _ in ptstream.persist(once(text), name="large", path=str(tmp_path)):
@@ -94,7 +152,9 @@ async def test_events_hold_little_each(tmp_path: Path) -> None:
         (id,) = [stream.id for stream in pts._store.streams()]
         body = b"".join([bytes(run) async for run in pts.events(id, 7).body_iterator])
     found, end = "", 7
-    for block in body.decode().split("\n\n")[:-2]:
+    begun, *blocks = body.decode().split("\n\n")
+    assert begun == ": here"
+    for block in blocks[:-2]:
         offset, data = (line.split(": ", 1)[1] for line in block.split("\n"))
         found += json.loads(data)
         end += len(json.loads(data).encode())
@@ -115,3 +175,299 @@ async def test_what_is_no_stream_and_no_offset(app: str) -> None:
         assert (await http.get("/chat-stream/nosuchstream")).status_code == 404
         for offset, code in (("x", 400), ("-1", 400), ("100000", 416)):
             assert (await http.get(f"/chat-stream/{id}", params={"offset": offset})).status_code == code
+
+
+# --- what fails
+
+OWN = """
+import contextlib
+import anyio, ptstream
+from fastapi import FastAPI
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    async with ptstream.open("streams") as app.pts:
+        yield
+
+app = FastAPI(lifespan=lifespan)
+
+async def fails(stream):
+    yield "Begun. "
+    raise LookupError("no more words")
+
+async def appends(stream, append):
+    await append("Begun. ")
+    raise LookupError("no more words")
+
+async def says_nothing(stream):
+    raise LookupError("no words")
+    yield
+
+async def stalls(stream):
+    yield "Begun. "
+    await anyio.sleep_forever()
+
+def sync(stream):
+    return "text"
+
+@app.post("/new")
+async def new():
+    return await app.pts.create()
+
+@app.post("/{name}/{id}")
+async def drive(name: str, id: str):
+    return app.pts.response(id, globals()[name])
+
+@app.post("/cancel/{id}/now")
+async def cancel(id: str):
+    await app.pts.cancel(id)
+
+@app.get("/{id}")
+async def follow(id: str, offset: int = 0):
+    return app.pts.events(id, offset)
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[httpx.Client]:
+    """A client of an app with generators that fail."""
+    with web.app(OWN, tmp_path) as url, httpx.Client(base_url=url, timeout=LIMIT) as http:
+        yield http
+
+
+def broken_off(http: httpx.Client, path: str, meanwhile: Callable[[], object] = lambda: None) -> str:
+    """What came of a body that does not look whole."""
+    text = ""
+    with http.stream("POST", path) as answer, pytest.raises(httpx.RemoteProtocolError):
+        assert answer.status_code == 200
+        for run in answer.iter_text():
+            text += run
+            meanwhile()
+    return text
+
+
+def end_of(http: httpx.Client, id: str) -> dict[str, str | int]:
+    """What the events tell at last."""
+    (*_, data) = re.findall(r"^event: end\n.*\ndata: (.*)$", http.get(f"/{id}").text, re.MULTILINE)
+    return dict(json.loads(data))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "error"),
+    [
+        ("fails", "Begun. ", "LookupError: no more words"),
+        ("appends", "Begun. ", "LookupError: no more words"),
+        ("says_nothing", "", "LookupError: no words"),
+    ],
+)
+def test_a_generator_that_fails(own: httpx.Client, tmp_path: Path, name: str, text: str, error: str) -> None:
+    id = own.post("/new").json()
+    assert broken_off(own, f"/{name}/{id}") == text
+    assert end_of(own, id) == {"status": "error", "error": error, "offset": len(text)}
+    until(lambda: "Traceback" in (tmp_path / "log").read_text())
+    log = (tmp_path / "log").read_text()
+    assert (log.count("Traceback"), f"stream {id}: {error}" in log, f"in {name}\n" in log) == (1, True, True), log
+    assert broken_off(own, f"/{name}/{id}") == text  # whoever comes later
+    assert (tmp_path / "log").read_text().count("Traceback") == 1
+
+
+def test_a_generator_that_fails_when_its_reader_is_gone(own: httpx.Client, tmp_path: Path) -> None:
+    id = own.post("/new").json()
+    with own.stream("POST", f"/fails/{id}"):
+        pass
+    assert end_of(own, id)["status"] == "error"
+    until(lambda: "no more words" in (tmp_path / "log").read_text())
+
+
+def test_a_cancelled_stream_is_not_whole_and_no_fault(own: httpx.Client, tmp_path: Path) -> None:
+    id = own.post("/new").json()
+    assert broken_off(own, f"/stalls/{id}", lambda: own.post(f"/cancel/{id}/now").raise_for_status()) == "Begun. "
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_curl_sees_it(own: httpx.Client) -> None:
+    id = own.post("/new").json()
+    line = ["curl", "-sN", "-X", "POST", f"{own.base_url}/fails/{id}"]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (18, "Begun. ")
+
+
+def test_an_app_whose_generator_is_none(tmp_path: Path) -> None:
+    program = OWN.replace("globals()[name])\n", "sync)\n")
+    with pytest.raises(AssertionError, match="TypeError: a generator is"), web.app(program, tmp_path) as url:
+        answer = httpx.post(f"{url}/x/{httpx.post(f'{url}/new').json()}")
+        assert (answer.status_code, answer.text) == (500, "Internal Server Error")
+
+
+# --- what is given away as it is
+
+
+def test_fastapi_gives_objects(tmp_path: Path) -> None:
+    home = Home(str(tmp_path / "home"))
+    with Store(home) as store:
+        id = store.create(Words(prompt="Why?")).id
+    app = FastAPI()
+
+    @app.get("/body")
+    async def body() -> object:
+        async with ptstream.open(home.path) as pts:
+            return await pts.body(id)
+
+    @app.get("/in-a-table", response_model=None)
+    async def table() -> dict[str, object]:
+        return {"body": await body()}
+
+    @app.get("/streams", response_model=list[ptstream.Stream])
+    async def streams() -> object:
+        async with ptstream.open(home.path) as pts:
+            return await pts.streams()
+
+    @app.get("/typed")
+    async def typed() -> ptstream.Body:
+        return ptstream.Body("ü", Status.DONE, 2, None)
+
+    @app.get("/piece")
+    def piece() -> dict[str, ptstream.Piece]:
+        return {"piece": ptstream.Piece("ü", 2)}
+
+    http = TestClient(app)
+    pending = {"text": "", "status": "pending", "offset": 0, "error": None}
+    assert http.get("/body").json() == pending
+    assert http.get("/in-a-table").json() == {"body": pending}
+    assert http.get("/typed").json() == {"text": "ü", "status": "done", "offset": 2, "error": None}
+    assert http.get("/piece").json() == {"piece": {"text": "ü", "offset": 2}}
+    (told,) = http.get("/streams").json()
+    assert (told["id"], told["prompt"], told["status"], told["bytes"]) == (id, "Why?", "pending", 0)
+    described = http.get("/openapi.json").json()["components"]["schemas"]
+    assert set(described["Body"]["properties"]) == {"text", "status", "offset", "error"}
+
+
+# --- whoever comes back
+
+
+async def test_events_go_on_where_they_broke_off(app: str) -> None:
+    async with httpx.AsyncClient(base_url=app, timeout=30) as http:
+        id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
+        await text_of(http, id)
+        size, path = len(TEXT.encode()), f"/chat-stream/{id}"
+        whole = (await http.get(path)).text
+        (*_, before, last) = re.findall("^id: (.*)$", whole, re.MULTILINE)
+        assert (int(before), int(last)) == (size, size)
+
+        async def asked(last: str, **query: str) -> httpx.Response:
+            return await http.get(path, params=query, headers={"last-event-id": last})
+
+        rest = await asked("10", offset="3")
+        assert (rest.status_code, events(rest.text)[0][2]) == (200, TEXT[10:])
+        # All the text, but not its end.
+        assert (await asked(before)).text == ": here\n\n" + whole[whole.index("event: end") :]
+        for more in ({}, {"offset": "3"}):
+            ended = await asked(last, **more)
+            assert (ended.status_code, ended.content) == (204, b"")
+        assert (await http.get(path, params={"offset": str(size)})).status_code == 200
+        assert [(await asked(bad)).status_code for bad in ("x", "-1", "100000", "")] == [400, 400, 416, 200]
+
+
+async def test_nobody_on_the_way_may_collect(app: str) -> None:
+    async with httpx.AsyncClient(base_url=app, timeout=30) as http:
+        id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
+        for method in ("POST", "GET"):
+            async with http.stream(method, f"/chat-stream/{id}") as answer:
+                assert answer.headers["cache-control"] == "no-store, no-transform"
+
+
+# --- the end of the app
+
+
+class Served:
+    """The README's app on a terminal, an answer of it under way, which does not go on."""
+
+    def __init__(self, server: Server, folder: Path, *options: str, program: str = blocks("python")[1]) -> None:
+        (folder / "chat.py").write_text(program)
+        environment = os.environ | {"OPENAI_BASE_URL": server.base_url, "MODEL": "stall", "PYTHONPATH": str(ROOT)}
+        line = ["-m", "uvicorn", "--port", "0", *options, "chat:app"]
+        self.folder = folder
+        self.terminal = pexpect.spawn(
+            sys.executable, line, cwd=folder, env=environment, timeout=LIMIT, encoding="utf-8"
+        )
+        self.terminal.expect(r"running on \S*(http://[\d.]+:\d+)")
+        self.url = str(self.terminal.match[1])
+        self.id: str = httpx.post(f"{self.url}/send", json={"prompt": "Why?"}).json()["id"]
+        self.reader = self.reads("POST")
+
+    def reads(self, method: str) -> subprocess.Popen[bytes]:
+        """Whoever drives it, by POST, or follows it, by GET; something has come."""
+        line = ["curl", "-sN", "-X", method, f"{self.url}/chat-stream/{self.id}"]
+        reader = subprocess.Popen(line, stdout=subprocess.PIPE)
+        assert reader.stdout is not None
+        assert os.read(reader.stdout.fileno(), len(PIECES[0]))
+        return reader
+
+    def close(self) -> None:
+        """Leave nothing of it."""
+        self.terminal.close(force=True)
+        self.reader.kill()
+        self.reader.communicate()
+
+    def ended(self) -> str:
+        """Whatever else it says, until both the process and the stream have ended."""
+        self.terminal.expect(pexpect.EOF)
+        self.terminal.wait()
+        with Store(Home(str(self.folder / "chats"))) as store:
+            state = store.state(self.id)
+        assert (state.status, state.error) == (Status.ERROR, f"its program ended at byte {state.bytes}")
+        assert state.bytes >= len(PIECES[0])
+        return str(self.terminal.before)
+
+
+async def on_a_terminal(check: Callable[[Served], object], *where: Any, **more: Any) -> None:
+    """In a thread: the endpoint is in this loop."""
+
+    def run() -> None:
+        with contextlib.closing(Served(*where, **more)) as app:
+            check(app)
+
+    await anyio.to_thread.run_sync(run)
+
+
+@pytest.mark.parametrize("stays", [True, False], ids=["a reader stays", "its reader left"])
+async def test_ctrl_c_ends_the_app(server: Server, tmp_path: Path, stays: bool) -> None:
+    def check(app: Served) -> None:
+        follower = app.reads("GET") if stays else None
+        if not stays:
+            app.reader.kill()
+        app.terminal.sendintr()
+        app.terminal.expect(rf"waiting for what still runs, at most 2 s more \(Ctrl-C ends it now\): {app.id}")
+        assert "Traceback" not in app.ended()
+        assert app.terminal.exitstatus == 0
+        assert ended(app.reader) == (18 if stays else -signal.SIGKILL)
+        if follower is not None:
+            assert b"event: end" not in follower.communicate()[0]  # it comes back, and is told then
+            assert follower.returncode == 0
+
+    await on_a_terminal(check, server, tmp_path)
+
+
+@pytest.mark.parametrize("gap", [0.02, 0.1, 0.2, 0.5])
+async def test_two_ctrl_c_end_it_at_once(server: Server, tmp_path: Path, gap: float) -> None:
+    """Whenever the second comes: before uvicorn looks, while it waits for connections, in the lifespan's end."""
+
+    def check(app: Served) -> None:
+        app.terminal.sendintr()
+        time.sleep(gap)
+        app.terminal.sendintr()
+        if app.terminal.expect([pexpect.EOF, "waiting for what still runs"]):
+            app.terminal.sendintr()  # the two were taken for one
+        app.ended()
+
+    await on_a_terminal(check, server, tmp_path, program=blocks("python")[1].replace("grace=3", "grace=None"))
+
+
+@pytest.mark.parametrize("options", [("--timeout-graceful-shutdown", "1"), ("--http", "h11")])
+async def test_sigterm_ends_it_too(server: Server, tmp_path: Path, options: tuple[str, ...]) -> None:
+    def check(app: Served) -> None:
+        app.terminal.kill(signal.SIGTERM)
+        assert "Traceback" not in app.ended()
+        assert ended(app.reader) == 18
+
+    await on_a_terminal(check, server, tmp_path, *options)

@@ -44,10 +44,15 @@ class Color(StrEnum):
 class Line:
     """What the line said before the command's name."""
 
-    home: Home
+    flag: str | None
     color: Color
     host: str | None = None
     """The machine whose streams are meant, if not this one's: PTSTREAM_HOST, unless `--home` names one here."""
+
+    @property
+    def home(self) -> Home:
+        """The home on this machine. Raises ConfigurationError where there can be none."""
+        return find_home(self.flag)
 
 
 COMMANDS = {
@@ -175,7 +180,7 @@ def _main(
     color: Annotated[Color, typer.Option(help="Colour on a terminal (NO_COLOR).", show_default=False)] = Color.AUTO,
 ) -> None:
     """Persistent text streaming: text that outlives its connection, its terminal and its daemon."""
-    ctx.obj = Line(find_home(home), color, None if home else os.environ.get("PTSTREAM_HOST") or None)
+    ctx.obj = Line(home, color, None if home else os.environ.get("PTSTREAM_HOST") or None)
 
 
 def application() -> Any:
@@ -218,15 +223,27 @@ def unwind_on_interrupt() -> None:
 def session(ctx: typer.Context, *, raw: bool = False) -> tuple[Home, Screen]:
     """The home that the line named, and the screen as it is to be.
 
-    Raises UsageError where another machine's streams are meant.
+    Raises UsageError where another machine's streams are meant, ConfigurationError where there can be no home.
     """
+    return home_of(ctx), screen_of(ctx, raw=raw)
+
+
+def screen_of(ctx: typer.Context, *, raw: bool = False) -> Screen:
+    """The screen alone."""
+    line = ctx.obj
+    assert isinstance(line, Line)
+    return Screen(color=line.color.value, raw=raw)
+
+
+def home_of(ctx: typer.Context) -> Home:
+    """The home alone. Raises as `session` does."""
     line = ctx.obj
     assert isinstance(line, Line)
     if line.host:
         raise UsageError(
             f"{ctx.command_path} works on this machine alone: unset PTSTREAM_HOST, or name the home here with --home"
         )
-    return line.home, Screen(color=line.color.value, raw=raw)
+    return line.home
 
 
 def elsewhere(ctx: typer.Context, *, raw: bool = False) -> tuple[Host, Screen] | None:
@@ -237,7 +254,7 @@ def elsewhere(ctx: typer.Context, *, raw: bool = False) -> tuple[Host, Screen] |
         return None
     from ptstream.ssh import host_named
 
-    return host_named(line.host), Screen(color=line.color.value, raw=raw)
+    return host_named(line.host), screen_of(ctx, raw=raw)
 
 
 def home_here(ctx: typer.Context) -> Home:

@@ -8,7 +8,7 @@ import anyio
 import typer
 
 from ptstream.cli.app import elsewhere, session
-from ptstream.cli.options import FlushRule, Json, Model, Name, System, Title, Ttl, prompt_of, text_of, ttl_of
+from ptstream.cli.options import FlushRule, Json, Model, Name, Need, System, Title, Ttl, prompt_of, text_of, ttl_of
 from ptstream.cli.screen import Screen
 from ptstream.fields import as_json
 from ptstream.store.sqlite import Store
@@ -38,7 +38,7 @@ def command(
     far = elsewhere(ctx)
     screen = far[1] if far else session(ctx)[1]
     words = Words(
-        prompt=prompt_of(prompt, screen.note),
+        prompt=prompt_of(prompt, screen.note, screen.note, Need.WHOLE),
         system=text_of(system, "--system"),
         model=model,
         flush=flush,

@@ -94,6 +94,8 @@ async def _start(home: Home, screen: Screen) -> None:
     async with client.connect_or_start(home) as daemon:
         status = await daemon.status()
         screen.note(f"the daemon runs, pid {status['pid']}")
+        if status["trouble"]:
+            screen.note(status["trouble"])
 
 
 def stop(ctx: typer.Context) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +23,7 @@ from ptstream.cli.options import (
     Json,
     Model,
     Name,
+    Need,
     Plain,
     Raw,
     System,
@@ -39,11 +40,14 @@ from ptstream.client import Aside, Client, ConnectionBroken, Driven, connect, co
 from ptstream.errors import DaemonUnreachable, PtstreamError, StreamNotFound, UsageError
 from ptstream.fields import as_json
 from ptstream.follow import Follow
+from ptstream.generators import Caller
+from ptstream.generators.models import check
 from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
-from ptstream.settings import Home
+from ptstream.settings import Home, load
 from ptstream.store.cursor import Cursor
 from ptstream.store.recover import live_size
+from ptstream.store.rows import check_name, merged
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream, Words
 
@@ -158,35 +162,57 @@ def command(
         raise typer.Exit(anyio.run(drive_there, *far, order))
     home, screen = session(ctx, raw=raw)
     with Store(home) as store:
-        stream = _stream(store, screen, order)
-        raise typer.Exit(anyio.run(drive, store, screen, stream, order))
+        told: list[str] = []
+        stream = _stream(store, screen, order, told.append)
+        raise typer.Exit(anyio.run(drive, store, screen, stream, order, told))
 
 
 command.takes_command = True  # type: ignore[attr-defined]
 
 
-def _stream(store: Store, screen: Screen, order: Order) -> Stream:
+def _stream(store: Store, screen: Screen, order: Order, tell: Callable[[str], None]) -> Stream:
     """The stream that the line means, made if it names none. Raises UsageError, WordsDiffer."""
     found = _found(store, order.reference) if order.reference is not None else None
-    words = asked_words(screen, order, found)
+    words = asked_words(screen, order, found, tell)
     if found is not None:
         return store.fill(found.id, words)
+    before = None
     if order.after is not None:
         parent, offset = place(order.after)
         words, before = going_on(store, store.get(store.find(parent).id), offset, words)
-        return store.create(words, name=order.name, title=order.title, parent=before, ttl=order.ttl)
-    return store.create(words, name=order.name, title=order.title, ttl=order.ttl)
+    if order.name is None or not _exists(store, order.name):
+        check(words, Caller(**here()), load(store.home), store.home)
+    return store.create(words, name=order.name, title=order.title, parent=before, ttl=order.ttl)
 
 
-def asked_words(screen: Screen, order: Order, found: Stream | None) -> Words:
-    """What the line asks, its prompt read, of the stream that it names or of a new one. Raises UsageError."""
-    open_prompt = found is None or (found.status is Status.PENDING and found.words.prompt is None)
-    asked = prompt_of(order.prompt, screen.note) if open_prompt else text_of(order.prompt, "--prompt")
-    words = order.words._replace(prompt=asked)
-    something = asked is not None or words.command or words.generator or (words.model or "").startswith(PREFIX)
-    if found is None and order.after is None and not something:
+def _exists(store: Store, name: str) -> bool:
+    """Whether a stream has this name. Raises UsageError for what can be none."""
+    check_name(name)
+    with contextlib.suppress(StreamNotFound):
+        return store.find(name).name == name
+    return False
+
+
+def asked_words(screen: Screen, order: Order, found: Stream | None, tell: Callable[[str], None]) -> Words:
+    """What the line asks, its prompt read, of the stream that it names or of a new one. Raises UsageError.
+
+    `tell` gets what is to be said of that once the id is.
+    """
+    words = order.words
+    if found is not None and (found.status is not Status.PENDING or found.words.prompt is not None):
+        return words._replace(prompt=text_of(order.prompt, "--prompt"))
+    need = _need(order, words if found is None else merged(found.words, words))
+    asked = prompt_of(order.prompt, screen.note, tell, need)
+    if found is None and asked is None and need is Need.WHOLE:
         raise UsageError('there is nothing to drive: --prompt "…", -- COMMAND, or the id of a stream')
-    return words
+    return words._replace(prompt=asked)
+
+
+def _need(order: Order, words: Words) -> Need:
+    """What standard input is to a stream of these words."""
+    if words.command or words.generator:
+        return Need.COMMAND
+    return Need.QUESTION if order.after is not None or (words.model or "").startswith(PREFIX) else Need.WHOLE
 
 
 def _found(store: Store, reference: str) -> Stream:
@@ -204,16 +230,16 @@ def place(after: str) -> tuple[str, int | None]:
     return (reference, int(offset)) if reference and offset.isdecimal() else (after, None)
 
 
-async def drive(store: Store, screen: Screen, stream: Stream, order: Order) -> int:
-    """Drive or attach, and print to the end; the exit code of that end."""
+async def drive(store: Store, screen: Screen, stream: Stream, order: Order, told: Sequence[str]) -> int:
+    """Drive or attach, and print to the end; the exit code of that end. `told` is said after the id."""
 
     wire.quiet_cancelled_receives()
     size = live_size(store.home, stream.id, store.state(stream.id))
     form = form_of(stream.words, size, plain=order.shown.plain, json=order.shown.json)
 
     async def work() -> int:
-        if not order.shown.detach:
-            screen.note(stream.id)
+        for line in told if order.shown.detach else (stream.id, *told):
+            screen.note(line)
         async with contextlib.AsyncExitStack() as stack:
             if client := await _daemon(stack, store, screen, stream.id):
                 await _ask(client, store, screen, stream, order)
@@ -227,6 +253,7 @@ async def drive(store: Store, screen: Screen, stream: Stream, order: Order) -> i
                     await show(screen, runs, form)
                 # The last of them may still be on the way; they end when the attempt does.
                 tasks.cancel_scope.deadline = anyio.current_time() + LAST_ASIDES
+            await screen.aside_end()
         code = tell_end(screen, store, stream.id, form)
         if order.shown.no_keep:
             await anyio.to_thread.run_sync(_forget, store.home, stream.id)
@@ -294,8 +321,11 @@ async def _show_asides(client: Client, screen: Screen, id: str) -> None:
 
 
 async def show_aside(screen: Screen, aside: Aside) -> None:
-    """A note is of whole lines; reasoning comes in pieces."""
-    await screen.aside(aside.text + "\n" if aside.kind == wire.NOTE else aside.text)
+    """A note is a line of its own; reasoning and a command's stderr come in pieces."""
+    if aside.kind == wire.NOTE:
+        await screen.aside(aside.text + "\n", fresh=True)
+    else:
+        await screen.aside(aside.text)
 
 
 async def _text(store: Store, client: Client | None, id: str) -> AsyncGenerator[bytes, None]:

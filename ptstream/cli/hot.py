@@ -18,9 +18,9 @@ from ptstream.streams import Status, Stream
 
 def run_hot(name: str, words: list[str], options: dict[str, Any]) -> int:
     """Run one of them; its exit code."""
-    home = find_home()
     screen = Screen(raw=bool(options.pop("raw", False)))
     try:
+        home = find_home()
         if name == "cat":
             return cat(home, screen, words[0], **options)
         if name == "ls":
@@ -31,7 +31,7 @@ def run_hot(name: str, words: list[str], options: dict[str, Any]) -> int:
 
         return complete(home, words)
     except PtstreamError as error:
-        return failed(screen, error)
+        return error.exit_code if name == "__complete" else failed(screen, error)
 
 
 def failed(screen: Screen, error: PtstreamError) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 import anyio
 import anyio.lowlevel
@@ -16,8 +17,10 @@ async def next_bytes() -> bytes:
 
     Through the loop, not in a thread, which would keep the process alive; a file never makes one wait.
     """
-    try:
-        await anyio.wait_readable(0)
-    except (PermissionError, OSError):  # epoll takes no regular file
-        await anyio.lowlevel.checkpoint()
-    return os.read(0, AT_ONCE)
+    while True:
+        try:
+            await anyio.wait_readable(0)
+        except (PermissionError, OSError):  # epoll takes no regular file
+            await anyio.lowlevel.checkpoint()
+        with suppress(BlockingIOError):  # somebody has made it non-blocking, and was faster
+            return os.read(0, AT_ONCE)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
+import stat
 from collections.abc import Callable
+from contextlib import suppress
+from enum import StrEnum
 from typing import Annotated, TypeAlias, TypedDict
 
 import typer
@@ -95,10 +97,20 @@ def here() -> Here:
     return Here(directory=current_directory(), environment=dict(os.environ), umask=umask)
 
 
-def prompt_of(value: str | None, say: Callable[[str], None]) -> str | None:
-    """The prompt: the given text after what a pipe or a file brings on stdin. Raises UsageError if it is empty."""
+SILENCE = 2.0
+"""Seconds that a pipe may be silent before one goes on without it, where it is not needed."""
+
+AT_ONCE = 64 * 1024
+
+
+def prompt_of(value: str | None, say: Callable[[str], None], tell: Callable[[str], None], need: Need) -> str | None:
+    """The prompt: the given text after what a pipe or a file brings on stdin.
+
+    `say` gets what a person must hear now, `tell` what is to be told once the stream has its id. Raises UsageError if
+    the prompt is empty.
+    """
     told = text_of(value, "the prompt")
-    piped = _piped(say)
+    piped = _piped(say, tell, Need.BEFORE if told is not None else need)
     parts = [part for part in (piped, told) if part is not None and part.strip()]
     if not parts:
         if told is not None:  # an empty pipe is what jobs have that nobody talks to
@@ -107,22 +119,54 @@ def prompt_of(value: str | None, say: Callable[[str], None]) -> str | None:
     return "\n\n".join(parts)
 
 
-def _piped(say: Callable[[str], None]) -> str | None:
-    """All of stdin, if it is a pipe, a socket or a file. After a second of silence somebody is told."""
-    import select
-    import stat
+class Need(StrEnum):
+    """What standard input is to a prompt; the value is how one says that it was read."""
 
+    WHOLE = ""
+    """All there is: it is waited for, and nobody need be told."""
+    BEFORE = "went before the prompt"
+    COMMAND = "went to the command"
+    QUESTION = "were taken as the prompt"
+
+
+def _piped(say: Callable[[str], None], tell: Callable[[str], None], need: Need) -> str | None:
+    """All of stdin, if it is a pipe, a socket or a file. One that is open and silent is waited for only where needed.
+
+    That is what ssh without a terminal, cron and programs that start others leave to their commands.
+    """
     try:
         mode = os.fstat(0).st_mode
+        if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)):
+            return None
+        data = _read_patiently(say, needed=need is Need.WHOLE)
     except OSError:
         return None
-    if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)):
+    if data is None:
+        tell("standard input is open and silent: went on without it")
         return None
-    if not select.select([0], [], [], 1.0)[0]:
-        say("waiting for the prompt on standard input (close it with Ctrl-D, or run with </dev/null)")
-    data = sys.stdin.buffer.read()
+    if need is not Need.WHOLE and data.strip():
+        tell(f"{len(data)} bytes of standard input {need}")
     try:
         return data.decode()
     except UnicodeDecodeError:
-        say("what standard input holds is not all UTF-8: the rest was replaced by U+FFFD")
+        tell("what standard input holds is not all UTF-8: the rest was replaced by U+FFFD")
         return data.decode("utf-8", "replace")
+
+
+def _read_patiently(say: Callable[[str], None], *, needed: bool) -> bytes | None:
+    """Standard input to its end; None if it says nothing for a while and is not `needed`."""
+    import select
+
+    data = bytearray()
+    waiting: float | None = 1.0 if needed else SILENCE
+    while True:
+        if not select.select([0], [], [], waiting)[0]:
+            if not needed and not data:
+                return None
+            say("waiting for the end of standard input (close it with Ctrl-D, or run with </dev/null)")
+            waiting = None
+            continue
+        with suppress(BlockingIOError):  # somebody has made it non-blocking, and was faster
+            if not (piece := os.read(0, AT_ONCE)):
+                return bytes(data)
+            data += piece

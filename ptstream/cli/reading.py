@@ -147,12 +147,16 @@ class End(Protocol):
     def bytes(self) -> int: ...
     @property
     def error(self) -> str | None: ...
+    @property
+    def note(self) -> str | None: ...
 
 
 def say_end(screen: Screen, id: str, state: End, form: Form = Form.TEXT) -> int:
-    """Say a stream's end, unless it is `done`; its exit code."""
+    """Say a stream's end, unless it is `done` and there is no more to say; its exit code."""
     if form is Form.JSON:
-        screen.data({"status": state.status.value, "offset": state.bytes, "error": state.error})
+        screen.data({"status": state.status.value, "offset": state.bytes, "error": state.error, "note": state.note})
+    if state.note:
+        screen.note(state.note)
     if state.status in ENDS:
         screen.error(ENDS[state.status](end_line(id, state)))
         return ENDS[state.status].exit_code

@@ -17,7 +17,7 @@ from ptstream.cli.create import tell_made
 from ptstream.cli.hot import failed, show_list
 from ptstream.cli.reading import detachable, form_of, how_it_goes_on, say_end
 from ptstream.cli.reading import show as show_text
-from ptstream.cli.rm import say
+from ptstream.cli.rm import check_running, say
 from ptstream.cli.screen import Screen
 from ptstream.cli.search import NOTHING
 from ptstream.cli.search import show as show_hits
@@ -164,17 +164,24 @@ async def cancel(host: Host, screen: Screen, reference: str, drain: bool, quiet:
     return 0
 
 
-async def rm(host: Host, screen: Screen, references: Sequence[str], dry_run: bool) -> int:
-    """Delete them. One that cannot be deleted keeps none of the others."""
+async def rm(host: Host, screen: Screen, references: Sequence[str], dry_run: bool, force: bool) -> int:
+    """Delete them. One that cannot be deleted keeps no other; one that runs keeps all, but for `force` or a yes."""
     code = 0
+    meant: dict[str, Stream] = {}
     async with connect_to(host) as far:
         for reference in references:
             try:
                 stream = await found(far, reference)
-                if dry_run:
-                    say(screen, [stream])
-                else:
-                    await far.delete(stream.id)
+                meant[stream.id] = stream
+            except PtstreamError as error:
+                code = code or failed(screen, error)
+        if dry_run:
+            say(screen, list(meant.values()))
+            return code
+        check_running(screen, list(meant.values()), force=force)
+        for id in meant:
+            try:
+                await far.delete(id)
             except PtstreamError as error:
                 code = code or failed(screen, error)
     return code

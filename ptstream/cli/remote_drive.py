@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -21,42 +22,74 @@ from ptstream.cli.drive import (
 from ptstream.cli.reading import Form, detachable, form_of, how_it_goes_on, say_end, show
 from ptstream.cli.remote import end_of, found, told_of
 from ptstream.cli.screen import Screen
-from ptstream.errors import DaemonUnreachable, PtstreamError
+from ptstream.errors import (
+    ConfigurationError,
+    DaemonUnreachable,
+    NoModel,
+    PtstreamError,
+    StoreUnusable,
+    StreamNotFound,
+)
 from ptstream.fields import from_json
 from ptstream.remote import Persistence, Remote, connect_to, follow
 from ptstream.ssh import Host
+from ptstream.store.rows import check_name
 from ptstream.streams import Status, Stream
 
 
 async def drive(host: Host, screen: Screen, order: Order) -> int:
     """Drive or attach, and print to the end; the exit code of that end."""
     async with connect_to(host) as far:
-        stream = await _stream(far, screen, order)
+        told: list[str] = []
+        new = order.reference is None and not (order.name and await _exists(far, order.name))
+        stream = await _stream(far, screen, order, told.append)
         form = form_of(stream.words, stream.bytes, plain=order.shown.plain, json=order.shown.json)
-        return await _Drive(far, screen, order, stream, form).run()
+        return await _Drive(far, screen, order, stream, form, told, new=new).run()
 
 
-async def _stream(far: Remote, screen: Screen, order: Order) -> Stream:
+async def _exists(far: Remote, name: str) -> bool:
+    """Whether a stream there has this name. Raises UsageError for what can be none."""
+    check_name(name)
+    try:
+        return (await found(far, name)).name == name
+    except StreamNotFound:
+        return False
+
+
+async def _stream(far: Remote, screen: Screen, order: Order, tell: Callable[[str], None]) -> Stream:
     """The stream that the line means, made if it names none. Raises UsageError, WordsDiffer."""
     if order.reference is not None:
         stream = await found(far, order.reference)
-        given = told_of(asked_words(screen, order, stream))
+        given = told_of(asked_words(screen, order, stream, tell))
         return from_json(await far.fill(stream.id, given)) if given else stream
     more: dict[str, Any] = {"name": order.name, "title": order.title, "ttl": order.ttl}
     if order.after is not None:
         more["parent"], more["parent_offset"] = place(order.after)
-    return from_json(await far.create(told_of(asked_words(screen, order, None), **more)))
+    return from_json(await far.create(told_of(asked_words(screen, order, None, tell), **more)))
 
 
 class _Drive:
     """One drive, from asking for it to its end."""
 
-    def __init__(self, far: Remote, screen: Screen, order: Order, stream: Stream, form: Form) -> None:
+    def __init__(
+        self,
+        far: Remote,
+        screen: Screen,
+        order: Order,
+        stream: Stream,
+        form: Form,
+        told: Sequence[str],
+        *,
+        new: bool,
+    ) -> None:
+        """`told` is said after the id; a stream that is `new` was made for this drive."""
         self._far = far
         self._screen = screen
         self._order = order
         self._stream = stream
         self._form = form
+        self._told = told
+        self._new = new
         self._persistence = Persistence(screen.note)
         self._asides = 0
         self._pending = stream.status is Status.PENDING
@@ -73,8 +106,8 @@ class _Drive:
 
     async def _work(self) -> int:
         id, shown = self._stream.id, self._order.shown
-        if not shown.detach:
-            self._screen.note(id)
+        for line in self._told if shown.detach else (id, *self._told):
+            self._screen.note(line)
         await self._ask()
         if shown.detach:
             tell_detached(self._screen, await end_of(self._far, id, self._persistence), self._form)
@@ -86,6 +119,7 @@ class _Drive:
             tasks.cancel_scope.cancel()
         with anyio.move_on_after(LAST_ASIDES):  # the rest of them, over the text's connection: theirs may not stand yet
             await self._show_asides()
+        await self._screen.aside_end()
         code = say_end(self._screen, id, await end_of(self._far, id, self._persistence), self._form)
         if shown.no_keep:
             await self._far.delete(id)
@@ -97,8 +131,10 @@ class _Drive:
         ask = partial(self._far.drive_there, self._stream.id, stderr=self._order.stderr, on_drop=on_drop)
         try:
             driven = await self._persistence.of(ask)
-        except PtstreamError:
-            if self._pending:  # nothing that was said is lost
+        except PtstreamError as error:
+            if self._new and isinstance(error, ConfigurationError) and not isinstance(error, NoModel | StoreUnusable):
+                await self._far.delete(self._stream.id)  # as here, where a mistyped model leaves no stream behind
+            elif self._pending:  # nothing that was said is lost
                 self._screen.note(self._left())
             raise
         self._pending = False

@@ -1,7 +1,9 @@
-"""`ptstream rm`: delete streams, by id or by age. One that is named and still streaming is cancelled first."""
+"""`ptstream rm`: delete streams, by id or by age. One that still runs only with `--force` or a yes: it is cancelled."""
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from typing import Annotated
 
@@ -17,7 +19,7 @@ from ptstream.errors import PtstreamError, UsageError
 from ptstream.fields import title
 from ptstream.store.recover import settle_all
 from ptstream.store.sqlite import Store
-from ptstream.streams import Stream
+from ptstream.streams import Status, Stream
 
 EXAMPLES = """
 ptstream rm 7h2k 9qm4
@@ -39,6 +41,7 @@ def command(
     status: StatusFilter = None,
     keep: Annotated[int, typer.Option(metavar="N", min=0, help="But never the N newest.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which, and delete none.")] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Also those that are running.")] = False,
 ) -> None:
     """The command."""
     if bool(references) == bool(older_than):
@@ -50,7 +53,7 @@ def command(
 
         if older_than:
             raise UsageError("over ssh rm takes ids")
-        raise typer.Exit(anyio.run(remote.rm, *far, references or [], dry_run))
+        raise typer.Exit(anyio.run(remote.rm, *far, references or [], dry_run, force))
     home, screen = session(ctx)
     with Store(home) as store:
         if store.exists:
@@ -63,6 +66,7 @@ def command(
         if dry_run:
             say(screen, meant)
         else:
+            check_running(screen, meant, force=force)
             code = _delete(store, screen, meant) or code
     raise typer.Exit(code)
 
@@ -84,6 +88,21 @@ def say(screen: Screen, streams: list[Stream]) -> None:
     """Which would be deleted."""
     for stream in streams:
         screen.text(f"{stream.id}\t{stream.status}\t{title(stream)}\n")
+
+
+def check_running(screen: Screen, streams: list[Stream], *, force: bool) -> None:
+    """Before any is deleted: asks, on a terminal, whether those that run are meant. Raises UsageError if not."""
+    running = [stream for stream in streams if stream.status is Status.STREAMING]
+    if force or not running:
+        return
+    which = ", ".join(f"{stream.id} ({title(stream)})" if title(stream) else stream.id for stream in running)
+    verb = "is" if len(running) == 1 else "are"
+    if screen.err_terminal and os.isatty(0):
+        screen.note(f"still running: {which}. End and delete? [y/N]")
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            return
+        raise UsageError("nothing was deleted")
+    raise UsageError(f"nothing was deleted, since {which} {verb} running: cancel it first, or use --force")
 
 
 def _delete(store: Store, screen: Screen, streams: list[Stream]) -> int:

@@ -121,10 +121,24 @@ class Screen:
         """A line beside the text, on stderr. Never raises: there is nobody left who could be told."""
         self._say(clean(line, one_line=True) + "\n", _DIM, fresh=True)
 
-    async def aside(self, text: str) -> None:
-        """A piece of a model's reasoning, on stderr. Waits as `show` does. A closed stderr is no error."""
+    async def aside(self, text: str, *, fresh: bool = False) -> None:
+        """A piece of what is said beside the text, on stderr; `fresh` begins a line.
+
+        Waits as `show` does. A closed stderr is no error.
+        """
+        shown = self._aside.end() + self._aside.feed(text) if fresh else self._aside.feed(text)
+        await self._send_aside(shown, fresh)
+
+    async def aside_end(self) -> None:
+        """Ends what was said beside the text: on a terminal, its last line too."""
+        rest = self._aside.end()
+        if self.err_terminal and self._mid_line is self._err and not rest.endswith("\n"):
+            rest += "\n"
+        await self._send_aside(rest)
+
+    async def _send_aside(self, shown: str, fresh: bool = False) -> None:
         try:
-            await self._err.send(self._said(self._aside.feed(text), _DIM))
+            await self._err.send(self._said(shown, _DIM, fresh))
         except (OutputClosed, OutputFailed):
             return
 

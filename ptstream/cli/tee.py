@@ -1,37 +1,34 @@
 """`ptstream tee`: standard input, passed through and kept as a stream. Its own owner: needs no daemon.
 
-It ignores SIGINT, SIGHUP and a closed stdout and reads to the end, since what feeds it may go on. SIGTERM ends it.
+It ignores SIGINT, SIGHUP and a closed stdout and reads to the end, since what feeds it may go on: a pipe that nobody
+reads would kill it. Nor does anything end it that stands in the way of keeping. SIGTERM does.
 """
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import Callable
 
 import anyio
 import typer
 
-from ptstream.cli.app import session
+from ptstream.cli.app import home_of, screen_of
 from ptstream.cli.inlet import next_bytes
+from ptstream.cli.keeping import Keeping, Wanted
 from ptstream.cli.options import FlushRule, NewName, Raw, Title, Ttl, ttl_of
 from ptstream.cli.outlet import OutputClosed, OutputFailed
-from ptstream.cli.reading import goes_on, show, tell_end
 from ptstream.cli.screen import Screen
-from ptstream.drive import Attempt
-from ptstream.errors import GeneratorError, NameTaken, PtstreamError
-from ptstream.follow import Follow
-from ptstream.generators import Event, Note, Source
-from ptstream.generators.command import Decoder
-from ptstream.owner import PATIENCE, open_owner
-from ptstream.settings import Settings, load
-from ptstream.store.cursor import Cursor
-from ptstream.store.sqlite import Store
-from ptstream.streams import Flush, Status, Stream, Words
+from ptstream.errors import GeneratorError
+from ptstream.tail import Bell
 
 EXAMPLES = """
 make 2>&1 | ptstream tee --name build   elsewhere: ptstream watch build
 llm "Why is the sky blue?" | ptstream tee --flush sentences
 """
+
+AHEAD = 1024 * 1024
+"""Bytes that are read ahead of an output which takes nothing."""
 
 
 def command(
@@ -43,78 +40,135 @@ def command(
     raw: Raw = False,
 ) -> None:
     """The command."""
-    home, screen = session(ctx, raw=raw)
-    settings = load(home)  # before anything is read: what cannot be kept must not be taken
-    with Store(home) as store:
-        stream = store.create(Words(flush=flush), name=name, title=title or "standard input", ttl=ttl_of(ttl))
-        if stream.status is not Status.PENDING:
-            raise NameTaken(f"the name {name!r} is taken by stream {stream.id}, which is {stream.status}")
-        code = anyio.run(tee, settings, store, screen, stream)
-    raise typer.Exit(code)
+
+    def wanted() -> Wanted:  # only once bytes pass: whatever is wrong here must not stop them
+        return Wanted(home_of(ctx), name, title or "standard input", flush, ttl_of(ttl))
+
+    raise typer.Exit(anyio.run(tee, screen_of(ctx, raw=raw), wanted))
 
 
-async def tee(settings: Settings, store: Store, screen: Screen, stream: Stream) -> int:
-    """Keep standard input as the stream's text, and show it; the exit code of its end."""
-    screen.note(stream.id)
-    interrupted = anyio.Event()
-    async with open_owner(store) as owner, anyio.create_task_group() as tasks:
-        attempt = await owner.start(stream.id, _source(interrupted), settings)
-        tasks.start_soon(_watch_signals, attempt, interrupted, tasks.cancel_scope)
-        tasks.start_soon(_show_notes, screen, attempt)
-        failure = await _show(screen, Follow(store, Cursor(store, stream.id), audience=owner.audience))
-        if failure is not None and (screen.err_terminal or not isinstance(failure, OutputClosed)):
-            screen.note(f"{failure} · {goes_on(store, stream.id)}")
-        await attempt.ended.wait()
+async def tee(screen: Screen, wanted: Callable[[], Wanted]) -> int:
+    """Pass standard input on, and keep it as a stream; the exit code of that."""
+    keeping, passing, interrupted = Keeping(screen, wanted), Passing(screen), anyio.Event()
+    terminated = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_watch_signals, keeping, interrupted, terminated)
+        tasks.start_soon(keeping.run)
+        async with anyio.create_task_group() as passes:
+            passes.start_soon(_leave_when_ended, keeping, terminated, passes.cancel_scope)
+            passes.start_soon(passing.run)
+            keeping.feed.end(await _read(keeping, passing) or _interruption(interrupted))
+            await passing.end()
+            passes.cancel_scope.cancel()
+        keeping.feed.end(GeneratorError("terminated"))  # unless it has ended
+        await keeping.finish()
         tasks.cancel_scope.cancel()
-    code = tell_end(screen, store, stream.id)
-    return failure.exit_code if isinstance(failure, OutputFailed) and not code else code
+    return _code(keeping, passing, terminated)
 
 
-async def _show(screen: Screen, follow: Follow) -> PtstreamError | None:
-    """Why the text could not be shown to its end, if it could not."""
+async def _read(keeping: Keeping, passing: Passing) -> GeneratorError | None:
+    """All of standard input, kept and then passed on; why it could not be read to its end, if so."""
     try:
-        await show(screen, follow)
-    except (OutputClosed, OutputFailed) as error:
-        return error
+        while data := await next_bytes():
+            await keeping.feed.put(data)
+            await passing.put(data)
+    except OSError as error:
+        return GeneratorError(f"standard input: {error.strerror}")
     return None
 
 
-async def _watch_signals(attempt: Attempt, interrupted: anyio.Event, scope: anyio.CancelScope) -> None:
+def _interruption(interrupted: anyio.Event) -> GeneratorError | None:
+    return GeneratorError("interrupted") if interrupted.is_set() else None
+
+
+def _code(keeping: Keeping, passing: Passing, terminated: anyio.Event) -> int:
+    if terminated.is_set() and not keeping.code:
+        return 128 + signal.SIGTERM
+    return keeping.code or passing.code
+
+
+async def _watch_signals(keeping: Keeping, interrupted: anyio.Event, terminated: anyio.Event) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGHUP, signal.SIGTERM) as signals:
         async for number in signals:
             if number == signal.SIGINT:
                 interrupted.set()
             elif number == signal.SIGTERM:
-                attempt.stop(Status.ERROR, f"terminated at byte {attempt.offset}")
-                scope.deadline = anyio.current_time() + PATIENCE  # a store that takes no end is not waited for
+                keeping.stop("terminated")
+                terminated.set()
 
 
-async def _show_notes(screen: Screen, attempt: Attempt) -> None:
-    seen = 0
-    while True:
-        rung = attempt.asides.bell.next()
-        entries, seen = attempt.asides.since(seen)
-        for entry in entries:
-            screen.note(entry.text)
-        await rung.wait()
+async def _leave_when_ended(keeping: Keeping, terminated: anyio.Event, scope: anyio.CancelScope) -> None:
+    """SIGTERM and a cancel of the stream end the pipe; nothing else does."""
+    async with anyio.create_task_group() as tasks:
+
+        async def cancelled() -> None:
+            await keeping.ended.wait()
+            if keeping.cancelled:
+                tasks.cancel_scope.cancel()
+
+        tasks.start_soon(cancelled)
+        await terminated.wait()
+        tasks.cancel_scope.cancel()
+    scope.cancel()
 
 
-def _source(interrupted: anyio.Event) -> Source:
-    return Source(
-        model="standard input",
-        place="this terminal",
-        flush=Flush.LINES,
-        generate=lambda: _read_stdin(interrupted),
-        patient=True,
-    )
+class Passing:
+    """Standard output: the bytes as they came, a little behind whoever reads them. It never ends the reading."""
 
+    def __init__(self, screen: Screen) -> None:
+        self.code = 0
+        """1 if an output failed that is not merely closed."""
+        self._screen = screen
+        self._waiting = bytearray()
+        self._over = False
+        self._put, self._taken = Bell(), Bell()
+        self._ended = anyio.Event()
 
-async def _read_stdin(interrupted: anyio.Event) -> AsyncGenerator[Event, None]:
-    decoder = Decoder()
-    while data := await next_bytes():
-        yield decoder.feed(data)
-    yield decoder.feed(b"", final=True)
-    if decoder.replaced:
-        yield Note(f"{decoder.replaced} bytes that are not UTF-8 were replaced by U+FFFD")
-    if interrupted.is_set():
-        raise GeneratorError("interrupted")
+    async def put(self, data: bytes) -> None:
+        """Returns when few enough bytes wait."""
+        if self._ended.is_set():
+            return
+        self._waiting += data
+        self._put.ring()
+        while len(self._waiting) > AHEAD:
+            await self._taken.next().wait()
+
+    async def end(self) -> None:
+        """Nothing more comes. Returns when all is passed on, and the output closed."""
+        self._over = True
+        self._put.ring()
+        await self._ended.wait()
+
+    async def run(self) -> None:
+        """Until the end, or until the output takes nothing more."""
+        try:
+            await self._run()
+            self._screen.close()
+            # Whoever reads our output has its end now, however long the rest of the keeping takes.
+            with open(os.devnull, "wb") as nothing:
+                os.dup2(nothing.fileno(), 1)
+        except (OutputClosed, OutputFailed) as error:
+            self._tell(error)
+        finally:
+            self._ended.set()
+            self._waiting.clear()
+            self._taken.ring()
+
+    async def _run(self) -> None:
+        while True:
+            rung = self._put.next()
+            if self._waiting:
+                data = bytes(self._waiting)
+                self._waiting.clear()
+                self._taken.ring()
+                await self._screen.show(data)
+            elif self._over:
+                return await self._screen.show_end()
+            else:
+                await rung.wait()
+
+    def _tell(self, error: OutputClosed | OutputFailed) -> None:
+        if isinstance(error, OutputFailed):
+            self.code = error.exit_code
+        if isinstance(error, OutputFailed) or self._screen.err_terminal:
+            self._screen.note(f"{error} · reads on to the end")

@@ -31,7 +31,7 @@ from ptstream.generators.discover import discover
 from ptstream.generators.models import GGUF
 from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
-from ptstream.serving import error_response
+from ptstream.serving import HEADERS, error_response, until_now, wants_events
 from ptstream.settings import Home, load
 from ptstream.store.patience import patiently
 from ptstream.store.recover import as_it_is, listed
@@ -65,7 +65,11 @@ def routes(daemon: Daemon, handlers: Sequence[tuple[str, str, Handler]]) -> list
 
         return endpoint
 
-    return [Route(path, bound(path, methods), methods=list(methods)) for path, methods in table.items()]
+    return [
+        # A model's name may have slashes of its own.
+        Route(path.replace("{model}", "{model:path}"), bound(path, methods), methods=list(methods))
+        for path, methods in table.items()
+    ]
 
 
 def _check_query(request: Request, known: frozenset[str] | None) -> None:
@@ -190,14 +194,15 @@ async def show(daemon: Daemon, request: Request) -> Response:
 
 
 async def drive(daemon: Daemon, request: Request, caller: Caller, *, on_drop: bool = False) -> Response:
-    """Have it driven; with `live`, the answer is the text, from its first byte to its end."""
+    """Have it driven; with `live`, the answer is the text, from its first byte to its end, or events if accepted."""
     live = request.query_params.get("live")
     if live not in (None, "1"):
         raise UsageError("live is 1")
     told = await daemon.drive(id_of(daemon, request), caller, on_drop=on_drop)
     if live is None:
         return answer(told)
-    ask = durable.Asked(0, "1", 0, False)
+    events = wants_events(request.headers)
+    ask = durable.Asked(0, "sse" if events else "1", 0, events, until_now=until_now(request.headers))
     return await durable.Reader(daemon.store, told["id"], ask, daemon.owner.audience).respond()
 
 
@@ -241,8 +246,8 @@ async def show_asides(daemon: Daemon, request: Request) -> Response:
 def _streamed(request: Request, body: AsyncIterable[bytes], media_type: str) -> Response:
     """The body as it comes. HEAD is answered at once: the next request on its connection would wait for the end."""
     if request.method != "HEAD":
-        return StreamingResponse(body, media_type=media_type)
-    response = Response(media_type=media_type)
+        return StreamingResponse(body, media_type=media_type, headers=HEADERS)
+    response = Response(media_type=media_type, headers=HEADERS)
     del response.headers["content-length"]  # GET has none
     return response
 

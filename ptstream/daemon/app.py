@@ -19,6 +19,7 @@ from ptstream.daemon.drives import Daemon
 from ptstream.errors import UsageError
 from ptstream.fields import as_json
 from ptstream.generators import Caller
+from ptstream.serving import HEADERS
 from ptstream.store.patience import patiently
 
 
@@ -81,7 +82,7 @@ async def _register(daemon: Daemon, request: Request) -> Response:
         caller = _caller(told)
     except (ValueError, KeyError, TypeError) as error:
         raise _no_caller(error) from error
-    return StreamingResponse(_registered(daemon, request, caller), media_type="application/x-ndjson")
+    return StreamingResponse(_registered(daemon, request, caller), media_type="application/x-ndjson", headers=HEADERS)
 
 
 async def _registered(daemon: Daemon, request: Request, caller: Caller) -> AsyncIterator[bytes]:

@@ -27,6 +27,7 @@ from ptstream.errors import (
     DaemonStopping,
     GeneratorError,
     GeneratorTimeout,
+    ModelNotFound,
     PtstreamError,
     StreamCancelled,
     StreamFailed,
@@ -35,6 +36,7 @@ from ptstream.errors import (
 from ptstream.generators import Source
 from ptstream.generators.discover import discover
 from ptstream.generators.models import GGUF, Models, Target
+from ptstream.generators.openai import WHOLE_TIME
 from ptstream.generators.relay import relay
 from ptstream.generators.surrogates import mend
 from ptstream.serving import HEADERS
@@ -44,9 +46,6 @@ from ptstream.streams import Flush, Status, Stream, Words
 
 DEFAULT = "default"
 """The name of the model that is asked when none is named: OpenAI's clients must name one."""
-
-WHOLE_TIME = 600.0
-"""Seconds without a byte that an answer in one piece may take, as long as OpenAI's clients wait by themselves."""
 
 
 async def complete(daemon: Daemon, request: Request) -> Response:
@@ -59,14 +58,30 @@ async def complete(daemon: Daemon, request: Request) -> Response:
 
 async def list_models(daemon: Daemon, _: Request) -> Response:
     """What can be asked, as OpenAI lists it, the default first."""
-    home = daemon.store.home
     try:
-        found = await discover(api.own_caller(home), load(home), home)
+        return api.answer({"object": "list", "data": await _models(daemon)})
     except PtstreamError as error:
         return _refusal(error)
+
+
+async def show_model(daemon: Daemon, request: Request) -> Response:
+    """One of them."""
+    name = request.path_params["model"]
+    try:
+        for number, model in enumerate(await _models(daemon)):
+            if name == model["id"] or (name == DEFAULT and number == 0):
+                return api.answer(model)
+        raise ModelNotFound(f"no model is called {name} here: see {wire.COMPLETION_MODELS}")
+    except PtstreamError as error:
+        return _refusal(error)
+
+
+async def _models(daemon: Daemon) -> list[dict[str, Any]]:
+    """The models that can be asked, the default first. A file is not named to who may not know of it."""
+    home = daemon.store.home
+    found = await discover(api.own_caller(home), load(home), home)
     able = [each for each in found if not each.problem and not each.name.startswith(GGUF)]
-    data = [{"id": each.name, "object": "model", "created": 0, "owned_by": each.place or "?"} for each in able]
-    return api.answer({"object": "list", "data": data})
+    return [{"id": each.name, "object": "model", "created": 0, "owned_by": each.place or "?"} for each in able]
 
 
 async def _complete(daemon: Daemon, request: Request) -> Response:
@@ -99,13 +114,15 @@ def _source(target: Target, told: Mapping[str, Any], passage: _Passage, settings
     content = wire.dumps({**target.options, **told, "model": target.model})
     # An answer in one piece is silent until it is whole: how long that may be, no driver's limits know.
     whole = told.get("stream") is not True
-    patience = max(WHOLE_TIME, settings.first_timeout) if whole and settings.first_timeout else None
+    first = (target.limits or settings.limits).first
+    patience = max(WHOLE_TIME, first) if whole and first else None
     return Source(
         model=target.model,
         place=target.place,
         flush=Flush.SENTENCES,
         generate=lambda: relay(target, content, passage, patience=patience),
         patient=whole,
+        limits=target.limits,
     )
 
 

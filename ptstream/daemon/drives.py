@@ -17,9 +17,10 @@ from ptstream import __version__, ending, wire
 from ptstream.asides import Asides
 from ptstream.drive import Attempt
 from ptstream.errors import CallerGone, ClaimLost, ConfigurationError, DaemonStopping, PtstreamError, UsageError
-from ptstream.generators import Caller, Note, Source
+from ptstream.generators import Beside, Caller, Note, Reasoning, Source, Stderr
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.generators.models import resolve
+from ptstream.generators.openai import Learned
 from ptstream.lineage import history, text_before
 from ptstream.owner import Owner
 from ptstream.settings import Settings, load
@@ -52,6 +53,8 @@ class Daemon:
     store: Store
     owner: Owner
     local: LocalServer
+    learned: Learned = field(default_factory=Learned)
+    """What endpoints were found not to understand, while the daemon lives."""
     stop: anyio.Event = field(default_factory=anyio.Event)
     failure: PtstreamError | None = None
     """Why it ends, if nobody told it to."""
@@ -96,7 +99,7 @@ class Daemon:
             return _attached(stream)
         settings = load(self.store.home)  # each time: what the user changes counts from the next drive on
         before = history(self.store, stream)
-        source = await resolve(stream, caller, settings, self.store.home, self.local, before)
+        source = await resolve(stream, caller, settings, self.store.home, self.local, before, self.learned)
         if on_drop and source.go_on is None:
             raise UsageError(f"{source.model} cannot go on from a text that broke off: leave out --on-drop")
         note = await self._begin(stream, source)
@@ -168,10 +171,16 @@ def _attached(stream: Stream) -> dict[str, Any]:
     return {"id": stream.id, "attached": True, "model": stream.words.model, "place": None}
 
 
+KINDS: dict[type[Beside], str] = {Note: wire.NOTE, Reasoning: wire.REASONING, Stderr: wire.STDERR}
+
+
 def _events(asides: Asides, seen: int) -> bytes:
     entries, total = asides.since(seen)
+    first = total - len(entries) + 1
+    numbered = list(enumerate(entries, first))
+    if seen and first > seen + 1:  # said to whoever was listening; who comes late, comes late
+        numbered.insert(0, (first - 1, Note("more was said beside the text than is kept: some is missing here")))
     return b"".join(
-        b"event: %s\nid: %d\ndata: %s\n\n"
-        % ((wire.NOTE if isinstance(entry, Note) else wire.REASONING).encode(), number, wire.dumps(entry.text))
-        for number, entry in enumerate(entries, total - len(entries) + 1)
+        b"event: %s\nid: %d\ndata: %s\n\n" % (KINDS[type(entry)].encode(), number, wire.dumps(entry.text))
+        for number, entry in numbered
     )

@@ -16,7 +16,9 @@ from ptstream.daemon.page import page_routes
 
 
 async def _create(daemon: Daemon, request: Request) -> Response:
-    return await api.create(daemon, await api.asked(request, "CREATE"), anything=False)
+    response = await api.create(daemon, await api.asked(request, "CREATE"), anything=False)
+    response.headers["location"] = request.scope["root_path"] + response.headers["location"]
+    return response
 
 
 async def _drive(daemon: Daemon, request: Request) -> Response:
@@ -32,6 +34,7 @@ ROUTES: list[tuple[str, str, api.Handler]] = [
     ("POST", wire.DRIVE, _drive),
     ("POST", wire.COMPLETIONS, completions.complete),
     ("GET", wire.COMPLETION_MODELS, completions.list_models),
+    ("GET", wire.COMPLETION_MODEL, completions.show_model),
 ]
 
 

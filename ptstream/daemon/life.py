@@ -24,6 +24,7 @@ from anyio.abc import TaskGroup
 from ptstream import wire
 from ptstream.daemon.app import make_app
 from ptstream.daemon.drives import Daemon, Face
+from ptstream.daemon.init import leave_process_one
 from ptstream.daemon.listener import KEPT, LINGER, USUAL, Address, Listener, Server, address_of
 from ptstream.errors import ConfigurationError, PtstreamError, StoreNewer, ungrouped
 from ptstream.generators.llamacpp import LocalServer
@@ -105,6 +106,7 @@ def run(home: Home, ready: object = None, listen: str | None = None, *, token: b
     `listen` is where it answers on TCP besides (else what the config file says), with a token or without. Raises
     ConfigurationError, when a newer ptstream has migrated the database as well.
     """
+    leave_process_one()
     os.umask(0o077)
     logging.getLogger("uvicorn.error").addFilter(_InOneLine())
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, which may hold a password
@@ -274,20 +276,33 @@ class _Doors:
         return self._listener
 
     def open_configured(self) -> None:
-        """Listen where the config file says. If that is in vain, it keeps no stream from running."""
+        """Listen where the config file says. That this cannot be done just now keeps no stream from running.
+
+        Raises ConfigurationError for a config file that is refused.
+        """
+        address = self._configured()
+        if address is None:
+            return
         try:
-            if configured := load(self._daemon.store.home).listen:
-                self.open(address_of(configured))
+            self.open(address)
         except ConfigurationError as error:
             self._daemon.unheard = str(error)
             log.error("%s", error)
 
+    def _configured(self) -> Address | None:
+        """Where the config file has it listen. Raises ConfigurationError for one that is refused."""
+        home = self._daemon.store.home
+        configured = load(home).listen
+        try:
+            return address_of(configured) if configured else None
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{home.config}: listen: {error}") from error
+
     async def _ask(self) -> Face:
         if self._listener:
             return self._listener
-        configured = load(self._daemon.store.home).listen
-        if configured:
-            return self.open(address_of(configured))
+        if address := self._configured():
+            return self.open(address)
         # The usual port may be another user's, or another home's: one near it, so that it is the same the next time.
         for port in range(USUAL.port, USUAL.port + NEAR):
             with contextlib.suppress(ConfigurationError):

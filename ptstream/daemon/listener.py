@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import re
 import socket
@@ -17,9 +16,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from ptstream import wire
 from ptstream.daemon.drives import Daemon
 from ptstream.daemon.face import make_face
-from ptstream.daemon.gate import Gate
+from ptstream.daemon.gate import Cors, Gate
 from ptstream.daemon.keys import Keys, token_of
+from ptstream.daemon.outside import Outside
 from ptstream.errors import ConfigurationError
+from ptstream.origins import is_loopback, is_unspecified
 from ptstream.settings import load
 
 LINGER = 1
@@ -59,12 +60,7 @@ class Address(NamedTuple):
     @property
     def loopback(self) -> bool:
         """Whether only this machine reaches it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -106,16 +102,19 @@ class Listener:
         self.address = Address(host, port)
         settings = load(home)
         cookie = f"ptstream-{port}"  # all ports of a host share their cookies
-        gate = Gate(make_face(daemon, self._keys, cookie), self._keys, address.host, cookie, settings)
+        outside = Outside(address.host, settings)
+        gate = Gate(make_face(daemon, self._keys, cookie), self._keys, cookie, outside)
+        self._public_url = settings.public_url
         self._server = Server(
             uvicorn.Config(
-                gate.open_to(settings.origins),
+                Cors(gate, outside),
                 http=Patient,
                 log_level="warning",
                 lifespan="off",
                 ws="none",
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # what a proxy says is `outside.py`'s to read
                 timeout_keep_alive=KEPT,
                 timeout_graceful_shutdown=LINGER,
             )
@@ -128,7 +127,14 @@ class Listener:
 
     def invitation(self) -> str:
         """A link for one use, which lets a browser in."""
-        return f"{self.url}{wire.ENTER}?key={self._keys.invitation()}" if self._keys else f"{self.url}/"
+        place = str(self._public_url or self._near())
+        return f"{place}{wire.ENTER}?key={self._keys.invitation()}" if self._keys else f"{place}/"
+
+    def _near(self) -> str:
+        """Where this machine finds it: no browser goes to an address that stands for all."""
+        if not is_unspecified(self.address.host):
+            return self.url
+        return f"http://{self.address._replace(host='::1' if ':' in self.address.host else '127.0.0.1')}"
 
     async def serve(self) -> None:
         """Answer, until `stop`."""
@@ -208,7 +214,7 @@ class Patient(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._answering != wire.COMPLETIONS:
+        if not self._answering.endswith(wire.COMPLETIONS):  # a proxy may have left a path before it
             self._stall = self.loop.call_later(STALL_TIME, self.transport.abort)
 
     def resume_writing(self) -> None:

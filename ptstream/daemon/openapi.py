@@ -168,7 +168,12 @@ def _paths() -> dict[str, Any]:
             "parameters": [stream],
             "post": _operation(
                 "Have it written: by its model, in the daemon. With `live`, the answer is its text as it comes",
-                {"200": {"description": "driven", "content": {"application/json": {"schema": DRIVEN}, **_TEXT}}},
+                {
+                    "200": {
+                        "description": "driven",
+                        "content": {"application/json": {"schema": DRIVEN}, **_TEXT, **_EVENTS},
+                    }
+                },
                 query={"live": {"type": "string", "enum": ["1"]}},
                 body=DRIVE,
             ),
@@ -230,7 +235,13 @@ def _openai_paths() -> dict[str, Any]:
     listing = _operation(
         "The models that can be asked, as OpenAI lists them", {"200": _json(models)}, error=OPENAI_ERROR
     )
-    return {wire.COMPLETIONS: {"post": complete}, wire.COMPLETION_MODELS: {"get": listing}}
+    name = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    one = _operation("One of them", {"200": _json(model)}, error=OPENAI_ERROR)
+    return {
+        wire.COMPLETIONS: {"post": complete},
+        wire.COMPLETION_MODELS: {"get": listing},
+        wire.COMPLETION_MODEL: {"parameters": [name], "get": one},
+    }
 
 
 _TEXT: Schema = {"text/plain": {"schema": TEXT}}

@@ -44,10 +44,13 @@ def page_routes(keys: Keys | None, cookie: str) -> list[Route | Mount]:
         if keys and not keys.redeem(request.query_params.get("key", "")):
             said = "This link has been used, or is too old. Run `ptstream web` for another one.\n"
             return PlainTextResponse(said, 403, HEADERS | {"cache-control": "no-store"})
-        room = f"{keys.room}/" if keys else "/"
+        room = request.scope["root_path"] + (f"{keys.room}/" if keys else "/")
         response = RedirectResponse(room, 303, HEADERS | {"cache-control": "no-store"})
         if keys:
-            response.set_cookie(cookie, keys.cookie, 400 * 86400, path=room, httponly=True, samesite="strict")
+            tls = request.scope["scheme"] == "https"
+            response.set_cookie(
+                cookie, keys.cookie, 400 * 86400, path=room, secure=tls, httponly=True, samesite="strict"
+            )
         return response
 
     return [

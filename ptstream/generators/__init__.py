@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from ptstream.settings import Home, Settings
+from ptstream.settings import Home, Limits, Settings
 from ptstream.streams import Flush, Words
 
 
@@ -35,9 +35,28 @@ class Note:
     """One line for a person at the driver's terminal."""
 
     text: str
+    kept: bool = False
+    """Whether it belongs to the text's end: it is stored with that, and told by whoever tells the end."""
 
 
-Event: TypeAlias = str | Reasoning | Usage | Note
+@dataclass(frozen=True, slots=True)
+class Stderr:
+    """What a command writes to its standard error, as it comes: any piece of it, perhaps half a line."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """For so many seconds, silence is normal: nobody's limit is meant for it."""
+
+    seconds: float
+
+
+Beside: TypeAlias = Reasoning | Note | Stderr
+"""What is said beside the text."""
+
+Event: TypeAlias = str | Usage | Beside | Quiet
 Generation: TypeAlias = AsyncGenerator[Event, None]
 """Whoever takes one closes it (`aclose`), also when it is left early, in the task that iterated it; and leaves no
 cancel scope in between that was open before, since a generation may hold a task group of its own."""
@@ -70,18 +89,23 @@ class Source:
     """What of it goes on when a generation is over: processes that left a command's process group."""
     go_on: Callable[[str], Generation] | None = field(default=None, repr=False)
     """Goes on from a text that broke off, saying only what comes after it; None if it cannot."""
+    limits: Limits | None = None
+    """Its own limits, before those of whoever drives it."""
 
 
 __all__ = [
+    "Beside",
     "Caller",
     "Event",
     "Flush",
     "Generation",
     "Home",
     "Note",
+    "Quiet",
     "Reasoning",
     "Settings",
     "Source",
+    "Stderr",
     "Usage",
     "Words",
 ]

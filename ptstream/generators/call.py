@@ -7,6 +7,7 @@ daemon: `call_process` is what runs there, and it uses this module, so nothing h
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import inspect
 import json
@@ -18,7 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ptstream.errors import ConfigurationError, GeneratorError, UsageError, ungrouped
-from ptstream.generators import Caller, Event, Generation, Note, Reasoning, Source, Usage
+from ptstream.generators import Caller, Event, Generation, Note, Reasoning, Source, Stderr, Usage
 from ptstream.generators.surrogates import Surrogates
 from ptstream.streams import Flush, Stream
 
@@ -48,16 +49,75 @@ def generator(name: str) -> Callable[[Function], Function]:
     return mark
 
 
+def check(function: Any) -> None:
+    """Raises TypeError for what can be seen, without calling it, to be no generator.
+
+    What a lambda gives is only seen when it is called (`lambda stream: generate(stream, model)`).
+    """
+    if problem := _problem(function):
+        raise TypeError(
+            "a generator is `async def generate(stream)`, which yields text, or `async def generate(stream, append)`,"
+            f" which appends it: {problem}"
+        )
+
+
+def _problem(function: Any) -> str | None:
+    if inspect.isasyncgen(function) or inspect.isgenerator(function) or inspect.iscoroutine(function):
+        if not inspect.isasyncgen(function):
+            function.close()
+        return f"pass {function.__name__} itself, not what calling it gives"
+    if inspect.isclass(function):
+        return f"{function.__qualname__} is a class"
+    if not callable(function):
+        return f"{function!r:.80} is none"
+    inner = _innermost(function)
+    if not (_is_async(inner) or getattr(inner, "__name__", "") == "<lambda>"):
+        return f"{named(function)} is not `async def`"
+    try:
+        takes_append = appends(function)
+    except UsageError:
+        return f"{named(function)} takes {inspect.signature(function)}"
+    silent = inspect.iscoroutinefunction(inner) and not takes_append
+    return f"{named(function)} neither yields nor takes `append`" if silent else None
+
+
 def appends(function: Callable[..., Any]) -> bool:
     """Whether it takes `(stream, append)`. Raises UsageError for a function that takes neither form."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    taken = [each for each in inspect.signature(function).parameters.values() if each.kind in kinds]
-    needed = [each for each in taken if each.default is each.empty]
-    if len(needed) == 2 and not inspect.isasyncgenfunction(function):
-        return True
-    if len(needed) <= 1 <= len(taken):
+    signature, inner = inspect.signature(function), _innermost(function)
+    takes_stream = _takes(signature, 1)
+    if not inspect.isasyncgenfunction(inner) and _takes(signature, 2):
+        return inspect.iscoroutinefunction(inner) or not takes_stream
+    if takes_stream:
         return False
     raise UsageError(f"a generator takes (stream) and yields text, or (stream, append): {named(function)} does not")
+
+
+def _takes(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.isasyncgenfunction(function) or inspect.iscoroutinefunction(function)
+
+
+def _innermost(function: Any) -> Any:
+    """What says how a call goes: behind partials, methods, decorators that tell what they wrap, `__call__`."""
+    while not _is_async(function):
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif inspect.ismethod(function):
+            function = function.__func__
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        elif inspect.isroutine(function):
+            break
+        else:
+            function = type(function).__call__
+    return function
 
 
 def named(function: Callable[..., Any]) -> str:
@@ -230,11 +290,7 @@ def source(stream: Stream, caller: Caller) -> Source:
     Raises UsageError, ConfigurationError where it can be seen at once that there is none.
     """
     target = stream.words.generator or ""
-    file, name = split(target)
-    if file and not name:
-        raise UsageError(f"--generator {target} names no function: write {file}:NAME")
-    if file and not os.path.isfile(os.path.join(caller.directory, file)):
-        raise ConfigurationError(f"--generator {target}: there is no file {file} in {caller.directory}")
+    check_target(target, caller.directory)
     left: list[str] = []
     return Source(
         model=target,
@@ -246,22 +302,29 @@ def source(stream: Stream, caller: Caller) -> Source:
     )
 
 
+def check_target(target: str, directory: str) -> None:
+    """Raises UsageError, ConfigurationError where it can be seen at once that there is no such function."""
+    file, name = split(target)
+    if file and not name:
+        raise UsageError(f"--generator {target} names no function: write {file}:NAME")
+    if file and not os.path.isfile(os.path.join(directory, file)):
+        raise ConfigurationError(f"--generator {target}: there is no file {file} in {directory}")
+
+
 async def _called(target: str, stream: Stream, caller: Caller, left: list[str]) -> Generation:
     from ptstream.generators import command
 
     # -P: no module of the working directory stands in for one of Python's.
     argv = [caller.python or sys.executable, "-P", PROCESS, target]
-    frames, beside = Frames(), command.Lines()
+    frames, beside = Frames(), command.Decoder()
     stdin = json.dumps(_described(stream)).encode("ascii")
     async with command.running(argv, stdin=stdin, caller=caller, left=left) as process:
         async for pipe, data in process.output:
             if pipe == "stdout":
                 for event in frames.feed(data):
                     yield event
-            elif lines := beside.feed(data):
-                yield Note(lines)
-        if rest := beside.end():
-            yield Note(rest)
+            elif piece := beside.feed(data):
+                yield Stderr(piece)
         for event in frames.end():
             yield event
         # Only now, so that a traceback on stderr, which is another pipe, came before its error.

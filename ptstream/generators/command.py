@@ -20,7 +20,7 @@ from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from ptstream.errors import GeneratorError, ungrouped
-from ptstream.generators import Caller, Event, Note, Source
+from ptstream.generators import Caller, Event, Note, Source, Stderr
 from ptstream.streams import Flush, Words
 
 DRAIN = 0.5
@@ -47,7 +47,7 @@ class Command:
     argv: Sequence[str]
     output: MemoryObjectReceiveStream[Output]
     _process: Process
-    _stderr: bytearray = field(default_factory=bytearray)
+    _end: bytearray = field(default_factory=bytearray)
 
     async def end(self) -> None:
         """Wait for the exit. Raises GeneratorError for a bad one, with the end of stderr as the cause."""
@@ -59,8 +59,8 @@ class Command:
 
     @property
     def last_words(self) -> str:
-        """The end of its stderr."""
-        lines = self._stderr.decode("utf-8", "replace").strip().splitlines()
+        """The end of its stderr; where that is one pipe with stdout, the end of both."""
+        lines = self._end.decode("utf-8", "replace").strip().splitlines()
         return "\n".join(lines[-10:])[-1000:]
 
 
@@ -73,15 +73,17 @@ def _signal_name(number: int) -> str:
 
 @contextlib.asynccontextmanager
 async def running(
-    argv: Sequence[str], *, stdin: bytes | None, caller: Caller, left: list[str] | None = None
+    argv: Sequence[str], *, stdin: bytes | None, caller: Caller, left: list[str] | None = None, one_pipe: bool = False
 ) -> AsyncIterator[Command]:
     """The command, for as long as the context lasts; what is left of its process group then is killed.
+
+    With `one_pipe`, its stdout and stderr are the same pipe, so that all it writes keeps its order: it is `stdout`.
 
     What left the group on purpose is somebody's daemon, perhaps: it is added to `left`, `name (pid N)`, and lives.
 
     Raises GeneratorError when it cannot be started.
     """
-    process = await _start(argv, stdin, caller)
+    process = await _start(argv, stdin, caller, one_pipe)
     send, receive = anyio.create_memory_object_stream[Output](0)
     command = Command(argv, receive, process)
     try:
@@ -89,7 +91,7 @@ async def running(
             async with anyio.create_task_group() as tasks:
                 if process.stdin is not None:
                     tasks.start_soon(_feed, process.stdin, stdin or b"")
-                tasks.start_soon(_read_all, process, send, command._stderr)
+                tasks.start_soon(_read_all, process, send, command._end)
                 yield command
                 tasks.cancel_scope.cancel()
     finally:
@@ -101,11 +103,12 @@ async def running(
             await process.aclose()
 
 
-async def _start(argv: Sequence[str], stdin: bytes | None, caller: Caller) -> Process:
+async def _start(argv: Sequence[str], stdin: bytes | None, caller: Caller, one_pipe: bool) -> Process:
     try:
         return await anyio.open_process(
             _located(argv, caller),
             stdin=-3 if stdin is None else -1,  # subprocess.DEVNULL, subprocess.PIPE
+            stderr=-2 if one_pipe else -1,  # subprocess.STDOUT
             cwd=caller.directory,
             # Python would hold back what it prints into a pipe.
             env={"PYTHONUNBUFFERED": "1", **caller.environment},
@@ -140,11 +143,13 @@ async def _feed(pipe: ByteSendStream, data: bytes) -> None:
                 await pipe.send(data[start : start + FED])
 
 
-async def _read_all(process: Process, send: MemoryObjectSendStream[Output], stderr: bytearray) -> None:
-    """Both pipes until their ends, or for a while after the exit."""
+async def _read_all(process: Process, send: MemoryObjectSendStream[Output], last_words: bytearray) -> None:
+    """Its pipes until their ends, or for a while after the exit; `last_words` is of stderr, or of the one pipe."""
     assert process.stdout is not None
-    assert process.stderr is not None
-    pipes = [_Pipe("stdout", process.stdout, send), _Pipe("stderr", process.stderr, send, stderr)]
+    if process.stderr is None:
+        pipes = [_Pipe("stdout", process.stdout, send, last_words)]
+    else:
+        pipes = [_Pipe("stdout", process.stdout, send), _Pipe("stderr", process.stderr, send, last_words)]
     async with send, anyio.create_task_group() as tasks:
         for pipe in pipes:
             tasks.start_soon(pipe.read)
@@ -266,42 +271,17 @@ class Decoder:
         return text
 
 
-class Lines:
-    """Whole lines of what a command writes to stderr, without the last line feed."""
-
-    def __init__(self) -> None:
-        self._decoder = Decoder()
-        self._begun: list[str] = []
-
-    def feed(self, data: bytes) -> str:
-        """The lines that are whole now, "" if none is."""
-        lines, feed, begun = self._decoder.feed(data).rpartition("\n")
-        if not feed:
-            if begun:
-                self._begun.append(begun)
-            return ""
-        whole = "".join(self._begun) + lines
-        self._begun = [begun] if begun else []
-        return whole
-
-    def end(self) -> str:
-        """A last line that nothing has ended."""
-        return self.feed(b"\n") if self._begun else ""
-
-
 async def _generate(
     argv: Sequence[str], stdin: bytes | None, caller: Caller, left: list[str]
 ) -> AsyncGenerator[Event, None]:
-    text, beside = Decoder(), Lines()
-    async with running(argv, stdin=stdin, caller=caller, left=left) as command:
+    text, beside = Decoder(), Decoder()
+    async with running(argv, stdin=stdin, caller=caller, left=left, one_pipe=caller.stderr) as command:
         async for name, data in command.output:
-            if name == "stdout" or caller.stderr:
+            if name == "stdout":
                 yield text.feed(data)
-            elif lines := beside.feed(data):
-                yield Note(lines)
+            elif piece := beside.feed(data):
+                yield Stderr(piece)
         yield text.feed(b"", final=True)
-        if rest := beside.end():
-            yield Note(rest)
         if text.replaced:
             yield Note(f"{text.replaced} bytes that are not UTF-8 were replaced by U+FFFD")
         await command.end()

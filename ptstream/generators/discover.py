@@ -8,16 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ptstream.errors import ConfigurationError, NoModel
 from ptstream.generators import Caller, embedded
 from ptstream.generators.models import GGUF, Models, quickly
 from ptstream.settings import Endpoint, Home, Settings
 
-PORTS = ("llamacpp", "vllm", "lmstudio")
-"""Endpoints that are looked for on their well-known ports, beside Ollama."""
-
 HERE = "this machine"
+
+OLLAMA = "ollama"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +38,25 @@ async def discover(caller: Caller, settings: Settings, home: Home) -> list[Found
     models = Models(caller, settings, home)
     running: dict[str, list[str]] = {}
     async with anyio.create_task_group() as tasks:
-        for name in PORTS:
-            tasks.start_soon(_ask, models, name, running)
-        running["ollama"] = await models.ollama()
+        for name in filter(partial(_is_here, models), models.endpoints):
+            if name != OLLAMA:  # which tells more of its models in its own way
+                tasks.start_soon(_ask, models, name, running)
+        ollama = await models.ollama()
+    running[OLLAMA] = [str(row["name"]) for row in ollama]
     try:
-        default = models.chosen() or models.ready(running["ollama"])
+        default = models.chosen() or models.ready(ollama)
     except NoModel:
         default = None
-    found = [*_configured(models), *_running(models, running), *_here(home)]
-    return _marked(found, *default) if default else found
+    found = {each.name: each for each in (*_running(models, running), *_configured(models), *_here(home))}
+    return _marked(list(found.values()), *default) if default else list(found.values())
+
+
+def _is_here(models: Models, name: str) -> bool:
+    """Whether an endpoint is on this machine."""
+    try:
+        return models.upstream(models.endpoints[name]).local
+    except ConfigurationError:
+        return False
 
 
 async def _ask(models: Models, name: str, running: dict[str, list[str]]) -> None:

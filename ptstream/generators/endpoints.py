@@ -54,16 +54,27 @@ def _openai(endpoint: Endpoint, environment: Mapping[str, str]) -> Endpoint:
 
 
 def _ollama(endpoint: Endpoint, environment: Mapping[str, str]) -> Endpoint:
-    """As Ollama's own client reads OLLAMA_HOST: every part of the address may be left out."""
-    host = environment.get("OLLAMA_HOST", "").strip().rstrip("/")
-    if not host:
+    """As Ollama's own client reads OLLAMA_HOST: every part of the address may be left out (its `envconfig.Host`)."""
+    address = environment.get("OLLAMA_HOST", "").strip().strip("\"'").strip()
+    if not address:
         return endpoint
-    scheme, separator, rest = host.rpartition("://")
-    name, _, port = rest.partition(":")
+    scheme, separator, rest = address.rpartition("://")
+    place, _, path = rest.partition("/")
+    name, port = _host_and_port(place)
+    usual = {"http": "80", "https": "443"}.get(scheme, "11434") if separator else "11434"
+    path = f"/{path.strip('/')}" if path.strip("/") else ""
+    return endpoint._replace(base_url=f"{scheme or 'http'}://{name}:{port or usual}{path}/v1")
+
+
+def _host_and_port(place: str) -> tuple[str, str]:
+    """`HOST:PORT` in two, an IPv6 address in brackets; the port is empty where it is none."""
+    head, colon, port = place.rpartition(":")
+    alone = not colon or (":" in head and not head.endswith("]"))  # an IPv6 address has colons of its own
+    host = (place if alone else head).strip("[]")
+    valid = not alone and port.isdecimal() and int(port) < 65536
     # An address to listen on is none to connect to.
-    name = "127.0.0.1" if name in ("", "0.0.0.0") else name
-    usual = {"http": "80", "https": "443"}[scheme] if separator and scheme in ("http", "https") else "11434"
-    return endpoint._replace(base_url=f"{scheme or 'http'}://{name}:{port or usual}/v1")
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return (f"[{host}]" if ":" in host else host), port if valid else ""
 
 
 def _key_in(path: str) -> str:

@@ -25,9 +25,9 @@ import httpx
 from anyio.abc import Process, TaskGroup, TaskStatus
 
 from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators import Generation, libraries
-from ptstream.generators.connection import Upstream
-from ptstream.generators.openai import Message, chat
+from ptstream.generators import Generation, embedded, libraries
+from ptstream.generators.openai import Manner, Message, chat
+from ptstream.generators.upstream import Upstream
 from ptstream.settings import Home
 
 PROCESS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "llamacpp_process.py")
@@ -89,7 +89,7 @@ class LocalServer:
         model = os.path.basename(gguf)
         async with (
             self.reach(gguf) as upstream,
-            aclosing(chat(upstream, model, messages, options=options, tries=1)) as events,
+            aclosing(chat(upstream, model, messages, options=options, manner=Manner(tries=1))) as events,
         ):
             async for event in events:
                 yield event
@@ -244,7 +244,8 @@ class _Server:
         self._changed = anyio.Event()
 
     def _arguments(self) -> list[str]:
-        return ["--socket", self.path, "--context", str(CONTEXT)]
+        # What an answer calls the model: a name, and no path.
+        return ["--socket", self.path, "--context", str(CONTEXT), "--alias", _name_of(self.gguf)]
 
     async def _wait(self, scope: anyio.CancelScope) -> None:
         assert self._process is not None
@@ -273,6 +274,11 @@ def reachable(path: str, descriptors: str = "/proc/self/fd") -> Iterator[str]:
         yield f"{descriptors}/{descriptor}/{name}"
     finally:
         os.close(descriptor)
+
+
+def _name_of(gguf: str) -> str:
+    file = os.path.basename(gguf)
+    return embedded.NAME if file == embedded.FILE else file
 
 
 def _ending(code: int) -> str:

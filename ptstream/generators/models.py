@@ -8,21 +8,24 @@ other modules here, each of which is imported when it is needed; `discover` list
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ptstream.errors import ConfigurationError, GeneratorError, ModelNotFound, NoModel, NoPrompt
 from ptstream.generators import Caller, Generation, Source, embedded, replay
+from ptstream.generators.chatting import chats
 from ptstream.generators.endpoints import key_for, known
-from ptstream.settings import Endpoint, Home, Settings
+from ptstream.settings import Endpoint, Home, Limits, Settings
 from ptstream.streams import Flush, Stream, Words
 
 if TYPE_CHECKING:
-    from ptstream.generators.connection import Upstream
     from ptstream.generators.llamacpp import LocalServer
-    from ptstream.generators.openai import Message
+    from ptstream.generators.openai import Learned, Manner, Message
+    from ptstream.generators.upstream import Upstream
 
 T = TypeVar("T")
 
@@ -50,8 +53,11 @@ async def resolve(
     home: Home,
     local: LocalServer,
     history: Sequence[Message] = (),
+    learned: Learned | None = None,
 ) -> Source:
-    """The generator for what `stream` was asked for, ready to run; `history` is the conversation before it.
+    """The generator for what `stream` was asked for, ready to run.
+
+    `history` is the conversation before it, `learned` what endpoints were found not to understand.
 
     Raises NoModel, ConfigurationError for a model, endpoint or key that cannot be used, UsageError for an empty
     prompt, GeneratorError where an endpoint must say which models it has, and does not.
@@ -64,7 +70,19 @@ async def resolve(
         from ptstream.generators import call
 
         return call.source(stream, caller)
-    return await Models(caller, settings, home).source(stream.words, local, history)
+    return await Models(caller, settings, home, learned).source(stream.words, local, history)
+
+
+def check(words: Words, caller: Caller, settings: Settings, home: Home) -> None:
+    """Raises what `resolve` would, as far as that is known without asking anybody: a mistyped name, a missing key."""
+    if words.command:  # whether there is such a one, its start tells
+        return
+    if words.generator:
+        from ptstream.generators import call
+
+        call.check_target(words.generator, caller.directory)
+    else:
+        Models(caller, settings, home).check(words.model)
 
 
 def messages(words: Words, *, system: str | None = None, history: Sequence[Message] = ()) -> list[Message]:
@@ -72,7 +90,13 @@ def messages(words: Words, *, system: str | None = None, history: Sequence[Messa
     instruction = words.system or system
     begin = [{"role": "system", "content": instruction}] if instruction else []
     end = [{"role": "user", "content": words.prompt}] if words.prompt else []
-    return [*begin, *history, *end]
+    return [*begin, *_alternating([*history, *end])]
+
+
+def _alternating(turns: Sequence[Message]) -> Iterator[Message]:
+    """The turns, those of one role in a row joined: not every model takes a question that was not answered."""
+    for role, same in groupby(turns, lambda turn: turn["role"]):
+        yield {"role": role, "content": "\n\n".join(turn["content"] for turn in same)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +108,8 @@ class Target:
     reach: Callable[[], AbstractAsyncContextManager[Upstream]] = field(repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
     """Fields of a request that suit the model, where whoever asks leaves them open."""
+    limits: Limits | None = None
+    """How long its answer may take, if not as long as any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +119,7 @@ class Models:
     caller: Caller
     settings: Settings
     home: Home
+    learned: Learned | None = None
 
     @property
     def endpoints(self) -> Mapping[str, Endpoint]:
@@ -126,8 +153,24 @@ class Models:
         if name.startswith(GGUF):
             path = self._gguf_file(name)
             return self._local_target(os.path.basename(path), path, {}, local)
-        upstream, model = await self._at(name)
-        return Target(model, upstream.host, lambda: nullcontext(upstream))
+        endpoint, upstream, model = await self._at(name)
+        limits = endpoint.limits(self.settings)
+        return Target(model, upstream.host, lambda: nullcontext(upstream), endpoint.body, limits)
+
+    def check(self, name: str | None) -> None:
+        """Raises what `source` would for the model called `name`, as far as that is known without asking anybody."""
+        chosen = self.chosen()
+        name = name or (chosen and chosen[0])
+        if name is None:  # whether there is one, an Ollama must tell
+            return
+        if name.startswith(replay.PREFIX):
+            replay.parse(name, self.caller.directory)
+        elif name == embedded.NAME:
+            self._embedded_file()
+        elif name.startswith(GGUF):
+            self._gguf_file(name)
+        else:
+            key_for(self._named(name)[0], self.caller, self.home)
 
     async def default(self) -> tuple[str, str]:
         """The name of the model to ask when none is named, and how it was found. Raises NoModel."""
@@ -145,10 +188,10 @@ class Models:
                 return "openai", variable
         return None
 
-    def ready(self, ollama: list[str]) -> tuple[str, str]:
+    def ready(self, ollama: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
         """The default that is there without being set. Raises NoModel."""
-        if ollama:
-            return f"ollama/{ollama[0]}", "a running Ollama"
+        for row in filter(chats, ollama):
+            return f"ollama/{row['name']}", "a running Ollama"
         problem = embedded.problem()
         if problem is None and embedded.find(self.home):
             return embedded.NAME, "the embedded model"
@@ -156,12 +199,12 @@ class Models:
         here = problem if problem not in (None, embedded.NOT_INSTALLED) else INSTALL
         raise NoModel(NO_MODEL.format(here=here, config=self.home.config))
 
-    async def ollama(self) -> list[str]:
-        """The models of a running Ollama that write text on its own machine; none if there is no Ollama."""
+    async def ollama(self) -> list[Mapping[str, Any]]:
+        """What a running Ollama says of the models that run on its machine; nothing if there is no Ollama."""
         table: Any = await quickly(self._tags())
         try:
-            return [str(entry["name"]) for entry in table["models"] if _writes_here(entry)]
-        except (TypeError, KeyError):
+            return [row for row in table["models"] if row["name"] and not row.get("remote_host")]
+        except (TypeError, KeyError, AttributeError):
             return []
 
     async def _tags(self) -> Any:
@@ -173,27 +216,38 @@ class Models:
     # --- endpoints
 
     async def _at_endpoint(self, name: str, words: Words, history: Sequence[Message]) -> Source:
-        from ptstream.generators.openai import chat
-
-        upstream, chosen = await self._at(name)
+        endpoint, upstream, chosen = await self._at(name)
         conversation = messages(words, history=history)
-
-        def go_on(text: str) -> Generation:
-            return chat(upstream, chosen, [*conversation, _begun(text)])
-
+        limits = endpoint.limits(self.settings)
+        asked = partial(self._chat, endpoint, upstream, chosen)
         return Source(
             model=chosen,
             place=upstream.host,
             flush=Flush.SENTENCES,
-            generate=lambda: chat(upstream, chosen, conversation),
-            go_on=go_on if self._named(name)[0].continues else None,
+            generate=lambda: asked(conversation),
+            go_on=(lambda text: asked([*conversation, _begun(text)])) if endpoint.continues else None,
+            limits=limits,
         )
 
-    async def _at(self, name: str) -> tuple[Upstream, str]:
-        """Where a model is asked, and what it is called there."""
+    def _chat(self, endpoint: Endpoint, upstream: Upstream, model: str, conversation: Sequence[Message]) -> Generation:
+        from ptstream.generators.openai import chat
+
+        return chat(upstream, model, conversation, manner=self._manner(endpoint), learned=self.learned)
+
+    def _manner(self, endpoint: Endpoint) -> Manner:
+        """How an endpoint is to be asked."""
+        from ptstream.generators.openai import LONGEST_WAIT, Manner
+
+        limits = endpoint.limits(self.settings)
+        wait = limits.first or LONGEST_WAIT if endpoint.longest_wait is None else endpoint.longest_wait
+        silence = min(filter(None, (limits.first, limits.idle)), default=None)
+        return Manner(endpoint.stream, endpoint.stream_options, endpoint.body, endpoint.tries, wait, silence)
+
+    async def _at(self, name: str) -> tuple[Endpoint, Upstream, str]:
+        """The endpoint of a model, where that is asked, and what the model is called there."""
         endpoint, model = self._named(name)
         upstream = self.upstream(endpoint)
-        return upstream, model or endpoint.model or await self._first(upstream)
+        return endpoint, upstream, model or endpoint.model or await self._first(upstream)
 
     def _named(self, name: str) -> tuple[Endpoint, str]:
         """The endpoint and what it calls the model; an empty name leaves that to the endpoint."""
@@ -213,16 +267,22 @@ class Models:
 
     def upstream(self, endpoint: Endpoint) -> Upstream:
         """Where to ask an endpoint, with its key. Raises ConfigurationError if that is missing."""
-        from ptstream.generators.connection import Upstream
+        from ptstream.generators.upstream import Upstream
 
-        key = key_for(endpoint, self.caller, self.home)
-        return Upstream(endpoint.base_url, key, environment=self.caller.environment)
+        return Upstream(
+            endpoint.base_url,
+            key_for(endpoint, self.caller, self.home),
+            environment=self.caller.environment,
+            key_header=endpoint.key_header,
+            headers=endpoint.headers,
+            query=endpoint.query,
+        )
 
     async def offered(self, name: str) -> list[str]:
         """The models that the endpoint called `name` says it has. Raises GeneratorError, ConfigurationError."""
         from ptstream.generators.openai import models
 
-        return await models(self.upstream(self.endpoints[name]))
+        return [row["id"] for row in await models(self.upstream(self.endpoints[name]))]
 
     async def _first(self, upstream: Upstream) -> str:
         import anyio
@@ -230,9 +290,9 @@ class Models:
         from ptstream.generators.openai import models
 
         with anyio.move_on_after(PATIENTLY):
-            for name in await models(upstream):
-                return name
-            raise GeneratorError(f"{upstream.host} says that it has no model; name one with --model")
+            for row in filter(chats, await models(upstream)):
+                return str(row["id"])
+            raise GeneratorError(f"{upstream.host} says that it has no model to chat with; name one with --model")
         raise GeneratorError(f"{upstream.host} does not say which models it has; name one with --model")
 
     # --- this machine
@@ -294,12 +354,6 @@ class Models:
 def _begun(text: str) -> Message:
     """A last message of the assistant's, which a server that continues goes on with in mid-sentence."""
     return {"role": "assistant", "content": text}
-
-
-def _writes_here(entry: Mapping[str, Any]) -> bool:
-    """Whether one of Ollama's models writes text (embedding models do not), and does so on its machine."""
-    family = str((entry.get("details") or {}).get("family", ""))
-    return "bert" not in family and not entry.get("remote_host")
 
 
 async def quickly(asked: Coroutine[Any, Any, T]) -> T | None:

@@ -1,25 +1,28 @@
 """Any OpenAI-compatible endpoint: its chat completions as a generator, and the names of its models.
 
-An answer is whole only if the endpoint gave a finish reason. Time-outs belong to whoever drives: a keep-alive
-comment yields nothing, so that it does not count as progress.
+What is asked, what of it is left out where it is not understood, how long a busy endpoint is waited for, and how an
+answer is read to its end. What a refusal means is `refusals`' business, what an answer says is `answer`'s.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, suppress
-from itertools import count
+import re
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 import httpx
-import httpx_sse
 
 from ptstream.errors import GeneratorDropped, GeneratorError
-from ptstream.generators import Event, Generation, Note, Reasoning, Usage
-from ptstream.generators.connection import Refused, Upstream, client_for, get_json, said, send, shorten
-from ptstream.generators.surrogates import Surrogates
+from ptstream.generators import Generation, Note, Quiet
+from ptstream.generators.answer import Answer
+from ptstream.generators.bodies import Body, Incomplete, Item, Malformed, WebPage
+from ptstream.generators.connection import client_for, get_json, send
+from ptstream.generators.refusals import Refused, shorten
+from ptstream.generators.upstream import COMPLETIONS, Upstream
 
 TRIES = 3
 """How often an endpoint is asked, in all."""
@@ -27,31 +30,79 @@ TRIES = 3
 FIRST_WAIT = 0.5
 """Seconds before the second try; each further wait is four times as long, unless the endpoint names one."""
 
-LONGEST_WAIT = 30.0
+LONGEST_WAIT = 120.0
 """Seconds: an endpoint that wants to be left alone for longer has refused."""
 
-AFTERWARDS = 2.0
-"""Seconds that usage may follow the finish reason. The text is whole by then and must not be held up."""
+LOADING_WAIT = 2.0
+"""Seconds between two questions to a server that loads its model, which it does within LONGEST_WAIT or not at all."""
+
+AFTERWARDS = 30.0
+"""Seconds that may pass after a finish reason until more is said: usage, another choice, or text after all."""
+
+AFTER_ALL = 2.0
+"""Seconds that are waited for the end of a connection when the endpoint has said that this was all."""
+
+WHOLE_TIME = 600.0
+"""Seconds that an answer in one piece may take, as long as OpenAI's clients wait by themselves."""
 
 AT_ONCE = 64 * 1024 * 1024
-"""Bytes that an endpoint may send without an event, or as an answer in one body: who sends more means no good."""
+"""Bytes that an endpoint may send without saying anything: who sends more means no good."""
 
 JSON = "application/json"
-"""The kind of an answer in one body."""
 
-DONE = "[DONE]"
-"""What closes a stream of events. It is no proof of a whole answer."""
+STREAM, STREAM_OPTIONS = "stream", "stream_options"
 
-BAD_ENDS = {
-    "content_filter": "withheld the rest of the answer (content filter)",
-    "error": "gave up in the middle of the answer",
-}
-"""Finish reasons that end no answer well."""
+OUR_OWN = {STREAM_OPTIONS: re.compile(r"stream_options|include_usage"), STREAM: re.compile(r"\bstream", re.IGNORECASE)}
+"""The fields of a request that nobody asked for, and by what a refusal names them."""
+
+UNFIT = (400, 403, 404, 405, 406, 409, 415, 422, 501)
+"""The statuses of a refusal that may be for a field of the request."""
+
+UNKNOWN_FIELD = re.compile(
+    r"(unknown|unrecogni[sz]ed|unexpected|unsupported|invalid|additional|extra)\W+(\w+\W+){0,3}?"
+    r"(field|parameter|argument|propert|key|option|input)|extra_forbidden|additionalProperties",
+    re.IGNORECASE,
+)
+"""What a refusal says for a field that it does not name."""
 
 Message = Mapping[str, str]
 """One turn of a conversation: `role` (system, user, assistant) and `content`."""
 
 Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How an endpoint wants to be asked, as far as that is known beforehand."""
+
+    stream: bool = True
+    stream_options: bool = True
+    body: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of every request (temperature, max_tokens)."""
+    tries: int = TRIES
+    longest_wait: float = LONGEST_WAIT
+    """Seconds that it may want to be left alone for."""
+    silence: float | None = None
+    """Seconds of silence after which whoever drives gives up; None: never."""
+
+
+class Learned:
+    """What endpoints were found not to understand, for as long as it is remembered: fields that are left out."""
+
+    def __init__(self) -> None:
+        self._refused: set[tuple[str, str, str]] = set()
+
+    def refuse(self, upstream: Upstream, model: str, name: str) -> None:
+        """Leave the field out from now on."""
+        self._refused.add(self._key(upstream, model, name))
+
+    def refused(self, upstream: Upstream, model: str, name: str) -> bool:
+        """Whether the field is left out."""
+        return self._key(upstream, model, name) in self._refused
+
+    def _key(self, upstream: Upstream, model: str, name: str) -> tuple[str, str, str]:
+        # Options are a server's to know; which of its models may be streamed differs.
+        return upstream.base_url, model if name == STREAM else "", name
 
 
 async def chat(
@@ -60,200 +111,224 @@ async def chat(
     messages: Sequence[Message],
     *,
     options: Mapping[str, Any] | None = None,
-    tries: int = TRIES,
+    manner: Manner = Manner(),
+    learned: Learned | None = None,
     sleep: Sleep = anyio.sleep,
 ) -> Generation:
     """The answer of `model` to `messages`, piece by piece.
 
-    `options` are further fields of the request (temperature, max_tokens). An endpoint that is busy or not there
-    yet is asked `tries` times in all, before its first word only. Raises GeneratorError when it refuses, breaks
-    off, or says something that is not an answer; ConfigurationError for an address or a key that is none.
+    `options` are further fields of the request that suit the model. An endpoint that is busy or not there yet is asked
+    again, before its first word only; what it does not understand is left out, and that is `learned`. Raises
+    GeneratorError when it refuses, breaks off, or says something that is not an answer; ConfigurationError for an
+    address or a key that is none.
     """
+    asking = _Asking(upstream, model, messages, {**(options or {}), **manner.body}, manner, learned or Learned())
     async with client_for(upstream) as client:
-        request = _request(client, upstream, model, messages, options or {})
-        for trial in count(1):
+        while True:
             begun = False
             try:
+                request, streamed = asking.request(client)
+                if not streamed:
+                    yield Quiet(WHOLE_TIME)
                 response = await send(client, request, upstream)
-                async with aclosing(response), aclosing(_answer(response, upstream)) as events:
+                asking.was_understood()
+                async with aclosing(response), aclosing(_answer_in(response, upstream, manner.silence)) as events:
                     async for event in events:
-                        begun = True
+                        begun = begun or event != ""
                         yield event
                 return
             except Refused as refusal:
-                wait, note = _patience(refusal, trial, tries)
+                again = asking.again(refusal)
             except GeneratorDropped as dropped:  # before its first word it is as good as refused
-                if begun or trial >= tries:
+                if begun:
                     raise
-                wait, note = _patience(Refused(str(dropped), again=True), trial, tries)
-            yield note
+                again = asking.again(Refused(str(dropped), again=True))
+            wait, note = again
+            if note:
+                yield Note(note)
+            yield Quiet(wait + 1)
             await sleep(wait)
+            yield ""  # the time for a first word begins anew
 
 
-async def models(upstream: Upstream) -> list[str]:
-    """The names of the models that the endpoint offers, in its own order. Raises GeneratorError."""
+class _Asking:
+    """One question, and how often and in which form it has been asked."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        model: str,
+        messages: Sequence[Message],
+        body: Mapping[str, Any],
+        manner: Manner,
+        learned: Learned,
+    ) -> None:
+        self._upstream = upstream
+        self._model = model
+        self._body = {"model": model, "messages": messages, **body}
+        self._manner = manner
+        self._learned = learned
+        self._tries = 1
+        self._left_out: set[str] = set()
+        self._loading_since: float | None = None
+
+    def request(self, client: httpx.AsyncClient) -> tuple[httpx.Request, bool]:
+        """The request in the form that is understood, and whether it asks for a stream."""
+        own: dict[str, Any] = {STREAM: True} if self._sends(STREAM) else {}
+        if self._sends(STREAM_OPTIONS):
+            own[STREAM_OPTIONS] = {"include_usage": True}
+        # json.dumps escapes what is not ASCII, so that half an emoji in a prompt does not fail to encode.
+        content = json.dumps({**self._body, **own}).encode("ascii")
+        url = self._upstream.url(COMPLETIONS)
+        return client.build_request("POST", url, content=content, headers={"Content-Type": JSON}), STREAM in own
+
+    def _sends(self, name: str) -> bool:
+        if name == STREAM_OPTIONS and not (self._manner.stream_options and self._sends(STREAM)):
+            return False
+        left_out = name in self._left_out or self._learned.refused(self._upstream, self._model, name)
+        return self._manner.stream and not left_out
+
+    def was_understood(self) -> None:
+        """It is answered: what was left out for that is remembered."""
+        for name in self._left_out:
+            self._learned.refuse(self._upstream, self._model, name)
+
+    def again(self, refusal: Refused) -> tuple[float, str | None]:
+        """How long to wait before asking again, and what to say meanwhile. Raises `refusal` where it is final."""
+        if name := self._not_understood(refusal):
+            self._left_out.add(name)
+            return 0.0, None
+        if refusal.loading:
+            return self._while_loading(refusal)
+        wait = FIRST_WAIT * 4 ** (self._tries - 1) if refusal.wait is None else refusal.wait
+        if refusal.again and wait > self._manner.longest_wait:
+            raise Refused(
+                f"{refusal}; it wants to be left alone for {wait:g} s, longer than longest_wait"
+                f" ({self._manner.longest_wait:g} s)"
+            ) from refusal
+        if not refusal.again or self._tries >= self._manner.tries:
+            raise refusal
+        self._tries += 1
+        return wait, f"{refusal}; asking again in {wait:g} s"
+
+    def _while_loading(self, refusal: Refused) -> tuple[float, str | None]:
+        """A server that loads its model is asked until it has."""
+        now, note = anyio.current_time(), None
+        if self._loading_since is None:
+            self._loading_since, note = now, f"{refusal}; waiting until it has"
+        wait = min(max(refusal.wait or LOADING_WAIT, 0.05), 10 * LOADING_WAIT)
+        if now + wait - self._loading_since > self._manner.longest_wait:
+            raise refusal
+        return wait, note
+
+    def _not_understood(self, refusal: Refused) -> str | None:
+        """The field of our own for which it refuses, if it is one."""
+        if refusal.status not in UNFIT:
+            return None
+        sent = list(filter(self._sends, OUR_OWN))
+        named = next((name for name in sent if OUR_OWN[name].search(refusal.body)), None)
+        if named or not UNKNOWN_FIELD.search(refusal.body):
+            return named
+        return STREAM_OPTIONS if STREAM_OPTIONS in sent else None
+
+
+async def models(upstream: Upstream) -> list[Mapping[str, Any]]:
+    """What the endpoint says of each of its models, in its own order, each with an `id`. Raises GeneratorError."""
     table = await get_json(upstream, upstream.url("models"))
+    rows = (table.get("data") or table.get("models") or ()) if isinstance(table, dict) else table
     try:
-        return [str(entry["id"]) for entry in table["data"] or ()]
-    except (TypeError, KeyError) as error:
+        return [{**row, "id": str(row.get("id") or row.get("name") or row["model"])} for row in rows]
+    except (TypeError, KeyError, AttributeError) as error:
         raise GeneratorError(f"{upstream.host} does not say which models it has") from error
 
 
-def _request(
-    client: httpx.AsyncClient,
-    upstream: Upstream,
-    model: str,
-    messages: Sequence[Message],
-    options: Mapping[str, Any],
-) -> httpx.Request:
-    body = {"model": model, "messages": messages, **options}
-    body |= {"stream": True, "stream_options": {"include_usage": True}}
-    # json.dumps escapes what is not ASCII, so that half an emoji in a prompt does not fail to encode.
-    content = json.dumps(body).encode("ascii")
-    url = upstream.url("chat/completions")
-    return client.build_request("POST", url, content=content, headers={"Content-Type": "application/json"})
+async def _answer_in(response: httpx.Response, upstream: Upstream, silence: float | None) -> Generation:
+    items = items_of(response.aiter_bytes(), Body(), upstream)
+    async with aclosing(events_of(items, Answer(upstream), local=upstream.local, silence=silence)) as events:
+        async for event in events:
+            yield event
 
 
-def _patience(refusal: Refused, trial: int, tries: int) -> tuple[float, Note]:
-    """How long to wait before asking again, and what to say meanwhile. Raises `refusal` where it is final."""
-    wait = FIRST_WAIT * 4 ** (trial - 1) if refusal.wait is None else refusal.wait
-    if refusal.again and wait > LONGEST_WAIT:
-        raise Refused(f"{refusal}; it wants to be left alone for {wait:g} s")
-    if not refusal.again or trial >= tries:
-        raise refusal
-    return wait, Note(f"{refusal}; asking again in {wait:g} s")
+async def events_of(
+    items: AsyncGenerator[Item, None], answer: Answer, *, local: bool = False, silence: float | None = None
+) -> Generation:
+    """What the items of an answer say, to their end: when they have been proven whole, only for a while more.
 
-
-async def _answer(response: httpx.Response, upstream: Upstream) -> Generation:
-    answer = Answer(upstream)
-    async with aclosing(events_of(response, upstream)) as events:
-        # Once the finish reason is there, the text is whole, whatever becomes of the connection.
-        while not answer.finish_reason and (data := await anext(events, None)) is not None:
-            for event in answer.read(data):
-                yield event
-        with anyio.move_on_after(AFTERWARDS), suppress(GeneratorError):
-            async for data in events:
-                answer.read_usage(data)
-    for event in answer.end():
-        yield event
-
-
-def kind_of(response: httpx.Response) -> str:
-    """The media type, without its parameters."""
-    kind: str = response.headers.get("content-type", "")
-    return kind.partition(";")[0].strip().lower()
-
-
-async def events_of(response: httpx.Response, upstream: Upstream) -> AsyncGenerator[str]:
-    """The data of each event, or the one body of an endpoint that does not stream.
-
-    Raises GeneratorError for another kind of body, GeneratorDropped for one that breaks off.
+    An empty piece is a sign of life; for an endpoint that is `local`, on this machine, a comment is one, too: it reads
+    the prompt. `silence` is how many seconds of it whoever drives bears. Raises GeneratorError.
     """
-    kind, body = kind_of(response), _Body(response, upstream)
-    try:
-        if kind == JSON:
-            yield b"".join([run async for run in body]).decode("utf-8", "replace")
-        elif kind == "text/event-stream":
-            bounded = httpx.Response(response.status_code, headers={"content-type": kind}, stream=body)
-            async with aclosing(httpx_sse.EventSource(bounded).aiter_sse()) as events:
-                async for event in events:
-                    body.size = 0
-                    if event.data:
-                        yield event.data
-        else:
-            raise GeneratorError(f"{upstream.host} answered with {kind or 'something'} instead of a stream of events")
-    except httpx.HTTPError as error:
-        reason = str(error) or "the connection was lost"
-        raise GeneratorDropped(f"{upstream.host} broke off before the answer's end: {reason}") from error
-
-
-class _Body(httpx.AsyncByteStream):
-    """The body of an answer, decoded, as far as it may go. Raises GeneratorError."""
-
-    def __init__(self, response: httpx.Response, upstream: Upstream) -> None:
-        self._response = response
-        self._upstream = upstream
-        self.size = 0
-        """Bytes since somebody set it to 0."""
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for run in self._response.aiter_bytes():
-            self.size += len(run)
-            if self.size > AT_ONCE:
-                raise GeneratorError(f"{self._upstream.host} sends without end what is no part of an answer")
-            yield run
-
-
-class Answer:
-    """One answer as it comes in: turns the events' data into ours and remembers whether the end was given.
-
-    Of several choices it is the first.
-    """
-
-    def __init__(self, upstream: Upstream) -> None:
-        self.finish_reason: str | None = None
-        self._upstream = upstream
-        self._usage: Mapping[str, Any] | None = None
-        self._text = Surrogates()
-        self._thoughts = Surrogates()
-
-    def read(self, data: str) -> Iterator[Event]:
-        """What one event says. Raises GeneratorError for an error in it, and for what is no event at all."""
-        if data == DONE:
-            raise GeneratorDropped(f"{self._upstream.host} ended its answer without a finish reason")
-        message = self._message(data)
-        choice = self._first(message.get("choices"))
-        delta = self._table(choice.get("delta") or choice.get("message"))
-        if thought := self._thoughts.feed(self._string(delta.get("reasoning_content") or delta.get("reasoning"))):
-            yield Reasoning(thought)
-        if text := self._text.feed(self._string(delta.get("content"))):
-            yield text
-        self.finish_reason = self._string(choice.get("finish_reason")) or None
-        if self.finish_reason in BAD_ENDS:
-            raise GeneratorError(f"{self._upstream.host} {BAD_ENDS[self.finish_reason]}")
-
-    def read_usage(self, data: str) -> None:
-        """What an event after the finish reason says: all but its usage is over and done with."""
-        if data != DONE:
-            self._message(data)
-
-    def end(self) -> Iterator[Event]:
-        """What is left to say. Raises GeneratorError if the answer is not whole."""
-        if text := self._text.end():
-            yield text
-        if self._usage:
-            yield Usage(self._usage)
-        if self.finish_reason is None:
-            raise GeneratorDropped(f"{self._upstream.host} closed the connection before the answer's end")
-        if self.finish_reason == "length":
-            yield Note("the answer was cut off: it reached the limit of its length in tokens")
-
-    def _message(self, data: str) -> dict[str, Any]:
+    fault: GeneratorDropped | None = None
+    async with aclosing(items):
         try:
-            message = self._table(json.loads(data))
-        except ValueError as error:
-            raise self._malformed(data) from error
-        if message.get("error"):
-            raise GeneratorError(f"{self._upstream.host} reported an error: {self._upstream.redact(said(data))}")
-        # Some endpoints count on with every event: the last word is the one that holds.
-        self._usage = self._table(message.get("usage")) or self._usage
-        return message
+            while (item := await _next(items, _patience(answer, silence))) is not None:
+                beat = local or isinstance(item, Mapping)
+                for event in answer.read(item):
+                    beat = False
+                    yield event
+                if beat:
+                    yield ""
+        except GeneratorDropped as error:
+            fault = error
+    try:
+        for event in answer.end(in_order=fault is None):
+            yield event
+    except GeneratorDropped:
+        if fault is None:
+            raise
+        raise fault from fault.__cause__
 
-    def _first(self, choices: Any) -> dict[str, Any]:
-        """The choice that an event is about, if that is the first."""
-        tables = map(self._table, choices if isinstance(choices, list) else ())
-        return next((table for table in tables if table.get("index") in (None, 0)), {})
 
-    def _table(self, value: Any) -> dict[str, Any]:
-        if value is None or isinstance(value, dict):
-            return value or {}
-        raise self._malformed(json.dumps(value))
+def _patience(answer: Answer, silence: float | None) -> float | None:
+    """Seconds that the next item is waited for: for what is not over, whoever drives waits."""
+    if not answer.proven:
+        return None
+    # Less than whoever drives, so that a good end is not taken for silence.
+    return min(AFTER_ALL if answer.closed else AFTERWARDS, (silence or AFTERWARDS) / 2)
 
-    def _string(self, value: Any) -> str:
-        if value is None or isinstance(value, str):
-            return value or ""
-        raise self._malformed(json.dumps(value))
 
-    def _malformed(self, data: str) -> GeneratorError:
-        begin = self._upstream.redact(shorten(data))[:80]
-        return GeneratorError(f"{self._upstream.host} sent something that is not part of an answer: {begin!r}")
+async def _next(items: AsyncGenerator[Item, None], patience: float | None) -> Item | None:
+    """The next item; None at their end, or when none comes for so long."""
+    with anyio.move_on_after(patience):
+        return await anext(items, None)
+    return None
+
+
+async def items_of(runs: AsyncIterable[bytes], body: Body, upstream: Upstream) -> AsyncGenerator[Item, None]:
+    """The items of a body that comes in runs.
+
+    Raises GeneratorDropped for one that breaks off, GeneratorError for one that is no answer.
+    """
+    host, size = upstream.host, 0
+    try:
+        async for run in runs:
+            size += len(run)
+            for item in body.feed(run):
+                size = 0
+                yield item
+            if size > AT_ONCE:
+                raise GeneratorError(f"{host} sends without end what is no part of an answer")
+        for item in body.end():
+            yield item
+    except httpx.HTTPError as error:
+        for item in _rest(body):
+            yield item
+        reason = str(error) or "the connection was lost"
+        raise GeneratorDropped(f"{host} broke off before the answer's end: {reason}") from error
+    except Incomplete as error:
+        raise GeneratorDropped(f"{host} broke off before the answer's end: in the middle of an event") from error
+    except WebPage as error:
+        page = f" ({shorten(str(error))})" if str(error) else ""
+        raise GeneratorError(
+            f"{host} answered with a web page instead of an answer{page}: a login, or another address than its base_url"
+        ) from error
+    except Malformed as error:
+        begin = upstream.redact(shorten(str(error)))[:80]
+        raise GeneratorError(f"{host} sent something that is not part of an answer: {begin!r}") from error
+
+
+def _rest(body: Body) -> Iterator[Item]:
+    """What a body that broke off has said in its last line."""
+    try:
+        yield from body.end()
+    except ValueError:
+        return

@@ -9,23 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import httpx
 
 from ptstream.errors import GeneratorError, GeneratorTimeout
 from ptstream.generators import Generation
-from ptstream.generators.connection import Upstream, client_for, opened, refused
-from ptstream.generators.openai import AFTERWARDS, DONE, JSON, Answer, events_of, kind_of
+from ptstream.generators.answer import Answer
+from ptstream.generators.bodies import Body
+from ptstream.generators.connection import client_for, opened
+from ptstream.generators.openai import AFTERWARDS, JSON, events_of, items_of
+from ptstream.generators.refusals import refused
+from ptstream.generators.upstream import COMPLETIONS, Upstream
 
 if TYPE_CHECKING:
     from ptstream.generators.models import Target
-
-T = TypeVar("T")
-
-SILENCE = 30.0
-"""Seconds that may pass between two things said once the text is whole: other choices and usage may follow."""
 
 REFUSAL_BYTES = 1024 * 1024
 """How much of a refusal is passed on."""
@@ -65,8 +64,8 @@ async def relay(target: Target, content: bytes, onward: Onward, *, patience: flo
     """
     try:
         async with target.reach() as upstream, client_for(upstream) as client:
-            headers = {"Content-Type": JSON, "Accept-Encoding": "identity"}
-            request = client.build_request("POST", upstream.url("chat/completions"), content=content, headers=headers)
+            headers = {"Content-Type": JSON}
+            request = client.build_request("POST", upstream.url(COMPLETIONS), content=content, headers=headers)
             with _within(patience, upstream):
                 response = await opened(client, request, upstream)
             async with aclosing(response):
@@ -82,9 +81,11 @@ async def relay(target: Target, content: bytes, onward: Onward, *, patience: flo
 async def _pass(response: httpx.Response, upstream: Upstream, onward: Onward, patience: float | None) -> Generation:
     onward.begin(_status(response), _headers(response))
     tee = _Tee(response, upstream, onward, patience)
+    answer = Answer(upstream)
     fault = None
     try:
-        async with aclosing(_said(tee, upstream)) as events:
+        items = items_of(tee.response.aiter_bytes(), tee.body, upstream)
+        async with aclosing(events_of(items, answer, local=upstream.local)) as events:
             async for event in events:
                 yield event
     except GeneratorTimeout:
@@ -93,44 +94,28 @@ async def _pass(response: httpx.Response, upstream: Upstream, onward: Onward, pa
         fault = error
     while await tee.more():
         yield ""
-    if tee.whole:
+    if tee.whole or answer.closed:
         onward.end()
     if fault:
         raise fault
 
 
-async def _said(tee: _Tee, upstream: Upstream) -> Generation:
-    """The text and what is said beside it, to the end of the answer and not only of its text."""
-    answer = Answer(upstream)
-    async with aclosing(events_of(tee.response, upstream)) as events:
-        while not answer.finish_reason and (data := await anext(events, None)) is not None:
-            yield ""
-            for event in answer.read(data):
-                yield event
-        with suppress(GeneratorError):  # the text is whole, whatever becomes of the connection
-            while (data := await _soon(events, AFTERWARDS if tee.whole else SILENCE)) is not None:
-                yield ""
-                tee.whole = tee.whole or data == DONE
-                answer.read_usage(data)
-    for event in answer.end():
-        yield event
-
-
 class _Tee(httpx.AsyncByteStream):
     """The body of an answer: each run goes onward when its reader asks for the next, having kept what it says.
 
-    Of a body that says nothing before its end, the last one does so when all has been read.
+    Of a body that says nothing before its end, the last run goes onward when all has been read.
     """
 
     def __init__(self, response: httpx.Response, upstream: Upstream, onward: Onward, patience: float | None) -> None:
         self.response = httpx.Response(response.status_code, headers=response.headers, stream=self)
+        self.body = Body()
+        """Reads what it says."""
         self.whole = False
         """Whether all of it has come."""
         self._raw = response.aiter_raw()
         self._upstream = upstream
         self._onward = onward
         self._patience = patience
-        self._lags = kind_of(response) == JSON
         self._held = b""
         self._over = False
 
@@ -138,7 +123,7 @@ class _Tee(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
-        if not self._lags:
+        if self.body.spoke:
             self._hand_over()
         if self._over:
             raise StopAsyncIteration
@@ -156,8 +141,8 @@ class _Tee(httpx.AsyncByteStream):
     async def more(self) -> bool:
         """Let one more run go onward, of what its reader left unread. False when there is none."""
         self._hand_over()
-        with suppress(httpx.HTTPError):
-            return await _soon(self, SILENCE) is not None
+        with suppress(httpx.HTTPError), anyio.move_on_after(AFTERWARDS):
+            return await anext(self, None) is not None
         return False
 
     def _hand_over(self) -> None:
@@ -206,11 +191,4 @@ def _within(seconds: float | None, upstream: Upstream) -> Iterator[None]:
         with anyio.fail_after(seconds):
             yield
     except TimeoutError as error:
-        raise GeneratorTimeout(f"{upstream.host} said nothing for {seconds:g} s") from error
-
-
-async def _soon(events: AsyncIterator[T], seconds: float) -> T | None:
-    """The next of them, None at their end or when none comes for so long."""
-    with anyio.move_on_after(seconds):
-        return await anext(events, None)
-    return None
+        raise GeneratorTimeout(f"{upstream.host} said nothing for {seconds:g} s (first_timeout)") from error

@@ -37,6 +37,7 @@ class State(NamedTuple):
     status: Status
     bytes: int
     error: str | None
+    note: str | None
     cancelling: bool
     epoch: int
     owner: str | None
@@ -59,7 +60,7 @@ class Reading(Connections):
     def state(self, id: str) -> State:
         """Where the stream stands, one snapshot. Raises StreamNotFound."""
         rows = self._read(
-            "SELECT s.status, s.bytes, s.error, s.cancel_at IS NOT NULL, s.epoch, a.owner,"
+            "SELECT s.status, s.bytes, s.error, s.note, s.cancel_at IS NOT NULL, s.epoch, a.owner,"
             " coalesce(a.begin_offset, 0), a.boot"
             " FROM streams s LEFT JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch"
             f" WHERE s.id = ? AND ({LASTING})",

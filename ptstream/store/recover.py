@@ -37,7 +37,7 @@ def settle(store: Store, id: str, state: State) -> Left:
     rest = left_over(store, id, state)
     end = state.bytes + len(rest)
     cause = f"its owner died at byte {end}"
-    row = (id, state.epoch, state.bytes, end, rest.decode(), time.time(), 0, Status.ERROR.value, cause, None)
+    row = (id, state.epoch, state.bytes, end, rest.decode(), time.time(), 0, Status.ERROR.value, cause, None, None)
     try:
         store.flush(row)
     except (StoreBusy, ConfigurationError, OSError):
@@ -102,7 +102,7 @@ def as_it_is(store: Store, stream: Stream) -> Stream:
     """The stream as a reader finds it: its tail counted, and ended if its owner is dead."""
     state, rest = settle(store, stream.id, store.state(stream.id))
     size = live_size(store.home, stream.id, state) + len(rest)
-    return stream._replace(status=state.status, error=state.error, bytes=size)
+    return stream.replaced(status=state.status, error=state.error, note=state.note, bytes=size)
 
 
 def listed(store: Store, limit: int | None = None, status: Status | None = None) -> list[Stream]:

@@ -15,7 +15,7 @@ NAME = re.compile(r"(?!-)[^\s@/\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}")
 
 STREAM_COLUMNS = (
     "id, name, title, status, bytes, prompt, system, model, command, generator, flush,"
-    " error, created_at, ended_at, parent, parent_offset, seam"
+    " error, created_at, ended_at, parent, parent_offset, seam, note"
 )
 
 WHOLE = "streams LEFT JOIN prompts USING (seq)"

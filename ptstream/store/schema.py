@@ -15,7 +15,7 @@ from ptstream.errors import StoreNewer, StoreUnusable
 from ptstream.settings import Home
 from ptstream.store import owners
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x70747331  # "pts1", so that `file` and we can tell our database from another's
 
 BUSY_TIMEOUT = 5.0
@@ -25,7 +25,7 @@ TABLES = """
 CREATE TABLE streams (
   seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT UNIQUE, title TEXT,
   status TEXT NOT NULL DEFAULT 'pending', bytes INTEGER NOT NULL DEFAULT 0, epoch INTEGER NOT NULL DEFAULT 0,
-  error TEXT, created_at REAL NOT NULL, ended_at REAL, cancel_at REAL,
+  error TEXT, note TEXT, created_at REAL NOT NULL, ended_at REAL, cancel_at REAL,
   drain INTEGER,
   model TEXT, command TEXT, generator TEXT, flush TEXT,
   parent TEXT, parent_offset INTEGER, seam INTEGER DEFAULT 0, ttl REAL, opening TEXT
@@ -53,22 +53,42 @@ CREATE TRIGGER claimed AFTER INSERT ON attempts BEGIN
     model = CASE WHEN command IS NULL AND generator IS NULL THEN coalesce(model, NEW.model) END
     WHERE id = NEW.stream;
 END;
+"""
+
+FLUSHES = (
+    """
 CREATE VIEW flushes AS
-  SELECT stream, epoch, start, stop, text, at, 0 AS pieces, NULL AS status, NULL AS cause, NULL AS usage FROM chunks;
+  SELECT stream, epoch, start, stop, text, at, 0 AS pieces, NULL AS status, NULL AS cause, NULL AS usage,
+    NULL AS note FROM chunks
+""",
+    """
 CREATE TRIGGER flushed INSTEAD OF INSERT ON flushes BEGIN
   INSERT INTO chunks (stream, start, stop, epoch, at, text)
     SELECT NEW.stream, NEW.start, NEW.stop, NEW.epoch, NEW.at, NEW.text WHERE NEW.stop > NEW.start;
   UPDATE streams SET bytes = NEW.stop WHERE id = NEW.stream;
   UPDATE attempts SET pieces = max(pieces, NEW.pieces) WHERE stream = NEW.stream AND epoch = NEW.epoch;
-END;
+END
+""",
+    """
 CREATE TRIGGER ended INSTEAD OF INSERT ON flushes WHEN NEW.status IS NOT NULL BEGIN
-  UPDATE streams SET bytes = NEW.stop, status = NEW.status, error = NEW.cause, ended_at = NEW.at WHERE id = NEW.stream;
+  UPDATE streams SET bytes = NEW.stop, status = NEW.status, error = NEW.cause, note = NEW.note,
+    ended_at = NEW.at WHERE id = NEW.stream;
   UPDATE attempts SET cause = NEW.cause, usage = NEW.usage, ended_at = NEW.at
     WHERE stream = NEW.stream AND epoch = NEW.epoch;
-END;
-"""
+END
+""",
+)
+"""What takes a flush: the rows of this view go where they belong."""
 
-STEPS: dict[int, tuple[str, ...]] = {}
+STEPS: dict[int, tuple[str, ...]] = {
+    1: (
+        "ALTER TABLE streams ADD COLUMN note TEXT",
+        "DROP TRIGGER flushed",
+        "DROP TRIGGER ended",
+        "DROP VIEW flushes",
+        *FLUSHES,
+    ),
+}
 """Version N → the statements that make of its tables those of N + 1. What TABLES says anew stands here, too.
 
 `_driven` reads the tables of every older version, and recovery the rows that its owners left.
@@ -84,15 +104,15 @@ MAX_GROUP = 256
 def flush_statement(rows: int) -> str:
     """The one statement that appends: `rows` flushes, each fenced by its epoch, returning the streams that took one.
 
-    Parameters of a row, in order: stream, epoch, start, stop, text, at, pieces, status, cause, usage.
+    Parameters of a row, in order: stream, epoch, start, stop, text, at, pieces, status, cause, usage, note.
     What does not come back was refused: claimed by another, ended, deleted, or not where the last chunk ends.
     """
-    values = ",".join(["(?,?,?,?,?,?,?,?,?,?)"] * rows)
+    values = ",".join(["(?,?,?,?,?,?,?,?,?,?,?)"] * rows)
     return (
-        "WITH v (stream, epoch, start, stop, text, at, pieces, status, cause, usage)"
+        "WITH v (stream, epoch, start, stop, text, at, pieces, status, cause, usage, note)"
         f" AS (VALUES {values})"
-        " INSERT INTO flushes (stream, epoch, start, stop, text, at, pieces, status, cause, usage)"
-        " SELECT v.stream, v.epoch, v.start, v.stop, v.text, v.at, v.pieces, v.status, v.cause, v.usage"
+        " INSERT INTO flushes (stream, epoch, start, stop, text, at, pieces, status, cause, usage, note)"
+        " SELECT v.stream, v.epoch, v.start, v.stop, v.text, v.at, v.pieces, v.status, v.cause, v.usage, v.note"
         " FROM v JOIN streams s ON s.id = v.stream"
         " WHERE s.epoch = v.epoch AND s.status = 'streaming' AND s.bytes = v.start"
         f" AND {VERSION} = (SELECT user_version FROM pragma_user_version)"
@@ -130,8 +150,8 @@ def uri(home: Home, query: str) -> str:
 
 
 def translate(error: sqlite3.Error | OSError, home: Home) -> StoreUnusable:
-    """What an unusable database means for a person."""
-    return StoreUnusable(f"the database {home.database} cannot be used: {error}")
+    """What an unusable database means for a person: of one that was moved, perhaps, where it cannot be used."""
+    return StoreUnusable(home.why_unfit() or f"the database {home.database} cannot be used: {error}")
 
 
 def unmigratable(home: Home, found: int, why: object) -> StoreUnusable:
@@ -248,7 +268,8 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # ignored once the file is in WAL mode
     connection.execute("PRAGMA journal_mode=WAL")
     connection.executescript(
-        f"BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION_ID}; {TABLES} PRAGMA user_version={VERSION}; COMMIT;"
+        f"BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION_ID}; {TABLES} {'; '.join(FLUSHES)};"
+        f" PRAGMA user_version={VERSION}; COMMIT;"
     )
 
 

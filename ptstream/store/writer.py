@@ -68,9 +68,12 @@ class Writer:
     async def open(self) -> AsyncIterator[None]:
         """The connection and the task that commits, for as long as the context lasts. Raises ConfigurationError."""
         schema.prepare(self._home)
-        self._connection = await aiosqlite.connect(
+        connection = aiosqlite.connect(
             schema.uri(self._home, "mode=rw"), uri=True, isolation_level=None, timeout=BRIEFLY
         )
+        # What keeps the connection from being closed must not keep the process from exiting.
+        connection._thread.daemon = True
+        self._connection = await connection
         try:
             for pragma in schema.WRITER_PRAGMAS:
                 await self._connection.execute_fetchall(pragma)
@@ -130,7 +133,7 @@ class Writer:
         Raises ClaimLost, and StoreBusy when the writer closes before the store took it.
         """
         stop = start + len(text.encode())
-        await self._commit((claim.id, claim.epoch, start, stop, text, time.time(), pieces, None, None, None))
+        await self._commit((claim.id, claim.epoch, start, stop, text, time.time(), pieces, None, None, None, None))
 
     async def finish(
         self,
@@ -141,13 +144,13 @@ class Writer:
         status: Status,
         cause: str | None,
         usage: Mapping[str, Any] | None,
+        note: str | None = None,
     ) -> None:
         """The last chunk and the end in one transaction. Raises as `append` does."""
         stop = start + len(text.encode())
         counts = None if usage is None else _counts(usage)
-        await self._commit(
-            (claim.id, claim.epoch, start, stop, text, time.time(), pieces, status.value, _storable(cause), counts)
-        )
+        end = (status.value, _storable(cause), counts, _storable(note))
+        await self._commit((claim.id, claim.epoch, start, stop, text, time.time(), pieces, *end))
 
     async def tell_usage(self, claim: Claim, usage: Mapping[str, Any]) -> None:
         """What an attempt took, known only after its stream's end. Raises StoreBusy."""
@@ -168,13 +171,22 @@ class Writer:
         # Shielded: when its owner is cancelled, the ends of its streams are still to be written.
         with self._committing:
             while True:
-                rung = self._bell.next()
-                if self._waiting:
-                    group, self._waiting = self._waiting[: schema.MAX_GROUP], self._waiting[schema.MAX_GROUP :]
-                    with anyio.CancelScope(shield=True):
-                        await self._settle_group(group)
-                else:
-                    await rung.wait()
+                try:
+                    await self._commit_waiting()
+                except anyio.get_cancelled_exc_class():
+                    # At its end, `asyncio.run` cancels every task once, shielded or not.
+                    if self._committing.cancel_called:
+                        raise
+
+    async def _commit_waiting(self) -> None:
+        rung = self._bell.next()
+        # What was broken off before it was settled is tried again.
+        self._waiting = [flush for flush in self._waiting if not flush.settled.is_set()]
+        if group := self._waiting[: schema.MAX_GROUP]:
+            with anyio.CancelScope(shield=True):
+                await self._settle_group(group)
+        else:
+            await rung.wait()
 
     async def _settle_group(self, group: list[_Flush]) -> None:
         """Whatever happens, nobody waits for ever, and the next group is committed."""

@@ -1,11 +1,11 @@
 // When the page is back: from behind another tab, from sleep, from no network.
 
-/** Calls `back` when the page can be seen again or the network is there. */
+import * as streams from "./ptstream.js"
+
+/** Calls `back` when the page can be seen again, the network is there, or the machine has slept; until the signal is aborted. */
 export function whenBack(back, signal) {
-  document.addEventListener("visibilitychange", () => document.hidden || back(), { signal })
-  document.addEventListener("resume", back, { signal })
-  addEventListener("online", back, { signal })
-  addEventListener("pageshow", ({ persisted }) => persisted && back(), { signal })
+  const stop = streams.whenBack(back)
+  signal?.addEventListener("abort", stop)
 }
 
 /**

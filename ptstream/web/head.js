@@ -43,8 +43,9 @@ export class Head {
     this.#title.textContent = titleOf(stream)
     document.title = `${titleOf(stream)} · ptstream`
     this.#describe(stream)
-    this.#error.textContent = clean(stream.error)
-    this.#error.hidden = !stream.error
+    this.#error.textContent = clean(stream.error ?? stream.note)
+    this.#error.className = stream.error ? "error" : "note"
+    this.#error.hidden = !(stream.error ?? stream.note)
     this.#actions.cancel.hidden = ended
     this.#actions.start.hidden = stream.status !== "pending" || foreign
     this.#actions.goOn.hidden = !ended || foreign

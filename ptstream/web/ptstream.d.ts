@@ -8,12 +8,26 @@ export interface Told {
   status: Exclude<Status, "pending">
   /** The cause of a bad end. */
   error: string | null
+  /** What is to be known of a good one: that the text was cut off at its length. */
+  note: string | null
+}
+
+/** What is read of an answer; `body` gives runs of bytes as they come. */
+export interface Answer {
+  readonly ok: boolean
+  readonly status: number
+  readonly headers: { get(name: string): string | null }
+  readonly body: ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> | null
+  json(): Promise<any>
 }
 
 export interface Options {
   offset?: number | string
   signal?: AbortSignal
-  headers?: HeadersInit
+  /** A function is called for each request. */
+  headers?: HeadersInit | (() => HeadersInit | undefined | Promise<HeadersInit | undefined>)
+  /** In place of the global one. */
+  fetch?: (url: string, request: any) => Promise<Answer>
   /** Milliseconds without a byte after which a connection counts as lost. */
   silence?: number
 }
@@ -28,6 +42,7 @@ export interface DriveOptions extends Options {
 
 export class StreamError extends Error {
   readonly status: number
+  /** Its word for what is the matter; "no-body": `fetch` gives no body to read as it comes. */
   readonly code?: string
 }
 

@@ -1,12 +1,13 @@
-import type { DriveOptions, Status } from "./ptstream.js"
+import type { DriveOptions, Options, Status } from "./ptstream.js"
 
 export interface StreamOptions {
   /** Whether this tab has the stream written. */
   driven?: boolean
   /** Where that is asked for, if not at the stream's own URL. */
   drive?: string | URL
-  headers?: HeadersInit
+  headers?: Options["headers"]
   body?: DriveOptions["body"]
+  fetch?: Options["fetch"]
 }
 
 export function useStream(

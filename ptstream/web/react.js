@@ -20,19 +20,21 @@ const QUICK = 40
  * itself) and sees every piece; all others follow it. What is there stays there while connections come and go, and when
  * `driven` or `headers` change. `status` is "pending" until there is text, "streaming" until the store has an end: then
  * "done", "error", "timeout" or "cancelled". `error` is the cause of a bad end, or why the stream cannot be read.
- * `headers` and `body` go with the requests. Without a `url` it waits.
+ * `headers` and `body` go with the requests; a function as `headers` is called for each, and may be async. `fetch` is used
+ * in place of the global one. Without a `url` it waits.
  */
-export function useStream(url, { driven = false, drive, headers, body } = {}) {
+export function useStream(url, { driven = false, drive, headers, body, fetch } = {}) {
   const key = url == null ? null : String(url)
   const target = drive == null ? key : String(drive)
-  const sent = JSON.stringify([...new Headers(headers ?? {})])
+  const asksForHeaders = typeof headers === "function"
+  const sent = asksForHeaders ? null : JSON.stringify([...new Headers(headers ?? {})])
   const kept = useRef(null)
-  const latestBody = useRef(body)
+  const latest = useRef({ body, headers, fetch })
   const [shown, show] = useState({ key, ...NOTHING })
   if (shown.key !== key) show({ key, ...NOTHING })
 
   useEffect(() => {
-    latestBody.current = body
+    latest.current = { body, headers, fetch }
   })
 
   useEffect(() => {
@@ -42,16 +44,21 @@ export function useStream(url, { driven = false, drive, headers, body } = {}) {
     if (stream.status !== "pending" && stream.status !== "streaming") return
     const left = new AbortController()
     const pace = new Pace(() => show({ key, text: stream.text, status: stream.status, error: stream.error }))
-    const options = { offset: stream.offset, signal: left.signal, headers: JSON.parse(sent) }
+    const options = {
+      offset: stream.offset,
+      signal: left.signal,
+      headers: asksForHeaders ? () => latest.current.headers() : JSON.parse(sent),
+      fetch: latest.current.fetch && ((...asked) => latest.current.fetch(...asked)),
+    }
     const pieces = driven
-      ? streams.drive(target, { ...options, body: latestBody.current, follow: key })
+      ? streams.drive(target, { ...options, body: latest.current.body, follow: key })
       : streams.follow(key, options)
     read(pieces, stream, pace, left.signal)
     return () => {
       left.abort()
       pace.stop()
     }
-  }, [key, target, driven, sent])
+  }, [key, target, driven, sent, asksForHeaders])
 
   const { text, status, error } = shown.key === key ? shown : NOTHING
   return { text, status, error }

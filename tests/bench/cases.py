@@ -1,7 +1,9 @@
 """Hard texts in many languages with the places where they may be flushed, for `tests.bench.sentences`.
 
-Two files of one form: `=== CODE` opens a text in that language, ‖ marks each flush point in it. The development half
-is what the cutter's rules were found on; the held-out half was written before them and only ever measured.
+Files of one form: `=== CODE` opens a text in that language, ‖ marks each flush point in it. There are two sets: long
+answers (`sentences_*.txt`) and short texts of many kinds (`sentences_kinds_*.txt`: numbers and list items that begin
+a sentence, dialogues, quotes, titles, eras, units, ordinals). Of each, the development half is what the cutter's rules
+were found on; the held-out half was written before them and only ever measured.
 """
 
 from __future__ import annotations
@@ -31,6 +33,16 @@ def development() -> list[Case]:
 def held_out() -> list[Case]:
     """The half to measure only."""
     return _read("sentences_held_out.txt")
+
+
+def kinds_development() -> list[Case]:
+    """The half to look at, of the short texts."""
+    return _read("sentences_kinds_development.txt")
+
+
+def kinds_held_out() -> list[Case]:
+    """The half to measure only, of the short texts."""
+    return _read("sentences_kinds_held_out.txt")
 
 
 def before_space(text: str, index: int) -> int:

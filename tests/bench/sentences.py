@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ptstream.sentences import Cutter
 from ptstream.streams import Flush
-from tests.bench.cases import Case, before_space, development, held_out
+from tests.bench.cases import Case, before_space, development, held_out, kinds_development, kinds_held_out
 
 SEED = 7
 LONGEST_PIECE = 6
@@ -24,10 +24,19 @@ Way = Callable[[Case, Iterable[str]], Iterator[str]]
 """A way to cut: the case (for its language alone) and its pieces in, the flushed texts out."""
 
 
-def rows(cases: list[Case] | None = None) -> list[tuple[str, float, float]]:
-    """Label, precision, recall of each way, on `cases` or else on the held-out half."""
-    chosen = held_out() if cases is None else cases
-    return [(label, *score(way, chosen)) for label, way in WAYS.items()]
+SETS: dict[str, Callable[[], list[Case]]] = {
+    "answers, held out": held_out,
+    "answers, development": development,
+    "kinds, held out": kinds_held_out,
+    "kinds, development": kinds_development,
+}
+"""The sets of cases, by what the table calls them."""
+
+
+def rows() -> list[tuple[str, list[tuple[float, float]]]]:
+    """Label, and precision and recall on each of `SETS`, of each way."""
+    sets = [cases() for cases in SETS.values()]
+    return [(label, [score(way, cases) for cases in sets]) for label, way in WAYS.items()]
 
 
 def score(way: Way, cases: list[Case]) -> tuple[float, float]:
@@ -126,11 +135,11 @@ def _seconds(cases: list[Case], fed: list[list[str]]) -> float:
 
 
 def main() -> None:
-    """Prints the table for both halves."""
+    """Prints the table for all sets."""
     write = sys.stdout.write
-    write(f"{'':40}{'held out':>14}{'development':>16}\n")
-    for unseen, seen in zip(rows(), rows(development()), strict=True):
-        write(f"{unseen[0]:40}{unseen[1]:8.2f}{unseen[2]:6.2f}{seen[1]:10.2f}{seen[2]:6.2f}\n")
+    write(f"{'':38}" + "".join(f"{name:>22}" for name in SETS) + "\n")
+    for label, scores in rows():
+        write(f"{label:38}" + "".join(f"{precision:17.2f} {recall:.2f}" for precision, recall in scores) + "\n")
     write(f"ptstream costs {microseconds(held_out()):.1f} µs a piece\n")
 
 

@@ -1,0 +1,97 @@
+"""As what the daemon is seen from outside: the names that it has, and what a proxy before it says of a request."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from ptstream.origins import DEFAULT_PORTS, Origin, is_loopback, is_unspecified, origin_of
+from ptstream.settings import Settings
+
+_FIRST = re.compile(r'(?:[^",]|"[^"]*")*')
+"""The first element of a list whose strings may hold commas."""
+
+_PAIR = re.compile(r'(proto|host)\s*=\s*(?:"([^"]*)"|([^\s";,]+))', re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A request as its sender sees it: behind a proxy it goes to another address than ours."""
+
+    names: tuple[str, ...]
+    """The hosts that it names, each with its port if it has one; all have to be ours."""
+    origin: Origin | None
+    """That of the address which it was sent to."""
+    public: bool
+    """Whether that is the one of `public_url`."""
+
+    @property
+    def scheme(self) -> str:
+        """`https` if its sender has TLS, as far as is known."""
+        return self.origin.scheme if self.origin else "http"
+
+
+class Outside:
+    """The addresses of a daemon that listens on `host`."""
+
+    def __init__(self, host: str, settings: Settings) -> None:
+        self.origins = frozenset(settings.origins)
+        self._public = settings.public_url and settings.public_url.origin
+        self.path = settings.public_url.path if settings.public_url else ""
+        """What the path of every public address begins with; a proxy may take it off, or leave it."""
+        listed = [*map(origin_of, settings.origins), self._public]
+        # Those of apps and extensions, as app://obsidian.md, are no hosts.
+        hosts = {each.host for each in listed if each and each.scheme in DEFAULT_PORTS}
+        # A browser takes 0.0.0.0 for the machine itself, and a page of any origin for one that may ask there.
+        self._names = {name for name in hosts | {host.lower()} if name and not is_unspecified(name)}
+
+    def stranger(self, seen: Seen, scope: Scope) -> str | None:
+        """The first of a request's names that is not ours, None if all are."""
+        return next((name for name in seen.names if not self._is_ours(name, scope)), None)
+
+    def _is_ours(self, name: str, scope: Scope) -> bool:
+        """Whether a host names us: as the user said, as this machine does, or by the address that was connected to."""
+        found = origin_of(f"http://{name}")
+        if found is None or not found.host:
+            return False
+        bound = (scope.get("server") or ("",))[0]
+        return found.host in self._names or is_loopback(found.host) or found.host == bound.lower()
+
+    def seen(self, scope: Scope, headers: Headers) -> Seen:
+        """The request from outside. What a proxy says counts from this machine alone."""
+        host = headers.get("host", "")
+        peer = (scope.get("client") or ("",))[0]
+        scheme, forwarded = _forwarded(headers) if is_loopback(peer) else ("", "")
+        name = forwarded or host
+        # Under the public name even where no proxy says so: plain HTTP there is the proxy's, or somebody's between.
+        public = self._public is not None and origin_of(f"{self._public.scheme}://{name}") == self._public
+        origin = self._public if public else origin_of(f"{scheme or 'http'}://{name}")
+        return Seen((host, forwarded) if forwarded else (host,), origin, public)
+
+    def is_own(self, origin: str, seen: Seen) -> bool:
+        """Whether a page of that origin is the daemon's own."""
+        found = origin_of(origin)
+        return found is not None and found in (seen.origin, self._public)
+
+    def is_listed(self, origin: str) -> bool:
+        """Whether a page of that origin is of a web app that may call the daemon."""
+        return str(origin_of(origin)) in self.origins
+
+
+def _forwarded(headers: Headers) -> tuple[str, str]:
+    """The scheme and the host that the outermost proxy was asked by, each empty if none says.
+
+    X-Forwarded-Proto and X-Forwarded-Host, else RFC 7239's Forwarded, which many proxies pass on as it came.
+    """
+    told = {name.lower(): quoted or plain for name, quoted, plain in _PAIR.findall(_first(headers, "forwarded"))}
+    scheme = _first(headers, "x-forwarded-proto") or told.get("proto", "")
+    host = _first(headers, "x-forwarded-host") or told.get("host", "")
+    return scheme.lower() if scheme.lower() in ("http", "https") else "", host
+
+
+def _first(headers: Headers, name: str) -> str:
+    found = _FIRST.match(", ".join(headers.getlist(name)))
+    return found[0].strip() if found else ""

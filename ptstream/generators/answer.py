@@ -1,0 +1,280 @@
+"""One answer as it comes in: turns the objects of its body into text and what is said beside it, and says how it ended.
+
+OpenAI's chat completions, as OpenAI and all who speak as it does send them. Pure, free of I/O: how the objects come
+out of a body is `bodies`' business, how long is waited for the next one `openai`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ptstream.errors import GeneratorDropped, GeneratorError
+from ptstream.generators import Event, Note, Reasoning, Usage
+from ptstream.generators.bodies import Item, Mark
+from ptstream.generators.endings import Ending, ending_of
+from ptstream.generators.refusals import said, shorten
+from ptstream.generators.surrogates import Surrogates, mend
+
+if TYPE_CHECKING:
+    from ptstream.generators.upstream import Upstream
+
+THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "reasoning_details")
+"""Where reasoning stands, one of which is read: some say it twice."""
+
+WORDS = ("text", "content", "thinking", "reasoning", "reasoning_text", "summary", "value")
+"""Where the words of a part stand."""
+
+FAILURES = ("error", "errors", "error_message", "error_msg", "errorMessage")
+"""What only an object has that tells of a fault."""
+
+COMPLAINTS = ("message", "detail", "msg")
+"""Where it may say what it is about, if it has no part of an answer."""
+
+FINE = (0, 200, "0", "200")
+"""Codes of an object that complains of nothing."""
+
+
+class Answer:
+    """Reads one answer. Of several choices it is the first.
+
+    Text after a finish reason is text, and takes that reason back.
+    """
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._host = upstream.host
+        self._redact = upstream.redact
+        self.ending = Ending.NONE
+        """What has been said of its end since its last text."""
+        self.closed = False
+        """Whether the endpoint has said that this was all of it."""
+        self.spoke = False
+        """Whether any of its text has come."""
+        self._reason = ""
+        self._objects = 0
+        self._messages = 0
+        self._took_back = False
+        self._with_text = False
+        self._usage: Mapping[str, Any] | None = None
+        self._text = Surrogates()
+        self._thoughts = Surrogates()
+        self._so_far = _SoFar()
+        self._thought = False
+        self._calls: list[str] = []
+        self._refusal = ""
+        self._left_out: set[str] = set()
+
+    @property
+    def proven(self) -> bool:
+        """Whether it would be whole, even if the connection broke now.
+
+        A reason that came with text, of an endpoint that has taken one back, is no proof: it comes with every text.
+        """
+        return self.closed or (self.ending is not Ending.NONE and not self._took_back)
+
+    def read(self, item: Item) -> Iterator[Event]:
+        """What one object of its body says. Raises GeneratorError for an error in it, and for what is no answer's."""
+        if not isinstance(item, Mapping):
+            self.closed = self.closed or item is Mark.DONE
+            return
+        choice = _ollamas(item) or self._first(item.get("choices"))
+        self._objects += 1
+        self._messages += "delta" not in choice and bool(choice.get("message"))
+        self._raise_fault(item, choice)
+        # Some endpoints count on with every event: the last word is the one that holds.
+        self._usage = self._table(item.get("usage") or choice.get("usage")) or self._usage
+        text, thought = self._said(choice)
+        if thought := self._thoughts.feed(thought):
+            self._thought = True
+            yield Reasoning(thought)
+        if text:
+            self._take_back()
+        if whole := self._text.feed(text):
+            self._add(whole)
+            yield whole
+        self._end_with(choice, text=bool(text))
+
+    def end(self, *, in_order: bool = True) -> Iterator[Event]:
+        """What is left to say; `in_order`: the body did not break off.
+
+        Raises GeneratorError for an answer that is not whole, GeneratorDropped where it just stopped.
+        """
+        if text := self._text.end():
+            self._add(text)
+            yield text
+        if self._usage:
+            yield Usage(self._usage)
+        if self.ending in (Ending.FILTERED, Ending.BROKEN):
+            raise GeneratorError(f"{self._host} {self._bad_end()}")
+        in_one_body = self._objects == self._messages == 1
+        if not (self.proven or (in_order and (self.ending or in_one_body))):
+            raise GeneratorDropped(f"{self._host} closed the connection before the answer's end")
+        yield from (Note(text, kept=True) for text in self._notes(in_order=in_order))
+
+    # --- its end
+
+    def _end_with(self, choice: Mapping[str, Any], *, text: bool) -> None:
+        reason = choice.get("finish_reason") or choice.get("finishReason") or choice.get("stop_reason")
+        ending = ending_of(reason)
+        if ending > self.ending:
+            self.ending, self._reason, self._with_text = ending, str(reason), text
+
+    def _bad_end(self) -> str:
+        if self.ending is Ending.FILTERED:
+            return f"withheld the rest of the answer (content filter: {self._reason})"
+        return f"gave up in the middle of the answer ({self._reason})"
+
+    def _notes(self, *, in_order: bool) -> Iterator[str]:
+        """What is to be known of an answer that has ended well."""
+        if not self.spoke:
+            yield f"the answer has no text: {self._instead()}"
+        if self.ending is Ending.LENGTH:
+            yield f"the answer was cut off: it reached the limit of its length ({self._reason})"
+        if self.ending is Ending.UNKNOWN:
+            yield f"the answer ended for a reason that ptstream does not know: {shorten(self._reason)!r}"
+        if self.ending is Ending.NONE:
+            yield f"{self._host} closed the answer without a finish reason: it may not be whole"
+        if not in_order and self._with_text and not self.closed:
+            yield f"{self._host} broke off after the answer's finish reason: it may not be whole"
+        if self.spoke and (self._refusal or self._calls):
+            yield self._instead()
+        for kind in sorted(self._left_out):
+            yield f"a part of the answer that is no text was left out: {kind}"
+
+    def _instead(self) -> str:
+        """What came instead of text."""
+        if self._refusal:
+            return f"the model refused: {shorten(self._refusal)}"
+        if self._calls:
+            return f"the model called a tool ({shorten(', '.join(dict.fromkeys(self._calls)))}), and none is run here"
+        if self._thought:
+            return "the model gave its reasoning alone"
+        return "the model said nothing"
+
+    # --- faults
+
+    def _raise_fault(self, item: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
+        """Raises GeneratorError in the server's own words, wherever they stand."""
+        for place in (item, choice, choice.get("delta"), choice.get("message")):
+            if isinstance(place, Mapping) and any(map(place.get, FAILURES)):
+                raise self._fault({name: place[name] for name in (*FAILURES, *COMPLAINTS) if place.get(name)})
+        if "error" in (item.get("object"), item.get("type")) or _complains(item):
+            raise self._fault(item)
+        base = item.get("base_resp")  # MiniMax's
+        if isinstance(base, Mapping) and base.get("status_code"):
+            raise self._fault(base)
+
+    def _fault(self, words: Any) -> GeneratorError:
+        return GeneratorError(f"{self._host} reported an error: {self._redact(said(json.dumps(words)))}")
+
+    # --- what it says
+
+    def _said(self, choice: Mapping[str, Any]) -> tuple[str, str]:
+        """The text and the reasoning of a choice."""
+        delta, message = (self._table(choice.get(name)) for name in ("delta", "message"))
+        saying = message if choice.get("delta") is None else delta
+        self._note_beside(saying)
+        text, thought = self._parted(saying.get("content"))
+        if saying is message:
+            text = self._so_far.rest_of(text)
+        elif not (self.spoke or text) and choice.get("finish_reason"):
+            text, _ = self._parted(message.get("content"))  # beside deltas that never said anything
+        if not (delta or message) and isinstance(choice.get("text"), str):
+            text = choice["text"]
+        thoughts = next((saying[name] for name in THOUGHTS if saying.get(name)), None)
+        return text, self._words(thoughts) + thought
+
+    def _add(self, text: str) -> None:
+        self.spoke = self.spoke or not text.isspace()
+        self._so_far.add(text)
+
+    def _take_back(self) -> None:
+        """There is more text: what was said of the end was not the end."""
+        self._took_back = self._took_back or self.ending is not Ending.NONE
+        self.ending, self._reason = Ending.NONE, ""
+
+    def _note_beside(self, saying: Mapping[str, Any]) -> None:
+        """Calls and refusals, for an answer that has no text."""
+        if refusal := saying.get("refusal"):
+            self._refusal += self._words(refusal)
+        calls = saying.get("tool_calls")
+        for call in (*(calls if isinstance(calls, list) else ()), {"function": saying.get("function_call")}):
+            function = call.get("function") if isinstance(call, dict) else None
+            if isinstance(function, dict) and function.get("name"):
+                self._calls.append(str(function["name"]))
+
+    def _parted(self, content: Any) -> tuple[str, str]:
+        """The text of a message's content, and the reasoning that stands among its parts."""
+        if not isinstance(content, list):
+            return self._words(content), ""
+        text = thought = ""
+        for part in content:
+            kind = str(part.get("type", "text")) if isinstance(part, dict) else "text"
+            if "think" in kind or "reason" in kind:
+                thought += self._words(part)
+            elif kind == "refusal":
+                self._refusal += self._words(part.get("refusal"))
+            elif words := self._words(part):
+                text += words
+            elif kind not in ("text", "output_text"):
+                self._left_out.add(shorten(kind))
+        return text, thought
+
+    def _words(self, value: Any) -> str:
+        """The words of a string, of a part, or of a list of such."""
+        if value is None or isinstance(value, str):
+            return value or ""
+        if isinstance(value, list):
+            return "".join(map(self._words, value))
+        if isinstance(value, dict):
+            return next((self._words(value[name]) for name in WORDS if value.get(name)), "")
+        raise self._malformed(value)
+
+    def _first(self, choices: Any) -> Mapping[str, Any]:
+        """The choice that an event is about, if that is the first."""
+        tables = map(self._table, choices if isinstance(choices, list) else ())
+        return next((table for table in tables if str(table.get("index") or 0) == "0"), {})
+
+    def _table(self, value: Any) -> Mapping[str, Any]:
+        if value is None or isinstance(value, dict):
+            return value or {}
+        raise self._malformed(value)
+
+    def _malformed(self, value: Any) -> GeneratorError:
+        begin = self._redact(shorten(json.dumps(value)))[:80]
+        return GeneratorError(f"{self._host} sent something that is not part of an answer: {begin!r}")
+
+
+def _ollamas(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What Ollama's own lines say, as a choice: some pass them on as they come."""
+    if isinstance(item.get("message"), dict) and "choices" not in item:
+        return {"message": item["message"], "finish_reason": item.get("done_reason") or item.get("done")}
+    return None
+
+
+def _complains(item: Mapping[str, Any]) -> bool:
+    """Whether an object that has no part of an answer says something else."""
+    if item.get("choices") or item.get("usage") or item.get("code") in FINE:
+        return False
+    return any(isinstance(item.get(name), str | list) and item[name] for name in COMPLAINTS)
+
+
+class _SoFar:
+    """The text so far, by its length and its hash, to tell what a message adds that repeats it."""
+
+    def __init__(self) -> None:
+        self._length = 0
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    def add(self, text: str) -> None:
+        """More of it."""
+        self._length += len(text)
+        self._hash.update(text.encode())
+
+    def rest_of(self, message: str) -> str:
+        """What a message without a delta adds: the rest, where it begins with all the text so far."""
+        begin, rest = mend(message)[: self._length], mend(message)[self._length :]
+        repeats = self._length and hashlib.blake2b(begin.encode(), digest_size=16).digest() == self._hash.digest()
+        return rest if repeats else message

@@ -1,0 +1,216 @@
+"""What the body of an answer holds: JSON objects, however they are framed, and whatever the body is labelled.
+
+Bytes in any cuts go in. Server-sent events (WHATWG HTML, 9.2.6), with or without the blank line after each; NDJSON; one
+JSON body, an array of objects included: what it is, a body says itself, line by line. Pure, free of I/O; what the
+objects mean is `answer`'s business.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import Any, TypeAlias
+
+
+class Mark(Enum):
+    """What a body says besides objects."""
+
+    DONE = "[DONE]"
+    """That was all of it."""
+
+    ALIVE = ":"
+    """It lives: a comment, or an event that says no more."""
+
+
+Item: TypeAlias = Mapping[str, Any] | Mark
+
+
+class Malformed(ValueError):
+    """The message is the beginning of what is no part of an answer."""
+
+
+class Incomplete(ValueError):
+    """The body ended in the middle of an object."""
+
+
+class WebPage(ValueError):
+    """The body is a page for people. The message is its title, or how it begins."""
+
+
+LINE_END = re.compile(rb"\r\n|\r|\n")
+
+BOM = "\ufeff"
+
+FIELD = re.compile(r"(data|event|id|retry|error)(?:: ?(.*))?", re.DOTALL)
+"""A line of an event. `error` is none of the standard's: llama.cpp sends it."""
+
+UNKNOWN_FIELD = re.compile(r"[A-Za-z][\w-]*(:|$)")
+
+TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
+NO_WORDS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+
+PAGE_LINES = 500
+PAGE_CHARACTERS = 16 * 1024
+"""How much of a web page is looked at for what it says."""
+
+BETWEEN = re.compile(r"[\s,]*")
+"""What may stand between two objects."""
+
+DECODER = json.JSONDecoder()
+
+PINGS = ("ping", "heartbeat", "keepalive", "keep-alive")
+"""Names of events that say nothing."""
+
+
+class Body:
+    """Gives the items of a body as soon as they are whole. Raises Malformed, WebPage; at the end Incomplete, too."""
+
+    def __init__(self) -> None:
+        self.spoke = False
+        """Whether it has given an item: a body that says nothing before its end has not."""
+        self._begun = False
+        self._line: list[bytes] = []
+        self._after_cr = False
+        self._event = ""
+        self._data: list[str] = []
+        self._loose: list[str] = []
+
+    def feed(self, run: bytes) -> Iterator[Item]:
+        """The items that are whole now."""
+        for line in self._lines(run):
+            yield from self._spoken(self._read(self._text(line)))
+
+    def end(self) -> Iterator[Item]:
+        """What is left when nothing more comes: a last line, or event, that nothing has ended."""
+        last, self._line = b"".join(self._line), []
+        yield from self._spoken(self._read(self._text(last)))
+        yield from self._spoken(self._dispatched(at_end=True))
+        yield from self._spoken(self._loose_values())
+
+    def _text(self, line: bytes) -> str:
+        text = line.decode("utf-8", "replace")
+        if not self._begun:
+            self._begun, text = True, text.removeprefix(BOM)
+        return text
+
+    def _spoken(self, items: Iterator[Item]) -> Iterator[Item]:
+        for item in items:
+            self.spoke = True
+            yield item
+
+    def _lines(self, run: bytes) -> Iterator[bytes]:
+        """The lines that are whole now, without their ends: CR, LF or both."""
+        if self._after_cr and run.startswith(b"\n"):
+            run = run[1:]
+        self._after_cr = run.endswith(b"\r") if run else self._after_cr
+        *whole, rest = LINE_END.split(run)
+        for line in whole:
+            self._line.append(line)
+            yield b"".join(self._line)
+            self._line = []
+        if rest:
+            self._line.append(rest)
+
+    def _read(self, line: str) -> Iterator[Item]:
+        if not line.strip():
+            yield from self._dispatched()
+        elif line.startswith(":"):
+            yield Mark.ALIVE
+        elif field := FIELD.fullmatch(line):
+            yield from self._field(*field.groups())
+        elif not (self.spoke and UNKNOWN_FIELD.match(line)):  # which the standard passes over
+            yield from self._loose_line(line)
+
+    def _field(self, name: str, value: str) -> Iterator[Item]:
+        if name == "event":
+            yield from self._dispatched()
+            self._event = value.strip().lower()
+        elif name == "error":
+            self._event, self._data = name, [value]
+            yield from self._dispatched()
+        elif name == "data" and not self._data and (items := _values(value)) is not None:
+            yield from self._named(items)  # at once: some send no blank line after it
+        elif name == "data":
+            self._data.append(value)
+
+    def _dispatched(self, *, at_end: bool = False) -> Iterator[Item]:
+        """The event whose lines have been gathered."""
+        data, self._data = "\n".join(self._data), []
+        if data.strip():
+            items = _values(data)
+            if items is None:
+                items = [self._unreadable(data, at_end=at_end)]
+            yield from self._named(items)
+        self._event = ""
+
+    def _named(self, items: list[Item]) -> Iterator[Item]:
+        """The items of an event, which may be called an error."""
+        for item in items:
+            failed = self._event == "error" and isinstance(item, Mapping) and "error" not in item
+            yield {"error": item} if failed else item
+
+    def _unreadable(self, data: str, *, at_end: bool) -> Item:
+        """What an event means that holds no JSON. Raises Malformed, Incomplete."""
+        if self._event == "error":
+            return {"error": data}
+        if self._event in PINGS or data.strip().lower() in PINGS:
+            return Mark.ALIVE
+        if at_end and data.lstrip().startswith(("{", "[")):
+            raise Incomplete
+        raise Malformed(data)
+
+    def _loose_line(self, line: str) -> Iterator[Item]:
+        """A line that is no part of an event: an object, or part of one, or something else."""
+        if not self._loose and (items := _values(line)) is not None:
+            yield from items
+            return
+        self._loose.append(line)
+        if len(self._loose) == PAGE_LINES and self._loose[0].lstrip().startswith("<"):
+            yield from self._loose_values()
+
+    def _loose_values(self) -> Iterator[Item]:
+        text, self._loose = "\n".join(self._loose), []
+        begin = text.lstrip()[:1]
+        if (items := _values(text)) is not None:
+            yield from items
+        elif begin in ("{", "["):
+            raise Incomplete
+        elif begin == "<" and not self.spoke:
+            raise WebPage(_page_words(text[:PAGE_CHARACTERS]))
+        elif not self.spoke:
+            raise Malformed(text)
+
+
+def _values(text: str) -> list[Item] | None:
+    """The objects that `text` is made of, one after the other or in an array; None if it is made of something else."""
+    text = text.strip()
+    if text.upper().strip('"') == Mark.DONE.value:
+        return [Mark.DONE]
+    items: list[Item] = []
+    place = 0
+    try:
+        while place < len(text):
+            value, place = DECODER.raw_decode(text, place)
+            items += _items(value)
+            between = BETWEEN.match(text, place)
+            place = between.end() if between else place
+    except (ValueError, RecursionError):
+        return None
+    return items
+
+
+def _items(value: Any) -> list[Item]:
+    """Raises ValueError for what is neither an object nor an array of such."""
+    if value is None:
+        return [Mark.ALIVE]
+    each = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, dict) for one in each):
+        raise ValueError
+    return each
+
+
+def _page_words(text: str) -> str:
+    title = TITLE.search(text)
+    return " ".join((title.group(1) if title else NO_WORDS.sub(" ", text)).split())

@@ -1,0 +1,217 @@
+"""What it means that an endpoint gave no answer, in a sentence for a person: its refusals, and failures below HTTP."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any
+
+import httpx
+
+from ptstream.errors import GeneratorError
+from ptstream.generators.upstream import CONNECT_SECONDS, Upstream
+
+MESSAGE_BYTES = 64 * 1024
+"""How much of a refusal's body is read to find the server's own words."""
+
+MESSAGE_CHARACTERS = 600
+
+RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
+
+USED_UP = ("insufficient_quota", "billing", "credit balance")
+"""What an account that is used up says with a status that means busy. No waiting helps there."""
+
+LOADING = re.compile(r"(?<!error )(?<!while )\bloading\b|\bis (starting|warming) up\b|\bis not ready\b", re.IGNORECASE)
+"""What a server says whose model is not in memory yet."""
+
+AGAIN_IN = re.compile(r"(?:again|retry) (?:in|after):? *((?:[0-9.]+ ?(?:ms|h|m|s)[a-z]* ?)+)", re.IGNORECASE)
+SPAN = re.compile(r"([0-9.]+) ?(ms|h|m|s)")
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+WAITS = ("retryDelay", "retry_after", "retry_after_seconds", "estimated_time")
+"""Where the body of a refusal may name a wait: Google, several, Hugging Face. Seconds, with or without an `s`."""
+
+
+class Refused(GeneratorError):
+    """An endpoint that gave no answer.
+
+    `again` tells whether asking once more may help, `wait` for how many seconds it wants to be left alone. `loading`:
+    it is only not ready yet. `status` and `body` are those of its answer, if there was one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        again: bool = False,
+        wait: float | None = None,
+        loading: bool = False,
+        status: int = 0,
+        body: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.again = again
+        self.wait = wait
+        self.loading = loading
+        self.status = status
+        self.body = body
+
+
+def refused(response: httpx.Response, body: bytes, upstream: Upstream) -> Refused:
+    """What an answer means that is not a 2xx. `body` is its body, or the beginning of that."""
+    text = body[:MESSAGE_BYTES].decode("utf-8", "replace")
+    words = upstream.redact(said(text))
+    status = f"{response.status_code} {response.reason_phrase}".rstrip()
+    # A used-up account also answers 429.
+    again = response.status_code in RETRYABLE and not any(mark in text for mark in USED_UP)
+    return Refused(
+        f"{upstream.host} answered {status}{_hint(response, upstream)}" + (f": {words}" if words else ""),
+        again=again,
+        wait=_wait(response, text),
+        loading=again and bool(LOADING.search(text)),
+        status=response.status_code,
+        body=text,
+    )
+
+
+def _hint(response: httpx.Response, upstream: Upstream) -> str:
+    """What a person may do about it, in brackets."""
+    if response.status_code == 401 and not upstream.key:
+        return " (no key was sent)"
+    if response.status_code == 404:
+        return f" to {response.request.method} {response.request.url.path} (base_url is {upstream.base_url})"
+    if response.is_redirect:
+        there = upstream.redact(response.headers.get("location", "") or "nowhere")
+        return f" (it has moved to {shorten(there)}; if that is right, set base_url to it)"
+    if response.status_code >= 500 and upstream.proxy:
+        return f" (through {upstream.proxy})"
+    return ""
+
+
+def _wait(response: httpx.Response, body: str) -> float | None:
+    """How many seconds it wants to be left alone: its header, else its words (RFC 9110, 10.2.3)."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return max(0.0, float(response.headers.get(name, "")) * unit)
+        except ValueError:
+            pass
+    try:
+        return max(0.0, parsedate_to_datetime(response.headers.get("retry-after", "")).timestamp() - time())
+    except ValueError:
+        return _wait_in(body)
+
+
+def _wait_in(body: str) -> float | None:
+    for name in WAITS:
+        if found := re.search(rf'"{name}": *"?([0-9.]+)', body):
+            return _number(found.group(1))
+    if found := AGAIN_IN.search(body):
+        return sum(_number(count) * SECONDS[unit] for count, unit in SPAN.findall(found.group(1)))
+    return None
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return 0.0
+
+
+def unreachable(error: Exception, upstream: Upstream, url: httpx.URL | None = None) -> Refused:
+    """What a failure below HTTP means, at `url`, where that is not the host itself but has been led to."""
+    refusal = _unreachable(error, upstream)
+    if url is None or upstream.uds or url.netloc.decode("ascii") == upstream.host:
+        return refusal
+    return Refused(f"{refusal} (it sends on to {upstream.redact(str(url))})", again=refusal.again)
+
+
+def _unreachable(error: Exception, upstream: Upstream) -> Refused:
+    if upstream.proxy and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
+        failed = _failure(error) or f"failed: {upstream.redact(str(error)) or type(error).__name__}"
+        return Refused(f"{upstream.proxy} on the way to {upstream.host} {failed}", again=True)
+    for cause in _causes(error):
+        match cause:
+            case ssl.SSLCertVerificationError():
+                return Refused(
+                    f"the certificate of {upstream.host} is not trusted: {cause.verify_message} (if it is signed by an"
+                    " authority of your own: SSL_CERT_FILE=/path/to/its/certificate.pem)"
+                )
+            case ssl.SSLError():
+                return Refused(f"no secure connection to {upstream.host}: {cause.reason or cause}")
+    if why := _failure(error):
+        return Refused(f"{upstream.host} {why}", again=not why.startswith(UNKNOWN))
+    words = upstream.redact(str(error)) or type(error).__name__
+    return Refused(f"{upstream.host} gave no answer: {words}", again=isinstance(error, httpx.TransportError))
+
+
+UNKNOWN = "is not known"
+
+
+def _failure(error: Exception) -> str | None:
+    """What happened to a connection, as a predicate; None where only the error's own words tell."""
+    for cause in _causes(error):
+        match cause:
+            case ConnectionRefusedError() | FileNotFoundError():
+                return "refused the connection: nothing listens there"
+            case ConnectionResetError() | BrokenPipeError():
+                return "closed the connection without an answer"
+            case OSError() if type(cause).__name__ == "gaierror":
+                return f"{UNKNOWN}: {cause.strerror}"
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"did not accept a connection within {CONNECT_SECONDS:g} s"
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """`error` and everything it came from, groups opened."""
+    todo: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while todo:
+        cause = todo.pop()
+        if cause is None or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        if isinstance(cause, BaseExceptionGroup):
+            todo.extend(cause.exceptions)
+        todo.extend((cause.__cause__, cause.__context__))
+
+
+def said(body: bytes | str) -> str:
+    """A server's own words for an error, out of the several shapes they come in; empty if it said nothing."""
+    try:
+        return shorten(_words(json.loads(body)))
+    except (ValueError, RecursionError):
+        text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+        return "" if text.lstrip().startswith("<") else shorten(text)
+
+
+def shorten(text: str) -> str:
+    """`text` on one line and of bounded length."""
+    line = " ".join(text.split())
+    return line if len(line) <= MESSAGE_CHARACTERS else line[:MESSAGE_CHARACTERS] + " …"
+
+
+NAMES = ("error", "errors", "error_message", "error_msg", "errorMessage", "message", "detail", "msg", "status_msg")
+"""Where an object has the words of its error, the likeliest first."""
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        found = (value[name] for name in NAMES if isinstance(value.get(name), str | dict | list) and value[name])
+        if words := next(found, None):
+            return ": ".join(filter(None, (_words(words), _behind(value))))
+    if isinstance(value, list) and len(value) == 1:
+        return _words(value[0])
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _behind(error: dict[str, Any]) -> str:
+    """What a gateway says that the provider behind it has said."""
+    behind = error.get("metadata")
+    raw = behind.get("raw") if isinstance(behind, dict) else None
+    return said(raw) if isinstance(raw, str) else ""

@@ -1,0 +1,133 @@
+"""In a real browser: the page behind proxies that speak TLS; the page of an app, which sends headers of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+
+import ptstream
+from ptstream.daemon.keys import Keys
+from tests.browser import CHROMIUM, needs_browser
+from tests.conftest import Cli, listening, needs
+from tests.endpoint import TEXT
+from tests.page import CONFIG
+from tests.proxy import Habit, proxy
+from tests.web import site
+
+pytestmark = needs_browser
+
+BOX = "https://box.example.com"
+
+HABITS = {
+    # As Caddy, Traefik and Tailscale do without being told: the name is kept, the scheme said.
+    "kept and said": (f'origins = ["{BOX}"]', "", Habit(says={"x-forwarded-proto": "https"})),
+    # As Apache does, and RFC 7239 has it: the name is the daemon's, the outer one is said beside it.
+    "another name": (
+        f'origins = ["{BOX}"]',
+        "",
+        Habit(keeps_host=False, says={"forwarded": 'for=_x;proto=https;host="{host}"'}),
+    ),
+    # As nginx does without being told: nothing is kept, and nothing said.
+    "nothing said": (f'public_url = "{BOX}"', "", Habit(keeps_host=False)),
+    "beneath a path": (f'public_url = "{BOX}/my/pts/"', "/my/pts", Habit(strips="/my/pts")),
+}
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    """One for the module: it keeps an event loop in the thread."""
+    with sync_playwright() as running:
+        yield running
+
+
+@contextlib.contextmanager
+def browsing(playwright: Playwright, port: int) -> Iterator[Browser]:
+    """A browser for which the box's name leads to that port of this machine, and any certificate is good."""
+    flags = [f"--host-resolver-rules=MAP box.example.com:443 127.0.0.1:{port}", "--ignore-certificate-errors"]
+    flags += ["--no-sandbox"] if os.geteuid() == 0 else []
+    running = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    yield running
+    running.close()
+
+
+class Behind(NamedTuple):
+    """The page behind a proxy, in a tab."""
+
+    cli: Cli
+    page: Page
+    link: str
+    place: str
+
+
+@pytest.fixture(params=HABITS)
+def behind(request: pytest.FixtureRequest, endpoint: str, playwright: Playwright, tmp_path: Path) -> Iterator[Behind]:
+    """Behind one of each habit."""
+    config, path, habit = HABITS[request.param]
+    with (
+        listening(f"{config}\n{CONFIG.format(endpoint=endpoint)}") as face,
+        proxy(face.url, habit, tmp_path) as port,
+        browsing(playwright, port) as browser,
+        browser.new_page() as page,
+    ):
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        link = face.cli.out("web", "--no-browser").strip().replace(face.url, BOX)
+        yield Behind(face.cli, page, link, f"{BOX}{path}{Keys(face.token).room}/")
+        assert errors == []
+
+
+def ask(page: Page, model: str) -> str:
+    """Ask it; the id of the stream."""
+    before = page.url
+    page.get_by_label("Model").select_option(model)
+    page.get_by_label("Prompt").fill("Why?")
+    page.get_by_label("Prompt").press("Enter")
+    page.wait_for_url(lambda url: url != before and "#" in url)
+    return page.url.partition("#")[2]
+
+
+@needs("openssl")
+def test_the_page_behind_a_proxy_is_whole(behind: Behind) -> None:
+    page = behind.page
+    page.goto(behind.link)
+    assert page.url == behind.place
+    cookie = page.context.cookies()[0]
+    id = ask(page, "slow/slow")
+    expect(page.locator("#stream .status")).to_have_text("done")  # followed as it came, to its end
+    assert behind.cli.out("cat", id) == TEXT
+    page.reload()
+    expect(page.locator("#stream .status")).to_have_text("done")
+    ask(page, "stalling/stall")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#stream .status")).to_have_text("cancelled")
+    assert cookie["path"] == behind.place.removeprefix(BOX)
+    # A proxy that keeps no name and says nothing cannot be told from this machine's own browser.
+    assert cookie["secure"] or "nothing said" in os.environ["PYTEST_CURRENT_TEST"]
+
+
+ASK = """
+async ([url, token]) => {
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" }
+  for (const name of ["lang", "os", "arch", "runtime", "retry-count", "timeout"]) headers[`x-stainless-${name}`] = "1"
+  const body = JSON.stringify({ model: "slow", stream: true, messages: [{ role: "user", content: "Why?" }] })
+  const answer = await fetch(`${url}/v1/chat/completions`, { method: "POST", headers, body })
+  const text = await answer.text()
+  const gone = await fetch(`${url}/streams/${answer.headers.get("stream-id")}`, { method: "DELETE", headers })
+  return [answer.status, text.includes("[DONE]"), gone.status]
+}
+"""
+"""As OpenAI's client for JavaScript asks, and then what it does not."""
+
+
+def test_the_page_of_an_app_calls_with_headers_of_its_own(endpoint: str, playwright: Playwright) -> None:
+    with site(ptstream.web) as origin:
+        config = f'origins = ["{origin}"]\n{CONFIG.format(endpoint=endpoint)}'
+        with listening(config) as face, browsing(playwright, 1) as browser, browser.new_page() as page:
+            page.goto(origin)
+            assert page.evaluate(ASK, [face.url, face.token]) == [200, True, 204]
