@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import httpx
+import hypothesis
 import pytest
 
 from ptstream import wire
@@ -30,6 +31,10 @@ from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Store
 from tests.endpoint import Server, serve
+
+# No time is asserted: a machine may be busy.
+hypothesis.settings.register_profile("unhurried", hypothesis.settings(deadline=None))
+hypothesis.settings.load_profile("unhurried")
 
 ROOT = Path(__file__).parent.parent
 

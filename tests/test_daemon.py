@@ -34,6 +34,7 @@ from tests.conftest import (
     ID,
     LIMIT,
     PTSTREAM,
+    ROOT,
     SECOND,
     Cli,
     Gate,
@@ -134,6 +135,19 @@ def test_a_watcher_and_a_waiter_are_told_of_the_death(cli: Cli, gate: Gate) -> N
             out, said, code = rest(process)
             assert (out, code) == (b"", 5)
             assert "died at byte 9" in said
+
+
+def test_it_ends_when_the_program_that_it_runs_is_removed(cli: Cli, folder: Path, gate: Gate) -> None:
+    """As by installing it anew, at another place; but not while a stream runs."""
+    shutil.copytree(ROOT / "ptstream", folder / "place" / "ptstream")
+    id = detached(cli, *gate.command, env={"PYTHONPATH": str(folder / "place")})
+    pid = json.loads(cli.out("daemon", "status", "--json"))["pid"]
+    shutil.rmtree(folder / "place")
+    gate.open()
+    cli.run("wait", id)
+    until(lambda: gone(pid))
+    assert str(folder / "place") in Path(cli.home.log).read_text()
+    assert cli.out("drive", "--", "echo", "hi") == "hi\n"
 
 
 def test_it_ends_when_its_home_is_removed_and_leaves_the_next_one_alone(cli: Cli) -> None:

@@ -337,7 +337,7 @@ IMPATIENT = """
 import sys
 from ptstream.daemon import gate, life, listener
 from ptstream.settings import Home
-gate.RATE, gate.BURST = 0.1, 50
+gate.RATE, gate.BURST = 0.001, 50
 listener.HEAD_TIME = listener.BODY_TIME = listener.STALL_TIME = 0.2
 life.run(Home(sys.argv[1]), listen="127.0.0.1:0", token=False)
 """

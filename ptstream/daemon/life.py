@@ -220,11 +220,23 @@ class _Place:
 
 
 async def _end_when_displaced(daemon: Daemon, place: _Place) -> None:
-    """Without its socket a daemon is of no use once it is idle; without its database, whatever it wrote is lost."""
+    """Without its socket, or the program that it runs, a daemon is of no use once it is idle.
+
+    Without its database, whatever it wrote is lost.
+    """
     database = _Place(daemon.store.home.database)
-    while not (database.lost or (place.lost and not daemon.owner.running)):
+
+    def missed() -> str | None:
+        if database.lost:
+            return database.path
+        if daemon.owner.running:
+            return None
+        # Installed elsewhere, or not any more: llama.cpp's process, for one, can no longer be started.
+        return place.path if place.lost else (None if os.path.exists(__file__) else __file__)
+
+    while (path := missed()) is None:
         await anyio.sleep(PLACE_POLL)
-    log.error("%s was removed or replaced", database.path if database.lost else place.path)
+    log.error("%s was removed or replaced", path)
     daemon.stop.set()
 
 

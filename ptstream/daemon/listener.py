@@ -26,7 +26,7 @@ from ptstream.origins import is_loopback, is_unspecified
 LINGER = 1
 """Seconds that readers get to take the end, once every stream has ended."""
 
-KEPT = 30
+KEPT = 10
 """Seconds that a connection is kept for a next request: longer than the clients keep theirs.
 
 httpx and OpenAI's keep them for 5 s, as uvicorn would: a request that came then met a server that was hanging up.
