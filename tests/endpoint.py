@@ -404,7 +404,7 @@ async def zipped(exchange: Exchange) -> None:
 
 
 async def elsewhere(exchange: Exchange) -> None:
-    await exchange.body("307 Temporary Redirect", "", location="http://127.0.0.1:1/v1/chat/completions")
+    await exchange.body("307 Temporary Redirect", "", location="http://192.0.2.1/v1/chat/completions")
 
 
 async def html(exchange: Exchange) -> None:

@@ -27,7 +27,9 @@ from ptstream.settings import Home
 from ptstream.store.sqlite import Store
 from tests import endpoint
 from tests.conftest import LIMIT, Cli, gone, kept, told, until
-from tests.face import KEY, PASSWORD, Face, asking, running
+from tests.face import KEY, PASSWORD, Face, asking, daemon, face, running
+
+__all__ = ["daemon", "face"]
 
 pytestmark = pytest.mark.anyio
 

@@ -148,7 +148,7 @@ def test_server_sent_events(served: Cli, gate: Gate, http: httpx.Client) -> None
         *events, (_, last) = events_of("".join(text))
     assert b"".join(data for kind, data in events if kind == "data") == SECOND.encode()
     end = {"streamNextOffset": word(len(ALL)), "upToDate": True, "streamClosed": True}
-    assert last == end | {"status": "done", "error": None}
+    assert last == end | {"status": "done", "error": None, "note": None}
     resumed = http.get(path_of(id), params=SSE, headers={"last-event-id": word(len(FIRST))}).text
     assert [data for kind, data in events_of(resumed) if kind == "data"] == [SECOND.encode()]
     assert events_of(http.get(path_of(id), params=SSE | {"offset": "now"}).text) == [("control", last)]

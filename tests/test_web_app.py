@@ -86,7 +86,7 @@ async def test_the_chat(app: str, server: Server) -> None:
         size = len(TEXT.encode())
         assert TEXT in found
         (text, offsets, end) = next(each for each in found if isinstance(each, tuple))
-        assert (text, end) == (TEXT, {"status": "done", "error": None, "offset": size})
+        assert (text, end) == (TEXT, {"status": "done", "error": None, "note": None, "offset": size})
         assert offsets == sorted(offsets)
         middle = next(offset for offset in offsets if 0 < offset < size)
         assert await followed(http, id, str(middle)) == (TEXT.encode()[middle:].decode(), [size, size], end)
@@ -121,7 +121,7 @@ async def test_who_asks_accepts_text_or_events(app: str) -> None:
             whole = await http.post(f"/chat-stream/{id}", headers={"accept": accept})
             *pieces, last = events(whole.text)
             assert "".join(str(data) for _, _, data in pieces) == TEXT
-            assert last == (len(TEXT), "end", {"status": "done", "error": None, "offset": len(TEXT)})
+            assert last == (len(TEXT), "end", {"status": "done", "error": None, "note": None, "offset": len(TEXT)})
         for accept in ("*/*", "text/plain", "text/plain, */*;until=now"):
             whole = await http.post(f"/chat-stream/{id}", headers={"accept": accept})
             assert (whole.headers["content-type"], whole.text) == ("text/plain; charset=utf-8", TEXT)
@@ -263,7 +263,7 @@ def end_of(http: httpx.Client, id: str) -> dict[str, str | int]:
 def test_a_generator_that_fails(own: httpx.Client, tmp_path: Path, name: str, text: str, error: str) -> None:
     id = own.post("/new").json()
     assert broken_off(own, f"/{name}/{id}") == text
-    assert end_of(own, id) == {"status": "error", "error": error, "offset": len(text)}
+    assert end_of(own, id) == {"status": "error", "error": error, "note": None, "offset": len(text)}
     until(lambda: "Traceback" in (tmp_path / "log").read_text())
     log = (tmp_path / "log").read_text()
     assert (log.count("Traceback"), f"stream {id}: {error}" in log, f"in {name}\n" in log) == (1, True, True), log

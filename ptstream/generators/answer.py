@@ -178,7 +178,7 @@ class Answer:
         for place in (item, choice, choice.get("delta"), choice.get("message")):
             if isinstance(place, Mapping) and any(map(place.get, FAILURES)):
                 raise self._fault({name: place[name] for name in (*FAILURES, *COMPLAINTS) if place.get(name)})
-        if "error" in (item.get("object"), item.get("type")) or _complains(item):
+        if "error" in (item.get("object"), item.get("type")) or (not choice and _complains(item)):
             raise self._fault(item)
         base, feedback = _table(item.get("base_resp")), _table(item.get("promptFeedback"))
         if base.get("status_code"):  # MiniMax's

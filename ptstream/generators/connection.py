@@ -16,7 +16,7 @@ from ptstream import wire
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators.proxies import SCHEMES
 from ptstream.generators.refusals import MESSAGE_BYTES, refused, unreachable
-from ptstream.generators.upstream import CONNECT_SECONDS, Upstream
+from ptstream.generators.upstream import CONNECT_SECONDS, Upstream, url_of
 
 LISTING_BYTES = 16 * 1024 * 1024
 """How much an endpoint may say of what it has."""
@@ -30,6 +30,7 @@ AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 def client_for(upstream: Upstream) -> httpx.AsyncClient:
     """A client for one endpoint. Raises ConfigurationError for an address or key that is none."""
+    url_of(upstream.base_url)
     return httpx.AsyncClient(
         transport=wire.socket_transport(upstream.uds) if upstream.uds else _Ways(upstream),
         timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),

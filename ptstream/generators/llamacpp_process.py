@@ -38,7 +38,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True, help="a GGUF file")
     parser.add_argument("--socket", required=True, help="the Unix socket to make")
-    parser.add_argument("--alias", required=True, help="what the model is called in answers")
+    parser.add_argument("--alias", default="model", help="what the model is called in answers")
     parser.add_argument("--context", type=int, default=8192, help="tokens that prompt and answer share")
     parser.add_argument("--slots", type=int, default=4, help="answers at the same time")
     parser.add_argument("--threads", type=int, default=max(1, _cores() - 1))
