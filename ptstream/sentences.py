@@ -251,7 +251,8 @@ class Sentences:
         item = self._next_item(index)
         if item is None or item:
             return item and self._cut(item)
-        if self._text[index] in ")•":
+        wide_number = self._text[index] == "．" and self._text[:index][-1:].isdigit()
+        if self._text[index] in ")•" or wide_number:
             return index + 1
         known = self._text[: index + LOOKAHEAD]
         behind = _run_end(known, index)

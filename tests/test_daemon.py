@@ -559,3 +559,8 @@ def test_as_process_1_it_reaps_what_others_leave(cli: Cli) -> None:
         os.kill(init, signal.SIGTERM)
         assert process.wait(timeout=30) == 0
     assert not os.path.exists(cli.home.socket)
+
+
+def test_authorities_that_are_not_there_are_nothing_to_the_socket(cli: Cli) -> None:
+    done = cli.run("drive", "--", "echo", "hi", env={"SSL_CERT_FILE": "/nowhere", "SSL_CERT_DIR": "/nowhere"})
+    assert done.stdout == b"hi\n"

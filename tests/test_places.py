@@ -187,7 +187,8 @@ def test_without_a_home_directory_nothing_is_made(folder: Path, cli: Cli, words:
     nobody = ["setpriv", "--reuid=4242", "--regid=4242", "--clear-groups"]
     nobody += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]  # Python may be where only root looks
     line = [*nobody, *PTSTREAM, *words]
-    for more in ({}, {"PTSTREAM_HOME": "~/streams"}, {"HOME": "here"}, {"PTSTREAM_HOME": "~nosuchuser/streams"}):
+    named = ({"PTSTREAM_HOME": "~/streams"}, {"PTSTREAM_HOME": "~nosuchuser/streams"})
+    for more in ({}, {"HOME": "here"}, {"HOME": ""}, *named):
         done = subprocess.run(
             line, env=environment | more, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=False
         )

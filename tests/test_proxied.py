@@ -17,7 +17,7 @@ from tests.browser import CHROMIUM, needs_browser
 from tests.conftest import Cli, listening, needs
 from tests.endpoint import TEXT
 from tests.page import CONFIG
-from tests.proxy import Habit, proxy
+from tests.tls_proxy import Habit, proxy
 from tests.web import site
 
 pytestmark = needs_browser

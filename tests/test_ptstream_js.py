@@ -19,9 +19,9 @@ from playwright.sync_api import Browser
 import ptstream
 from ptstream import wire
 from tests.browser import browser, needs_browser  # noqa: F401
+from tests.collecting_proxy import collecting
 from tests.conftest import FIRST, SECOND, Face, Gate, detached, ended, listening, needs, until
 from tests.endpoint import TEXT
-from tests.proxies import collecting
 from tests.web import Line, app, cuts_at_random, line, site
 
 UNICODE = (

@@ -306,6 +306,11 @@ def test_a_numbered_list_goes_item_by_item() -> None:
         assert cutter.take(0.0) == item
 
 
+def test_a_list_numbered_in_full_width_goes_item_by_item() -> None:
+    text = "１．混ぜる\n２．加える\n３．焼く\n"
+    assert _cuts(text, 1) == text.splitlines(keepends=True)
+
+
 def test_a_long_item_is_cut_like_a_paragraph() -> None:
     long = "1. This item goes on for so long that it is a paragraph, with sentences. ‖It has a second one. ‖And"
     assert _cuts(long.replace(MARK, ""), 3) == long.split(MARK)
