@@ -206,10 +206,8 @@ def run(words: Sequence[str]) -> int:
         application().main(args=list(words), prog_name="ptstream")
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-        if code == UsageError.exit_code and "tee" in words and not os.isatty(0):
-            from ptstream.cli.inlet import pass_on
-
-            pass_on()  # a mistyped option must not kill what stands before it in a pipe
+        if code == UsageError.exit_code and not isinstance(end.__context__, typer.Exit):
+            _not_understood(words)
         return code
     except PtstreamError as error:
         return failed(screen, error)
@@ -218,6 +216,14 @@ def run(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return 0
+
+
+def _not_understood(words: Sequence[str]) -> None:
+    """A mistyped option of `tee` must not kill what stands before it in a pipe."""
+    if "tee" in words and not os.isatty(0):
+        from ptstream.cli.inlet import pass_on
+
+        pass_on()
 
 
 def unwind_on_interrupt() -> None:

@@ -48,7 +48,9 @@ async def discover(caller: Caller, settings: Settings, home: Home) -> list[Found
         default = models.chosen() or models.ready(ollama)
     except NoModel:
         default = None
-    found = {each.name: each for each in (*_running(models, running), *_configured(models), *_here(home))}
+    found: dict[str, Found] = {}
+    for each in (*_configured(models), *_running(models, running), *_here(home)):
+        found.setdefault(each.name, each)
     return _marked(list(found.values()), *default) if default else list(found.values())
 
 
