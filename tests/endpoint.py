@@ -550,6 +550,8 @@ async def forbidding(exchange: Exchange, how: str) -> None:
             )
         case "value":
             await refuse(exchange, 400, message="Invalid value for parameter temperature: 9")
+        case "another":
+            await refuse(exchange, 400, message="Unsupported parameter: 'max_tokens'", param="max_tokens")
         case "inside" if options:
             await exchange.begin()
             await exchange.event(error={"message": "Unrecognized request argument supplied: stream_options"})

@@ -205,9 +205,10 @@ async def test_comments_are_signs_of_life_of_a_server_on_this_machine(server: en
     assert asked.events[3] == endpoint.PIECES[0]
 
 
-async def test_a_refusal_for_another_reason_is_asked_once(server: endpoint.Server) -> None:
-    with pytest.raises(GeneratorError, match="Invalid value"):
-        await ask(server, "forbids-value")
+@pytest.mark.parametrize(("how", "said"), [("value", "Invalid value"), ("another", "max_tokens")])
+async def test_a_refusal_for_another_reason_is_asked_once(server: endpoint.Server, how: str, said: str) -> None:
+    with pytest.raises(GeneratorError, match=said):
+        await ask(server, f"forbids-{how}")
     assert len(server.requests) == 1
 
 

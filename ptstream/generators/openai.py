@@ -68,6 +68,9 @@ UNKNOWN_FIELD = re.compile(
 )
 """What a refusal says for a field that it does not name."""
 
+PARAMETER = re.compile(r'"param": *"')
+"""Where a refusal names the one that it is for."""
+
 Message = Mapping[str, str]
 """One turn of a conversation: `role` (system, user, assistant) and `content`."""
 
@@ -242,7 +245,8 @@ class _Asking:
         named = next((name for name in sent if OUR_OWN[name].search(refusal.body)), None)
         if refusal.status not in UNFIT:
             return named if named == STREAM_OPTIONS else None
-        unnamed = STREAM_OPTIONS in sent and UNKNOWN_FIELD.search(refusal.body)
+        another = PARAMETER.search(refusal.body)  # it is for that one, then
+        unnamed = STREAM_OPTIONS in sent and not another and UNKNOWN_FIELD.search(refusal.body)
         return named or (STREAM_OPTIONS if unnamed else None)
 
 
