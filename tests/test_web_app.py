@@ -28,7 +28,7 @@ from ptstream.settings import Home
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Words
 from tests import web
-from tests.conftest import LIMIT, ROOT, ended, until
+from tests.conftest import LIMIT, ROOT, ended, needs, until
 from tests.endpoint import PIECES, TEXT, Server
 from tests.test_readme import blocks
 
@@ -285,6 +285,7 @@ def test_a_cancelled_stream_is_not_whole_and_no_fault(own: httpx.Client, tmp_pat
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+@needs("curl")
 def test_curl_sees_it(own: httpx.Client) -> None:
     id = own.post("/new").json()
     line = ["curl", "-sN", "-X", "POST", f"{own.base_url}/fails/{id}"]
@@ -430,6 +431,7 @@ async def on_a_terminal(check: Callable[[Served], object], *where: Any, **more: 
     await anyio.to_thread.run_sync(run)
 
 
+@needs("curl")
 @pytest.mark.parametrize("stays", [True, False], ids=["a reader stays", "its reader left"])
 async def test_ctrl_c_ends_the_app(server: Server, tmp_path: Path, stays: bool) -> None:
     def check(app: Served) -> None:
@@ -448,6 +450,7 @@ async def test_ctrl_c_ends_the_app(server: Server, tmp_path: Path, stays: bool) 
     await on_a_terminal(check, server, tmp_path)
 
 
+@needs("curl")
 @pytest.mark.parametrize("gap", [0.02, 0.1, 0.2, 0.5])
 async def test_two_ctrl_c_end_it_at_once(server: Server, tmp_path: Path, gap: float) -> None:
     """Whenever the second comes: before uvicorn looks, while it waits for connections, in the lifespan's end."""
@@ -463,6 +466,7 @@ async def test_two_ctrl_c_end_it_at_once(server: Server, tmp_path: Path, gap: fl
     await on_a_terminal(check, server, tmp_path, program=blocks("python")[1].replace("grace=3", "grace=None"))
 
 
+@needs("curl")
 @pytest.mark.parametrize("options", [("--timeout-graceful-shutdown", "1"), ("--http", "h11")])
 async def test_sigterm_ends_it_too(server: Server, tmp_path: Path, options: tuple[str, ...]) -> None:
     def check(app: Served) -> None:
