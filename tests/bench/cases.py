@@ -45,6 +45,11 @@ def kinds_held_out() -> list[Case]:
     return _read("sentences_kinds_held_out.txt")
 
 
+def other_hands() -> list[Case]:
+    """Texts by others, who knew neither the cutter nor these sets: to measure only."""
+    return _read("sentences_other_hands.txt")
+
+
 def before_space(text: str, index: int) -> int:
     """`index` moved to before the white space that it follows: a cut on either side of it is the same cut."""
     return len(text[:index].rstrip())

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ptstream.sentences import Cutter
 from ptstream.streams import Flush
-from tests.bench.cases import Case, before_space, development, held_out, kinds_development, kinds_held_out
+from tests.bench.cases import Case, before_space, development, held_out, kinds_development, kinds_held_out, other_hands
 
 SEED = 7
 LONGEST_PIECE = 6
@@ -27,6 +27,7 @@ Way = Callable[[Case, Iterable[str]], Iterator[str]]
 SETS: dict[str, Callable[[], list[Case]]] = {
     "answers, held out": held_out,
     "answers, development": development,
+    "by other hands": other_hands,
     "kinds, held out": kinds_held_out,
     "kinds, development": kinds_development,
 }
