@@ -86,7 +86,7 @@ def _end(connection: sqlite3.Connection, claim: Claim, text: str) -> None:
         part = text[start : start + CHUNK]
         stop = start + len(part)
         end = "done" if stop == len(text) else None
-        row = (claim.id, 1, start, stop, part, time.time(), 1, end, None, None)
+        row = (claim.id, 1, start, stop, part, time.time(), 1, end, None, None, None)
         connection.execute(schema.flush_statement(1), row).fetchall()
 
 

@@ -37,7 +37,9 @@ def _fill(home: Home) -> str:
     claims = claimed(home, STREAMS)
     with Store(home) as store:
         for claim in claims:
-            store.flush((claim.id, 1, 0, len(text.encode()), text, time.time(), 800, Status.DONE.value, None, None))
+            store.flush(
+                (claim.id, 1, 0, len(text.encode()), text, time.time(), 800, Status.DONE.value, None, None, None)
+            )
     return claims[-1].id
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from ptstream.errors import ENDS
 from ptstream.store.reading import State
+from ptstream.tail import whole
 from tests.faults.ears import Feeder
 from tests.faults.ground import PTSTREAM, Actor, Ground, ground, read, terminal
 from tests.faults.runs import Run
@@ -207,7 +208,12 @@ def _fed_tee(here: Ground, number: int) -> tuple[Told, Actor]:
     os.close(reading)
     feeder = Feeder(here.ears, writing, text, here.chance.choice([1, 5, 63, 700]), here.chance.uniform(6e3, 12e3))
     here.feeders.append(feeder)
-    return Told("", text, [heard(actor.out)]), actor
+    return Told("", text, [lambda: _whole_characters(heard(actor.out)())]), actor
+
+
+def _whole_characters(passed: bytes) -> bytes:
+    """What `tee` had passed on, as far as it is text: bytes go on at once, and no text has half a character."""
+    return passed[: whole(passed)]
 
 
 def program(run: Run, tally: Tally, count: int, kind: str, streams: int) -> None:
@@ -222,8 +228,8 @@ def _kill_program(here: Ground, tally: Tally, kind: str, streams: int) -> None:
     files = [text_file(here, f"p{number}", pace.size) for number in range(streams)]
     words = [here.home.path, kind, str(pace.rate), str(pace.characters), *(path for path, _ in files)]
     actor = here.spawn([sys.executable, "-P", "-m", "tests.faults.program", *words])
-    whole = sum(len(text) for _, text in files)
-    moment(here, lambda: _received(actor)[1], whole, lambda: actor.gone)
+    size = sum(len(text) for _, text in files)
+    moment(here, lambda: _received(actor)[1], size, lambda: actor.gone)
     tally.times += not actor.gone
     actor.kill()
     offsets, _ = _received(actor)

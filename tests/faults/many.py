@@ -115,7 +115,7 @@ def _insert_ended(connection: sqlite3.Connection, text: bytes) -> Told:
         part = words[at : at + CHUNK]
         stop = offset + len(part.encode())
         end = "done" if stop == len(text) else None
-        row = (id, 1, offset, stop, part, time.time(), 1, end, None, None)
+        row = (id, 1, offset, stop, part, time.time(), 1, end, None, None, None)
         connection.execute(schema.flush_statement(1), row).fetchall()
         offset = stop
     return Told(id, text, whole=True)
