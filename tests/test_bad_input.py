@@ -175,6 +175,22 @@ def test_models_that_are_none(served: Cli, folder: Path) -> None:
     assert served.out("drive", "--name", "retried", "-p", "x", env={"PTSTREAM_MODEL": "nosuch/x"}) == "Said."
 
 
+def test_a_model_that_its_endpoint_does_not_list_is_told_before_its_stream(
+    served: Cli, endpoint: str, folder: Path
+) -> None:
+    before = served.out("ls", "-q")
+    # An Ollama lists all that it has, and no tag means the latest.
+    said = refused(served, "drive", "-p", "x", "-m", "ollama/oks", code=4, env={"OLLAMA_HOST": endpoint})
+    assert "ollama does not list a model oks: it has ok, reasoning, slow" in said
+    assert served.out("ls", "-q") == before
+    # Others may know a model by more names: here it is the endpoint that decides.
+    here = {"OPENAI_BASE_URL": endpoint}
+    done = served.run("drive", "-p", "x", "-m", "length", env=here)
+    first, *_ = done.stderr.decode().splitlines()
+    assert (done.returncode, first) == (0, "openai does not list a model length: it has ok, reasoning, slow")
+    assert b"does not list" not in served.run("drive", "-p", "x", "-m", "ok", env=here).stderr
+
+
 def test_bad_configuration(cli: Cli) -> None:
     cli.run("create", "x")
     lines: Lines = (("models",), ("drive", "-d", "-p", "x", "-m", "a/b"))

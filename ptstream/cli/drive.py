@@ -42,7 +42,7 @@ from ptstream.errors import DaemonUnreachable, PtstreamError, StreamNotFound, Us
 from ptstream.fields import as_json
 from ptstream.follow import Follow
 from ptstream.generators import Caller
-from ptstream.generators.models import check
+from ptstream.generators.models import check, doubt
 from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
 from ptstream.settings import Home
@@ -182,8 +182,16 @@ def _stream(store: Store, screen: Screen, order: Order, tell: Callable[[str], No
         parent, offset = place(order.after)
         words, before = going_on(store, store.get(store.find(parent).id), offset, words)
     if order.name is None or not _exists(store, order.name):
-        check(words, Caller(**here()), load(store.home), store.home)
+        _check(store.home, screen, words)
     return store.create(words, name=order.name, title=order.title, parent=before, ttl=order.ttl)
+
+
+def _check(home: Home, screen: Screen, words: Words) -> None:
+    """Says what is known of a model before there is a stream. Raises what keeps one from being made."""
+    caller, settings = Caller(**here()), load(home)
+    check(words, caller, settings, home)
+    if said := anyio.run(doubt, words, caller, settings, home):
+        screen.note(said)
 
 
 def _exists(store: Store, name: str) -> bool:

@@ -39,6 +39,9 @@ QUICKLY = 1.0
 PATIENTLY = 15.0
 """Seconds that it may take when it was."""
 
+SOME = 8
+"""Names in a message at most."""
+
 INSTALL = "pip install 'ptstream[local]', then ptstream models pull; or a running Ollama"
 
 NO_MODEL = """\
@@ -85,6 +88,17 @@ def check(words: Words, caller: Caller, settings: Settings, home: Home) -> None:
         call.check_target(words.generator, caller.directory)
     else:
         Models(caller, settings, home).check(words.model)
+
+
+async def doubt(words: Words, caller: Caller, settings: Settings, home: Home) -> str | None:
+    """What to say of a model whose endpoint on this machine does not list it; None without a doubt.
+
+    Elsewhere nobody is asked: that would cost a round trip for each stream. Raises ModelNotFound where the list is
+    whole, which an Ollama's is: other servers may know a model by more names than they list.
+    """
+    if words.command or words.generator:
+        return None
+    return await Models(caller, settings, home).doubt(words.model)
 
 
 def messages(words: Words, *, system: str | None = None, history: Sequence[Message] = ()) -> list[Message]:
@@ -173,6 +187,23 @@ class Models:
             self._gguf_file(name)
         else:
             key_for(self._named(name)[0], self.caller, self.home)
+
+    async def doubt(self, name: str | None) -> str | None:
+        """What to say of a model that is not listed where it is asked. Raises ModelNotFound."""
+        chosen = self.chosen()
+        name = name or (chosen and chosen[0])
+        if name is None or name == embedded.NAME or name.startswith((GGUF, replay.PREFIX)):
+            return None
+        endpoint, model = self._named(name)
+        if not model or model == endpoint.model or not self.upstream(endpoint).local:
+            return None
+        offered = await quickly(self.offered(endpoint.name))
+        if not offered or {model, f"{model}:latest"} & set(offered):  # as an Ollama calls what has no tag
+            return None
+        said = f"{endpoint.name} does not list a model {model}: it has {_some(offered)}"
+        if endpoint.name == "ollama":
+            raise ModelNotFound(said)
+        return said
 
     async def default(self) -> tuple[str, str]:
         """The name of the model to ask when none is named, and how it was found. Raises NoModel."""
@@ -361,6 +392,12 @@ class Models:
 def _begun(text: str) -> Message:
     """A last message of the assistant's, which a server that continues goes on with in mid-sentence."""
     return {"role": "assistant", "content": text}
+
+
+def _some(names: Sequence[str]) -> str:
+    """The names in a line, as many as a person reads."""
+    more = f" and {len(names) - SOME} more" if len(names) > SOME else ""
+    return ", ".join(names[:SOME]) + more
 
 
 async def quickly(asked: Coroutine[Any, Any, T]) -> T | None:
