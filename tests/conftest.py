@@ -5,7 +5,9 @@ With PTSTREAM_TEST_EVERYTHING set, a test that would be skipped fails: CI instal
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import re
@@ -16,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -31,6 +33,7 @@ from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Store
 from tests.endpoint import Server, serve
+from tests.preloaded import Preloaded
 
 # No time is asserted: a machine may be busy.
 hypothesis.settings.register_profile("unhurried", hypothesis.settings(deadline=None))
@@ -95,14 +98,32 @@ def store(home: Home) -> Iterator[Store]:
         yield opened
 
 
+def started(words: Sequence[str], environment: dict[str, str], *, fresh: bool = False, **more: Any) -> Any:
+    """The command, running: forked from one that has its imports already, or `fresh` from nothing."""
+    forked = None if fresh or sys.platform != "linux" else preloaded().start(words, environment, **more)
+    return forked or subprocess.Popen([*PTSTREAM, *words], env=environment, **more)
+
+
+@functools.cache
+def preloaded() -> Preloaded:
+    """What commands are forked from. It ends with this process."""
+    made = Preloaded(environment())
+    atexit.register(made.close)
+    return made
+
+
+def environment() -> dict[str, str]:
+    """What of the environment the command gets: no keys, no models."""
+    kept = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "TMPDIR", "COVERAGE_PROCESS_START", "PYTHONPATH")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
+
+
 class Cli:
     """The command, run against one home, in an environment without keys and without models."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        kept = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "TMPDIR", "COVERAGE_PROCESS_START", "PYTHONPATH")
-        self.environment = {name: os.environ[name] for name in kept if name in os.environ}
-        self.environment |= {"PTSTREAM_HOME": home.path, "TERM": "xterm-256color", "PYTHONUNBUFFERED": "1"}
+        self.environment = environment() | {"PTSTREAM_HOME": home.path, "TERM": "xterm-256color"}
         # Nothing listens there: a test never finds an Ollama of the machine's.
         self.environment["OLLAMA_HOST"] = "127.0.0.1:1"
 
@@ -112,9 +133,14 @@ class Cli:
         if given is None:
             more.setdefault("stdin", subprocess.DEVNULL)
         environment = self.environment | more.pop("env", {})
-        done = subprocess.run(
-            [*PTSTREAM, *words], input=given, capture_output=True, timeout=LIMIT * 2, env=environment, **more
-        )
+        more = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
+        with started(words, environment, **more) as process:
+            try:
+                out, err = process.communicate(given, timeout=LIMIT * 2)
+            except BaseException:
+                process.kill()
+                raise
+        done = subprocess.CompletedProcess([*PTSTREAM, *words], process.returncode, out, err)
         assert code is None or done.returncode == code, (done.returncode, done.stdout[-500:], done.stderr[-2000:])
         return done
 
@@ -123,13 +149,13 @@ class Cli:
         return self.run(*words, **more).stdout.decode()
 
     @contextlib.contextmanager
-    def started(self, *words: str, **more: Any) -> Iterator[subprocess.Popen[bytes]]:
-        """The command, running. What is left of it is killed."""
+    def started(self, *words: str, **more: Any) -> Iterator[Any]:
+        """The command, running. What is left of it is killed. `fresh` starts it from nothing."""
         more.setdefault("stdin", subprocess.DEVNULL)
         more.setdefault("stdout", subprocess.PIPE)
         more.setdefault("stderr", subprocess.PIPE)
         environment = self.environment | more.pop("env", {})
-        with subprocess.Popen([*PTSTREAM, *words], env=environment, **more) as process:
+        with started(words, environment, **more) as process:
             try:
                 yield process
             finally:

@@ -186,8 +186,8 @@ def test_a_model_that_its_endpoint_does_not_list_is_told_before_its_stream(
     # Others may know a model by more names: here it is the endpoint that decides.
     here = {"OPENAI_BASE_URL": endpoint}
     done = served.run("drive", "-p", "x", "-m", "length", env=here)
-    first, *_ = done.stderr.decode().splitlines()
-    assert (done.returncode, first) == (0, "openai does not list a model length: it has ok, reasoning, slow")
+    _, second, *_ = done.stderr.decode().splitlines()  # the first is the id
+    assert (done.returncode, second) == (0, "openai does not list a model length: it has ok, reasoning, slow")
     assert b"does not list" not in served.run("drive", "-p", "x", "-m", "ok", env=here).stderr
 
 

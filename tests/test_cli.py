@@ -718,7 +718,7 @@ def test_completion_never_complains(cli: Cli) -> None:
 def test_an_interrupt_is_no_traceback_however_early(cli: Cli) -> None:
     """As soon as its own modules are loading: the database library is mapped by then."""
     for words in (("drive", "--", "true"), ("cat", "@last"), ("ls", "--status", "done")):
-        with cli.started(*words) as process:
+        with cli.started(*words, fresh=True) as process:
             until(partial(_maps, process.pid, "sqlite3"))
             process.send_signal(signal.SIGINT)
             code = ended(process)

@@ -182,16 +182,16 @@ def _stream(store: Store, screen: Screen, order: Order, tell: Callable[[str], No
         parent, offset = place(order.after)
         words, before = going_on(store, store.get(store.find(parent).id), offset, words)
     if order.name is None or not _exists(store, order.name):
-        _check(store.home, screen, words)
+        _check(store.home, words, tell)
     return store.create(words, name=order.name, title=order.title, parent=before, ttl=order.ttl)
 
 
-def _check(home: Home, screen: Screen, words: Words) -> None:
-    """Says what is known of a model before there is a stream. Raises what keeps one from being made."""
+def _check(home: Home, words: Words, tell: Callable[[str], None]) -> None:
+    """Raises what keeps a stream from being made; `tell` gets what speaks against its model."""
     caller, settings = Caller(**here()), load(home)
     check(words, caller, settings, home)
     if said := anyio.run(doubt, words, caller, settings, home):
-        screen.note(said)
+        tell(said)
 
 
 def _exists(store: Store, name: str) -> bool:

@@ -1,0 +1,282 @@
+"""The command in a process of its own that has its imports already: a start takes a tenth of the time.
+
+Most of what a command of the tests' costs is the loading of modules, which is the same for all of them. So one process
+loads them once, and is forked for each command: what runs then is the program, with its own arguments, environment,
+directory, standard streams and exit code. What only a start from nothing shows (what a line imports, an interrupt while
+modules load, the words that `ps` shows) is tested by tests that start `conftest.PTSTREAM` themselves.
+
+Linux alone; elsewhere, and for what a fork cannot be given, a command is started as ever.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import io
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Any, NamedTuple
+
+LARGEST = 100_000
+"""Bytes of a request to the process that is forked; for a longer line a command is started from nothing."""
+
+READ_AT_START = ("PYTHON", "LANG", "LC_")
+"""How the names of variables begin that Python itself reads when it starts."""
+
+PID = STATUS = struct.Struct("i")
+
+
+class Request(NamedTuple):
+    """What a process is to become."""
+
+    words: list[str]
+    environment: dict[str, str]
+    directory: str
+
+
+class Process:
+    """A command that runs, with what of `subprocess.Popen` the tests use."""
+
+    def __init__(self, line: Sequence[str], report: int, pipes: Sequence[IO[bytes] | None]) -> None:
+        self.args = list(line)
+        self.returncode: int | None = None
+        self.stdin, self.stdout, self.stderr = pipes
+        self._report = report
+        self.pid = int(PID.unpack(os.read(report, PID.size))[0])
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+        return self._ended(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, negative for a signal. Raises subprocess.TimeoutExpired."""
+        if (code := self._ended(timeout)) is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return code
+
+    def _ended(self, timeout: float | None) -> int | None:
+        if self.returncode is None and select.select([self._report], [], [], timeout)[0]:
+            self.returncode = os.waitstatus_to_exitcode(STATUS.unpack(os.read(self._report, STATUS.size))[0])
+            os.close(self._report)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it is known to have ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, input: bytes | None = None, timeout: float | None = None) -> tuple[Any, Any]:
+        """Feed it, and read all that it says. Raises subprocess.TimeoutExpired."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        said: dict[IO[bytes], bytes] = {}
+        outputs = [pipe for pipe in (self.stdout, self.stderr) if pipe]
+        readers = [threading.Thread(target=lambda pipe=pipe: said.update({pipe: pipe.read()})) for pipe in outputs]
+        feeder = threading.Thread(target=_feed, args=(self.stdin, input or b""))
+        for thread in (*readers, feeder):
+            thread.daemon = True
+            thread.start()
+        for thread in readers:
+            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        self.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        for pipe in outputs:
+            pipe.close()
+        return tuple(said.get(pipe) if pipe else None for pipe in (self.stdout, self.stderr))  # type: ignore[return-value]
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pipe in (self.stdout, self.stderr, self.stdin):
+            if pipe:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        self.wait()
+
+
+def _feed(pipe: IO[bytes] | None, data: bytes) -> None:
+    if pipe and not pipe.closed:
+        with contextlib.suppress(BrokenPipeError):
+            pipe.write(data)
+        with contextlib.suppress(BrokenPipeError):
+            pipe.close()
+
+
+class Preloaded:
+    """The process that is forked. It ends with whoever started it."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._read = _read_at_start(environment)
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()], env=environment
+            )
+
+    def start(self, line: Sequence[str], environment: Mapping[str, str], **more: Any) -> Process | None:
+        """Start a command whose words `line` ends with; None if only a start from nothing will do."""
+        streams = [more.pop(name, None) for name in ("stdin", "stdout", "stderr")]
+        request = Request(list(line), dict(environment), os.fspath(more.pop("cwd", None) or os.getcwd()))
+        data = json.dumps(request).encode()
+        if more or len(data) > LARGEST or _read_at_start(environment) != self._read:
+            return None
+        with contextlib.ExitStack() as stack:
+            given, pipes = _opened(streams, stack)
+            reading, writing = os.pipe()
+            stack.callback(os.close, writing)
+            socket.send_fds(self._socket, [data], [*given, writing])
+        return Process(line, reading, pipes)
+
+    def close(self) -> None:
+        """End it."""
+        self._socket.close()
+        self._process.wait()
+
+
+def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(READ_AT_START)}
+
+
+def _opened(streams: Sequence[Any], stack: contextlib.ExitStack) -> tuple[list[int], list[IO[bytes] | None]]:
+    """What the command gets as its standard streams, and our ends of the pipes among them."""
+    given: list[int] = []
+    pipes: list[IO[bytes] | None] = []
+    for number, stream in enumerate(streams):
+        ours: IO[bytes] | None = None
+        if stream == subprocess.PIPE:
+            reading, writing = os.pipe()
+            theirs, kept = (reading, writing) if number == 0 else (writing, reading)
+            stack.callback(os.close, theirs)
+            ours = os.fdopen(kept, "wb" if number == 0 else "rb", buffering=0 if number == 0 else -1)
+        elif stream == subprocess.DEVNULL:
+            theirs = os.open(os.devnull, os.O_RDWR)
+            stack.callback(os.close, theirs)
+        elif stream == subprocess.STDOUT:
+            theirs = given[1]
+        else:
+            theirs = number if stream is None else stream if isinstance(stream, int) else stream.fileno()
+        given.append(theirs)
+        pipes.append(ours)
+    return given, pipes
+
+
+# --- in the process that is forked
+
+
+def _load() -> None:
+    """All modules of the command's, and what it loads late."""
+    import importlib
+    import pkgutil
+
+    for package in ("cli", "store", "generators"):
+        folder = importlib.import_module(f"ptstream.{package}")
+        for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
+            importlib.import_module(module.name)
+    for late in ("httpx", "anyio._backends._asyncio", "watchfiles", "rich.live", "rich.markdown", "typer.rich_utils"):
+        importlib.import_module(late)
+    assert threading.active_count() == 1
+    gc.freeze()
+
+
+def _forks(requests: socket.socket) -> Iterator[Request]:
+    """Fork for each request; yields it in the new process."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(requests, LARGEST * 2, 4)
+        if not data:
+            os._exit(0)
+        if not os.fork():
+            requests.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            if not (pid := os.fork()):
+                _become(request := Request(*json.loads(data)), descriptors[:3])
+                yield request
+                return
+            _wait(pid, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _wait(pid: int, descriptors: Sequence[int]) -> None:
+    """Tell the process's number, and how it ended; hold nothing of its open meanwhile."""
+    *given, report = descriptors
+    for descriptor in (0, 1, 2, *given):
+        os.close(descriptor)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    os.write(report, PID.pack(pid))
+    os.write(report, STATUS.pack(os.waitpid(pid, 0)[1]))
+    os._exit(0)
+
+
+def _become(request: Request, descriptors: Sequence[int]) -> None:
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+    os.closerange(3, 64)
+    os.chdir(request.directory)
+    os.environ.clear()
+    os.environ.update(request.environment)
+    time.tzset()
+    sys.stdin, sys.stdout, sys.stderr = (_stream(*each) for each in enumerate((sys.stdin, sys.stdout, sys.stderr)))
+    entry = sys.modules["ptstream.cli.entry"].__file__
+    sys.argv = [str(entry), *request.words]
+
+
+def _stream(number: int, old: Any) -> io.TextIOWrapper:
+    """As Python opens its standard streams."""
+    unbuffered = bool(os.environ.get("PYTHONUNBUFFERED")) and number > 0
+    raw = os.fdopen(number, "wb" if number else "rb", buffering=0 if unbuffered else -1, closefd=False)
+    lines = number == 2 or os.isatty(number)
+    return io.TextIOWrapper(
+        raw,  # type: ignore[arg-type]
+        encoding=old.encoding,
+        errors=old.errors,
+        newline=None if number == 0 else "\n",
+        line_buffering=lines,
+        write_through=unbuffered,
+    )
+
+
+def _serve() -> None:
+    _load()
+    from ptstream.cli import entry
+
+    for _ in _forks(socket.socket(fileno=int(sys.argv[1]))):
+        break
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        entry.main()
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            atexit.register(_leave, end.code)
+            raise
+
+
+def _leave(code: int) -> None:
+    """What else Python does at its end is to take apart all modules: that takes longer than most commands."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    _serve()
