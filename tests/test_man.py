@@ -113,13 +113,14 @@ def test_a_page_fits_80_columns(page: Path) -> None:
 
 
 def test_every_command_has_a_page_and_every_page_a_command() -> None:
-    assert {page.name for page in PAGES} == {"ptstream.1", *(f"ptstream-{name}.1" for name in COMMANDS)}
+    of_commands = {page.name for page in PAGES if page.suffix == ".1"}
+    assert of_commands == {"ptstream.1", *(f"ptstream-{name}.1" for name in COMMANDS)}
 
 
 @each_page
 def test_a_page_is_called_as_its_file_and_says_what_the_help_says(page: Path) -> None:
     text = page.read_text(encoding="ascii")
-    assert f".Dt {page.stem.upper()} 1\n" in text
+    assert f".Dt {page.stem.upper()} {page.suffix[1:]}\n" in text
     assert f".Nm {page.stem}\n.Nd " in text
     if command := COMMANDS.get(page.stem.removeprefix("ptstream-")):
         assert f".Nd {command.help[0].lower()}{command.help[1:-1]}\n" in text
@@ -189,6 +190,17 @@ def test_the_keys_of_the_configuration_are_the_programs() -> None:
 
 def test_the_pages_install_with_the_package() -> None:
     build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]
-    assert build["wheel"]["shared-data"]["man"] == "share/man/man1"
+    places = {f"man/{page.name}": f"share/man/man{page.suffix[1:]}/{page.name}" for page in PAGES}
+    assert build["wheel"]["shared-data"] == places
     assert "man" in build["sdist"]["include"]
-    assert all(page.suffix == ".1" for page in PAGES)
+
+
+def test_each_promise_of_safety_names_tests_that_there_are() -> None:
+    text = (ROOT / "man" / "ptstream-security.7").read_text(encoding="ascii")
+    promised = re.search(r"^\.Sh PROMISES\n(.*?)^\.Sh ", text, re.M | re.S)
+    assert promised
+    for promise in re.split(r"^\.It ", promised[1], flags=re.M)[1:]:
+        named = re.findall(r"^\.Pa (tests/[\w/]+\.py) (test_\w+|[a-z]\w+)", promise, re.M)
+        assert named, f"no test is named for: {promise}"
+        for file, name in named:
+            assert re.search(rf"\bdef _?{name}\b", (ROOT / file).read_text(encoding="utf-8")), f"{file} has no {name}"
