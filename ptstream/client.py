@@ -203,9 +203,7 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def connect(home: Home) -> AsyncIterator[Client]:
-    """The running daemon. Raises DaemonUnreachable when there is none, ConfigurationError in a home not ours alone."""
-    if os.path.isdir(home.path):
-        home.check()
+    """The running daemon. Raises DaemonUnreachable when there is none."""
     with contextlib.ExitStack() as stack:
         try:
             path = stack.enter_context(wire.short_path(home.socket))

@@ -30,7 +30,7 @@ from ptstream.daemon.listener import KEPT, LINGER, USUAL, Address, Listener, Ser
 from ptstream.errors import ConfigurationError, PtstreamError, StoreNewer, ungrouped
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.owner import open_owner
-from ptstream.settings import Home
+from ptstream.settings import Home, find_home
 from ptstream.store.patience import BRIEFLY
 from ptstream.store.recover import delete_expired
 from ptstream.store.sqlite import Store
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     os.chdir("/")  # holds no directory that somebody may want to unmount
     answer = _Answer(words.ready_fd)
     try:
-        ran = run(Home(words.home), answer.ready)
+        ran = run(find_home(words.home), answer.ready)
     except PtstreamError as error:
         answer.failed(error)
         log.error("%s", error)
