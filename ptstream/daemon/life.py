@@ -21,7 +21,7 @@ import anyio
 import uvicorn
 from anyio.abc import TaskGroup
 
-from ptstream import wire
+from ptstream import coredump, wire
 from ptstream.config import load
 from ptstream.daemon.app import make_app
 from ptstream.daemon.drives import Daemon, Face
@@ -107,6 +107,7 @@ def run(home: Home, ready: object = None, listen: str | None = None, *, token: b
     `listen` is where it answers on TCP besides (else what the config file says), with a token or without. Raises
     ConfigurationError, when a newer ptstream has migrated the database as well.
     """
+    coredump.forbid()
     leave_process_one()
     os.umask(0o077)
     logging.getLogger("uvicorn.error").addFilter(_InOneLine())
