@@ -87,16 +87,16 @@ def others_write(path: str, found: os.stat_result) -> bool:
     """Whether anybody but its owner and root may write to what was found at `path`."""
     if found.st_mode & stat.S_IWOTH:
         return True
-    return bool(found.st_mode & stat.S_IWGRP) and not (found.st_gid == ROOT or _alone(path, found.st_gid))
+    if not found.st_mode & stat.S_IWGRP:
+        return False
+    return _has_access_list(path) or not (found.st_gid == ROOT or _alone(found.st_gid))
 
 
-def _alone(path: str, group: int) -> bool:
+def _alone(group: int) -> bool:
     """Whether nobody else is in the group, by the system's tables; one that they do not know is a container's."""
     import grp
     import pwd
 
-    if _has_access_list(path):
-        return False
     try:
         names = set(grp.getgrgid(group).gr_mem)
     except KeyError:
