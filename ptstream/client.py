@@ -120,6 +120,7 @@ class Client:
         directory: str,
         environment: Mapping[str, str],
         umask: int,
+        core: int,
         stderr: bool = False,
         on_drop: bool = False,
     ) -> Driven:
@@ -128,6 +129,7 @@ class Client:
             "directory": directory,
             "environment": dict(environment),
             "umask": umask,
+            "core": core,
             "python": sys.executable,
             "stderr": stderr,
             "on_drop": on_drop,
@@ -136,9 +138,17 @@ class Client:
         return Driven(answer["attached"], answer["model"], answer["place"])
 
     @contextlib.asynccontextmanager
-    async def registered(self, *, directory: str, environment: Mapping[str, str], umask: int) -> AsyncIterator[str]:
+    async def registered(
+        self, *, directory: str, environment: Mapping[str, str], umask: int, core: int
+    ) -> AsyncIterator[str]:
         """As whom a connection from elsewhere drives here, while the context lasts: an id that `wire.DRIVE` takes."""
-        told = {"directory": directory, "environment": dict(environment), "umask": umask, "python": sys.executable}
+        told = {
+            "directory": directory,
+            "environment": dict(environment),
+            "umask": umask,
+            "core": core,
+            "python": sys.executable,
+        }
         async with self._http.stream("POST", wire.CALLERS, content=wire.dumps(told)) as response:
             if response.status_code != 200:
                 raise wire.error_from(await response.aread())
@@ -203,9 +213,7 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def connect(home: Home) -> AsyncIterator[Client]:
-    """The running daemon. Raises DaemonUnreachable when there is none, ConfigurationError in a home not ours alone."""
-    if os.path.isdir(home.path):
-        home.check()
+    """The running daemon. Raises DaemonUnreachable when there is none."""
     with contextlib.ExitStack() as stack:
         try:
             path = stack.enter_context(wire.short_path(home.socket))

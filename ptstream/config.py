@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ptstream.errors import ConfigurationError
 from ptstream.origins import PublicUrl, listed_origin, public_url_of
+from ptstream.ownership import opened
 from ptstream.settings import Home
 
 
@@ -85,7 +86,7 @@ class Settings(NamedTuple):
 def load(home: Home) -> Settings:
     """What the config file says. Raises ConfigurationError for one that cannot be read, or says something odd."""
     try:
-        with open(home.config, "rb") as file:
+        with open(opened(home.config, "given"), "rb") as file:
             table = tomllib.load(file)
     except FileNotFoundError:
         table = {}

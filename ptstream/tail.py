@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from ptstream.ownership import opened
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import anyio
@@ -80,9 +82,9 @@ class TailReader:
     """A reader's side, in whatever process."""
 
     def __init__(self, path: str, begin: int) -> None:
-        """Open the file. Raises FileNotFoundError when it is gone (or not made yet)."""
+        """Open the file. Raises FileNotFoundError when it is gone (or not made yet), OSError."""
         self._fd = -1
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = opened(path)
         self.begin = begin
 
     def read(self, offset: int, limit: int) -> bytes:

@@ -6,6 +6,7 @@ whom a drive may be asked for through it: who calls it here, with this directory
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import anyio
@@ -28,15 +29,16 @@ PTSTREAM_HOST=ssh://box ptstream ls     runs this on the box
 
 def command(ctx: typer.Context) -> None:
     """The command."""
-    raise typer.Exit(anyio.run(dial, home_here(ctx)))
+    raise typer.Exit(anyio.run(dial, lambda: home_here(ctx)))
 
 
-async def dial(home: Home) -> int:
+async def dial(home_of: Callable[[], Home]) -> int:
     """Connect; the exit code, when either side has ended."""
     wire.quiet_cancelled_receives()
     out = Outlet(1)
     async with AsyncExitStack() as stack:
         try:
+            home = home_of()
             client = await stack.enter_async_context(connect_or_start(home))
             caller = await stack.enter_async_context(client.registered(**here()))
             path = stack.enter_context(wire.short_path(home.socket))

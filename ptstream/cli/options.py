@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -83,18 +84,24 @@ def current_directory() -> str:
 
 
 class Here(TypedDict):
-    """Where a drive is asked for, as `Client.drive` takes it."""
+    """Where a drive is asked for, as `Client.drive` takes it. `core` is the limit on core files, in bytes."""
 
     directory: str
     environment: dict[str, str]
     umask: int
+    core: int
 
 
 def here() -> Here:
     """That of this process. Raises UsageError as `current_directory` does."""
     umask = os.umask(0)
     os.umask(umask)
-    return Here(directory=current_directory(), environment=dict(os.environ), umask=umask)
+    return Here(
+        directory=current_directory(),
+        environment=dict(os.environ),
+        umask=umask,
+        core=resource.getrlimit(resource.RLIMIT_CORE)[0],
+    )
 
 
 SILENCE = 2.0

@@ -36,11 +36,10 @@ def command(
 
 def _opened(home: Home, link: str) -> bool:
     """Open it by way of a file of ours: all users of the machine see a browser's arguments."""
-    path = os.path.join(home.path, "web.html")
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(home.page, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(descriptor, "w", encoding="ascii") as file:
         file.write(f'<!doctype html><title>ptstream</title><meta http-equiv="refresh" content="0; url={link}">\n')
-    return webbrowser.open(Path(path).as_uri())
+    return webbrowser.open(Path(home.page).as_uri())
 
 
 async def _link(home: Home) -> str:

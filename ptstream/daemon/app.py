@@ -62,8 +62,11 @@ def _caller(told: Any) -> Caller:
         raise ValueError("the environment is no environment")
     if type(umask) is not int or not 0 <= umask <= 0o777:
         raise ValueError("the umask is none")
+    core = told.get("core")
+    if not (core is None or (type(core) is int and -1 <= core < 2**63)):
+        raise ValueError("the limit on core files is none")
     variables = {_given(name): _given(value) for name, value in environment.items()}
-    return Caller(_given(directory), variables, umask, None if python is None else _given(python))
+    return Caller(_given(directory), variables, umask, None if python is None else _given(python), core)
 
 
 def _given(text: Any) -> str:

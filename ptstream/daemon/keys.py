@@ -10,6 +10,7 @@ import stat
 import time
 
 from ptstream.errors import ConfigurationError
+from ptstream.ownership import opened
 from ptstream.settings import Home
 
 INVITATION_TIME = 120.0
@@ -56,13 +57,14 @@ def token_of(home: Home) -> str:
     except OSError as error:
         raise ConfigurationError(f"the token {home.token} cannot be made: {error.strerror}") from error
     try:
-        descriptor = os.open(home.token, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = opened(home.token)
         with open(descriptor, encoding="ascii") as file:
             found = os.fstat(descriptor)
             token = file.read().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"the token {home.token} cannot be read: {error}") from error
-    if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        why = getattr(error, "strerror", "not ASCII")
+        raise ConfigurationError(f"the token {home.token} cannot be read: {why}") from error
+    if stat.S_IMODE(found.st_mode) & 0o077:
         raise ConfigurationError(f"the token {home.token} can be read by others: remove it, and another one is made")
     if len(token) < 32:
         raise ConfigurationError(f"the token {home.token} is too short: remove it, and another one is made")

@@ -21,7 +21,7 @@ import anyio
 import uvicorn
 from anyio.abc import TaskGroup
 
-from ptstream import wire
+from ptstream import coredump, wire
 from ptstream.config import load
 from ptstream.daemon.app import make_app
 from ptstream.daemon.drives import Daemon, Face
@@ -30,7 +30,7 @@ from ptstream.daemon.listener import KEPT, LINGER, USUAL, Address, Listener, Ser
 from ptstream.errors import ConfigurationError, PtstreamError, StoreNewer, ungrouped
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.owner import open_owner
-from ptstream.settings import Home
+from ptstream.settings import Home, find_home
 from ptstream.store.patience import BRIEFLY
 from ptstream.store.recover import delete_expired
 from ptstream.store.sqlite import Store
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     os.chdir("/")  # holds no directory that somebody may want to unmount
     answer = _Answer(words.ready_fd)
     try:
-        ran = run(Home(words.home), answer.ready)
+        ran = run(find_home(words.home), answer.ready)
     except PtstreamError as error:
         answer.failed(error)
         log.error("%s", error)
@@ -107,6 +107,7 @@ def run(home: Home, ready: object = None, listen: str | None = None, *, token: b
     `listen` is where it answers on TCP besides (else what the config file says), with a token or without. Raises
     ConfigurationError, when a newer ptstream has migrated the database as well.
     """
+    coredump.forbid()
     leave_process_one()
     os.umask(0o077)
     logging.getLogger("uvicorn.error").addFilter(_InOneLine())

@@ -72,6 +72,8 @@ class Caller:
     umask: int = 0o077
     python: str | None = None
     """The caller's Python interpreter, for generators of its own."""
+    core: int | None = None
+    """The limit on core files that its commands get, in bytes (RLIM_INFINITY: none). None: no core files."""
     stderr: bool = False
     """Whether what a command writes to stderr is text, too."""
 

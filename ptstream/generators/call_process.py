@@ -12,6 +12,7 @@ import ctypes
 import importlib.util
 import json
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -96,9 +97,15 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def _leave_no_core() -> None:
+    """Of the prompt, and of the keys in the environment; a function that wants one may lift the limit again."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
 def main() -> None:
     """Run the function that the only argument names; a failure of its own is a frame, too."""
     _end_with_parent()
+    _leave_no_core()
     stream = _stream(json.load(sys.stdin))
     writer = Writer(_private_stdout(), stream.bytes)
     try:

@@ -1,7 +1,7 @@
 """A command's output as a stream: its prompt on stdin, its stdout the text, its exit the end.
 
-It runs in its own session, in the caller's directory, with the caller's environment and umask. What it writes to
-stderr goes beside the text, and the end of it becomes the cause when the command fails.
+It runs in its own session, in the caller's directory, with the caller's environment, umask and limit on core files.
+What it writes to stderr goes beside the text, and the end of it becomes the cause when the command fails.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from ptstream import coredump
 from ptstream.errors import GeneratorError, ungrouped
 from ptstream.generators import Caller, Event, Note, Source, Stderr
 from ptstream.streams import Flush, Words
@@ -105,16 +106,17 @@ async def running(
 
 async def _start(argv: Sequence[str], stdin: bytes | None, caller: Caller, one_pipe: bool) -> Process:
     try:
-        return await anyio.open_process(
-            _located(argv, caller),
-            stdin=-3 if stdin is None else -1,  # subprocess.DEVNULL, subprocess.PIPE
-            stderr=-2 if one_pipe else -1,  # subprocess.STDOUT
-            cwd=caller.directory,
-            # Python would hold back what it prints into a pipe.
-            env={"PYTHONUNBUFFERED": "1", **caller.environment},
-            umask=caller.umask,
-            start_new_session=True,
-        )
+        async with coredump.limited(caller.core):
+            return await anyio.open_process(
+                _located(argv, caller),
+                stdin=-3 if stdin is None else -1,  # subprocess.DEVNULL, subprocess.PIPE
+                stderr=-2 if one_pipe else -1,  # subprocess.STDOUT
+                cwd=caller.directory,
+                # Python would hold back what it prints into a pipe.
+                env={"PYTHONUNBUFFERED": "1", **caller.environment},
+                umask=caller.umask,
+                start_new_session=True,
+            )
     except FileNotFoundError as error:
         missing = caller.directory if not os.path.isdir(caller.directory) else argv[0]
         raise GeneratorError(f"{missing}: no such command" if missing == argv[0] else f"{missing} is gone") from error

@@ -14,6 +14,7 @@ from ptstream.config import Endpoint, Settings
 from ptstream.errors import ConfigurationError, NoModel
 from ptstream.generators import Caller, embedded
 from ptstream.generators.models import GGUF, Models, quickly
+from ptstream.ownership import is_of_others
 from ptstream.settings import Home
 
 HERE = "this machine"
@@ -100,8 +101,9 @@ def _here(home: Home) -> Iterator[Found]:
     problem = missing or (None if path else embedded.NO_FILE)
     yield Found(embedded.NAME, HERE, path or "the embedded model", problem)
     for name in sorted(_names(home.models)):
-        if name.endswith(".gguf") and name != embedded.FILE:
-            yield Found(GGUF + os.path.join(home.models, name), HERE, home.models, missing)
+        path = os.path.join(home.models, name)
+        if name.endswith(".gguf") and name != embedded.FILE and not is_of_others(path):
+            yield Found(GGUF + path, HERE, home.models, missing)
 
 
 def _names(folder: str) -> list[str]:

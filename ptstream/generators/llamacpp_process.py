@@ -9,12 +9,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import resource
 import sys
 
 
 def main() -> None:
     """Serve until stdin closes: the parent stops us so, and so does its death."""
     options = _options()
+    # No core file, which would hold prompts.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     # llama.cpp may print; stdout is for the one word that the parent waits for.
     ready = os.dup(1)
     os.dup2(2, 1)

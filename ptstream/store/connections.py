@@ -76,6 +76,7 @@ class Connections:
             raise schema.translate(error, self.home) from error
 
     def _connect_reader(self) -> sqlite3.Connection:
+        self.home.check()  # it may have come there since it was named
         connection = self._open("mode=ro")
         try:
             found = schema.check_version(connection, self.home)

@@ -67,7 +67,9 @@ def _void_in_children(lease: Lease) -> None:
 def alive(home: Home, owner: str) -> bool:
     """Whether the owner's process still is. One that may not be looked at just now is not known to be dead."""
     try:
-        descriptor = os.open(os.path.join(home.owners, owner), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        # It is a regular file, or there is nothing to wait for.
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(os.path.join(home.owners, owner), flags)
     except FileNotFoundError:
         return False
     except OSError:

@@ -12,6 +12,7 @@ import time
 from typing import NamedTuple
 
 from ptstream.errors import ConfigurationError, StoreBusy, StoreUnusable, StreamNotFound
+from ptstream.ownership import opened
 from ptstream.settings import Home
 from ptstream.store import owners
 from ptstream.store.reading import State, owner_dead
@@ -57,7 +58,7 @@ def left_over(store: Store, id: str, state: State) -> bytes:
     if state.boot != owners.boot_id():
         return b""
     try:
-        with open(store.tail_path(id, state.epoch), "rb") as file:
+        with open(opened(store.tail_path(id, state.epoch)), "rb") as file:
             file.seek(state.bytes - state.begin)
             data = file.read()
     except FileNotFoundError:

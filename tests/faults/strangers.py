@@ -24,14 +24,19 @@ STRANGER = 65534
 KEY, PROMPT = "sk-of-the-harness", "a-prompt-of-the-harness"
 
 
-LINES = (("daemon", "status"), ("drive", "--", "true"), ("create", "x"), ("daemon", "start"))
-"""Commands that go into a home."""
+LINES = (
+    *(("daemon", "status"), ("models",), ("ls",), ("cat", "@last"), ("watch", "@last"), ("path",)),
+    *(("drive", "--", "true"), ("create", "x"), ("daemon", "start")),
+)
+"""Commands that go into a home, to read or to write."""
+
+FOREIGN = "belongs to another user"
 
 
 def strangers(run: Run, tally: Tally, count: int) -> None:
     """All of it, once."""
     lines = LINES[:1] if run.quick else LINES
-    cases = (_reach, _reach_opened, lambda here, tally: _planted(here, tally, lines), _seen)
+    cases = (_reach, _reach_opened, lambda here, tally: _planted(here, tally, lines), _left_open, _swapped, _seen)
     for number, case in enumerate(cases[run.quick :]):
         with run.case(tally, number) as chance, ground(chance) as here:
             os.chmod(here.folder, 0o755)  # nothing but the home itself keeps them out
@@ -82,9 +87,7 @@ def _reached(paths: list[str]) -> list[str]:
     """What of these the stranger can open, list or connect to: another interpreter might be out of their reach."""
     reading, writing = os.pipe()
     if not (child := os.fork()):  # the harness has one thread
-        os.setgroups([])
-        os.setresgid(STRANGER, STRANGER, STRANGER)
-        os.setresuid(STRANGER, STRANGER, STRANGER)
+        _become_stranger()
         os.write(writing, json.dumps([path for path in paths if not _is_refused(path)]).encode())
         os._exit(0)
     os.close(writing)
@@ -117,8 +120,12 @@ def _planted(here: Ground, tally: Tally, lines: Sequence[tuple[str, ...]]) -> No
         "db": lambda home: _made(os.path.dirname(home.database)),
         "tails": lambda home: _made(home.tails),
         "owners": lambda home: _made(home.owners),
+        "models": lambda home: _made(home.models),
         "lock": lambda home: _linked(home.lock("daemon"), here.folder),
         "log": lambda home: _linked(os.path.dirname(home.log), here.folder),
+        "config": lambda home: _fifo(home.config),
+        "token": lambda home: _fifo(home.token),
+        "database": lambda home: _fifo(home.database),
     }
     for name, plant in plants.items():
         here.home = Home(os.path.join(here.folder, name))
@@ -138,6 +145,51 @@ def _planted(here: Ground, tally: Tally, lines: Sequence[tuple[str, ...]]) -> No
             tally.check(False, "somebody spoke to a stranger's socket")
 
 
+def _left_open(here: Ground, tally: Tally) -> None:
+    """A home that others could write for a while is not taken up again in silence, but when its user has closed it."""
+    here.ask("create", "x")
+    os.chmod(here.home.path, 0o777)
+    for _ in range(2):
+        _refused(here, tally, "left open", (("ls",), ("create", "x")), "can be written by others")
+    os.chmod(here.home.path, 0o700)
+    tally.check(here.ask("create", "x").process.returncode == 0, "a home that was closed again is refused")
+
+
+def _swapped(here: Ground, tally: Tally) -> None:
+    """Where anybody may write above it, a stranger puts another directory of the user's in the home's place."""
+    shared = os.path.join(here.folder, "shared")
+    here.home, other = Home(os.path.join(shared, "home")), os.path.join(shared, "other")
+    here.home.make()
+    os.mkdir(other, 0o755)
+    Path(other, "config.toml").write_text("nonsense", encoding="utf-8")
+    os.chmod(shared, 0o777)
+    _as_stranger(lambda: (os.rename(here.home.path, here.home.path + ".away"), os.rename(other, here.home.path)))
+    tally.check(os.path.exists(here.home.config), "nothing was swapped")
+    _refused(here, tally, "swapped", LINES[:2], "others can write")
+    tally.check(os.stat(here.home.path).st_mode & 0o777 == 0o755, "another directory was closed")
+
+
+def _as_stranger(work: Callable[[], object]) -> None:
+    if not (child := os.fork()):  # the harness has one thread
+        _become_stranger()
+        work()
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def _become_stranger() -> None:
+    os.setgroups([])
+    os.setresgid(STRANGER, STRANGER, STRANGER)
+    os.setresuid(STRANGER, STRANGER, STRANGER)
+
+
+def _fifo(path: str) -> None:
+    """One of the stranger's, for which a reader would wait."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    os.mkfifo(path, 0o666)
+    os.chown(path, STRANGER, STRANGER)
+
+
 def _made(path: str) -> None:
     os.mkdir(path, 0o777)
     os.chown(path, STRANGER, STRANGER)
@@ -149,11 +201,11 @@ def _linked(path: str, folder: str) -> None:
     os.lchown(path, STRANGER, STRANGER)
 
 
-def _refused(here: Ground, tally: Tally, name: str, lines: Sequence[tuple[str, ...]]) -> None:
+def _refused(here: Ground, tally: Tally, name: str, lines: Sequence[tuple[str, ...]], why: str = FOREIGN) -> None:
     for words in lines:
         asked = here.ask(*words)
         tally.times += 1
-        said = "belongs to another user" in asked.said and "Traceback" not in asked.said
+        said = why in asked.said and "Traceback" not in asked.said
         tally.check(asked.process.returncode == 4 and said, f"{name}: {words}: {asked.process.returncode} {asked.said}")
 
 
