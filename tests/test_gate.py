@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,14 +20,14 @@ from starlette.datastructures import Headers
 
 from ptstream import wire
 from ptstream.config import Settings
-from ptstream.daemon.keys import Keys
 from ptstream.daemon.outside import Outside
 from ptstream.origins import PublicUrl, is_loopback, listed_origin, origin_of, public_url_of
-from tests.conftest import Cli, Face, ended, listening, stop_daemon, until
+from tests.conftest import VISIT, Cli, Entered, Face, ended, let_in, listening, stop_daemon, until
 
 APP = "http://localhost:5173"
 BOX = "https://box.example.com"
 DESKTOP = "app://obsidian.md"
+ROOM = re.compile(r"/[0-9a-f]{32}/")
 
 
 # --- who is answered
@@ -43,22 +45,29 @@ class Ask(NamedTuple):
     inside: bool = True
     """Whether it goes beneath the page's path, if it has the cookie."""
 
-    def headers(self, face: Face) -> dict[str, str]:
+    def headers(self, face: Face, cookie: str) -> dict[str, str]:
         """What it sends."""
-        keys = Keys(face.token)
         of_key = {
             "none": {},
             "token": {"authorization": f"Bearer {face.token}"},
             "wrong": {"authorization": f"Bearer x{face.token}"},
-            "cookie": {"cookie": f"ptstream-{face.port}={keys.cookie}"},
+            "cookie": {"cookie": cookie},
         }[self.key]
         given = {"host": self.host, "origin": self.origin, "sec-fetch-site": self.site} | dict(self.more)
         return of_key | {name: value.format(port=face.port) for name, value in given.items() if value is not None}
 
     def send(self, face: Face) -> httpx.Response:
         """The answer."""
-        room = Keys(face.token).room if self.key == "cookie" and self.inside else ""
-        return httpx.post(f"{face.url}{room}/streams", json={"prompt": "x"}, headers=self.headers(face))
+        entered = page_of(face) if self.key == "cookie" else Entered("", "")
+        room = entered.room if self.inside else ""
+        headers = self.headers(face, entered.cookie)
+        return httpx.post(f"{face.url}{room}/streams", json={"prompt": "x"}, headers=headers)
+
+
+@functools.cache
+def page_of(face: Face) -> Entered:
+    """A browser that was let in."""
+    return let_in(face.cli, face.url)
 
 
 HTTPS = (("x-forwarded-proto", "https"),)
@@ -276,12 +285,12 @@ def test_the_link_and_the_cookie_behind_tls(public: Face, listed: Face) -> None:
     link = public.cli.out("web", "--no-browser").strip()
     assert link.startswith(f"{BOX}/enter?key=")
     near = link.replace(BOX, public.url)
-    answer = httpx.get(near, headers={"host": "box.example.com"})
-    assert answer.headers["location"] == f"{Keys(public.token).room}/"
+    answer = httpx.get(near, headers={"host": "box.example.com", **VISIT})
+    assert ROOM.fullmatch(answer.headers["location"])
     assert "secure" in answer.headers["set-cookie"].lower().split("; ")
     link = listed.cli.out("web", "--no-browser").strip()
     assert link.startswith(listed.url)
-    answer = httpx.get(link, headers={"host": "box.example.com", **dict(HTTPS)})
+    answer = httpx.get(link, headers={"host": "box.example.com", **dict(HTTPS), **VISIT})
     assert "secure" in answer.headers["set-cookie"].lower().split("; ")
     answer = httpx.get(listed.cli.out("web", "--no-browser").strip())
     assert "secure" not in answer.headers["set-cookie"].lower().split("; ")
@@ -294,17 +303,17 @@ def test_a_path_before_all_paths(left: bool) -> None:
         link, before = face.cli.out("web", "--no-browser").strip(), "/my/streams" if left else ""
         assert link.startswith(f"{BOX}/my/streams/enter?key=")
         outer = {"host": "box.example.com", "origin": BOX}
-        answer = httpx.get(f"{face.url}{before}/enter?{link.partition('?')[2]}", headers=outer)
-        room = f"/my/streams{Keys(face.token).room}/"
-        assert answer.headers["location"] == room
+        answer = httpx.get(f"{face.url}{before}/enter?{link.partition('?')[2]}", headers=outer | VISIT)
+        room = answer.headers["location"]
+        assert ROOM.fullmatch(room.removeprefix("/my/streams"))
         assert f"Path={room};" in answer.headers["set-cookie"]
         made = face.http.post(f"{before}/streams", json={"prompt": "x"}, headers=outer)
         assert made.headers["location"] == f"/my/streams/streams/{made.json()['id']}"
         cookie = answer.headers["set-cookie"].partition(";")[0]
-        inner = face.url + before + Keys(face.token).room
+        inner = face.url + before + room.removeprefix("/my/streams").rstrip("/")
         for path in ("/streams", "/", "/web/page.js"):
             assert httpx.get(inner + path, headers=outer | {"cookie": cookie}).status_code == 200, path
-        assert httpx.get(face.url + Keys(face.token).room + "/", headers={"cookie": cookie}).status_code == 200
+        assert httpx.get(inner + "/", headers={"cookie": cookie}).status_code == 200
 
 
 def test_the_link_of_a_daemon_on_all_addresses(cli: Cli) -> None:
