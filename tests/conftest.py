@@ -172,7 +172,7 @@ class Face(NamedTuple):
 
 
 class Entered(NamedTuple):
-    """A browser that was let in: the path of its page, without a slash at its end, and the cookie that it sends there."""
+    """A browser that was let in: its page's path, without a slash at its end, and the cookie that it sends there."""
 
     room: str
     cookie: str

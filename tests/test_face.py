@@ -428,30 +428,6 @@ def test_more_bodies_at_once_than_there_is_room_for(face: Face) -> None:
     until(lambda: face.http.post("/streams", content=b" " * MAX_BODY).status_code == 400)  # no JSON, but heard
 
 
-CROWDED = """
-import sys
-from ptstream.daemon import connections, life, listener
-from ptstream.settings import Home
-connections.CONNECTIONS, listener.HEAD_TIME = 5, 300
-life.run(Home(sys.argv[1]), listen="127.0.0.1:0", token=False)
-"""
-"""A daemon that has room for few."""
-
-
-def test_more_connections_than_there_is_room_for(cli: Cli) -> None:
-    with subprocess.Popen([sys.executable, "-c", CROWDED, cli.home.path], env=cli.environment) as process:
-        until(lambda: os.path.exists(cli.home.socket))
-        port = int(json.loads(cli.out("daemon", "status", "--json"))["listen"].rpartition(":")[2])
-        with contextlib.ExitStack() as stack:
-            clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), LIMIT)) for _ in range(9)]
-            # Nobody has asked anything: each would hold a file of the daemon's, which its streams need.
-            assert all(received(client).startswith(b"HTTP/1.1 503 ") for client in clients[5:])
-            assert len(connections(port)) == 5
-            assert cli.out("drive", "--", "echo", "hi") == "hi\n"
-        process.terminate()
-        assert process.wait(timeout=LIMIT) == 0
-
-
 def test_who_is_not_let_in_takes_nobodys_turn() -> None:
     with listening() as face, socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT) as stranger:
         stranger.sendall(b"GET /streams HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2000)

@@ -317,7 +317,7 @@ def test_a_path_before_all_paths(left: bool) -> None:
 
 
 def test_the_link_of_a_daemon_on_all_addresses(cli: Cli) -> None:
-    with cli.started("daemon", "run", "--listen", "0.0.0.0:0"):
+    with cli.started("daemon", "run", "--listen", "0.0.0.0:0", "--plain-http"):
         until(lambda: os.path.exists(cli.home.socket))
         link = cli.out("web", "--no-browser").strip()
         assert link.startswith("http://127.0.0.1:")

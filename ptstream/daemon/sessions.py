@@ -174,7 +174,7 @@ class Sessions:
                 yield from (Session(**fields) for fields in told["sessions"])
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             log.warning("the sessions %s cannot be read, and have ended: %s", self._path, error)
 
     def _write(self) -> None:
