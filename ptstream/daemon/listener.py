@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import logging
 import os
 import re
 import socket
@@ -24,6 +26,8 @@ from ptstream.daemon.keys import Keys
 from ptstream.daemon.outside import Outside
 from ptstream.errors import ConfigurationError
 from ptstream.origins import is_loopback, is_unspecified
+
+log = logging.getLogger("ptstream")
 
 LINGER = 1
 """Seconds that readers get to take the end, once every stream has ended."""
@@ -103,6 +107,7 @@ class Listener:
         except ConfigurationError:
             self._socket.close()
             raise
+        self._sockets = [self._socket, *_beside(self.address)]
         cookie = f"ptstream-{port}"  # all ports of a host share their cookies
         outside = Outside("" if is_unspecified(host) else address.host, settings)
         gate = Gate(make_face(daemon, self._keys, cookie), self._keys, cookie, outside)
@@ -162,7 +167,7 @@ class Listener:
 
     async def serve(self) -> None:
         """Answer, until `stop`."""
-        await self._server.serve(sockets=[self._socket])
+        await self._server.serve(sockets=self._sockets)
 
     def stop(self) -> None:
         """Take no more requests; `serve` returns in a moment."""
@@ -176,6 +181,24 @@ def _bound(address: Address) -> socket.socket:
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)  # not its own words, which name the address again
         raise ConfigurationError(f"{address} cannot be listened on: {why}") from error
+
+
+def _beside(address: Address) -> Iterator[socket.socket]:
+    """The loopback address of the other kind, where the name localhost leads as well: it must lead to nobody else.
+
+    What a browser was given at that name it would send there.
+    """
+    if address.host in ("127.0.0.1", "0.0.0.0"):
+        other = address._replace(host="::1")
+    elif address.host in ("::1", "::"):
+        other = address._replace(host="127.0.0.1")
+    else:
+        return
+    try:
+        yield _bound(other)
+    except ConfigurationError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
+            log.warning("%s is another program's: do not call this daemon by the name localhost", other)
 
 
 FULL = (
