@@ -304,8 +304,9 @@ def test_more_than_a_hundred_streams(site: Site, page: Page) -> None:
 
 def test_two_panes_on_one_stream(site: Site, page: Page) -> None:
     text = "".join(f"This is sentence number {number}, e.g. the {number}th. " for number in range(40))
+    site.enter(page)
     id = site.replayed(text, rate=100)
-    site.enter(page, f"{id}/panes")
+    page.goto(f"{site.room}/#{id}/panes")
     left, right = page.locator(".pane .text").first, page.locator(".pane .text").last
     # The one is ahead of the other, which has nothing but whole sentences.
     page.wait_for_function(
