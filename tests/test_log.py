@@ -116,6 +116,8 @@ STRANGE = (
     b"POST /streams HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     b"POST /streams HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{",
     b"GET /enter?key=%FF&&=%zz HTTP/1.1\r\nHost: localhost\r\nCookie: ptstream-1=\xff\r\n\r\n",
+    b"GET /enter?" + b"key=x&" * 99 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"POST /enter HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200\r\n\r\n" + b"a=b&" * 50,
     b"GET /\xff HTTP/1.1\r\nHost: localhost\r\nAuthorization: PTStream \xff:\r\n\r\n",
     b"POST /session HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nAuthorization: PTStream :\r\n"
     b"Content-Length: 0\r\n\r\n",

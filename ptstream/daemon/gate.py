@@ -87,7 +87,8 @@ NO_PAGE = (
 
 NO_SESSION = (
     f"this browser's session has ended: after {IDLE_TIME / 86400:g} days without use or {WHOLE_TIME / 86400:g} in all,"
-    " by `ptstream web --lock`, or because the token is another one. `ptstream web` opens a new one"
+    " by `ptstream web --lock`, with another token, or with another daemon, to which its page has not shown its key."
+    " `ptstream web` opens a new one"
 )
 
 NO_OTHER_PAGE = "a web page of another origin may not call the daemon: list its origin among `origins` in config.toml"
@@ -215,7 +216,7 @@ class Gate:
         """Whether it is for a link that nobody has used yet: however many strangers ask, it finds its turn."""
         if self._keys is None or ask.path != wire.ENTER:
             return False
-        query = parse_qs(ask.scope["query_string"].decode("latin-1"), max_num_fields=9)
+        query = parse_qs(ask.scope["query_string"].decode("latin-1"))
         return self._keys.is_invitation(query.get("key", [""])[0])
 
     def _no_name(self, name: str) -> str:

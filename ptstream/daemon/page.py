@@ -78,7 +78,7 @@ def page_routes(keys: Keys | None, cookie: str) -> list[Route | Mount]:
 
     async def enter(request: Request) -> Response:
         if request.method == "POST":
-            form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=9)
+            form = parse_qs((await request.body()).decode("utf-8", "replace"))
             key = form.get("key", [""])[0]
         else:
             key = request.query_params.get("key", "")

@@ -26,7 +26,8 @@ export async function resume() {
   const proof = new Uint8Array(await crypto.subtle.sign("HMAC", session.key, said))
   const digits = Array.from(proof, (byte) => byte.toString(16).padStart(2, "0")).join("")
   const told = await asked("POST", { authorization: `PTStream ${session.id}:${digits}` })
-  return told?.place ?? null
+  // Who answers need not be the daemon: the page is led to no other site.
+  return /^\/([\w.~-]+\/)+$/.test(told?.place) ? told.place : null
 }
 
 /** The JSON of an answer, null for a refusal. */
