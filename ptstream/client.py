@@ -32,9 +32,6 @@ START_TIMEOUT = 20.0
 STARTS = 3
 """How often a daemon is started that dies at once, in all."""
 
-LOG_BYTES = 1024 * 1024
-"""The size of the log from which on the next daemon begins another."""
-
 DAEMON_VARIABLES = frozenset(
     [
         "PATH",
@@ -166,6 +163,10 @@ class Client:
         """A link for one use to the page. Raises ConfigurationError when the daemon cannot listen."""
         url: str = (await self._ask("POST", wire.ENTER))["url"]
         return url
+
+    async def lock(self) -> None:
+        """End every session of the page, and every link."""
+        await self._ask("POST", wire.LOCK)
 
     async def text(self, id: str, offset: int) -> AsyncGenerator[bytes, None]:
         """The stream's bytes from `offset` as they come, to its end.
@@ -348,7 +349,7 @@ def _launched(home: Home, log: BinaryIO) -> tuple[subprocess.Popen[bytes], bytes
 def _opened_log(home: Home) -> BinaryIO:
     """The log, to append to; what daemons before wrote is kept once. Raises ConfigurationError."""
     try:
-        if os.path.exists(home.log) and os.stat(home.log).st_size > LOG_BYTES:
+        if os.path.exists(home.log) and os.stat(home.log).st_size > wire.LOG_BYTES:
             os.replace(home.log, home.log + ".1")
         return open(home.log, "ab", opener=_private)
     except OSError as error:

@@ -76,6 +76,8 @@ class Settings(NamedTuple):
     """Web apps, desktop apps and extensions whose pages may call the daemon there, as `http://localhost:5173`."""
     public_url: PublicUrl | None = None
     """Where a proxy before the daemon has its page, as `https://box.example.com`."""
+    plain_http: bool = False
+    """Whether the token may go over a network in the clear: the network is trusted."""
 
     @property
     def limits(self) -> Limits:
@@ -108,6 +110,7 @@ KEYS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "listen": (str,),
         "origins": (list,),
         "public_url": (str,),
+        "plain_http": (bool,),
     }
 )
 """The keys of the config file outside its tables, and what their values may be."""
@@ -121,7 +124,8 @@ def _settings(table: dict[str, Any], place: str) -> Settings:
     for key, value in table.items():
         if key not in KEYS:
             raise ConfigurationError(f"{place}: unknown key {key!r} (known: {', '.join([*KEYS, 'endpoints'])})")
-        if not isinstance(value, KEYS[key]) or isinstance(value, bool) or not _sensible(key, value):
+        is_flag = isinstance(value, bool)
+        if not isinstance(value, KEYS[key]) or is_flag != (KEYS[key] == (bool,)) or not _sensible(key, value):
             raise ConfigurationError(f"{place}: {key} cannot be {value!r}")
         if key in ADDRESSES:
             value = _addresses(key, value, place)

@@ -161,6 +161,12 @@ class NotAuthenticated(PtstreamError):
     code = "not-authenticated"
 
 
+class SessionEnded(NotAuthenticated):
+    """A request of a page whose session has ended: for its time, or because all of them were ended."""
+
+    code = "session-ended"
+
+
 class NotAllowed(PtstreamError):
     """What may not be asked for over the network, or not from there."""
 

@@ -20,6 +20,11 @@ WITHOUT_ORIGIN = frozenset({"null", "about", "blob", "data", "javascript"})
 
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(?:\[([0-9a-f:.]+)\]|([a-z0-9._~-]*))(?::([0-9]{1,5}))?")
 
+_ANY = ipaddress.IPv4Address(0)
+
+_NOTHING = re.compile(r"(0x0*|0+)(\.(0x0*|0+)){0,3}", re.IGNORECASE)
+"""Zero, as one number of an IPv4 address or as up to four."""
+
 _PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 
 
@@ -67,19 +72,28 @@ def origin_of(text: str) -> Origin | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine is called so."""
+    """Whether only this machine is called so, as browsers send it.
+
+    An IPv4 address in IPv6's form is no such name: see `Outside.is_told_sites`.
+    """
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        found = ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return host == "localhost"
+    return found.is_loopback and not (isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped)
 
 
 def is_unspecified(host: str) -> bool:
-    """Whether it means every address of a machine, which a browser takes for the machine itself."""
+    """Whether it means every address of a machine, which a browser takes for the machine itself.
+
+    In any form that a browser or a resolver reads: `0` and `0x0` are IPv4 addresses (WHATWG URL, 3.5).
+    """
+    host = host.removesuffix(".")
     try:
-        return ipaddress.ip_address(host).is_unspecified
+        found = ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return bool(_NOTHING.fullmatch(host))
+    return found.is_unspecified or (isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped == _ANY)
 
 
 def listed_origin(text: str) -> str:

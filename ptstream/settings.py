@@ -57,6 +57,11 @@ class Home(NamedTuple):
         return os.path.join(self.path, "token")
 
     @property
+    def sessions(self) -> str:
+        """The sessions of browsers that were let in (mode 0600; it may be missing)."""
+        return os.path.join(self.path, "sessions.json")
+
+    @property
     def config(self) -> str:
         """The config file (it may be missing)."""
         return os.path.join(self.path, "config.toml")
@@ -127,6 +132,7 @@ class Home(NamedTuple):
         yield from (
             (self.config, "given"),
             (self.token, "file"),
+            (self.sessions, "file"),
             (self.socket, "socket"),
             (self.page, "written"),
             (self.models, "shelf"),

@@ -40,6 +40,15 @@ COMPLETION_MODEL = "/v1/models/{model}"
 ENTER = "/enter"
 """On the socket: a link for one use. On TCP: where it leads, which lets a browser in."""
 
+LOCK = "/lock"
+"""On the socket: ends every session of the page, and every link."""
+
+SESSION = "/session"
+"""On TCP: where the page is given its session's key, and proves later that it has it."""
+
+PROOF = "PTStream"
+"""The scheme of `Authorization` with which it does: a session's id, a colon, and HMAC-SHA256 of nonce and origin."""
+
 CALLERS = "/callers"
 """On the socket: where a connection from elsewhere says on whose behalf it drives here."""
 
@@ -50,6 +59,9 @@ STDERR = "stderr"
 
 READY = b"ready"
 """What a started daemon writes to the pipe of whoever started it; anything else there is why it did not start."""
+
+LOG_BYTES = 1024 * 1024
+"""The size of the daemon's log from which on another is begun; the one before is kept."""
 
 SOCKET_PATH_MAX = 100
 """Bytes a Unix socket's path may safely have: the systems allow 104 to 108."""

@@ -197,6 +197,30 @@ class Face(NamedTuple):
         return {"Authorization": f"Bearer {self.token}"}
 
 
+class Entered(NamedTuple):
+    """A browser that was let in: its page's path, without a slash at its end, and the cookie that it sends there."""
+
+    room: str
+    cookie: str
+
+
+def invited(cli: Cli) -> str:
+    """A link for one use, as `ptstream web` prints it."""
+    transport = httpx.HTTPTransport(uds=cli.home.socket)
+    with httpx.Client(transport=transport, base_url=wire.BASE_URL) as http:
+        return str(http.post(wire.ENTER).json()["url"])
+
+
+def let_in(cli: Cli, url: str, **headers: str) -> Entered:
+    """By a link of that daemon's, followed at `url`."""
+    answer = httpx.get(f"{url}{wire.ENTER}?{invited(cli).partition('?')[2]}", headers=VISIT | headers)
+    return Entered(answer.headers["location"].rstrip("/"), answer.headers["set-cookie"].partition(";")[0])
+
+
+VISIT = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+"""What a browser says when its user follows a link."""
+
+
 @contextlib.contextmanager
 def listening(config: str = "") -> Iterator[Face]:
     """One of a home of its own, with more lines for its config file; it has nothing to complain of at the end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import subprocess
 import threading
@@ -14,8 +15,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from ptstream.daemon.keys import Keys, token_of
 from tests.conftest import Cli, kept, listening, told, until
+
+ROOM = re.compile(r"/[0-9a-f]{32}/$")
+"""The end of the page's address, for who was let in."""
 
 CONFIG = """\
 model = "slow"
@@ -32,17 +35,14 @@ model = "reasoning"
 """
 
 
-@dataclass(frozen=True)
+@dataclass
 class Site:
     """A daemon that listens, and its home."""
 
     cli: Cli
     url: str
-
-    @property
-    def room(self) -> str:
-        """Where the page is, to those who were let in."""
-        return self.url + Keys(token_of(self.cli.home)).room
+    room: str = ""
+    """Where the page is, to who was let in last."""
 
     def link(self) -> str:
         """A link for one use."""
@@ -51,9 +51,10 @@ class Site:
 
     def enter(self, page: Page, place: str = "", *, at: str | None = None) -> None:
         """Let a tab in, by another address if `at` is one, and go to a place there."""
-        room = self.room.replace(self.url, at or self.url)
         page.goto(self.link().replace(self.url, at or self.url))
-        page.wait_for_url(f"{room}/")
+        page.wait_for_url(ROOM)
+        room = page.url.rstrip("/")
+        self.room = room.replace(at or self.url, self.url)
         if place:
             page.goto(f"{room}/#{place}")
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
+import re
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,14 +21,14 @@ from starlette.datastructures import Headers
 
 from ptstream import wire
 from ptstream.config import Settings
-from ptstream.daemon.keys import Keys
 from ptstream.daemon.outside import Outside
-from ptstream.origins import PublicUrl, is_loopback, listed_origin, origin_of, public_url_of
-from tests.conftest import Cli, Face, ended, listening, stop_daemon, until
+from ptstream.origins import PublicUrl, is_loopback, is_unspecified, listed_origin, origin_of, public_url_of
+from tests.conftest import VISIT, Cli, Entered, Face, ended, let_in, listening, stop_daemon, until
 
 APP = "http://localhost:5173"
 BOX = "https://box.example.com"
 DESKTOP = "app://obsidian.md"
+ROOM = re.compile(r"/[0-9a-f]{32}/")
 
 
 # --- who is answered
@@ -43,22 +46,29 @@ class Ask(NamedTuple):
     inside: bool = True
     """Whether it goes beneath the page's path, if it has the cookie."""
 
-    def headers(self, face: Face) -> dict[str, str]:
+    def headers(self, face: Face, cookie: str) -> dict[str, str]:
         """What it sends."""
-        keys = Keys(face.token)
         of_key = {
             "none": {},
             "token": {"authorization": f"Bearer {face.token}"},
             "wrong": {"authorization": f"Bearer x{face.token}"},
-            "cookie": {"cookie": f"ptstream-{face.port}={keys.cookie}"},
+            "cookie": {"cookie": cookie},
         }[self.key]
         given = {"host": self.host, "origin": self.origin, "sec-fetch-site": self.site} | dict(self.more)
         return of_key | {name: value.format(port=face.port) for name, value in given.items() if value is not None}
 
     def send(self, face: Face) -> httpx.Response:
         """The answer."""
-        room = Keys(face.token).room if self.key == "cookie" and self.inside else ""
-        return httpx.post(f"{face.url}{room}/streams", json={"prompt": "x"}, headers=self.headers(face))
+        entered = page_of(face) if self.key == "cookie" else Entered("", "")
+        room = entered.room if self.inside else ""
+        headers = self.headers(face, entered.cookie)
+        return httpx.post(f"{face.url}{room}/streams", json={"prompt": "x"}, headers=headers)
+
+
+@functools.cache
+def page_of(face: Face) -> Entered:
+    """A browser that was let in."""
+    return let_in(face.cli, face.url)
 
 
 HTTPS = (("x-forwarded-proto", "https"),)
@@ -77,12 +87,36 @@ ANYWHERE = [
     Ask(401, "wrong"),
     Ask(401, "none"),
     # The cookie, under our own names alone.
-    *(Ask(201, "cookie", host) for host in ("localhost:{port}", "127.0.0.1:{port}", "127.9.9.9", "[::1]:{port}")),
+    *(
+        Ask(201, "cookie", host)
+        for host in ("localhost:{port}", "LOCALHOST", "127.0.0.1:{port}", "127.9.9.9", "[::1]:{port}", "[0:0::0:1]")
+    ),
     *(Ask(403, "cookie", host) for host in ("evil.example", "host.docker.internal", "192.168.1.5", "obsidian.md")),
     # Addresses that stand for all are browsers' names for this machine, and rebinding needs no name for them.
     *(
         Ask(403, "cookie", host)
-        for host in ("0.0.0.0:{port}", "[::]:{port}", "0", "[::ffff:0.0.0.0]", "", "a b", "x@y")
+        for host in (
+            *(
+                "0.0.0.0:{port}",
+                "[::]:{port}",
+                "0",
+                "0x0",
+                "00.0",
+                "0.0.0.0.",
+                "[::ffff:0.0.0.0]",
+                "[::ffff:0:0]:{port}",
+            ),
+            *(
+                "[::ffff:127.0.0.1]:{port}",
+                "[::ffff:7f00:1]",
+                "127.1",
+                "2130706433",
+                "0177.0.0.1",
+                "0x7f.1",
+                "127.0.0.1.",
+            ),
+            *("localhost.", "x.localhost", "localhost.localdomain", "LocalHost.evil.example", "", "a b", "x@y"),
+        )
     ),
     Ask(401, "cookie", inside=False),
     # The page, and others' pages.
@@ -214,6 +248,111 @@ def test_without_a_token_names_and_origins_are_all_there_is(cli: Cli) -> None:
         assert ended(process) == 0
 
 
+def test_without_a_token_whoever_does_not_say_which_page_asks_has_to_be_no_browser(cli: Cli) -> None:
+    """Browsers say it by TLS and to loopback names; to others, a page of any site asks as curl does."""
+    cli.home.make()
+    Path(cli.home.config).write_text(
+        'origins = ["http://lan.example", "https://box.example.com", "http://[::ffff:0:0]"]'
+    )
+    with cli.started("daemon", "run", "--listen", "127.0.0.1:0", "--no-token") as process:
+        until(lambda: os.path.exists(cli.home.socket))
+        url = json.loads(cli.out("daemon", "status", "--json"))["listen"]
+        tls = {"x-forwarded-proto": "https"}
+        for host, more, code in (
+            ("lan.example", {}, 403),
+            ("lan.example", {"sec-fetch-site": "cross-site"}, 403),
+            ("lan.example", {"x-forwarded-host": "localhost"}, 403),
+            ("localhost", {"x-forwarded-host": "lan.example"}, 403),
+            ("lan.example", {"sec-fetch-site": "same-origin"}, 200),
+            ("lan.example", {"origin": "http://lan.example"}, 200),
+            ("box.example.com", tls, 200),
+            ("box.example.com", tls | {"sec-fetch-site": "cross-site"}, 403),
+            ("localhost", {}, 200),
+            ("[::ffff:0:0]", {}, 403),
+        ):
+            answer = httpx.get(f"{url}/streams", headers={"host": host} | more)
+            assert answer.status_code == code, (host, more, answer.text)
+            assert code == 200 or "config.toml" in answer.text
+        process.send_signal(signal.SIGTERM)
+        assert ended(process) == 0
+
+
+def test_behind_a_public_address_of_plain_http_no_browser_says_which_page_asks() -> None:
+    for address, told in (
+        ("http://lan.example", False),
+        ("http://localhost:8000", True),
+        ("https://box.example", True),
+    ):
+        outside = Outside("127.0.0.1", Settings(public_url=public_url_of(address)))
+        seen = outside.seen({"client": ("127.0.0.1", 9)}, Headers({"host": "127.0.0.1"}))
+        assert outside.is_told_sites(seen) is told
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "0", "0x0", "00.0x0", "::ffff:0.0.0.0", "0.0.0.0."])
+def test_an_address_that_stands_for_all_is_no_name(host: str) -> None:
+    assert is_unspecified(host)
+    assert not is_loopback(host)
+    outside = Outside(host, Settings())
+    for name in ("0.0.0.0:1", "0", "[::]", "[::ffff:0:0]", "0x0"):
+        scope = {"server": ("127.0.0.1", 1)}
+        assert outside.stranger(outside.seen(scope, Headers({"host": name})), scope) == name
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "0:0", "{own}:0"])
+def test_the_token_does_not_go_over_a_network_in_the_clear(cli: Cli, address: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # nothing is sent
+        except OSError:
+            pytest.skip("no network")
+        address = address.format(own=probe.getsockname()[0])
+    said = cli.run("daemon", "run", "--listen", address, code=4).stderr.decode()
+    assert all(word in said for word in ("TLS", "public_url", "plain_http", "--plain-http")), said
+
+
+@pytest.mark.parametrize(
+    ("config", "allowed"), [("", False), ("plain_http = true", True), (f'public_url = "{BOX}"', True)]
+)
+def test_unless_the_user_says_so(cli: Cli, config: str, allowed: bool) -> None:
+    cli.home.make()
+    Path(cli.home.config).write_text(f'listen = "0.0.0.0:0"\n{config}')
+    cli.run("daemon", "start")  # streams run in any case
+    status = json.loads(cli.out("daemon", "status", "--json"))
+    assert bool(status["listen"]) is allowed
+    assert allowed or "plain_http" in status["trouble"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "[::1]:0", "localhost:0"])
+def test_localhost_leads_to_nobody_else(cli: Cli, address: str) -> None:
+    cli.home.make()
+    Path(cli.home.config).write_text(f'listen = "{address}"')
+    cli.run("daemon", "start")
+    url = json.loads(cli.out("daemon", "status", "--json"))["listen"]
+    port = int(url.rpartition(":")[2])
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with pytest.raises(OSError, match="in use"), socket.socket(family) as other:
+            other.bind((host, port))
+        with socket.create_connection((host, port), timeout=10):
+            pass
+
+
+def test_where_localhost_leads_to_another_program_the_log_says_so(cli: Cli) -> None:
+    cli.home.make()
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
+        Path(cli.home.config).write_text(f'listen = "127.0.0.1:{other.getsockname()[1]}"')
+        cli.run("daemon", "start")
+        assert "another program's" in Path(cli.home.log).read_text()
+        stop_daemon(cli.home)
+
+
+def test_nor_does_it_by_way_of_a_proxy(cli: Cli) -> None:
+    cli.home.make()
+    Path(cli.home.config).write_text('listen = "127.0.0.1:0"\npublic_url = "http://box"')
+    assert b"plain_http" in cli.run("daemon", "run", "--listen", "127.0.0.1:0", code=4).stderr
+    Path(cli.home.config).write_text('plain_http = "yes"')
+    assert b"plain_http cannot be" in cli.run("daemon", "start", code=4).stderr
+
+
 SAID = [
     ({"x-forwarded-proto": "https"}, "https://box"),
     ({"x-forwarded-proto": "https", "x-forwarded-host": "a.example:443, b"}, "https://a.example"),
@@ -276,12 +415,12 @@ def test_the_link_and_the_cookie_behind_tls(public: Face, listed: Face) -> None:
     link = public.cli.out("web", "--no-browser").strip()
     assert link.startswith(f"{BOX}/enter?key=")
     near = link.replace(BOX, public.url)
-    answer = httpx.get(near, headers={"host": "box.example.com"})
-    assert answer.headers["location"] == f"{Keys(public.token).room}/"
+    answer = httpx.get(near, headers={"host": "box.example.com", **VISIT})
+    assert ROOM.fullmatch(answer.headers["location"])
     assert "secure" in answer.headers["set-cookie"].lower().split("; ")
     link = listed.cli.out("web", "--no-browser").strip()
     assert link.startswith(listed.url)
-    answer = httpx.get(link, headers={"host": "box.example.com", **dict(HTTPS)})
+    answer = httpx.get(link, headers={"host": "box.example.com", **dict(HTTPS), **VISIT})
     assert "secure" in answer.headers["set-cookie"].lower().split("; ")
     answer = httpx.get(listed.cli.out("web", "--no-browser").strip())
     assert "secure" not in answer.headers["set-cookie"].lower().split("; ")
@@ -294,21 +433,21 @@ def test_a_path_before_all_paths(left: bool) -> None:
         link, before = face.cli.out("web", "--no-browser").strip(), "/my/streams" if left else ""
         assert link.startswith(f"{BOX}/my/streams/enter?key=")
         outer = {"host": "box.example.com", "origin": BOX}
-        answer = httpx.get(f"{face.url}{before}/enter?{link.partition('?')[2]}", headers=outer)
-        room = f"/my/streams{Keys(face.token).room}/"
-        assert answer.headers["location"] == room
+        answer = httpx.get(f"{face.url}{before}/enter?{link.partition('?')[2]}", headers=outer | VISIT)
+        room = answer.headers["location"]
+        assert ROOM.fullmatch(room.removeprefix("/my/streams"))
         assert f"Path={room};" in answer.headers["set-cookie"]
         made = face.http.post(f"{before}/streams", json={"prompt": "x"}, headers=outer)
         assert made.headers["location"] == f"/my/streams/streams/{made.json()['id']}"
         cookie = answer.headers["set-cookie"].partition(";")[0]
-        inner = face.url + before + Keys(face.token).room
+        inner = face.url + before + room.removeprefix("/my/streams").rstrip("/")
         for path in ("/streams", "/", "/web/page.js"):
             assert httpx.get(inner + path, headers=outer | {"cookie": cookie}).status_code == 200, path
-        assert httpx.get(face.url + Keys(face.token).room + "/", headers={"cookie": cookie}).status_code == 200
+        assert httpx.get(inner + "/", headers={"cookie": cookie}).status_code == 200
 
 
 def test_the_link_of_a_daemon_on_all_addresses(cli: Cli) -> None:
-    with cli.started("daemon", "run", "--listen", "0.0.0.0:0"):
+    with cli.started("daemon", "run", "--listen", "0.0.0.0:0", "--plain-http"):
         until(lambda: os.path.exists(cli.home.socket))
         link = cli.out("web", "--no-browser").strip()
         assert link.startswith("http://127.0.0.1:")

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
+import json
 import os
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 import ptstream
-from ptstream.daemon.keys import Keys
 from tests.browser import CHROMIUM, needs_browser
-from tests.conftest import Cli, listening, needs
+from tests.conftest import Cli, listening, needs, stop_daemon, until
 from tests.endpoint import TEXT
-from tests.page import CONFIG
+from tests.page import CONFIG, ROOM
 from tests.tls_proxy import Habit, proxy
 from tests.web import site
 
@@ -47,9 +51,10 @@ def playwright() -> Iterator[Playwright]:
 
 
 @contextlib.contextmanager
-def browsing(playwright: Playwright, port: int) -> Iterator[Browser]:
+def browsing(playwright: Playwright, port: int, more: str = "") -> Iterator[Browser]:
     """A browser for which the box's name leads to that port of this machine, and any certificate is good."""
-    flags = [f"--host-resolver-rules=MAP box.example.com:443 127.0.0.1:{port}", "--ignore-certificate-errors"]
+    rules = f"MAP box.example.com:443 127.0.0.1:{port}" + (f", {more}" if more else "")
+    flags = [f"--host-resolver-rules={rules}", "--ignore-certificate-errors"]
     flags += ["--no-sandbox"] if os.geteuid() == 0 else []
     running = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
     yield running
@@ -78,7 +83,7 @@ def behind(request: pytest.FixtureRequest, endpoint: str, playwright: Playwright
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         link = face.cli.out("web", "--no-browser").strip().replace(face.url, BOX)
-        yield Behind(face.cli, page, link, f"{BOX}{path}{Keys(face.token).room}/")
+        yield Behind(face.cli, page, link, f"{BOX}{path}")
         assert errors == []
 
 
@@ -96,7 +101,8 @@ def ask(page: Page, model: str) -> str:
 def test_the_page_behind_a_proxy_is_whole(behind: Behind) -> None:
     page = behind.page
     page.goto(behind.link)
-    assert page.url == behind.place
+    page.wait_for_url(ROOM)
+    assert page.url.startswith(f"{behind.place}/")
     cookie = page.context.cookies()[0]
     id = ask(page, "slow/slow")
     expect(page.locator("#stream .status")).to_have_text("done")  # followed as it came, to its end
@@ -106,7 +112,7 @@ def test_the_page_behind_a_proxy_is_whole(behind: Behind) -> None:
     ask(page, "stalling/stall")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#stream .status")).to_have_text("cancelled")
-    assert cookie["path"] == behind.place.removeprefix(BOX)
+    assert page.url.startswith(f"{BOX}{cookie['path']}")
     # A proxy that keeps no name and says nothing cannot be told from this machine's own browser.
     assert cookie["secure"] or "nothing said" in os.environ["PYTEST_CURRENT_TEST"]
 
@@ -131,3 +137,81 @@ def test_the_page_of_an_app_calls_with_headers_of_its_own(endpoint: str, playwri
         with listening(config) as face, browsing(playwright, 1) as browser, browser.new_page() as page:
             page.goto(origin)
             assert page.evaluate(ASK, [face.url, face.token]) == [200, True, 204]
+
+
+SPELLINGS = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::]", "0", "0x0", "127.1", "2130706433", "0177.0.0.1",
+             "[::ffff:0.0.0.0]", "[::ffff:127.0.0.1]", "127.9.9.9", "localhost.", "x.localhost")  # fmt: skip
+"""Addresses by which a browser reaches this machine, as a page may write them."""
+
+ASK_ALL = """
+async (addresses) => {
+  const asked = (make, address) => new Promise((resolve) => {
+    const element = document.createElement(make)
+    element.onload = element.onerror = resolve
+    element.src = address
+    document.head.append(element)
+  })
+  for (const address of addresses) {
+    await Promise.race([
+      Promise.all([
+        fetch(address, { mode: "no-cors" }).catch(() => 0),
+        asked("img", address),
+        asked("script", address),
+      ]),
+      new Promise((resolve) => setTimeout(resolve, 2000)),
+    ])
+  }
+}
+"""
+
+
+class Heard(http.server.BaseHTTPRequestHandler):
+    """Keeps what a browser sends."""
+
+    heads: ClassVar[list[dict[str, str]]] = []
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/status"):
+            self.heads.append({name.lower(): value for name, value in self.headers.items()})
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Everywhere(http.server.ThreadingHTTPServer):
+    """On every address of this machine, of both kinds."""
+
+    address_family = socket.AF_INET6
+    daemon_threads = True
+
+
+def test_without_a_token_no_page_from_elsewhere_gets_in(cli: Cli, playwright: Playwright) -> None:
+    """What the browser sends of a page of another site, under each name, is sent to a daemon."""
+    with Everywhere(("::", 0), Heard) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_port
+        with browsing(playwright, 1, f"MAP evil.example 127.0.0.1:{port}") as browser, browser.new_page() as page:
+            page.goto("http://evil.example/")
+            page.evaluate(ASK_ALL, [f"http://{name}:{port}/status" for name in SPELLINGS])
+            others = Heard.heads.copy()
+            Heard.heads.clear()
+            page.goto(f"http://localhost:{port}/status")
+            (own,) = (head for head in Heard.heads if head.get("sec-fetch-dest") == "document")
+        server.shutdown()
+    assert len(others) > 2 * len(SPELLINGS)
+    with cli.started("daemon", "run", "--listen", "127.0.0.1:0", "--no-token"):
+        until(lambda: os.path.exists(cli.home.socket))
+        url = json.loads(cli.out("daemon", "status", "--json"))["listen"]
+        ours = url.rpartition(":")[2]
+
+        def answered(head: dict[str, str]) -> int:
+            with httpx.Client() as client:  # with none of its own headers
+                host = {"host": head["host"].replace(str(port), ours)}
+                return client.send(httpx.Request("GET", f"{url}/status", headers=head | host)).status_code
+
+        assert {answered(head) for head in others} == {403}
+        assert answered(own) == 200
+        stop_daemon(cli.home)

@@ -57,12 +57,14 @@ def run(
         typer.Option(metavar="HOST:PORT", help="Answer HTTP there, too (config: listen).", show_default=False),
     ] = None,
     no_token: Annotated[bool, typer.Option("--no-token", help="Ask nobody there for a token.")] = False,
+    plain_http: Annotated[
+        bool, typer.Option("--plain-http", help="Also on a network, where the token is in the clear.")
+    ] = False,
 ) -> None:
     """In the foreground, its log on stderr."""
-    import logging
-
     from ptstream.daemon import life
     from ptstream.daemon.listener import address_of
+    from ptstream.daemon.log import begin as begin_log
 
     home, screen = session(ctx)
     if no_token:
@@ -71,8 +73,8 @@ def run(
         if not address_of(listen).loopback:
             raise ConfigurationError(f"without a token the daemon listens on this machine alone, not on {listen}")
         screen.note(f"without a token, everybody on this machine can read, write and delete your streams at {listen}")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    if not life.run(home, listen=listen, token=not no_token):
+    begin_log()
+    if not life.run(home, listen=listen, token=not no_token, plain_http=plain_http):
         raise PtstreamError("this home has a running daemon already: ptstream daemon stop ends it")
 
 
@@ -158,11 +160,14 @@ def logs(
 ) -> None:
     """The end of its log."""
     home, screen = session(ctx)
-    with contextlib.suppress(FileNotFoundError), open(home.log, "rb") as file:
-        length = file.seek(0, 2)
-        file.seek(max(0, length - 1_000_000))
-        kept = file.read().splitlines(keepends=True)[-lines:] if lines else []
-        screen.text(b"".join(kept))
+    text = b""
+    for path in (f"{home.log}.1", home.log):  # the older one goes on in the other
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+            length = file.seek(0, 2)
+            file.seek(max(0, length - 1_000_000))
+            text += file.read()
+    if text:
+        screen.text(b"".join(text.splitlines(keepends=True)[-lines:] if lines else []))
         screen.finish()
         screen.note(f"{home.log}, {size(length)}")
 

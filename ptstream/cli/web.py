@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import webbrowser
 from pathlib import Path
@@ -11,21 +12,30 @@ import anyio
 import typer
 
 from ptstream.cli.app import session
-from ptstream.client import connect_or_start
+from ptstream.client import connect, connect_or_start
+from ptstream.errors import DaemonUnreachable, UsageError
 from ptstream.settings import Home
 
 EXAMPLES = """
 ptstream web               opens it
 ptstream web --no-browser  prints the link: over ssh, forward its port (ssh -L 7878:127.0.0.1:7878 box)
+ptstream web --lock        ends the sessions of all browsers that were let in
 """
 
 
 def command(
     ctx: typer.Context,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the link, and open nothing.")] = False,
+    lock: Annotated[bool, typer.Option("--lock", help="End all browsers' sessions; open nothing.")] = False,
 ) -> None:
     """The command."""
     home, screen = session(ctx)
+    if lock:
+        if no_browser:
+            raise UsageError("--lock and --no-browser do not go together")
+        anyio.run(_lock, home)
+        screen.note("no browser is let in any more: ptstream web lets one in")
+        return
     link = anyio.run(_link, home)
     if no_browser or not _has_screen() or not _opened(home, link):
         screen.text(f"{link}\n")
@@ -45,6 +55,15 @@ def _opened(home: Home, link: str) -> bool:
 async def _link(home: Home) -> str:
     async with connect_or_start(home) as daemon:
         return await daemon.invite()
+
+
+async def _lock(home: Home) -> None:
+    """Sessions that no daemon knows of just now lie in the home alone."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(home.sessions)
+    with contextlib.suppress(DaemonUnreachable):
+        async with connect(home) as daemon:
+            await daemon.lock()
 
 
 def _has_screen() -> bool:

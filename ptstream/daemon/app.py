@@ -120,6 +120,12 @@ async def _enter(daemon: Daemon, request: Request) -> Response:
     return api.answer({"url": listener.invitation(), "address": listener.url})
 
 
+async def _lock(daemon: Daemon, _: Request) -> Response:
+    if daemon.face:
+        daemon.face.lock()
+    return api.answer({})
+
+
 ROUTES: list[tuple[str, str, api.Handler]] = [
     *api.ROUTES,
     ("POST", wire.STOP, _stop),
@@ -128,6 +134,7 @@ ROUTES: list[tuple[str, str, api.Handler]] = [
     ("POST", wire.DRIVE, _drive),
     ("POST", wire.CALLERS, _register),
     ("POST", wire.ENTER, _enter),
+    ("POST", wire.LOCK, _lock),
 ]
 
 

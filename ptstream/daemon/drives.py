@@ -41,6 +41,8 @@ class Face(Protocol):
 
     def invitation(self) -> str: ...
 
+    def lock(self) -> None: ...
+
 
 async def _nowhere() -> Face:
     raise ConfigurationError("this daemon does not listen")

@@ -7,9 +7,13 @@ home, and may call by any name.
 
 from __future__ import annotations
 
+import logging
+import re
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
@@ -19,14 +23,33 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ptstream import wire
 from ptstream.daemon.keys import Keys
 from ptstream.daemon.outside import Outside, Seen
-from ptstream.errors import NotAllowed, NotAuthenticated, PtstreamError, TooLarge, TooMany
+from ptstream.daemon.rate import Rate
+from ptstream.daemon.sessions import IDLE_TIME, WHOLE_TIME, Session
+from ptstream.errors import (
+    ConfigurationError,
+    NotAllowed,
+    NotAuthenticated,
+    PtstreamError,
+    SessionEnded,
+    TooLarge,
+    TooMany,
+)
+from ptstream.origins import origin_of
 from ptstream.serving import error_response
+
+log = logging.getLogger("ptstream")
 
 MAX_BODY = 16 * 1024 * 1024
 """Bytes of a request at most."""
 
 MAX_BODIES = 4 * MAX_BODY
 """Bytes of all the requests together that are being answered."""
+
+STRANGERS_BODY = 16 * 1024
+"""Bytes of a request of somebody who has shown no key, for what is open to all."""
+
+STRANGERS_BODIES = 1024 * 1024
+"""Bytes of all of those together."""
 
 RATE = 100.0
 """Requests in a second, in the long run."""
@@ -62,22 +85,21 @@ NO_PAGE = (
     "the page's cookie counts on the page alone: if this is the page, name its address as `public_url` in config.toml"
 )
 
+NO_SESSION = (
+    f"this browser's session has ended: after {IDLE_TIME / 86400:g} days without use or {WHOLE_TIME / 86400:g} in all,"
+    " by `ptstream web --lock`, with another token, or with another daemon, to which its page has not shown its key."
+    " `ptstream web` opens a new one"
+)
 
-@dataclass(slots=True)
-class Rate:
-    """So many a second, and so many at once: the generic cell rate algorithm (ITU-T I.371)."""
+NO_OTHER_PAGE = "a web page of another origin may not call the daemon: list its origin among `origins` in config.toml"
 
-    rate: float
-    burst: int
-    _due: float = 0.0
+NO_WORD = (
+    "under this name, without TLS, browsers do not say which page asks: without a token the daemon is called by a"
+    " loopback name, or by an https address that config.toml names as `public_url` or among `origins`"
+)
 
-    def take(self, now: float) -> float:
-        """Take one's turn: 0, or in how many seconds there is one."""
-        due = max(self._due, now)
-        if (late := due - now - (self.burst - 1) / self.rate) > 0:
-            return late
-        self._due = due + 1 / self.rate
-        return 0.0
+_ROOM = re.compile(r"/[0-9a-f]{32}(?=/)")
+"""The path before the page's, that of a session: some daemon's, or none's."""
 
 
 class Gate:
@@ -87,72 +109,115 @@ class Gate:
         self._app = app
         self._keys = keys
         self._outside = outside
-        self._rate = Rate(RATE, BURST)
-        self._strangers_rate = Rate(RATE, BURST)
+        self._known = _Turn(Rate(RATE, BURST), MAX_BODY, _Room(MAX_BODIES))
+        # Who has no key, and any web page can ask, takes nobody's turn who has one, nor their room.
+        self._strangers = _Turn(Rate(RATE, BURST), STRANGERS_BODY, _Room(STRANGERS_BODIES))
         self._cookie = cookie
-        self._room = _Room(MAX_BODIES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
-        seen = self._outside.seen(scope, headers)
-        path, inside = self._entered(scope["path"])
+        ask = self._asked(scope)
         try:
-            self._check(scope, headers, seen, path, inside)
+            turn = self._check(ask)
         except PtstreamError as error:
             await _refusal(error, scope, receive, send)
-        else:
-            body = _Bounded(receive, self._room)
-            # As ASGI has it: the path is the whole one, and the routes look at what of it comes after the root's.
-            root = self._outside.path if seen.public else ""
-            try:
-                whole = {**scope, "scheme": seen.scheme, "path": root + path, "root_path": root}
-                await self._app(whole, body, send)
-            finally:
-                self._room.left += body.size
-
-    def _entered(self, path: str) -> tuple[str, bool]:
-        """The path without that of `public_url` and of the page's room, and whether it had the latter."""
-        path = _without(self._outside.path, path)
-        room = self._keys.room if self._keys else ""
-        return _without(room, path), bool(room) and path.startswith(f"{room}/")
-
-    def _check(self, scope: Scope, headers: Headers, seen: Seen, path: str, inside: bool) -> None:
-        """Raises NotAllowed, NotAuthenticated, TooMany, TooLarge."""
-        token, origin = self._has_token(headers), headers.get("origin")
-        if not token and (name := self._outside.stranger(seen, scope)) is not None:
-            raise NotAllowed(self._no_name(name))
-        if origin is not None and not (self._outside.is_own(origin, seen) or self._outside.is_listed(origin)):
-            raise NotAllowed(_no_origin(origin))
-        cookie = inside and any(map(self._is_cookie, self._cookies(headers)))
-        known = token or self._is_known(origin, headers, seen, cookie)
-        # Who has no key, and any web page can ask, takes nobody's turn who has one.
-        rate = self._rate if known else self._strangers_rate
-        if wait := rate.take(time.monotonic()):
-            raise TooMany(f"too many requests: ask again in {wait:.1f} s")
-        length = headers.get("content-length", "0")
-        if not (length.isascii() and length.isdecimal()) or int(length[:18]) > MAX_BODY:
-            raise TooLarge(f"a request may have {MAX_BODY} bytes")
-        if known or _is_public(path):
             return
-        if self._keys is None:
-            raise NotAllowed("a web page of another origin may not call the daemon")
-        raise NotAuthenticated(NO_PAGE if cookie else NO_TOKEN)
+        body = _Bounded(receive, turn)
+        # As ASGI has it: the path is the whole one, and the routes look at what of it comes after the root's.
+        root = self._outside.path if ask.seen.public else ""
+        whole = {**scope, "scheme": ask.seen.scheme, "path": root + ask.path, "root_path": root}
+        whole["state"] = {**scope.get("state", {}), "session": ask.session}
+        try:
+            with self._keys.sessions.answering() if self._keys and ask.session else nullcontext():
+                await self._app(whole, body, send)
+        finally:
+            turn.room.left += body.size
 
-    def _has_token(self, headers: Headers) -> bool:
+    def _asked(self, scope: Scope) -> _Ask:
+        """What the request shows."""
+        headers = Headers(scope=scope)
+        seen = self._outside.seen(scope, headers)
+        path = _without(self._outside.path, scope["path"])
+        inside = _ROOM.match(path)
+        room = inside[0] if inside else ""
+        ask = _Ask(scope, headers, seen, path[len(room) :])
+        if self._keys:
+            self._look(self._keys)
+            ask.token = self._has_token(self._keys, headers)
+            words = tuple(self._cookies(headers)) if room else ()
+            ask.cookie = bool(words)
+            found = (self._keys.sessions.of_cookie(room, word) for word in words)
+            ask.session = next(filter(None, found), None) or self._proved(self._keys, ask)
+        return ask
+
+    def _look(self, keys: Keys) -> None:
+        try:
+            keys.look()
+        except ConfigurationError as error:  # its words are for the owner of the home
+            log.error("nobody is let in: %s", error)
+
+    def _check(self, ask: _Ask) -> _Turn:
+        """As whom it is answered. Raises NotAllowed, NotAuthenticated, TooMany, TooLarge."""
+        if not ask.token and (name := self._outside.stranger(ask.seen, ask.scope)) is not None:
+            raise NotAllowed(self._no_name(name))
+        origin = ask.origin
+        if origin is not None and not (self._outside.is_own(origin, ask.seen) or self._outside.is_listed(origin)):
+            raise NotAllowed(_no_origin(origin))
+        known = ask.token or self._is_known(ask) or self._is_invited(ask)
+        if known and (admit := ask.scope.get("state", {}).get("admit")):
+            admit()
+        turn = self._known if known else self._strangers
+        if wait := turn.rate.take(time.monotonic()):
+            raise TooMany(f"too many requests: ask again in {wait:.1f} s")
+        length = ask.headers.get("content-length", "0")
+        public = _is_public(ask.path)
+        if known or public:
+            if not (length.isascii() and length.isdecimal()) or int(length[:18]) > turn.body:
+                raise TooLarge(f"a request may have {turn.body} bytes")
+            return turn
+        if self._keys is None:
+            raise NotAllowed(NO_WORD if "sec-fetch-site" not in ask.headers else NO_OTHER_PAGE)
+        if ask.session:
+            raise NotAuthenticated(NO_PAGE)
+        raise SessionEnded(NO_SESSION) if ask.cookie else NotAuthenticated(NO_TOKEN)
+
+    def _has_token(self, keys: Keys, headers: Headers) -> bool:
         scheme, _, word = headers.get("authorization", "").partition(" ")
-        return self._keys is not None and scheme.lower() == "bearer" and self._keys.is_token(word.strip())
+        return scheme.lower() == "bearer" and keys.is_token(word.strip())
 
-    def _is_cookie(self, word: str) -> bool:
-        return self._keys is not None and self._keys.is_cookie(word)
+    def _proved(self, keys: Keys, ask: _Ask) -> Session | None:
+        """The session that a page which was let in by another daemon's life proves to have; see `sessions.py`.
 
-    def _is_known(self, origin: str | None, headers: Headers, seen: Seen, cookie: bool) -> bool:
-        """Whether who asks is the page, with its cookie or, where there are no keys, no web page that may not."""
+        Its proof is for one address. Who holds the port that was the daemon's could pass it on to where that is now:
+        so the port has to be ours, unless the address is one that the user named.
+        """
+        scheme, _, word = ask.headers.get("authorization", "").partition(" ")
+        id, _, proof = word.strip().partition(":")
+        if scheme != wire.PROOF or ask.path != wire.SESSION or ask.origin is None:
+            return None
+        if not self._outside.is_here(ask.origin, ask.seen, ask.scope):
+            return None
+        return keys.sessions.of_proof(id, proof, str(origin_of(ask.origin)))
+
+    def _is_known(self, ask: _Ask) -> bool:
+        """Whether who asks is the page, with its session or, where there are no keys, no web page that may not."""
         # Without an origin come the images, scripts and frames of a page, whosever it is.
-        fetched_here = headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
+        site = ask.headers.get("sec-fetch-site")
         if self._keys is None:
-            return fetched_here or (origin is not None and self._outside.is_listed(origin))
+            if ask.origin is not None and self._outside.is_listed(ask.origin):
+                return True
+            if site is None and ask.origin is None and not self._outside.is_told_sites(ask.seen):
+                return False
+            return site in (None, "same-origin", "none")
         # Another port of the same host is the same site, and its pages might send the cookie along.
-        return cookie and fetched_here and (origin is None or self._outside.is_own(origin, seen))
+        own = ask.origin is None or self._outside.is_own(ask.origin, ask.seen)
+        return ask.session is not None and site in (None, "same-origin", "none") and own
+
+    def _is_invited(self, ask: _Ask) -> bool:
+        """Whether it is for a link that nobody has used yet: however many strangers ask, it finds its turn."""
+        if self._keys is None or ask.path != wire.ENTER:
+            return False
+        query = parse_qs(ask.scope["query_string"].decode("latin-1"))
+        return self._keys.is_invitation(query.get("key", [""])[0])
 
     def _no_name(self, name: str) -> str:
         said = f"the daemon is not called {name[:100]!r}: its names are this machine's, and those of `listen`,"
@@ -214,8 +279,28 @@ def _without(begin: str, path: str) -> str:
 
 
 def _is_public(path: str) -> bool:
-    """What tells nobody anything: the page itself, which is the same for all, and how to call us."""
-    return path in ("/", wire.ENTER, wire.OPENAPI) or path.startswith("/web/")
+    """What tells nobody anything: the page itself, which is the same for all, how to enter, and how to call us."""
+    return path in ("/", wire.ENTER, wire.SESSION, wire.OPENAPI) or path.startswith("/web/")
+
+
+@dataclass(slots=True)
+class _Ask:
+    """A request, and what it has shown."""
+
+    scope: Scope
+    headers: Headers
+    seen: Seen
+    path: str
+    """Without that of `public_url` and of a page's session."""
+    token: bool = False
+    cookie: bool = False
+    """Whether it has a session's, good or not."""
+    session: Session | None = None
+
+    @property
+    def origin(self) -> str | None:
+        """That of the page which asks, if a page does."""
+        return self.headers.get("origin")
 
 
 @dataclass(slots=True)
@@ -225,20 +310,30 @@ class _Room:
     left: int
 
 
+@dataclass(slots=True)
+class _Turn:
+    """What those have together who are known, or those who are not: their rate, their room, and a body's size."""
+
+    rate: Rate
+    body: int
+    room: _Room
+
+
 class _Bounded:
     """The request's body, as far as it may go, and as there is room. Raises TooLarge, TooMany."""
 
-    def __init__(self, receive: Receive, room: _Room) -> None:
+    def __init__(self, receive: Receive, turn: _Turn) -> None:
         self._receive = receive
-        self._room = room
+        self._most = turn.body
+        self._room = turn.room
         self.size = 0
         """Bytes that it has taken of the room."""
 
     async def __call__(self) -> Message:
         message = await self._receive()
         size = len(message.get("body", b""))
-        if self.size + size > MAX_BODY:
-            raise TooLarge(f"a request may have {MAX_BODY} bytes")
+        if self.size + size > self._most:
+            raise TooLarge(f"a request may have {self._most} bytes")
         if size > self._room.left:
             raise TooMany("too many large requests at once: ask again in a moment")
         self.size += size

@@ -1,14 +1,14 @@
-"""What opens the daemon over the network: a token that lies in the home, a link for one use, a browser's cookie."""
+"""What opens the daemon over the network: a token that lies in the home, a link for one use, a browser's session."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import secrets
 import stat
 import time
 
+from ptstream.daemon.sessions import Session, Sessions
 from ptstream.errors import ConfigurationError
 from ptstream.ownership import opened
 from ptstream.settings import Home
@@ -18,34 +18,66 @@ INVITATION_TIME = 120.0
 
 
 class Keys:
-    """The token of one home, and what follows from it."""
+    """Those of one home. Raises ConfigurationError for a token that is not ours alone."""
 
-    def __init__(self, token: str) -> None:
-        self._token = token.encode()
-        # It outlives the daemon, as an open page does, and is worth nothing elsewhere.
-        self.cookie = hmac.new(self._token, b"the page's cookie", hashlib.sha256).hexdigest()
-        self.room = "/" + hmac.new(self._token, b"the page's path", hashlib.sha256).hexdigest()[:32]
-        """The path beneath which the cookie is sent, and counts. Cookies know no ports: a server on another one of
-        this host, which may be another user's, would be sent it as well, if it knew the path."""
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._token = token_of(home).encode()
+        self._file = _look(home.token)
+        self.sessions = Sessions(home.sessions, self._token)
         self._invitations: dict[str, float] = {}
 
     def is_token(self, word: str) -> bool:
         """Whether `word` is the token. Takes as long whatever it is."""
         return hmac.compare_digest(word.encode("utf-8", "replace"), self._token)
 
-    def is_cookie(self, word: str) -> bool:
-        """Whether `word` is the cookie."""
-        return hmac.compare_digest(word.encode("utf-8", "replace"), self.cookie.encode())
+    def look(self) -> None:
+        """See whether the token is another one now, or was removed: that ends every session, and every link.
+
+        Raises ConfigurationError for one that cannot be read, or be made: then nobody is let in.
+        """
+        if (found := _look(self._home.token)) and found == self._file:
+            return
+        before, self._token = self._token, secrets.token_bytes(32)  # nobody's, if there is none
+        try:
+            self._token = token_of(self._home).encode()
+            self._file = _look(self._home.token)
+        finally:
+            if self._token != before:
+                self.lock()
+
+    def lock(self) -> None:
+        """End every session, and every link that nobody has used yet."""
+        self._invitations.clear()
+        self.sessions.end_all(self._token)
 
     def invitation(self) -> str:
         """A word that lets a browser in, once, for INVITATION_TIME seconds."""
+        self.look()
+        now = time.monotonic()
+        self._invitations = {word: until for word, until in self._invitations.items() if until > now}
         word = secrets.token_urlsafe(32)
-        self._invitations[word] = time.monotonic() + INVITATION_TIME
+        self._invitations[word] = now + INVITATION_TIME
         return word
 
-    def redeem(self, word: str) -> bool:
-        """Whether `word` is an invitation that nobody has used yet."""
-        return self._invitations.pop(word, 0.0) > time.monotonic()
+    def is_invitation(self, word: str) -> bool:
+        """Whether `word` would let in."""
+        return self._invitations.get(word, 0.0) > time.monotonic()
+
+    def redeem(self, word: str) -> Session | None:
+        """The session of a browser that brings the invitation `word`, None if it is none (any more)."""
+        invited = self.is_invitation(word)
+        self._invitations.pop(word, None)
+        return self.sessions.begin() if invited else None
+
+
+def _look(path: str) -> tuple[int, int, int] | None:
+    """What tells a file from another one, or from what it was before; None if there is none."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_ctime_ns, found.st_size
 
 
 def token_of(home: Home) -> str:

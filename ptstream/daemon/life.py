@@ -27,10 +27,11 @@ from ptstream.daemon.app import make_app
 from ptstream.daemon.drives import Daemon, Face
 from ptstream.daemon.init import leave_process_one
 from ptstream.daemon.listener import KEPT, LINGER, USUAL, Address, Listener, Server, address_of
+from ptstream.daemon.log import begin as begin_log
 from ptstream.errors import ConfigurationError, PtstreamError, StoreNewer, ungrouped
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.owner import open_owner
-from ptstream.settings import Home, find_home
+from ptstream.settings import Home
 from ptstream.store.patience import BRIEFLY
 from ptstream.store.recover import delete_expired
 from ptstream.store.sqlite import Store
@@ -50,29 +51,18 @@ MAX_FILES = 65_536
 """Open files that we ask for, if we may: the commands that we start inherit it, and some close them all, one by one."""
 
 
-class _InOneLine(logging.Filter):
-    """What breaks a body off, as its stream's deletion, is no fault, though uvicorn reports it as one."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        # Starlette, which could not answer any more, says so.
-        cause = error.__cause__ if isinstance(error, RuntimeError) else error
-        if isinstance(cause, PtstreamError):
-            record.msg, record.args, record.exc_info = f"a body broke off: {cause}", (), None
-        return True
-
-
 def main(argv: list[str] | None = None) -> None:
     """What the background process runs."""
     parser = argparse.ArgumentParser(prog="python -m ptstream.daemon")
     parser.add_argument("--home", required=True)
     parser.add_argument("--ready-fd", type=int)
     words = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    home = Home(os.path.abspath(words.home))
+    begin_log(home.log if words.ready_fd is not None else None)
     os.chdir("/")  # holds no directory that somebody may want to unmount
     answer = _Answer(words.ready_fd)
     try:
-        ran = run(find_home(words.home), answer.ready)
+        ran = run(home, answer.ready)
     except PtstreamError as error:
         answer.failed(error)
         log.error("%s", error)
@@ -101,22 +91,28 @@ class _Answer:
             self._descriptor = None
 
 
-def run(home: Home, ready: object = None, listen: str | None = None, *, token: bool = True) -> bool:
+def run(
+    home: Home,
+    ready: object = None,
+    listen: str | None = None,
+    *,
+    token: bool = True,
+    plain_http: bool = False,
+) -> bool:
     """Be the home's daemon until told to stop; False at once if it has one.
 
-    `listen` is where it answers on TCP besides (else what the config file says), with a token or without. Raises
-    ConfigurationError, when a newer ptstream has migrated the database as well.
+    `listen` is where it answers on TCP besides (else what the config file says), with a token or without; as
+    `plain_http`, also where that would go over a network in the clear. Raises ConfigurationError, when a newer
+    ptstream has migrated the database as well.
     """
     coredump.forbid()
     leave_process_one()
     os.umask(0o077)
-    logging.getLogger("uvicorn.error").addFilter(_InOneLine())
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, which may hold a password
     home.make()
     _allow_many_files()
     with _lock(home) as got:
         if got:
-            anyio.run(_live, home, ready, listen, token)
+            anyio.run(_live, home, ready, listen, token, plain_http)
     return got
 
 
@@ -142,12 +138,12 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-async def _live(home: Home, ready: object, listen: str | None, token: bool) -> None:
+async def _live(home: Home, ready: object, listen: str | None, token: bool, plain_http: bool) -> None:
     wire.quiet_cancelled_receives()
     with Store(home, patience=BRIEFLY) as store, ungrouped():
         async with open_owner(store) as owner, anyio.create_task_group() as tasks:
             daemon = Daemon(store, owner, LocalServer(home, tasks))
-            doors = _Doors(daemon, tasks, token=token)
+            doors = _Doors(daemon, tasks, token=token, plain_http=plain_http)
             if listen:
                 doors.open(address_of(listen))
             else:
@@ -156,6 +152,7 @@ async def _live(home: Home, ready: object, listen: str | None, token: bool) -> N
             server = Server(
                 uvicorn.Config(
                     make_app(daemon),
+                    log_config=None,
                     log_level="warning",
                     lifespan="off",
                     ws="none",
@@ -275,16 +272,19 @@ async def _watch_signals(daemon: Daemon) -> None:
 class _Doors:
     """The daemon on TCP, from its start on, or from when the page is first asked for."""
 
-    def __init__(self, daemon: Daemon, tasks: TaskGroup, *, token: bool) -> None:
+    def __init__(self, daemon: Daemon, tasks: TaskGroup, *, token: bool, plain_http: bool) -> None:
         self._daemon = daemon
         self._tasks = tasks
         self._token = token
+        self._plain_http = plain_http
         self._listener: Listener | None = None
         daemon.listen = self._ask
 
     def open(self, address: Address) -> Listener:
         """Listen there. Raises ConfigurationError."""
-        self._listener = self._daemon.face = Listener(self._daemon, address, token=self._token)
+        self._listener = self._daemon.face = Listener(
+            self._daemon, address, token=self._token, plain_http=self._plain_http
+        )
         self._tasks.start_soon(self._listener.serve)
         log.info("listening on %s%s", self._listener.url, "" if self._token else ", without a token")
         return self._listener

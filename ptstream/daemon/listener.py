@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import logging
 import os
 import re
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ptstream import wire
-from ptstream.config import load
+from ptstream.config import Settings, load
+from ptstream.daemon.connections import Connections, Guest
 from ptstream.daemon.drives import Daemon
 from ptstream.daemon.face import make_face
 from ptstream.daemon.gate import Cors, Gate
-from ptstream.daemon.keys import Keys, token_of
+from ptstream.daemon.keys import Keys
 from ptstream.daemon.outside import Outside
 from ptstream.errors import ConfigurationError
 from ptstream.origins import is_loopback, is_unspecified
+
+log = logging.getLogger("ptstream")
 
 LINGER = 1
 """Seconds that readers get to take the end, once every stream has ended."""
@@ -39,16 +45,13 @@ HEAD_SIZE = 64 * 1024
 """Bytes that a request may have besides its body, and a read of the socket's more."""
 
 BODY_TIME = 60.0
-"""Seconds that it may take for the body."""
+"""Seconds that it may take for the body, if it is known who asks; a stranger has HEAD_TIME once more."""
 
 STALL_TIME = 120.0
 """Seconds after which a client is dropped that takes nothing of its answer: it may ask again from where it was.
 
 OpenAI's clients cannot, so they are waited for. One whose machine is gone, TCP gives up by itself.
 """
-
-CONNECTIONS = 1024
-"""Connections at once; who comes then gets a 503, asked or not."""
 
 
 class Address(NamedTuple):
@@ -92,23 +95,28 @@ class Server(uvicorn.Server):
 class Listener:
     """The daemon's face on one address, listening from the start on. Raises ConfigurationError."""
 
-    def __init__(self, daemon: Daemon, address: Address, *, token: bool = True) -> None:
-        if not token and not address.loopback:
-            raise ConfigurationError(f"without a token the daemon listens on this machine alone, not on {address}")
+    def __init__(self, daemon: Daemon, address: Address, *, token: bool = True, plain_http: bool = False) -> None:
         home = daemon.store.home
-        self._keys = Keys(token_of(home)) if token else None
+        settings = load(home)
         self._socket = _bound(address)
         host, port = self._socket.getsockname()[:2]
-        self.address = Address(host, port)
-        settings = load(home)
+        self.address = Address(host, port)  # a name, as localhost, may lead anywhere
+        try:
+            self._check(settings, token=token, plain_http=plain_http or settings.plain_http)
+            self._keys = Keys(home) if token else None
+        except ConfigurationError:
+            self._socket.close()
+            raise
+        self._sockets = [self._socket, *_beside(self.address)]
         cookie = f"ptstream-{port}"  # all ports of a host share their cookies
-        outside = Outside(address.host, settings)
+        outside = Outside("" if is_unspecified(host) else address.host, settings)
         gate = Gate(make_face(daemon, self._keys, cookie), self._keys, cookie, outside)
         self._public_url = settings.public_url
         self._server = Server(
             uvicorn.Config(
                 Cors(gate, outside),
-                http=Patient,
+                http=partial(Patient, Connections()),  # type: ignore[arg-type]
+                log_config=None,
                 log_level="warning",
                 lifespan="off",
                 ws="none",
@@ -118,6 +126,22 @@ class Listener:
                 timeout_keep_alive=KEPT,
                 timeout_graceful_shutdown=LINGER,
             )
+        )
+
+    def _check(self, settings: Settings, *, token: bool, plain_http: bool) -> None:
+        """Raises ConfigurationError for an address where strangers could do, or hear, what is not theirs."""
+        if not token and not self.address.loopback:
+            raise ConfigurationError(f"without a token the daemon listens on this machine alone, not on {self.address}")
+        public = settings.public_url and settings.public_url.origin
+        if plain_http or (public.scheme == "https" if public else self.address.loopback):
+            return
+        if public and is_loopback(public.host) and self.address.loopback:
+            return
+        place = settings.public_url if public and self.address.loopback else f"http://{self.address}"
+        raise ConfigurationError(
+            f"at {place} whoever is on the way would read the token, and all text: put a proxy before it that speaks"
+            ' TLS, and name its address (public_url = "https://…" in config.toml); or, on a network that you trust, as'
+            " a VPN's or a container's, say so (plain_http = true there, or --plain-http)"
         )
 
     @property
@@ -130,6 +154,11 @@ class Listener:
         place = str(self._public_url or self._near())
         return f"{place}{wire.ENTER}?key={self._keys.invitation()}" if self._keys else f"{place}/"
 
+    def lock(self) -> None:
+        """End every session of the page, and every link."""
+        if self._keys:
+            self._keys.lock()
+
     def _near(self) -> str:
         """Where this machine finds it: no browser goes to an address that stands for all."""
         if not is_unspecified(self.address.host):
@@ -138,7 +167,7 @@ class Listener:
 
     async def serve(self) -> None:
         """Answer, until `stop`."""
-        await self._server.serve(sockets=[self._socket])
+        await self._server.serve(sockets=self._sockets)
 
     def stop(self) -> None:
         """Take no more requests; `serve` returns in a moment."""
@@ -154,6 +183,24 @@ def _bound(address: Address) -> socket.socket:
         raise ConfigurationError(f"{address} cannot be listened on: {why}") from error
 
 
+def _beside(address: Address) -> Iterator[socket.socket]:
+    """The loopback address of the other kind, where the name localhost leads as well: it must lead to nobody else.
+
+    What a browser was given at that name it would send there.
+    """
+    if address.host in ("127.0.0.1", "0.0.0.0"):
+        other = address._replace(host="::1")
+    elif address.host in ("::1", "::"):
+        other = address._replace(host="127.0.0.1")
+    else:
+        return
+    try:
+        yield _bound(other)
+    except ConfigurationError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
+            log.warning("%s is another program's: do not call this daemon by the name localhost", other)
+
+
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 30\r\n"
     b"connection: close\r\n\r\nThere are too many connections"
@@ -166,19 +213,36 @@ class Patient(HttpToolsProtocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
+    _guest: Guest | None = None
     _answering = ""
     """The path of the request whose answer is being sent."""
 
     _head = 0
     """Bytes since the last that belonged to a body, or ended a request."""
 
+    def __init__(self, connections: Connections, **more: Any) -> None:
+        super().__init__(**more)
+        self._all = connections
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS:  # at once: asked or not, it holds a file
+        guest = Guest((self.client or ("",))[0], transport.abort, self._is_idle)
+        if not self._all.enter(guest):  # at once: asked or not, it holds a file
             transport.write(FULL)
             transport.close()
             return
+        self._guest = guest
         self._expect(HEAD_TIME)
+
+    def _admit(self) -> None:
+        """Who asks is known: there is time for a large body, and nobody takes the connection's place."""
+        if self._guest and not self._guest.known:
+            self._all.know(self._guest)
+        if self._deadline and not self.cycle.response_complete and self.cycle.more_body:
+            self._expect(BODY_TIME)
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
     def data_received(self, data: bytes) -> None:
         self._head += len(data)
@@ -186,16 +250,20 @@ class Patient(HttpToolsProtocol):
         if self._head > HEAD_SIZE and not self.transport.is_closing():
             self.send_400_response("The request's head is too large.")
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Another protocol is offered, and not taken up (RFC 9110, 7.8): that is nothing to warn of."""
+
     def on_body(self, body: bytes) -> None:
         self._head = 0
         super().on_body(body)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["state"]["admit"] = self._admit
         self._expect(HEAD_TIME)
 
     def on_headers_complete(self) -> None:
-        self._expect(BODY_TIME)
+        self._expect(HEAD_TIME)  # for a stranger's body as well
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -209,6 +277,8 @@ class Patient(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
+        if self.cycle.response_complete:
+            self.cycle.body.clear()  # what nobody has read of it
         super().on_response_complete()
         self._expect_another()
 
@@ -222,6 +292,8 @@ class Patient(HttpToolsProtocol):
         self._stop_stall()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._guest:
+            self._all.leave(self._guest)
         self._expect(None)
         self._stop_stall()
         super().connection_lost(exc)

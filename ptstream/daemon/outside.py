@@ -35,7 +35,7 @@ class Seen:
 
 
 class Outside:
-    """The addresses of a daemon that listens on `host`."""
+    """The addresses of a daemon that listens on the address, or by the name, `host`."""
 
     def __init__(self, host: str, settings: Settings) -> None:
         self.origins = frozenset(settings.origins)
@@ -75,6 +75,26 @@ class Outside:
         """Whether a page of that origin is the daemon's own."""
         found = origin_of(origin)
         return found is not None and found in (seen.origin, self._public)
+
+    def is_here(self, origin: str, seen: Seen, scope: Scope) -> bool:
+        """Whether a page of that origin, our own, is at our own port, or at an address that the user named."""
+        found = origin_of(origin)
+        if found is None or not self.is_own(origin, seen):
+            return False
+        port = (scope.get("server") or ("", None))[1]
+        ours = found.scheme == "http" and (found.port or DEFAULT_PORTS["http"]) == port
+        return ours or found == self._public or str(found) in self.origins
+
+    def is_told_sites(self, seen: Seen) -> bool:
+        """Whether browsers say which site's page sends such a request (Fetch Metadata's Sec-Fetch-Site).
+
+        They do by TLS, and to names of their own machine: of IPv4 addresses in IPv6's form, Chromium does not take
+        even a loopback one for that. Behind a public address of plain HTTP they never do, whatever a proxy makes of it.
+        """
+        if self._public is not None and self._public.scheme == "http" and not is_loopback(self._public.host):
+            return False
+        named = (origin_of(f"http://{name}") for name in seen.names)
+        return seen.scheme == "https" or all(found is not None and is_loopback(found.host) for found in named)
 
     def is_listed(self, origin: str) -> bool:
         """Whether a page of that origin is of a web app that may call the daemon."""

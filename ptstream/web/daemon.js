@@ -1,5 +1,7 @@
 // The daemon as the page asks it, all but the text of streams (ptstream.js): and whether it is in reach.
 
+import { resume } from "./session.js"
+
 /** Milliseconds that an answer may take. */
 const LONGEST = 60_000
 
@@ -18,9 +20,13 @@ export class Unreachable extends Error {
   }
 }
 
-/** Sends "state" when `state` changes: "found", "lost" (out of reach) or "locked" (this browser was not let in). */
+/**
+ * Sends "state" when `state` changes: "found", "lost" (out of reach), "locked" (this browser was not let in) or "ended" (it
+ * was, and its session has ended).
+ */
 export class Daemon extends EventTarget {
   state = "found"
+  #resuming = null
 
   constructor() {
     super()
@@ -41,9 +47,23 @@ export class Daemon extends EventTarget {
       this.#become("lost")
       throw new Unreachable()
     }
-    this.#become(response.status === 401 ? "locked" : "found")
-    if (!response.ok) throw new Refusal(complaint(told) ?? `The daemon answered ${response.status}.`, response.status)
+    const error = response.ok ? null : complaint(told)
+    if (response.status === 401) await this.#resume()
+    this.#become(response.status !== 401 ? "found" : error?.code === "session-ended" ? "ended" : "locked")
+    if (!response.ok) {
+      throw new Refusal(error?.message ?? `The daemon answered ${response.status}.`, response.status)
+    }
     return told ? JSON.parse(told) : null
+  }
+
+  /** Another daemon may know this browser's session: then the page is at another place now, and goes on there. */
+  async #resume() {
+    this.#resuming ??= resume().catch(() => null)
+    const place = await this.#resuming
+    this.#resuming = null
+    if (!place || place === location.pathname) return
+    location.replace(place + location.hash)
+    await new Promise(() => {})
   }
 
   #become(state) {
@@ -58,7 +78,7 @@ export const pathOf = (id, what) => `streams/${encodeURIComponent(id)}${what ? `
 
 function complaint(told) {
   try {
-    return JSON.parse(told).error.message
+    return JSON.parse(told).error
   } catch {
     return null
   }

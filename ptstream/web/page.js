@@ -7,6 +7,7 @@ import { List } from "./list.js"
 import { placeOf } from "./place.js"
 import { Reader } from "./reader.js"
 import { Search } from "./search.js"
+import { keep } from "./session.js"
 
 const $ = (selector) => document.querySelector(selector)
 
@@ -51,9 +52,11 @@ daemon.addEventListener("state", () => {
   document.body.dataset.connection = daemon.state
   $("#connection").textContent = daemon.state === "lost" ? "Offline, trying again." : ""
   $("#locked").hidden = daemon.state !== "locked"
-  if (was === "locked" && daemon.state === "found") go()
+  $("#ended").hidden = daemon.state !== "ended"
+  if (["locked", "ended"].includes(was) && daemon.state === "found") go()
 })
 
 addEventListener("hashchange", go)
+keep().catch(() => {}) // out of reach: then the next time that the page is opened
 keys({ list, search, composer })
 go()

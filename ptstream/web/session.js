@@ -1,0 +1,53 @@
+// The session of this browser, and how a daemon that was started anew knows it again.
+//
+// The cookie is good for the life of one daemon: while that is down, another program may hold its port, and is sent the
+// cookie. The session's key stays here, where no script can read it out: what is sent is a proof, for one daemon and one
+// address. Where a browser has no cryptography (plain HTTP to another machine), a new daemon needs a new link.
+
+const STORE = "session"
+
+/** Keeps the session's key, which its page is told once. */
+export async function keep() {
+  if (!globalThis.crypto?.subtle) return
+  const told = await asked("POST")
+  if (!told?.key) return
+  const raw = Uint8Array.from(told.key.match(/../g), (digits) => parseInt(digits, 16))
+  const key = await crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["sign"])
+  await stored("readwrite", (all) => all.put({ id: told.id, key }, STORE))
+}
+
+/** Where the page is from now on, if the daemon knows this browser's session; else null. Throws what `fetch` throws. */
+export async function resume() {
+  if (!globalThis.crypto?.subtle) return null
+  const session = await stored("readonly", (all) => all.get(STORE))
+  const nonce = session && (await asked("GET"))?.nonce
+  if (!nonce) return null
+  const said = new TextEncoder().encode(`${nonce} ${location.origin}`)
+  const proof = new Uint8Array(await crypto.subtle.sign("HMAC", session.key, said))
+  const digits = Array.from(proof, (byte) => byte.toString(16).padStart(2, "0")).join("")
+  const told = await asked("POST", { authorization: `PTStream ${session.id}:${digits}` })
+  // Who answers need not be the daemon: the page is led to no other site.
+  return /^\/([\w.~-]+\/)+$/.test(told?.place) ? told.place : null
+}
+
+/** The JSON of an answer, null for a refusal. */
+async function asked(method, headers = {}) {
+  const response = await fetch("session", { method, headers, cache: "no-store" })
+  return response.ok ? response.json() : null
+}
+
+/** What a request to this browser's database gives; undefined where it has none, as in some private windows. */
+function stored(mode, ask) {
+  return new Promise((resolve) => {
+    const opening = indexedDB.open("ptstream", 1)
+    opening.onupgradeneeded = () => opening.result.createObjectStore(STORE)
+    opening.onerror = () => resolve(undefined)
+    opening.onsuccess = () => {
+      const request = ask(opening.result.transaction(STORE, mode).objectStore(STORE))
+      request.onsuccess = request.onerror = () => {
+        opening.result.close()
+        resolve(request.result)
+      }
+    }
+  })
+}
