@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from itertools import islice
@@ -254,18 +255,38 @@ def _streamed(request: Request, body: AsyncIterable[bytes], media_type: str) -> 
 
 
 async def find(daemon: Daemon, request: Request) -> Response:
-    """Where the parameter `q` stands."""
+    """Where the parameter `q` stands, as far as SEARCH_TIME allows, and while its client is there to hear it."""
     query, limit = request.query_params.get("q", ""), count_of(request)
-    deadline = time.monotonic() + SEARCH_TIME
-    found = await anyio.to_thread.run_sync(_find, daemon.store.home, query, limit, deadline, limiter=daemon.searches)
+    deadline, gone = time.monotonic() + SEARCH_TIME, threading.Event()
+    found: dict[str, Any] = {}
+    async with anyio.create_task_group() as tasks:
+
+        async def give_up() -> None:
+            await left(request)
+            gone.set()
+            tasks.cancel_scope.cancel()  # one that waits for its turn, too
+
+        tasks.start_soon(give_up)
+
+        def over() -> bool:
+            return gone.is_set() or time.monotonic() > deadline
+
+        found = await anyio.to_thread.run_sync(_find, daemon.store.home, query, limit, over, limiter=daemon.searches)
+        tasks.cancel_scope.cancel()
     return answer(found)
 
 
-def _find(home: Home, query: str, limit: int, deadline: float) -> dict[str, Any]:
+async def left(request: Request) -> None:
+    """Returns when the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _find(home: Home, query: str, limit: int, over: Callable[[], bool]) -> dict[str, Any]:
     with Store(home) as store:
-        hits = list(islice(search(store, query, lambda: time.monotonic() > deadline), limit))
+        hits = list(islice(search(store, query, over), limit))
     found = [{"id": hit.stream.id, "title": title(hit.stream), "offset": hit.offset, "line": hit.line} for hit in hits]
-    return {"hits": found, "complete": len(found) < limit and time.monotonic() <= deadline}
+    return {"hits": found, "complete": len(found) < limit and not over()}
 
 
 async def show_models(daemon: Daemon, request: Request) -> Response:
