@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import anyio
-import anyio.lowlevel
 
 from ptstream.asides import Asides
 from ptstream.config import Limits
@@ -27,12 +26,10 @@ from ptstream.sentences import Cutter
 from ptstream.store.sqlite import Claim
 from ptstream.streams import Status
 from ptstream.tail import Bell, Tail
+from ptstream.turns import Turns
 
 MAX_PENDING = 1024 * 1024
 """Bytes that may wait for the store before the generator is paused."""
-
-FAIR = 0.002
-"""Seconds that a generator which always has a next piece may keep the event loop from others."""
 
 DISK_RETRY = 0.25
 """Seconds between two tries to write the tail on a full disk."""
@@ -143,7 +140,8 @@ class Attempt:
         self._timed = False  # whether the flusher knows when to look again, without being told
         self._cut_bell = Bell()
         self._flushed_bell = Bell()
-        self._began = self._progress = self._yielded = clock()
+        self._began = self._progress = clock()
+        self._turns = Turns(clock)
         self._paused = False
         self._quiet = 0.0
         self._begun = begun
@@ -283,12 +281,7 @@ class Attempt:
         else:
             self._said = None if isinstance(event, Reasoning) else _last_line(event.text) or self._said
             self.asides.add(event)
-        await self._be_fair()
-
-    async def _be_fair(self) -> None:
-        if self._clock() - self._yielded > FAIR:
-            await anyio.lowlevel.checkpoint()
-            self._yielded = self._clock()
+        await self._turns.give()
 
     async def _take_piece(self, piece: str) -> None:
         """Of any size: in slices, between which others have their turn, and an end may come."""
@@ -300,7 +293,7 @@ class Attempt:
             if self._verdict is not None:
                 return
             await self._take_slice(part)
-            await self._be_fair()
+            await self._turns.give()
             self._progress = self._clock()
 
     async def _take_slice(self, part: str) -> None:

@@ -6,7 +6,6 @@ its own answer ends with it.
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -25,8 +24,9 @@ from starlette.routing import Route
 from ptstream import durable, ending, wire
 from ptstream.config import load
 from ptstream.daemon.drives import Daemon
+from ptstream.daemon.gate import MAX_BODY
 from ptstream.daemon.openapi import MOST, document, parameters, validator
-from ptstream.errors import NotAllowed, PtstreamError, UsageError
+from ptstream.errors import NotAllowed, PtstreamError, TooLarge, UsageError
 from ptstream.fields import as_json, title
 from ptstream.generators import Caller
 from ptstream.generators.discover import discover
@@ -40,9 +40,13 @@ from ptstream.store.recover import as_it_is, listed
 from ptstream.store.search import search
 from ptstream.store.sqlite import Store
 from ptstream.streams import Flush, Status, Words
+from ptstream.untrusted_json import TooComplex, loads
 
 USUALLY = 100
 """How many streams, or places that were found, one answer lists unless it is asked for more or fewer."""
+
+LARGE = 256 * 1024
+"""Bytes of a request from which on it is read in a thread of its own, so that others have their turn meanwhile."""
 
 SEARCH_TIME = 10.0
 """Seconds that a search may take, its wait for others included."""
@@ -100,13 +104,27 @@ REFUSALS: dict[Any, Any] = {PtstreamError: refuse, HTTPException: refuse}
 async def body_of(request: Request) -> Any:
     """The request's JSON; an empty body is an empty object. Raises UsageError."""
     try:
-        data = await request.body()
-        return json.loads(data) if data else {}
+        data = await _whole(request)
+        if len(data) > LARGE:
+            return await anyio.to_thread.run_sync(loads, data)
+        return loads(data) if data else {}
     except ClientDisconnect as error:
         raise UsageError("the request broke off") from error  # nobody hears it, and it is no fault of ours
+    except TooComplex as error:
+        raise UsageError(f"the request holds {error}") from error
     except (ValueError, RecursionError) as error:
         # Not its `repr`, which may hold all of the body, and keys with it.
         raise UsageError(f"the request is no JSON: {type(error).__name__}: {error}") from error
+
+
+async def _whole(request: Request) -> bytes:
+    """All of the body. Raises TooLarge as soon as it is that, ClientDisconnect."""
+    data = bytearray()
+    async for run in request.stream():
+        data += run
+        if len(data) > MAX_BODY:
+            raise TooLarge(f"a request may have {MAX_BODY} bytes")
+    return bytes(data)
 
 
 async def asked(request: Request, schema: str) -> dict[str, Any]:

@@ -375,7 +375,7 @@ class Frames:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in (*lines, self._rest):
             if len(line) > LONGEST_FRAME:
-                raise GeneratorError(f"it says more at once than {LONGEST_FRAME} bytes, and it is no text")
+                raise GeneratorError(f"the generator says more at once than {LONGEST_FRAME} bytes that is no text")
         for line in lines:
             ((kind, value),) = json.loads(line).items()
             yield from self._event(kind, value)
