@@ -16,6 +16,7 @@ import anyio
 from ptstream import __version__, ending, wire
 from ptstream.asides import Asides
 from ptstream.config import Settings, load
+from ptstream.daemon.backlog import Room
 from ptstream.drive import Attempt
 from ptstream.errors import CallerGone, ClaimLost, ConfigurationError, DaemonStopping, PtstreamError, UsageError
 from ptstream.generators import Beside, Caller, Note, Reasoning, Source, Stderr
@@ -63,6 +64,8 @@ class Daemon:
     """On whose behalf connections from elsewhere drive here, for as long as each lasts."""
     searches: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
     """One search at a time: each takes the interpreter's lock from the generators, and a thread from all else."""
+    backlogs: Room = field(default_factory=Room)
+    """For what waits for clients that are slower than their answers."""
     began: float = field(default_factory=time.monotonic)
     face: Face | None = None
     """Where it answers on TCP, if it does."""
