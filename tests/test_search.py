@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import random
 import re
-import signal
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 
 import anyio
 import anyio.lowlevel
@@ -29,6 +27,7 @@ from ptstream.store import search as module
 from ptstream.store.search import folded, search
 from ptstream.store.sqlite import Store
 from ptstream.streams import Flush
+from tests.bounded import processor_seconds
 from tests.conftest import FIRST, Cli, Gate, detached, kept, stop_daemon
 
 
@@ -125,22 +124,6 @@ def test_offsets_stay_right_where_letters_change(cli: Cli) -> None:
     for query, place in zip(["istanbul", "ışık", "fuß", "οδος", "e\u0301té", "𐐨"], places, strict=True):
         (hit,) = map(json.loads, cli.out("search", "--json", query).splitlines())
         assert cli.out("cat", id, "--offset", str(hit["offset"])).startswith(f"{place} 😀")
-
-
-@contextlib.contextmanager
-def processor_seconds(most: float) -> Iterator[None]:
-    """Raises TimeoutError when this process has computed for longer, however busy the machine is."""
-
-    def end(*_: object) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGPROF, end)
-    signal.setitimer(signal.ITIMER_PROF, most)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
 
 
 class Steps:

@@ -26,7 +26,7 @@ from ptstream.config import load
 from ptstream.daemon.drives import Daemon
 from ptstream.daemon.gate import MAX_BODY
 from ptstream.daemon.openapi import MOST, document, parameters, validator
-from ptstream.errors import NotAllowed, PtstreamError, TooLarge, UsageError
+from ptstream.errors import NotAllowed, PtstreamError, TooLarge, UsageError, ungrouped
 from ptstream.fields import as_json, title
 from ptstream.generators import Caller
 from ptstream.generators.discover import discover
@@ -277,20 +277,23 @@ async def find(daemon: Daemon, request: Request) -> Response:
     query, limit = request.query_params.get("q", ""), count_of(request)
     deadline, gone = time.monotonic() + SEARCH_TIME, threading.Event()
     found: dict[str, Any] = {}
-    async with anyio.create_task_group() as tasks:
 
-        async def give_up() -> None:
-            await left(request)
-            gone.set()
-            tasks.cancel_scope.cancel()  # one that waits for its turn, too
+    def over() -> bool:
+        return gone.is_set() or time.monotonic() > deadline
 
-        tasks.start_soon(give_up)
+    with ungrouped():
+        async with anyio.create_task_group() as tasks:
 
-        def over() -> bool:
-            return gone.is_set() or time.monotonic() > deadline
+            async def give_up() -> None:
+                await left(request)
+                gone.set()
+                tasks.cancel_scope.cancel()  # one that waits for its turn, too
 
-        found = await anyio.to_thread.run_sync(_find, daemon.store.home, query, limit, over, limiter=daemon.searches)
-        tasks.cancel_scope.cancel()
+            tasks.start_soon(give_up)
+            found = await anyio.to_thread.run_sync(
+                _find, daemon.store.home, query, limit, over, limiter=daemon.searches
+            )
+            tasks.cancel_scope.cancel()
     return answer(found)
 
 
