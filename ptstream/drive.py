@@ -248,7 +248,7 @@ class Attempt:
 
     async def _begin_again(self, seams: Seams, dropped: GeneratorDropped) -> None:
         """A further attempt, with a tail of its own, where this one's text ends; all of that is committed first."""
-        self._cut.append(self._cutter.rest())
+        self._let_go(self._cutter.rest())
         self._cut_bell.ring()
         while self._flushed < self.offset and self._verdict is None:
             await self._flushed_bell.next().wait()
@@ -301,8 +301,8 @@ class Attempt:
         # First into the cutter: a cancellation while the disk is full must not part the store from the tail.
         self._cutter.push(part, self._progress)
         await self._keep(data)
-        if cut := self._cutter.take(self._progress):
-            self._cut.append(cut)
+        cut = self._cutter.take(self._progress)
+        self._let_go(cut)
         if cut or not self._timed:
             self._cut_bell.ring()
         while self._tail.end - self._flushed > MAX_PENDING and self._cut:
@@ -358,7 +358,11 @@ class Attempt:
         self._timed = deadline is not None
         with anyio.move_on_after(None if deadline is None else max(0.0, deadline - self._clock())):
             await rung.wait()
-        if cut := self._cutter.take(self._clock()):
+        self._let_go(self._cutter.take(self._clock()))
+
+    def _let_go(self, cut: str) -> None:
+        """To the store, in its turn: what has left the cutter, if that is anything."""
+        if cut:
             self._cut.append(cut)
 
     # --- time

@@ -35,7 +35,7 @@ from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
 from ptstream.serving import HEADERS, error_response, until_now, wants_events
 from ptstream.settings import Home
-from ptstream.store.patience import patiently
+from ptstream.store.patience import apart, patiently
 from ptstream.store.recover import as_it_is, listed
 from ptstream.store.search import search
 from ptstream.store.sqlite import Store
@@ -175,7 +175,8 @@ async def create(daemon: Daemon, told: dict[str, Any], *, anything: bool) -> Res
     if "parent" in told:
         before = daemon.store.get(daemon.store.find(told["parent"]).id)
         offset = int(told["parent_offset"]) if "parent_offset" in told else None  # 5.0 is an integer as well
-        words, parent = going_on(daemon.store, before, offset, words)
+        given = words
+        words, parent = await apart(daemon.store.home, lambda store: going_on(store, before, offset, given))
     elif "parent_offset" in told:
         raise UsageError("parent_offset goes with parent")
     if not anything:

@@ -25,7 +25,7 @@ from ptstream.generators.models import resolve
 from ptstream.generators.openai import Learned
 from ptstream.lineage import history, text_before
 from ptstream.owner import Owner
-from ptstream.store.patience import patiently
+from ptstream.store.patience import apart, patiently
 from ptstream.store.recover import settle
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream
@@ -101,7 +101,7 @@ class Daemon:
         if state.status is not Status.PENDING:
             return _attached(stream)
         settings = load(self.store.home)  # each time: what the user changes counts from the next drive on
-        before = history(self.store, stream)
+        before = await apart(self.store.home, lambda store: history(store, stream)) if stream.parent else []
         source = await resolve(stream, caller, settings, self.store.home, self.local, before, self.learned)
         if on_drop and source.go_on is None:
             raise UsageError(f"{source.model} cannot go on from a text that broke off: leave out --on-drop")
@@ -143,7 +143,9 @@ class Daemon:
         """Let a stream that comes after another one begin with that one's text, if its source can go on from there."""
         if stream.seam is not None or stream.parent is None:
             return None
-        text = text_before(self.store, stream.parent, stream.parent_offset) if source.go_on else ""
+        parent, offset, text = stream.parent, stream.parent_offset, ""
+        if source.go_on:
+            text = await apart(self.store.home, lambda store: text_before(store, parent, offset))
         await patiently(lambda: self.store.begin(stream.id, text))
         if source.go_on:
             return f"goes on from {stream.parent} at byte {stream.parent_offset}"
