@@ -6,12 +6,16 @@ Kept for the driver's terminal, in memory and bounded. How it gets there is the 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 from ptstream.generators import Beside
 from ptstream.tail import Bell
 
 MAX_ASIDES = 64 * 1024
 """Characters that are kept for a driver which connects late."""
+
+LEFT_OUT = "[… the beginning is left out] "
+"""How an entry begins that is too long to be kept whole."""
 
 ENTRY = 64
 """Characters that an entry counts for besides its own: a progress bar may come dot by dot."""
@@ -27,7 +31,9 @@ class Asides:
         self._dropped = 0
 
     def add(self, entry: Beside) -> None:
-        """Keep it; the oldest goes when there are too many."""
+        """Keep it, of a huge one its end; the oldest goes when there are too many."""
+        if len(entry.text) > MAX_ASIDES:
+            entry = replace(entry, text=LEFT_OUT + entry.text[-MAX_ASIDES:])
         self._entries.append(entry)
         self._size += len(entry.text) + ENTRY
         while self._size > MAX_ASIDES and len(self._entries) > 1:

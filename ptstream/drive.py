@@ -16,22 +16,20 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import anyio
-import anyio.lowlevel
 
 from ptstream.asides import Asides
 from ptstream.config import Limits
 from ptstream.errors import ClaimLost, GeneratorDropped, GeneratorError, GeneratorTimeout, PtstreamError, StoreUnusable
 from ptstream.generators import Event, Generation, Note, Quiet, Reasoning, Source, Usage
+from ptstream.generators.surrogates import slices
 from ptstream.sentences import Cutter
 from ptstream.store.sqlite import Claim
 from ptstream.streams import Status
 from ptstream.tail import Bell, Tail
+from ptstream.turns import Turns
 
 MAX_PENDING = 1024 * 1024
 """Bytes that may wait for the store before the generator is paused."""
-
-FAIR = 0.002
-"""Seconds that a generator which always has a next piece may keep the event loop from others."""
 
 DISK_RETRY = 0.25
 """Seconds between two tries to write the tail on a full disk."""
@@ -45,6 +43,9 @@ LONGEST_STORE_RETRY = 5.0
 
 PAUSED = "paused: "
 """How the note begins of what keeps a generator waiting."""
+
+CAUSE = 1000
+"""Characters of what a generator said last that fit into the cause of its end."""
 
 BACKOFF = 0.5
 """Seconds before the first further attempt; twice as many before each one after it."""
@@ -135,11 +136,12 @@ class Attempt:
         self._said: str | None = None
         self._notes: list[str] = []
         self._flushed = claim.begin
-        self._cut = ""
+        self._cut: list[str] = []
         self._timed = False  # whether the flusher knows when to look again, without being told
         self._cut_bell = Bell()
         self._flushed_bell = Bell()
-        self._began = self._progress = self._yielded = clock()
+        self._began = self._progress = clock()
+        self._turns = Turns(clock)
         self._paused = False
         self._quiet = 0.0
         self._begun = begun
@@ -246,7 +248,7 @@ class Attempt:
 
     async def _begin_again(self, seams: Seams, dropped: GeneratorDropped) -> None:
         """A further attempt, with a tail of its own, where this one's text ends; all of that is committed first."""
-        self._cut += self._cutter.rest()
+        self._let_go(self._cutter.rest())
         self._cut_bell.ring()
         while self._flushed < self.offset and self._verdict is None:
             await self._flushed_bell.next().wait()
@@ -279,21 +281,28 @@ class Attempt:
         else:
             self._said = None if isinstance(event, Reasoning) else _last_line(event.text) or self._said
             self.asides.add(event)
-        if self._progress - self._yielded > FAIR:
-            await anyio.lowlevel.checkpoint()
-            self._yielded = self._clock()
+        await self._turns.give()
 
     async def _take_piece(self, piece: str) -> None:
-        data, piece = encoded(piece)
-        if not data:
+        """Of any size: in slices, between which others have their turn, and an end may come."""
+        if not piece:
             return
-        # First into the cutter: a cancellation while the disk is full must not part the store from the tail.
-        self._cutter.push(piece, self._progress)
         self.pieces += 1
         self._dropped = 0
+        for part in slices(piece, self._cutter.at_once):
+            if self._verdict is not None:
+                return
+            await self._take_slice(part)
+            await self._turns.give()
+            self._progress = self._clock()
+
+    async def _take_slice(self, part: str) -> None:
+        data, part = encoded(part)
+        # First into the cutter: a cancellation while the disk is full must not part the store from the tail.
+        self._cutter.push(part, self._progress)
         await self._keep(data)
-        if cut := self._cutter.take(self._progress):
-            self._cut += cut
+        cut = self._cutter.take(self._progress)
+        self._let_go(cut)
         if cut or not self._timed:
             self._cut_bell.ring()
         while self._tail.end - self._flushed > MAX_PENDING and self._cut:
@@ -331,16 +340,17 @@ class Attempt:
             if not self._cut:
                 await self._wait_for_text(rung)
                 continue
-            text = self._cut
+            text = "".join(self._cut)
+            self._cut = [text]  # until it is in the store: what is refused belongs to the end
             # Handed over is handed over: whether it was committed must be known before the end is written.
             with anyio.CancelScope(shield=True):
                 await self._commits.append(self.claim, self._flushed, text, self.pieces - self._pieces_before)
-            self._cut = self._cut[len(text) :]  # not before: what was refused belongs to the end
+            del self._cut[0]
             self._flushed += len(text.encode())
             self._flushed_bell.ring()
         with anyio.CancelScope(shield=True):
             await self._finish()
-        self._cut = ""  # nothing waits for it any more
+        self._cut = []  # nothing waits for it any more
         self._flushed_bell.ring()
 
     async def _wait_for_text(self, rung: anyio.Event) -> None:
@@ -348,7 +358,12 @@ class Attempt:
         self._timed = deadline is not None
         with anyio.move_on_after(None if deadline is None else max(0.0, deadline - self._clock())):
             await rung.wait()
-        self._cut += self._cutter.take(self._clock())
+        self._let_go(self._cutter.take(self._clock()))
+
+    def _let_go(self, cut: str) -> None:
+        """To the store, in its turn: what has left the cutter, if that is anything."""
+        if cut:
+            self._cut.append(cut)
 
     # --- time
 
@@ -386,7 +401,7 @@ class Attempt:
         end = self._verdict or End(Status.ERROR, f"its program ended at byte {self.offset}")
         if end.cause and self._outliving:
             end = end._replace(cause=f"{end.cause}; still running: {', '.join(self._outliving)}")
-        text = self._cut + self._cutter.rest()
+        text = "".join([*self._cut, self._cutter.rest()])
         try:
             end = await self._written(end, text)
         finally:
@@ -434,7 +449,7 @@ class Attempt:
 
 def _last_line(text: str) -> str:
     """The end of it, as far as it fits into a cause."""
-    return text.strip().rpartition("\n")[2][-1000:]
+    return text[-CAUSE:].strip().rpartition("\n")[2]
 
 
 def encoded(piece: str) -> tuple[bytes, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import NamedTuple
 
 import anyio
@@ -26,6 +26,7 @@ from ptstream.store.recover import live_size, settle
 from ptstream.store.sqlite import Store
 from ptstream.store.wake import Polled
 from ptstream.tail import whole
+from ptstream.turns import Turns
 
 AT_ONCE = 1024 * 1024
 """Bytes that one answer holds, about."""
@@ -195,8 +196,11 @@ class Reader:
             yield data
 
     async def _events(self) -> AsyncIterator[bytes]:
+        turns = Turns()
         if self._first or not self._cursor.ended:
-            yield self._event(self._first)
+            for event in self._parts(self._first):
+                yield event
+                await turns.give()
         size = self._size(self._settled) if self._ask.until_now else None
         while not self._cursor.ended and (size is None or self._cursor.offset < size):
             data = None
@@ -205,21 +209,23 @@ class Reader:
                     data = await anext(self._follow)
                 except StopAsyncIteration:
                     break
-            yield b": still there\n\n" if data is None else self._event(data)
+            for event in [b": still there\n\n"] if data is None else self._parts(data):
+                yield event
+                await turns.give()
         if self._cursor.ended:
             yield self._control({"upToDate": True, "streamClosed": True, **_told(self._state())})
 
-    def _event(self, data: bytes) -> bytes:
+    def _parts(self, data: bytes) -> Iterator[bytes]:
         """The data, if there is any, in parts, and where each leaves the reader."""
         cursor = {"streamCursor": str(self._live_cursor())}
-        events, begin = [], self._cursor.offset - len(data)
+        begin = self._cursor.offset - len(data)
         while len(data) > PART:
             size = whole(data[:PART])
             begin += size
-            events += [self._data(data[:size]), self._control(cursor, begin)]
+            yield self._data(data[:size]) + self._control(cursor, begin)
             data = data[size:]
         more = {"upToDate": True} if self._up_to_date() else {}
-        return b"".join([*events, self._data(data), self._control({**cursor, **more})])
+        yield self._data(data) + self._control({**cursor, **more})
 
     def _data(self, data: bytes) -> bytes:
         lines = [base64.b64encode(data)] if self._ask.exact else _LINE.split(data)

@@ -20,6 +20,7 @@ from ptstream.generators import Source
 from ptstream.lineage import text_before
 from ptstream.sentences import Cutter
 from ptstream.store.owners import Lease
+from ptstream.store.patience import apart
 from ptstream.store.recover import settle_all
 from ptstream.store.sqlite import Claim, Store
 from ptstream.store.writer import Writer
@@ -72,7 +73,9 @@ class Owner:
         ClaimLost when the stream is not pending, StreamNotFound, StoreBusy.
         """
         stream = self.store.get(id)
-        begun = text_before(self.store, id, stream.bytes) if stream.bytes else ""
+        begun = ""
+        if stream.bytes:
+            begun = await apart(self.store.home, lambda store: text_before(store, id, stream.bytes))
         claim = await self._writer.claim(id, source.model, source.place)
         tail = await self._made_tail(claim)
         words = stream.words

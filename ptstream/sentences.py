@@ -24,6 +24,12 @@ CONTEXT = 400
 LOOKAHEAD = 80
 """Characters behind a possible sentence end that decide about it at the latest."""
 
+AT_ONCE = 128
+"""Characters that are looked at for sentences before others have their turn: 2 ms or so at the worst."""
+
+LINES_AT_ONCE = 64 * 1024
+"""The same for lines, which takes next to no time."""
+
 LONGEST_WORD = 100
 """Characters without a word border that are no longer taken for one word."""
 
@@ -40,6 +46,10 @@ class Scanner(Protocol):
 
     boundary: int
     """The last certain flush point, in characters from the start of all that was pushed."""
+
+    @property
+    def at_once(self) -> int:
+        """How many characters one `push` is best given."""
 
     def push(self, piece: str) -> None:
         """Adds a piece."""
@@ -76,6 +86,11 @@ class Cutter:
     def pending(self) -> int:
         """Bytes of UTF-8 waiting."""
         return self._bytes
+
+    @property
+    def at_once(self) -> int:
+        """How many characters of a large piece one `push` is best given: the time it takes grows with them."""
+        return self._scanner.at_once
 
     def push(self, piece: str, now: float) -> None:
         """Adds a piece that came at `now`."""
@@ -155,6 +170,8 @@ class Cutter:
 class Lines:
     """Cuts behind each line feed, so that CR LF stays whole."""
 
+    at_once = LINES_AT_ONCE
+
     def __init__(self) -> None:
         self.boundary = 0
         self._end = 0
@@ -173,6 +190,8 @@ class Sentences:
     `_text` is a window on all that was pushed, and `_start` is its place there; `_next` and `_line` are places
     in the window: where to look next, and where the current line begins (before the window, if negative).
     """
+
+    at_once = AT_ONCE
 
     def __init__(self, segmenter: Segmenter = sentencex) -> None:
         self.boundary = 0

@@ -454,6 +454,22 @@ async def one_line(exchange: Exchange) -> None:
         await exchange.raw(b"x" * 65536)
 
 
+async def many_values(exchange: Exchange) -> None:
+    """Some text, and then an event that a parser would work on for seconds."""
+    await exchange.begin()
+    await exchange.pieces(PIECES[:1])
+    await exchange.data('{"choices":[' + "[]," * 1_000_000 + "[]]}")
+    await exchange.end()
+
+
+async def many_levels(exchange: Exchange) -> None:
+    """The same, all within each other."""
+    await exchange.begin()
+    await exchange.pieces(PIECES[:1])
+    await exchange.data('{"choices":' + "[" * 1_000_000)
+    await exchange.end()
+
+
 async def one_body(exchange: Exchange) -> None:
     """A body that never ends, of a server that streams none."""
     await exchange.head(content_type="application/json")
@@ -487,7 +503,7 @@ PLAYS: dict[str, Callable[[Exchange], Awaitable[None]]] = {
             after_an_error,
             zipped,
             elsewhere,
-            *(controls, odd_headers, two_lengths, one_line, one_body),
+            *(controls, odd_headers, two_lengths, one_line, one_body, many_values, many_levels),
         ),
     )
 }

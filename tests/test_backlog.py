@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from ptstream.daemon.backlog import Backlog
+from ptstream.daemon.backlog import MOST_OF_ALL, Backlog, Room
 from ptstream.daemon.completions import Relayed
 from ptstream.errors import StreamFailed
 from tests.conftest import Cli
@@ -115,3 +115,71 @@ async def test_a_full_disk_gives_up_the_reader_alone(small: Cli) -> None:
             got += data
     assert got == b"x" * len(got)
     assert 3_000_000 < len(got) < 5_000_000
+
+
+async def test_what_waits_for_a_client_is_bounded_and_given_back(tmp_path: Path) -> None:
+    room = Room()
+    backlog = Backlog(str(tmp_path), room, memory=4, most=10)
+    backlog.put(b"abcd")
+    backlog.put(b"efghijklmn")
+    assert (backlog.on_disk, room.left) == (10, MOST_OF_ALL - 10)
+    backlog.put(b"o")
+    assert (backlog.on_disk, room.left) == (0, MOST_OF_ALL)
+    backlog.put(b"p")
+    assert backlog.on_disk == 0
+    with pytest.raises(StreamFailed, match="too far behind"):
+        await anext(aiter(backlog.runs()))
+
+
+async def test_what_waits_for_all_clients_is_bounded(tmp_path: Path) -> None:
+    room = Room(10)
+    one, two = (Backlog(str(tmp_path), room, memory=0) for _ in range(2))
+    one.put(b"123456")
+    two.put(b"12345")
+    assert (one.on_disk, two.on_disk, room.left) == (6, 0, 4)
+    assert await anext(aiter(one.runs())) == b"123456"
+    assert room.left == 10
+    with pytest.raises(StreamFailed):
+        await anext(aiter(two.runs()))
+    one.leave()
+
+
+async def test_a_client_that_is_always_a_little_behind_is_not_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has taken does not lie on the disk any more, though the disk is never empty."""
+    monkeypatch.setattr("ptstream.daemon.backlog.FILE", 4)
+    monkeypatch.setattr("ptstream.daemon.backlog.AT_ONCE", 2)
+    room = Room()
+    backlog = Backlog(str(tmp_path), room, memory=0, most=12)
+    runs = aiter(backlog.runs())
+    got = b""
+    for number in range(100):
+        backlog.put(b"%02d" % number)
+        if number >= 3:
+            got += await anext(runs)
+        assert backlog.on_disk <= 12
+    backlog.end()
+    got += b"".join([data async for data in runs])
+    assert got == b"".join(b"%02d" % number for number in range(100))
+    assert room.left == MOST_OF_ALL
+
+
+async def test_a_client_that_takes_nothing_is_given_up_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ptstream.daemon.completions.STALLED", 0.01)
+    backlog = Backlog(str(tmp_path), memory=1)
+    backlog.put(b"ab")
+
+    async def receive() -> Message:
+        return await anyio.sleep_forever()  # type: ignore[return-value]
+
+    async def send(_: Message) -> None:
+        await anyio.sleep_forever()
+
+    with pytest.raises(StreamFailed, match="took nothing"):
+        await Relayed(backlog, 200, {})({"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send)
+    assert backlog.on_disk == 0
+    backlog.put(b"more")
+    assert backlog.on_disk == 0

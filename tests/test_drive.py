@@ -15,14 +15,17 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ptstream.asides import Asides
+from ptstream.asides import LEFT_OUT, MAX_ASIDES, Asides
 from ptstream.config import Settings
-from ptstream.drive import Attempt, End, Limits
+from ptstream.drive import Attempt, End, Limits, encoded
 from ptstream.ending import cancel
 from ptstream.errors import GeneratorDropped, GeneratorError, GeneratorTimeout, StoreBusy, StoreUnusable
 from ptstream.follow import Follow
 from ptstream.generators import Event, Note, Reasoning, Source, Usage
+from ptstream.generators.surrogates import slices
 from ptstream.owner import Owner, open_owner
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Claim, Store
@@ -696,3 +699,87 @@ def test_asides_are_bounded() -> None:
     assert len(entries) < 700
     assert entries[-1].text.strip() == "2999"
     assert asides.since(2999) == ([entries[-1]], 3000)
+
+
+def test_one_aside_alone_is_bounded_too() -> None:
+    asides = Asides()
+    asides.add(Reasoning("x" * 10_000_000 + "the end"))
+    ((entry,), count) = asides.since(0)
+    assert count == 1
+    assert entry.text.startswith(LEFT_OUT)
+    assert entry.text.endswith("xxthe end")
+    assert len(entry.text) < 2 * MAX_ASIDES
+
+
+# One piece of any size: in slices, with the loop free between them
+
+LARGE = "J. R. R. " * 8000
+"""Text that takes long to be cut: a second or so."""
+
+
+async def test_others_go_on_while_a_large_piece_is_worked_on(store: Store) -> None:
+    happened = []
+
+    async def large() -> AsyncGenerator[Event, None]:
+        happened.append("large given")
+        yield LARGE
+        happened.append("large kept")
+
+    async def small() -> AsyncGenerator[Event, None]:
+        yield "Small. "
+        yield "And more."
+
+    async with owning(store) as owner:
+        attempt = await owner.start(store.create().id, source(large))
+        while not happened:
+            await anyio.lowlevel.checkpoint()
+        await driven(store, owner, small)
+        happened.append("small ended")
+        await attempt.ended.wait()
+        assert happened == ["large given", "small ended", "large kept"]
+        assert read(store, attempt.claim.id).decode() == LARGE
+        assert attempt.pieces == 1
+
+
+async def test_a_large_piece_can_be_cancelled_in_its_middle(store: Store) -> None:
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield LARGE
+
+    async with owning(store) as owner:
+        attempt = await owner.start(store.create().id, source(generate))
+        while not attempt.offset:
+            await anyio.lowlevel.checkpoint()
+        attempt.stop(Status.CANCELLED, "enough")
+        await attempt.ended.wait()
+        kept = read(store, attempt.claim.id).decode()
+        assert kept == LARGE[: len(kept)]
+        assert 0 < len(kept) == attempt.offset < len(LARGE)
+
+
+async def test_what_comes_behind_an_end_in_the_middle_of_a_large_piece_is_not_kept(store: Store) -> None:
+    """A drained generator goes on, and its piece with it; its stream has ended."""
+    over = anyio.Event()
+
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield LARGE
+        over.set()
+        yield Usage({"total_tokens": 3})
+
+    async with owning(store) as owner:
+        id = store.create().id
+        attempt = await owner.start(id, source(generate))
+        while not attempt.offset:
+            await anyio.lowlevel.checkpoint()
+        attempt.stop(Status.CANCELLED, None, drain=True)
+        await attempt.ended.wait()
+        kept = read(store, id).decode()
+        await over.wait()
+        assert read(store, id).decode() == kept == LARGE[: len(kept)] != LARGE
+
+
+@given(st.text(st.sampled_from("ab\ud83d\ude00é😀"), max_size=40), st.integers(1, 9))
+def test_slices_are_all_of_a_piece_and_part_no_character(piece: str, most: int) -> None:
+    parts = list(slices(piece, most))
+    assert "".join(parts) == piece
+    assert all(0 < len(part) <= most + 1 for part in parts)
+    assert "".join(encoded(part)[1] for part in parts) == encoded(piece)[1]

@@ -29,6 +29,7 @@ from ptstream.daemon.listener import KEPT, Address, address_of
 from ptstream.daemon.rate import Rate
 from ptstream.errors import ConfigurationError
 from ptstream.settings import Home
+from ptstream.store.search import LONGEST_QUERY
 from ptstream.store.sqlite import Parent, Store
 from ptstream.streams import Words
 from tests.conftest import (
@@ -204,6 +205,7 @@ def test_search(face: Face, gate: Gate) -> None:
     assert {"id": id, "title": "searched", "offset": 4, "line": "one two."} in hits
     assert len(face.http.get(wire.SEARCH, params={"q": "two.", "limit": 1}).json()["hits"]) == 1
     refused(face.http.get(wire.SEARCH), 400, "usage")
+    refused(face.http.get(wire.SEARCH, params={"q": "x" * (LONGEST_QUERY + 1)}), 400, "usage")
     face.cli.run("cancel", id)
 
 
@@ -215,6 +217,24 @@ def test_many_who_search_at_once_take_no_more_than_one(face: Face) -> None:
     pid = face.http.get(wire.STATUS).json()["pid"]
     # Each search would have a thread of its own, and the generators would wait for all of them in turn.
     assert len(os.listdir(f"/proc/{pid}/task")) < 12
+
+
+# --- more than is reasonable
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"prompt":[' + b"[]," * 1_000_000 + b"[]]}", "more than 100,000 values"),
+        (b'{"prompt":' + b"[" * 1_000_000, "within each other"),
+        (b'{"model":"m","messages":[' + b"{}," * 1_000_000 + b"{}]}", "more than 100,000 values"),
+    ],
+)
+def test_a_request_that_would_take_long_to_read(face: Face, body: bytes, said: str) -> None:
+    for path in (wire.STREAMS, wire.COMPLETIONS):
+        answer = face.http.post(path, content=body)
+        assert answer.status_code == 400
+        assert said in answer.json()["error"]["message"]
 
 
 # --- who may call

@@ -88,6 +88,17 @@ async def test_what_has_no_end_is_not_waited_for(
         assert (await failure(server, model))[1].endswith("sends without end what is no part of an answer")
 
 
+@pytest.mark.parametrize(
+    ("model", "what"), [("many-values", "100,000 values"), ("many-levels", "100 lists and objects")]
+)
+async def test_an_event_that_would_take_long_to_read_is_refused_and_said(
+    server: endpoint.Server, model: str, what: str
+) -> None:
+    text, cause = await failure(server, model)
+    assert text == endpoint.PIECES[0]
+    assert f"sent more than {what}" in cause
+
+
 @pytest.mark.parametrize("model", ["keep-alive", "whole"])
 async def test_unusual_answers_are_answers(server: endpoint.Server, model: str) -> None:
     assert text_of(await ask(server, model)) == endpoint.TEXT

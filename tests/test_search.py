@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 import random
+import re
+import sys
+from collections.abc import AsyncGenerator
 
+import anyio
+import anyio.lowlevel
 import pytest
+from starlette.requests import Request
+from starlette.types import Message
 
+from ptstream import wire
+from ptstream.daemon import api
+from ptstream.daemon.drives import Daemon
 from ptstream.errors import UsageError
+from ptstream.generators import Event, Source
+from ptstream.generators.llamacpp import LocalServer
+from ptstream.owner import open_owner
 from ptstream.settings import Home
 from ptstream.store import search as module
-from ptstream.store.search import search
+from ptstream.store.search import folded, search
 from ptstream.store.sqlite import Store
+from ptstream.streams import Flush
+from tests.bounded import processor_seconds
 from tests.conftest import FIRST, Cli, Gate, detached, kept, stop_daemon
 
 
@@ -74,3 +90,113 @@ def test_nothing(home: Home, store: Store, cli: Cli) -> None:
     with pytest.raises(UsageError):
         next(search(store, ""))
     assert cli.run("search", "x", code=1).stderr == b""
+
+
+ODD = "aAbBsSſßẞiIİıkKKéÉe\u0301σΣςµμΜåÅÅǆǅǄﬀﬁ𐐀𐐨ΐΐᲀвВ😀\n"
+"""Letters whose small and capital forms are a trap."""
+
+
+@pytest.mark.parametrize("_", range(3))
+def test_capitals_are_what_unicode_has_for_them_one_for_one(_: int) -> None:
+    """As `re` has them, whose time may grow with the square of the text."""
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    for _ in range(2000):
+        text = "".join(chance.choice(ODD) for _ in range(chance.randint(0, 30)))
+        query = "".join(chance.choice(ODD) for _ in range(chance.randint(1, 3))).lower()
+        places = [found.start() for found in re.finditer(re.escape(query), text, re.IGNORECASE)]
+        found, at = [], folded(text).find(folded(query))
+        while at >= 0:
+            found.append(at)
+            at = folded(text).find(folded(query), at + len(query))
+        assert found == places, (query, text)
+
+
+def test_no_character_becomes_more_than_one() -> None:
+    planes = "".join(map(chr, range(sys.maxunicode + 1)))
+    assert len(folded(planes)) == len(planes)
+
+
+def test_offsets_stay_right_where_letters_change(cli: Cli) -> None:
+    places = ["İSTANBUL", "IŞIK", "FUẞ", "ΟΔΟΣ", "E\u0301TÉ", "𐐀"]
+    id = kept_as(cli, "".join(f"İIıẞß😀 {place} 😀\n" for place in places))
+    for query, place in zip(["istanbul", "ışık", "fuß", "οδος", "e\u0301té", "𐐨"], places, strict=True):
+        (hit,) = map(json.loads, cli.out("search", "--json", query).splitlines())
+        assert cli.out("cat", id, "--offset", str(hit["offset"])).startswith(f"{place} 😀")
+
+
+class Steps:
+    """Counts the blocks that a search asks about, and has enough after so many."""
+
+    def __init__(self, most: float = math.inf) -> None:
+        self.most = most
+        self.count = 0
+
+    def __call__(self) -> bool:
+        self.count += 1
+        return self.count > self.most
+
+
+@pytest.mark.parametrize("query", ["a" * 999 + "b", "b" + "a" * 999, "ab" * 499, "A" * 499 + "b" + "A" * 500])
+def test_a_search_takes_as_long_as_the_text_whatever_is_looked_for(cli: Cli, store: Store, query: str) -> None:
+    """With a pattern this took minutes, all in one step that nothing could end."""
+    kept_as(cli, "a" * 2_000_000)
+    with processor_seconds(5):
+        assert list(search(store, query)) == []
+
+
+def test_it_can_be_ended_between_any_two_blocks(cli: Cli, store: Store) -> None:
+    kept_as(cli, "a" * 10 * module.BLOCK)
+    steps = Steps()
+    assert list(search(store, "b", steps)) == []
+    assert steps.count >= 10
+    steps = Steps(3)
+    assert list(search(store, "b", steps)) == []
+    assert steps.count == 4
+
+
+def test_lines_are_not_looked_for_far_away(cli: Cli, store: Store) -> None:
+    """In one line of a million characters that are all hits, each would be sought for its line's ends."""
+    kept_as(cli, "a" * 200_000)
+    assert sum(1 for _ in search(store, "aa")) == 100_000
+
+
+def test_a_query_is_bounded(cli: Cli, store: Store) -> None:
+    kept_as(cli, "x" * 3000)
+    assert len(list(search(store, "x" * module.LONGEST_QUERY))) == 3
+    said = cli.run("search", "x" * (module.LONGEST_QUERY + 1), code=2).stderr.decode()
+    assert "1000 characters at most" in said
+
+
+@pytest.mark.anyio
+async def test_a_search_ends_with_its_client(store: Store) -> None:
+    async def text() -> AsyncGenerator[Event, None]:
+        for _ in range(400):
+            yield "a" * 65_535 + "\n"
+
+    async with open_owner(store) as owner, anyio.create_task_group() as tasks:
+        attempt = await owner.start(store.create().id, Source("test", "here", Flush.LINES, text))
+        await attempt.ended.wait()
+        daemon = Daemon(store, owner, LocalServer(store.home, tasks))
+
+        async def receive() -> Message:
+            """The client goes as soon as the search has begun."""
+            while not daemon.searches.borrowed_tokens:
+                await anyio.lowlevel.checkpoint()
+            return {"type": "http.disconnect"}
+
+        scope = {"type": "http", "method": "GET", "path": wire.SEARCH, "query_string": b"q=b", "headers": []}
+        answer = await api.find(daemon, Request(scope, receive))
+        assert json.loads(bytes(answer.body))["complete"] is False
+        assert not daemon.searches.borrowed_tokens
+        # One that is heard to its end.
+        answer = await api.find(daemon, Request(scope, anyio.sleep_forever))
+        assert json.loads(bytes(answer.body)) == {"hits": [], "complete": True}
+        tasks.cancel_scope.cancel()
+
+
+def test_hits_do_not_overlap_where_blocks_meet(cli: Cli, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", 7)
+    kept_as(cli, "\n".join(["aaaaaaa"] * 9))
+    assert [hit.offset for hit in search(store, "aaa")] == [line * 8 + place for line in range(9) for place in (0, 3)]

@@ -114,5 +114,9 @@ class _Document(Markdown):
 
 def _tidy(line: str) -> str:
     """The line without spaces at its end, and without what a character reference may have brought back."""
-    line = re.sub(r"(?: |\x1b\[[\d;]*m)+$", lambda end: end[0].replace(" ", ""), line)
-    return "".join(part if _SGR.fullmatch(part) else clean(part) for part in _SGR.split(line))
+    parts = _SGR.split(line)  # text and sequences, in turn
+    for index in range(len(parts) - 1, -1, -2):
+        parts[index] = parts[index].rstrip(" ")
+        if parts[index]:
+            break
+    return "".join(part if index % 2 else clean(part) for index, part in enumerate(parts))

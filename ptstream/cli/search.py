@@ -12,7 +12,7 @@ from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
 from ptstream.fields import title
-from ptstream.store.search import Hit, search
+from ptstream.store.search import Hit, folded, search
 from ptstream.store.sqlite import Store
 
 EXAMPLES = """
@@ -64,7 +64,7 @@ def show(screen: Screen, query: str, hits: Iterable[dict[str, Any]], *, json: bo
 
 def _near(query: str, line: str) -> str:
     """The line from shortly before the query on, so that it is not what is cut off."""
-    at = line.lower().find(query.lower())
+    at = folded(line).find(folded(query))
     return line if at <= BEFORE else f"…{line[at - BEFORE :]}"
 
 

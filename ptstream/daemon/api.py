@@ -6,8 +6,8 @@ its own answer ends with it.
 
 from __future__ import annotations
 
-import json
 import os
+import threading
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from itertools import islice
@@ -24,8 +24,9 @@ from starlette.routing import Route
 from ptstream import durable, ending, wire
 from ptstream.config import load
 from ptstream.daemon.drives import Daemon
+from ptstream.daemon.gate import MAX_BODY
 from ptstream.daemon.openapi import MOST, document, parameters, validator
-from ptstream.errors import NotAllowed, PtstreamError, UsageError
+from ptstream.errors import NotAllowed, PtstreamError, TooLarge, UsageError, ungrouped
 from ptstream.fields import as_json, title
 from ptstream.generators import Caller
 from ptstream.generators.discover import discover
@@ -34,14 +35,18 @@ from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
 from ptstream.serving import HEADERS, error_response, until_now, wants_events
 from ptstream.settings import Home
-from ptstream.store.patience import patiently
+from ptstream.store.patience import apart, patiently
 from ptstream.store.recover import as_it_is, listed
 from ptstream.store.search import search
 from ptstream.store.sqlite import Store
 from ptstream.streams import Flush, Status, Words
+from ptstream.untrusted_json import TooComplex, loads
 
 USUALLY = 100
 """How many streams, or places that were found, one answer lists unless it is asked for more or fewer."""
+
+LARGE = 256 * 1024
+"""Bytes of a request from which on it is read in a thread of its own, so that others have their turn meanwhile."""
 
 SEARCH_TIME = 10.0
 """Seconds that a search may take, its wait for others included."""
@@ -99,13 +104,27 @@ REFUSALS: dict[Any, Any] = {PtstreamError: refuse, HTTPException: refuse}
 async def body_of(request: Request) -> Any:
     """The request's JSON; an empty body is an empty object. Raises UsageError."""
     try:
-        data = await request.body()
-        return json.loads(data) if data else {}
+        data = await _whole(request)
+        if len(data) > LARGE:
+            return await anyio.to_thread.run_sync(loads, data)
+        return loads(data) if data else {}
     except ClientDisconnect as error:
         raise UsageError("the request broke off") from error  # nobody hears it, and it is no fault of ours
+    except TooComplex as error:
+        raise UsageError(f"the request holds {error}") from error
     except (ValueError, RecursionError) as error:
         # Not its `repr`, which may hold all of the body, and keys with it.
         raise UsageError(f"the request is no JSON: {type(error).__name__}: {error}") from error
+
+
+async def _whole(request: Request) -> bytes:
+    """All of the body. Raises TooLarge as soon as it is that, ClientDisconnect."""
+    data = bytearray()
+    async for run in request.stream():
+        data += run
+        if len(data) > MAX_BODY:
+            raise TooLarge(f"a request may have {MAX_BODY} bytes")
+    return bytes(data)
 
 
 async def asked(request: Request, schema: str) -> dict[str, Any]:
@@ -156,7 +175,8 @@ async def create(daemon: Daemon, told: dict[str, Any], *, anything: bool) -> Res
     if "parent" in told:
         before = daemon.store.get(daemon.store.find(told["parent"]).id)
         offset = int(told["parent_offset"]) if "parent_offset" in told else None  # 5.0 is an integer as well
-        words, parent = going_on(daemon.store, before, offset, words)
+        given = words
+        words, parent = await apart(daemon.store.home, lambda store: going_on(store, before, offset, given))
     elif "parent_offset" in told:
         raise UsageError("parent_offset goes with parent")
     if not anything:
@@ -254,18 +274,41 @@ def _streamed(request: Request, body: AsyncIterable[bytes], media_type: str) -> 
 
 
 async def find(daemon: Daemon, request: Request) -> Response:
-    """Where the parameter `q` stands."""
+    """Where the parameter `q` stands, as far as SEARCH_TIME allows, and while its client is there to hear it."""
     query, limit = request.query_params.get("q", ""), count_of(request)
-    deadline = time.monotonic() + SEARCH_TIME
-    found = await anyio.to_thread.run_sync(_find, daemon.store.home, query, limit, deadline, limiter=daemon.searches)
+    deadline, gone = time.monotonic() + SEARCH_TIME, threading.Event()
+    found: dict[str, Any] = {}
+
+    def over() -> bool:
+        return gone.is_set() or time.monotonic() > deadline
+
+    with ungrouped():
+        async with anyio.create_task_group() as tasks:
+
+            async def give_up() -> None:
+                await left(request)
+                gone.set()
+                tasks.cancel_scope.cancel()  # one that waits for its turn, too
+
+            tasks.start_soon(give_up)
+            found = await anyio.to_thread.run_sync(
+                _find, daemon.store.home, query, limit, over, limiter=daemon.searches
+            )
+            tasks.cancel_scope.cancel()
     return answer(found)
 
 
-def _find(home: Home, query: str, limit: int, deadline: float) -> dict[str, Any]:
+async def left(request: Request) -> None:
+    """Returns when the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _find(home: Home, query: str, limit: int, over: Callable[[], bool]) -> dict[str, Any]:
     with Store(home) as store:
-        hits = list(islice(search(store, query, lambda: time.monotonic() > deadline), limit))
+        hits = list(islice(search(store, query, over), limit))
     found = [{"id": hit.stream.id, "title": title(hit.stream), "offset": hit.offset, "line": hit.line} for hit in hits]
-    return {"hits": found, "complete": len(found) < limit and time.monotonic() <= deadline}
+    return {"hits": found, "complete": len(found) < limit and not over()}
 
 
 async def show_models(daemon: Daemon, request: Request) -> Response:

@@ -95,12 +95,11 @@ async def _registered(daemon: Daemon, request: Request, caller: Caller) -> Async
         yield wire.dumps({"caller": id}) + b"\n"
         async with anyio.create_task_group() as tasks:
 
-            async def left() -> None:
-                while (await request.receive())["type"] != "http.disconnect":
-                    pass
+            async def leave() -> None:
+                await api.left(request)
                 tasks.cancel_scope.cancel()
 
-            tasks.start_soon(left)
+            tasks.start_soon(leave)
             await daemon.stop.wait()
             tasks.cancel_scope.cancel()
     finally:

@@ -1,55 +1,95 @@
 """Bytes that wait for a client that is slower than what is made for it: in memory, and beyond that on the disk.
 
-Whoever makes them never waits. It knows nothing of HTTP.
+Whoever makes them never waits; so there are bounds to what waits for one client, and for all of them together: beyond
+those the client is given up, not what is made. It knows nothing of HTTP.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import IO
 
 from ptstream.errors import PtstreamError, StreamFailed
 from ptstream.tail import Bell
 
 MEMORY = 1024 * 1024
-"""Bytes that wait in memory; what comes beyond that waits in a file."""
+"""Bytes that wait in memory; what comes beyond that waits in files."""
+
+MOST = 64 * 1024 * 1024
+"""Bytes that may wait in files for one client."""
+
+MOST_OF_ALL = 512 * 1024 * 1024
+"""Bytes of such files that there may be, of all clients together."""
+
+FILE = 8 * 1024 * 1024
+"""Bytes of a file, about, from which on there is another: each goes when it has been read."""
 
 AT_ONCE = 256 * 1024
-"""Bytes that are read of the file at once."""
+"""Bytes that are read of a file at once."""
+
+
+@dataclass(slots=True, eq=False)
+class Room:
+    """Bytes that the files of all backlogs may still take."""
+
+    left: int = MOST_OF_ALL
+
+
+@dataclass(slots=True, eq=False)
+class _File:
+    """What waits in it, from `begin` to `end`. It has no name, so that no death leaves it behind."""
+
+    file: IO[bytes]
+    begin: int = 0
+    end: int = 0
+
+    def append(self, data: memoryview) -> None:
+        """Raises OSError for a disk that takes no more."""
+        while data:
+            written = os.pwrite(self.file.fileno(), data, self.end)
+            self.end += written
+            data = data[written:]
+
+    def take(self) -> bytes:
+        data = os.pread(self.file.fileno(), min(AT_ONCE, self.end - self.begin), self.begin)
+        self.begin += len(data)
+        return data
 
 
 class Backlog:
-    """A queue of bytes with one reader.
+    """A queue of bytes with one reader. Its files lie in `folder`, and exist only while they are needed."""
 
-    The file has no name, so that no death leaves it behind. It lies in `folder`, and exists only while it is needed.
-    """
-
-    def __init__(self, folder: str, memory: int = MEMORY) -> None:
+    def __init__(self, folder: str, room: Room | None = None, *, memory: int = MEMORY, most: int = MOST) -> None:
         self._folder = folder
+        self._room = room or Room()
         self._limit = memory
+        self._most = most
         self._memory = bytearray()
-        self._file: IO[bytes] | None = None
-        self._begin = self._end = 0  # of what waits in the file
+        self._files: deque[_File] = deque()
         self._bell = Bell()
         self._over = self._left = False
         self._error: PtstreamError | None = None
 
     @property
     def on_disk(self) -> int:
-        """Bytes of the file that is there just now."""
-        return self._end if self._file else 0
+        """Bytes of the files that there are just now."""
+        return sum(file.end for file in self._files)
 
     def put(self, data: bytes) -> None:
-        """Let `data` wait. On a disk that takes no more the reader is given up, and whoever makes the bytes is not."""
+        """Let `data` wait. Where there is no room for it the reader is given up, and whoever makes the bytes is not."""
         if self._left or self._over:
             return
-        if self._file is None and len(self._memory) + len(data) <= self._limit:
+        if not self._files and len(self._memory) + len(data) <= self._limit:
             self._memory += data
+        elif self.on_disk + len(data) > self._most or len(data) > self._room.left:
+            self._give_up("a client has fallen too far behind its answer, which its stream holds")
         else:
             try:
-                self._store(data)
+                self._store(memoryview(data))
             except OSError as error:
                 self.end(StreamFailed(f"no room for what waits for a client: {error.strerror}"))
         self._bell.ring()
@@ -64,7 +104,8 @@ class Backlog:
         """The reader is gone: nothing waits any more."""
         self._left = True
         self._memory.clear()
-        self._give_back()
+        while self._files:
+            self._give_back()
 
     async def runs(self) -> AsyncIterator[bytes]:
         """What waits, in order, and what comes, to the end. Raises the error that it ended with."""
@@ -79,32 +120,35 @@ class Backlog:
             else:
                 return
 
-    def _store(self, data: bytes) -> None:
-        if self._file is None:
+    def _give_up(self, why: str) -> None:
+        """At once: what waits would never be taken, or by nobody who could do anything with a part of it."""
+        self.end(StreamFailed(why))
+        self.leave()
+
+    def _store(self, data: memoryview) -> None:
+        if not self._files or self._files[-1].end >= FILE:
             # In the home and not in /tmp, which is memory on many machines. `leave`, or the last byte, closes it.
-            self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
-            self._begin = self._end = 0
-        rest = memoryview(data)
-        while rest:
-            written = os.pwrite(self._file.fileno(), rest, self._end)
-            self._end += written
-            rest = rest[written:]
+            self._files.append(_File(tempfile.TemporaryFile(dir=self._folder, buffering=0)))  # noqa: SIM115
+        before = self._files[-1].end
+        try:
+            self._files[-1].append(data)
+        finally:
+            self._room.left -= self._files[-1].end - before
 
     def _take(self) -> bytes:
-        """The oldest bytes: memory's are older than the file's."""
+        """The oldest bytes: memory's are older than the files'."""
         if self._memory:
             data = bytes(self._memory)
             self._memory.clear()
             return data
-        if self._file is None:
+        if not self._files:
             return b""
-        data = os.pread(self._file.fileno(), min(AT_ONCE, self._end - self._begin), self._begin)
-        self._begin += len(data)
-        if self._begin == self._end:
+        data = self._files[0].take()
+        if self._files[0].begin == self._files[0].end:
             self._give_back()
         return data
 
     def _give_back(self) -> None:
-        if self._file:
-            self._file.close()
-            self._file = None
+        oldest = self._files.popleft()
+        self._room.left += oldest.end
+        oldest.file.close()

@@ -14,7 +14,7 @@ import anyio
 from fastjsonschema import JsonSchemaValueException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from ptstream import wire
 from ptstream.config import Settings, load
@@ -43,6 +43,10 @@ from ptstream.generators.surrogates import mend
 from ptstream.serving import HEADERS
 from ptstream.store.patience import patiently
 from ptstream.streams import Flush, Status, Stream, Words
+
+STALLED = 3600.0
+"""Seconds after which a client is given up that takes nothing of its answer: it cannot ask for the rest of it again, so
+it is waited for longer than others, but not for ever."""
 
 DEFAULT = "default"
 """The name of the model that is asked when none is named: OpenAI's clients must name one."""
@@ -95,7 +99,7 @@ async def _complete(daemon: Daemon, request: Request) -> Response:
     name = None if words.model == DEFAULT else words.model
     target = await Models(api.own_caller(home), settings, home).target(name, daemon.local)
     stream = await patiently(lambda: daemon.store.create(words))
-    passage = _Passage(Backlog(home.path))
+    passage = _Passage(Backlog(home.path, daemon.backlogs))
     attempt = await daemon.start(stream.id, _source(target, told, passage, settings), settings)
     return await passage.answer(stream, attempt)
 
@@ -190,15 +194,22 @@ class _Passage:
 
 
 class Relayed(StreamingResponse):
-    """What has come and what comes. Nothing waits for a client that is gone."""
+    """What has come and what comes. Nothing waits for a client that is gone, or takes nothing."""
 
     def __init__(self, backlog: Backlog, status: int, headers: Mapping[str, str]) -> None:
         super().__init__(backlog.runs(), status, headers)
         self._backlog = backlog
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def timely(message: Message) -> None:
+            try:
+                with anyio.fail_after(STALLED):
+                    await send(message)
+            except TimeoutError as error:
+                raise StreamFailed(f"a client took nothing of its answer for {STALLED:g} s") from error
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, timely)
         finally:
             self._backlog.leave()
 

@@ -16,6 +16,7 @@ import anyio
 from ptstream import __version__, ending, wire
 from ptstream.asides import Asides
 from ptstream.config import Settings, load
+from ptstream.daemon.backlog import Room
 from ptstream.drive import Attempt
 from ptstream.errors import CallerGone, ClaimLost, ConfigurationError, DaemonStopping, PtstreamError, UsageError
 from ptstream.generators import Beside, Caller, Note, Reasoning, Source, Stderr
@@ -24,7 +25,7 @@ from ptstream.generators.models import resolve
 from ptstream.generators.openai import Learned
 from ptstream.lineage import history, text_before
 from ptstream.owner import Owner
-from ptstream.store.patience import patiently
+from ptstream.store.patience import apart, patiently
 from ptstream.store.recover import settle
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream
@@ -65,6 +66,8 @@ class Daemon:
     """On whose behalf connections from elsewhere drive here, for as long as each lasts."""
     searches: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
     """One search at a time: each takes the interpreter's lock from the generators, and a thread from all else."""
+    backlogs: Room = field(default_factory=Room)
+    """For what waits for clients that are slower than their answers."""
     began: float = field(default_factory=time.monotonic)
     face: Face | None = None
     """Where it answers on TCP, if it does."""
@@ -100,7 +103,7 @@ class Daemon:
         if state.status is not Status.PENDING:
             return _attached(stream)
         settings = load(self.store.home)  # each time: what the user changes counts from the next drive on
-        before = history(self.store, stream)
+        before = await apart(self.store.home, lambda store: history(store, stream)) if stream.parent else []
         source = await resolve(stream, caller, settings, self.store.home, self.local, before, self.learned)
         if on_drop and source.go_on is None:
             raise UsageError(f"{source.model} cannot go on from a text that broke off: leave out --on-drop")
@@ -142,7 +145,9 @@ class Daemon:
         """Let a stream that comes after another one begin with that one's text, if its source can go on from there."""
         if stream.seam is not None or stream.parent is None:
             return None
-        text = text_before(self.store, stream.parent, stream.parent_offset) if source.go_on else ""
+        parent, offset, text = stream.parent, stream.parent_offset, ""
+        if source.go_on:
+            text = await apart(self.store.home, lambda store: text_before(store, parent, offset))
         await patiently(lambda: self.store.begin(stream.id, text))
         if source.go_on:
             return f"goes on from {stream.parent} at byte {stream.parent_offset}"

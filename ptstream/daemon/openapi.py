@@ -9,6 +9,7 @@ from typing import Any
 import fastjsonschema
 
 from ptstream import __version__, wire
+from ptstream.store.search import LONGEST_QUERY
 from ptstream.streams import Flush, Status
 
 Schema = dict[str, Any]
@@ -214,7 +215,7 @@ def _paths() -> dict[str, Any]:
             "get": _operation(
                 "Where a text stands, in all streams",
                 {"200": _json(_object({"hits": {"type": "array", "items": HIT}, "complete": {"type": "boolean"}}))},
-                query={"q": {"type": "string", "minLength": 1}, "limit": _count()},
+                query={"q": {"type": "string", "minLength": 1, "maxLength": LONGEST_QUERY}, "limit": _count()},
                 required=("q",),
             )
         },

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, TypeAlias
 
+from ptstream.untrusted_json import TooComplex, check
+
 
 class Mark(Enum):
     """What a body says besides objects."""
@@ -53,8 +55,14 @@ FIELD = re.compile(r"(data|event|id|retry|error) *(?:: ?(.*))?", re.DOTALL)
 
 UNKNOWN_FIELD = re.compile(r"[A-Za-z][\w-]*(:|$)")
 
-TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
-NO_WORDS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
+NO_WORDS = re.compile(r"<(script|style)\b(?:.*?</\1>|.*)|<[^<>]*>?", re.IGNORECASE | re.DOTALL)
+
+MOST_LINES = 100_000
+"""Lines that may belong together."""
+
+SHORT = 64
+"""Characters within which a word has to stand that is no object."""
 
 PAGE_LINES = 500
 PAGE_CHARACTERS = 16 * 1024
@@ -76,7 +84,7 @@ PINGS = ("ping", "heartbeat", "keepalive", "keep-alive")
 class Body:
     """Gives the items of a body as soon as they are whole.
 
-    Raises Malformed, WebPage; at the end Incomplete and Trailing, too.
+    Raises Malformed, WebPage, TooComplex; at the end Incomplete and Trailing, too.
     """
 
     def __init__(self) -> None:
@@ -143,6 +151,7 @@ class Body:
             yield from self._named(items)  # at once: some send no blank line after it
         elif name == "data":
             self._data.append(value)
+            _check_lines(self._data)
 
     def _dispatched(self, *, at_end: bool = False) -> Iterator[Item]:
         """The event whose lines have been gathered."""
@@ -176,6 +185,7 @@ class Body:
             yield from items
             return
         self._loose.append(line)
+        _check_lines(self._loose)
         if len(self._loose) == PAGE_LINES and self._loose[0].startswith("<"):
             yield from self._loose_values()
 
@@ -192,6 +202,11 @@ class Body:
         raise WebPage(page_words(rest)) if rest.startswith("<") else Malformed(rest)
 
 
+def _check_lines(lines: list[str]) -> None:
+    if len(lines) > MOST_LINES:
+        raise TooComplex(f"more than {MOST_LINES:,} lines")
+
+
 def _text(line: bytes) -> str:
     return line.decode("utf-8", "replace").lstrip(PADDING)
 
@@ -204,10 +219,12 @@ def _values(text: str) -> list[Item] | None:
 
 def _peeled(text: str) -> tuple[list[Item], str]:
     """The objects that `text` begins with, and what follows them."""
-    if text.strip().upper().strip('"') == Mark.DONE.value:
+    word = text.strip() if len(text) <= SHORT else ""
+    if word.upper().strip('"') == Mark.DONE.value:
         return [Mark.DONE], ""
-    if text.strip() == "null":
+    if word == "null":
         return [Mark.ALIVE], ""
+    check(text)
     items: list[Item] = []
     place = _beyond(text, 0)
     try:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ptstream.errors import ConfigurationError, GeneratorError, UsageError, ungrouped
 from ptstream.generators import Caller, Event, Generation, Note, Reasoning, Source, Stderr, Usage
-from ptstream.generators.surrogates import Surrogates
+from ptstream.generators.surrogates import PIECE, Surrogates, slices
 from ptstream.streams import Flush, Stream
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ GROUP = "ptstream.generators"
 """The entry point group of generators that are installed for everybody."""
 
 PROCESS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "call_process.py")
+
+LONGEST_FRAME = 1024 * 1024
+"""Bytes of a frame at most: of text it takes no more than PIECE characters."""
 
 MARK = "__ptstream_generator__"
 
@@ -160,8 +163,10 @@ async def _yielded(function: Callable[..., Any], stream: Stream) -> Generation:
         async for event in events:
             if not isinstance(checked(event), str):
                 yield event
-            elif text := surrogates.feed(event):
-                yield text
+                continue
+            for part in slices(event, PIECE):
+                if text := surrogates.feed(part):
+                    yield text
     if text := surrogates.end():
         yield text
 
@@ -225,10 +230,11 @@ class _Handover:
         if not isinstance(text, str):
             raise TypeError(f"append takes text (str), not {type(text).__name__}")
         async with self._turn:
-            if text := self._surrogates.feed(text):
-                await self._hand_over(_Offer(text))
-            elif self._over:
-                raise anyio.ClosedResourceError
+            for part in slices(text, PIECE) if text else ("",):
+                if whole := self._surrogates.feed(part):
+                    await self._hand_over(_Offer(whole))
+                elif self._over:
+                    raise anyio.ClosedResourceError
             return self._offset
 
     async def _hand_over(self, offer: _Offer) -> None:
@@ -365,8 +371,11 @@ class Frames:
         self._surrogates = Surrogates()
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """The events in it. `ended` and `failure` tell how it went."""
+        """The events in it. `ended` and `failure` tell how it went. Raises GeneratorError for a frame too long."""
         *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in (*lines, self._rest):
+            if len(line) > LONGEST_FRAME:
+                raise GeneratorError(f"the generator says more at once than {LONGEST_FRAME} bytes that is no text")
         for line in lines:
             ((kind, value),) = json.loads(line).items()
             yield from self._event(kind, value)

@@ -25,13 +25,10 @@ if importlib.util.find_spec("ptstream") is None:
 from ptstream.errors import PtstreamError
 from ptstream.generators import Note, Reasoning, Usage
 from ptstream.generators.call import appends, checked, events_of, load
-from ptstream.generators.surrogates import Surrogates
+from ptstream.generators.surrogates import PIECE, Surrogates, slices
 from ptstream.streams import Status, Stream, Words
 
 PR_SET_PDEATHSIG = 1
-
-FRAME = 64 * 1024
-"""Characters of text in a frame at most, so that whoever reads it needs to hold little."""
 
 
 class Writer:
@@ -54,9 +51,9 @@ class Writer:
         """Hand over what a generator yields."""
         match checked(event):
             case Reasoning(text):
-                self.frame("reasoning", text)
+                self._parts("reasoning", text)
             case Note(text):
-                self.frame("note", text)
+                self.frame("note", text[-PIECE:])
             case Usage(counts):
                 self.frame("usage", dict(counts))
             case text:
@@ -74,10 +71,13 @@ class Writer:
             data = data[os.write(self._descriptor, data) :]
 
     def _text(self, text: str) -> None:
-        for begin in range(0, len(text), FRAME):
-            part = text[begin : begin + FRAME]
-            self.frame("text", part)
-            self._offset += len(part.encode())
+        self._parts("text", text)
+        self._offset += len(text.encode())
+
+    def _parts(self, kind: str, text: str) -> None:
+        """In several frames what is too long for one, so that whoever reads them needs to hold little."""
+        for part in slices(text, PIECE):
+            self.frame(kind, part)
 
 
 async def run(target: str, stream: Stream, writer: Writer) -> None:

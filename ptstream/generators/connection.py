@@ -5,7 +5,6 @@ What is asked is `openai`'s business, what a refusal means is `refusals`'.
 
 from __future__ import annotations
 
-import json
 import os
 import ssl
 from typing import Any
@@ -17,6 +16,7 @@ from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators.proxies import SCHEMES
 from ptstream.generators.refusals import MESSAGE_BYTES, refused, unreachable
 from ptstream.generators.upstream import CONNECT_SECONDS, Upstream, url_of
+from ptstream.untrusted_json import loads
 
 LISTING_BYTES = 16 * 1024 * 1024
 """How much an endpoint may say of what it has."""
@@ -123,7 +123,7 @@ async def get_json(upstream: Upstream, url: str) -> Any:
     async with client_for(upstream) as client:
         response = await send(client, client.build_request("GET", url), upstream)
         try:
-            return json.loads(await _beginning(response, LISTING_BYTES), strict=False)
+            return loads(await _beginning(response, LISTING_BYTES), strict=False)
         except (ValueError, RecursionError) as error:
             raise GeneratorError(f"{upstream.host} answered with something that is not JSON") from error
         finally:

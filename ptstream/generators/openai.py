@@ -23,6 +23,8 @@ from ptstream.generators.bodies import Body, Incomplete, Item, Malformed, Traili
 from ptstream.generators.connection import client_for, get_json, send
 from ptstream.generators.refusals import Refused, shorten
 from ptstream.generators.upstream import COMPLETIONS, Upstream
+from ptstream.turns import Turns
+from ptstream.untrusted_json import TooComplex
 
 TRIES = 3
 """How often an endpoint is asked, in all."""
@@ -45,8 +47,11 @@ AFTER_ALL = 2.0
 WHOLE_TIME = 600.0
 """Seconds that an answer in one piece may take, as long as OpenAI's clients wait by themselves."""
 
-AT_ONCE = 64 * 1024 * 1024
+AT_ONCE = 16 * 1024 * 1024
 """Bytes that an endpoint may send without saying anything: who sends more means no good."""
+
+SLICE = 4096
+"""Bytes of a body that are read before others have their turn."""
 
 JSON = "application/json"
 
@@ -319,15 +324,16 @@ async def items_of(runs: AsyncIterable[bytes], body: Body, upstream: Upstream) -
 
     Raises GeneratorDropped for one that breaks off, GeneratorError for one that is no answer.
     """
-    host, size = upstream.host, 0
+    host, size, turns = upstream.host, 0, Turns()
     try:
-        async for run in runs:
-            size += len(run)
-            for item in body.feed(run):
+        async for part in _slices(runs):
+            size += len(part)
+            for item in body.feed(part):
                 size = 0
                 yield item
             if size > AT_ONCE:
                 raise GeneratorError(f"{host} sends without end what is no part of an answer")
+            await turns.give()
         for item in body.end():
             yield item
     except httpx.HTTPError as error:
@@ -335,6 +341,8 @@ async def items_of(runs: AsyncIterable[bytes], body: Body, upstream: Upstream) -
             yield item
         reason = str(error) or "the connection was lost"
         raise GeneratorDropped(f"{host} broke off before the answer's end: {reason}") from error
+    except TooComplex as error:
+        raise GeneratorError(f"{host} sent {error} at once: that is no part of an answer") from error
     except Incomplete as error:
         raise GeneratorDropped(f"{host} broke off before the answer's end: in the middle of an event") from error
     except WebPage as error:
@@ -349,6 +357,12 @@ async def items_of(runs: AsyncIterable[bytes], body: Body, upstream: Upstream) -
     except Malformed as error:
         begin = upstream.redact(shorten(str(error)))[:80]
         raise NoAnswer(f"{host} sent something that is not part of an answer: {begin!r}") from error
+
+
+async def _slices(runs: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+    async for run in runs:
+        for begin in range(0, len(run), SLICE):
+            yield run[begin : begin + SLICE]
 
 
 def _rest(body: Body) -> Iterator[Item]:

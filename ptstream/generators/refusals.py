@@ -15,6 +15,7 @@ import httpx
 from ptstream.errors import GeneratorError
 from ptstream.generators.bodies import page_words
 from ptstream.generators.upstream import CONNECT_SECONDS, Upstream
+from ptstream.untrusted_json import loads
 
 MESSAGE_BYTES = 64 * 1024
 """How much of a refusal's body is read to find the server's own words."""
@@ -197,7 +198,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def said(body: bytes | str) -> str:
     """A server's own words for an error, out of the several shapes they come in; empty if it said nothing."""
     try:
-        return shorten(_words(json.loads(body, strict=False)))
+        return shorten(_words(loads(body, strict=False)))
     except (ValueError, RecursionError):
         text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
         return shorten(page_words(text) if text.lstrip().startswith("<") else text)

@@ -11,6 +11,7 @@ import math
 import os
 import re
 import stat
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ import anyio
 
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Generation, Source
+from ptstream.generators.surrogates import PIECE
 from ptstream.streams import Flush
 
 PREFIX = "replay:"
@@ -49,11 +51,13 @@ def parse(model: str, directory: str) -> Replay:
             if name == "rate":
                 rate = _positive(float(value))
             elif name == "size":
-                size = int(_positive(int(value), 1))
+                size = int(_positive(int(value), 1, PIECE))
             else:
                 raise ValueError(name)
         except ValueError:
-            raise ConfigurationError(f"{model}: {option!r} is neither rate=PIECES nor size=CHARACTERS") from None
+            raise ConfigurationError(
+                f"{model}: {option!r} is neither rate=PIECES nor size=CHARACTERS, which is {PIECE} at most"
+            ) from None
     if not path:
         raise ConfigurationError(f"{model}: name a file to replay: replay:PATH")
     return Replay(os.path.join(directory, path), rate, size)
@@ -118,8 +122,8 @@ class _Pieces:
         self._rest = text[end:]
 
 
-def _positive(number: float, least: float = 0) -> float:
-    if not least <= number < math.inf:
+def _positive(number: float, least: float = 0, most: float = sys.float_info.max) -> float:
+    if not least <= number <= most:
         raise ValueError(number)
     return number
 

@@ -1,4 +1,5 @@
-"""Text that JSON brought in halves: joins surrogate pairs across pieces, so that every piece can be encoded.
+"""Text that JSON brought in halves: joins surrogate pairs across pieces, so that every piece can be encoded, and parts
+none where a piece is parted.
 
 A model's token may end in the middle of an emoji; JSON then carries two lone surrogates in two strings. Knows
 nothing of where the pieces come from or go to.
@@ -7,8 +8,13 @@ nothing of where the pieces come from or go to.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+PIECE = 64 * 1024
+"""Characters of a piece at most: what a function hands over at once beyond that is several."""
 
 
 class Surrogates:
@@ -39,3 +45,14 @@ class Surrogates:
 def mend(text: str) -> str:
     """`text` with surrogate pairs joined and lone surrogates replaced by U+FFFD."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def slices(piece: str, most: int) -> Iterator[str]:
+    """`piece` in parts of `most` characters, and one more where the halves of a character would part."""
+    begin = 0
+    while begin < len(piece):
+        end = begin + most
+        if "\ud800" <= piece[end - 1 : end] <= "\udbff":
+            end += 1
+        yield piece[begin:end]
+        begin = end

@@ -1,9 +1,13 @@
-"""Search: a plain scan over all text that is kept, the unfinished included, newest stream first."""
+"""Search: a plain scan over all text that is kept, the unfinished included, newest stream first.
+
+Its time grows with the text and with nothing else, and it can be ended between any two blocks: the search of a string
+in a string, which `str.find` does in linear time whatever the two are (Crochemore and Perrin's two-way algorithm), and
+`re` with IGNORECASE does not.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 from typing import NamedTuple
@@ -14,11 +18,42 @@ from ptstream.store.recover import listed
 from ptstream.store.sqlite import Store
 from ptstream.streams import Stream
 
-BLOCK = 1024 * 1024
-"""Characters that are looked at together, about."""
+BLOCK = 256 * 1024
+"""Characters that are looked at together, about: a few milliseconds."""
 
 AROUND = 80
 """Characters of its line that are shown on either side of what was found."""
+
+LONGEST_QUERY = 1000
+"""Characters of a query at most."""
+
+_SAME = {
+    "i": "ı",
+    "s": "ſ",
+    "ṡ": "ẛ",
+    "\ufb06": "\ufb05",
+    "β": "ϐ",
+    "ε": "ϵ",
+    "θ": "ϑ",
+    "ι": "\u0345\u1fbe",
+    "\u0390": "\u1fd3",
+    "κ": "ϰ",
+    "μ": "\u00b5",
+    "π": "ϖ",
+    "ρ": "ϱ",
+    "σ": "ς",
+    "\u03b0": "\u1fe3",
+    "φ": "ϕ",
+    "в": "\u1c80",
+    "д": "\u1c81",
+    "о": "\u1c82",
+    "с": "\u1c83",
+    "т": "\u1c84\u1c85",
+    "ъ": "\u1c86",
+    "ѣ": "\u1c87",
+    "ꙋ": "\u1c88",
+}
+"""Small letters that have the same capital as another, by that one (Unicode's UnicodeData.txt)."""
 
 
 class Hit(NamedTuple):
@@ -32,30 +67,51 @@ class Hit(NamedTuple):
 def search(store: Store, query: str, enough: Callable[[], bool] = lambda: False) -> Iterator[Hit]:
     """Every place where `query` stands, until it is `enough`. Written in lower case, it means capitals as well.
 
-    Raises UsageError for an empty query.
+    Raises UsageError for an empty query, and for one of more than LONGEST_QUERY characters.
     """
     if not query:
         raise UsageError("an empty query is found everywhere")
-    pattern = re.compile(re.escape(query), re.IGNORECASE if query == query.lower() else 0)
+    if len(query) > LONGEST_QUERY:
+        raise UsageError(f"what is searched for has {LONGEST_QUERY} characters at most: {len(query)} are too many")
+    fold = folded if query == query.lower() else str
     for stream in listed(store):
         if enough():
             return
         with contextlib.suppress(StreamNotFound):  # deleted meanwhile
             blocks = takewhile(lambda _: not enough(), _blocks(store, stream))
-            yield from _in_stream(blocks, stream, pattern, len(query))
+            yield from _in_stream(blocks, stream, fold(query), fold)
 
 
-def _in_stream(blocks: Iterable[str], stream: Stream, pattern: re.Pattern[str], length: int) -> Iterator[Hit]:
+def folded(text: str) -> str:
+    """`text` with all letters that differ in their case alone made the same: one for one, so that places stay.
+
+    As Unicode's simple case mappings have it, without regard to language: the Turkish dotless i is an i.
+    """
+    if text.isascii():
+        return text.lower()
+    text = text.replace("İ", "i").lower()  # the only character that `lower` makes two of
+    for usual, others in _SAME.items():
+        for other in others:
+            text = text.replace(other, usual)
+    return text
+
+
+def _in_stream(blocks: Iterable[str], stream: Stream, query: str, fold: Callable[[str], str]) -> Iterator[Hit]:
     start, before = 0, ""  # of the text at hand: its offset in bytes, and what of it has been searched
+    behind = 0  # the last hit
     for block in blocks:
         text = before + block
+        looked_at = fold(text)
         at, offset = 0, start
         # What began in the last block, and could not end there.
-        for found in pattern.finditer(text, max(0, len(before) - length + 1)):
-            offset += len(text[at : found.start()].encode())
-            at = found.start()
-            yield Hit(stream, offset, _line(text, found.start(), found.end()))
-        before = text[-(AROUND + length) :]
+        found = looked_at.find(query, max(behind, len(before) - len(query) + 1))
+        while found >= 0:
+            offset += len(text[at:found].encode())
+            at, behind = found, found + len(query)
+            yield Hit(stream, offset, _line(text, found, behind))
+            found = looked_at.find(query, behind)
+        before = text[-(AROUND + len(query)) :]
+        behind -= len(text) - len(before)
         start += len(text.encode()) - len(before.encode())
 
 
@@ -73,6 +129,6 @@ def _blocks(store: Store, stream: Stream) -> Iterator[str]:
 
 def _line(text: str, start: int, end: int) -> str:
     """The line in which `text[start:end]` stands, or as much of it as is shown."""
-    first = max(text.rfind("\n", 0, start) + 1, start - AROUND)
-    last = text.find("\n", end)
-    return text[first : min(end + AROUND, len(text) if last < 0 else last)].strip()
+    before = text[max(0, start - AROUND) : start].rpartition("\n")[2]
+    behind = text[end : end + AROUND].partition("\n")[0]
+    return (before + text[start:end] + behind).strip()

@@ -4,6 +4,9 @@
 const STEADY = 3
 const LONGEST = 60
 
+/** Characters on either side of a place in which its words are looked for: some patterns take long in long texts. */
+const NEAR = 16384
+
 /** Marks the place of `words` nearest to so many bytes into `node`, if there are words; its range. */
 export function mark(node, words, before) {
   const range = words ? found(node, words, before) : null
@@ -54,8 +57,10 @@ function found(node, words, before) {
   const text = node.textContent
   const pattern = new RegExp(words.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"), words === words.toLowerCase() ? "giu" : "gu")
   const at = characters(text, before)
+  const begin = Math.max(0, at - NEAR)
   let nearest = null
-  for (const match of text.matchAll(pattern)) {
+  for (const match of text.slice(begin, at + NEAR + words.length).matchAll(pattern)) {
+    match.index += begin
     if (nearest && Math.abs(match.index - at) > Math.abs(nearest.index - at)) break
     nearest = match
   }

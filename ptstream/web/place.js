@@ -1,5 +1,8 @@
 // Where the page is, as the URL has it: #ID, #ID/raw, #ID/markdown, #ID/panes; #ID?at=OFFSET&q=WORDS; #new; nothing.
 
+/** Characters that may be looked for, as the daemon has it: a link may say anything. */
+const LONGEST_WORDS = 1000
+
 const VIEWS = ["raw", "markdown", "panes"]
 
 /** What a URL's hash means: `id` (null without one), `view` (null: as the stream wants it), `at` (bytes), `words`. */
@@ -13,7 +16,7 @@ export function placeOf(hash) {
     fresh: id === "new",
     view: VIEWS.includes(view) ? view : null,
     at: /^\d{1,16}$/.test(at ?? "") ? Number(at) : null,
-    words: more.get("q") ?? "",
+    words: (more.get("q") ?? "").slice(0, LONGEST_WORDS),
   }
 }
 

@@ -60,7 +60,8 @@ export class Search {
 
   #show(hits, complete, words) {
     const many = complete ? counted(hits.length, "place") : `the first ${counted(hits.length, "place")}`
-    this.#say(hits.length ? `Found: ${many}` : "Found nowhere.")
+    const nowhere = complete ? "Found nowhere." : "Found nowhere in the time that a search has."
+    this.#say(hits.length ? `Found: ${many}` : nowhere)
     this.#results.append(element("ol", {}, ...hits.map((hit) => element("li", {}, resultOf(hit, words)))))
   }
 

@@ -1,0 +1,115 @@
+"""Text of strangers that makes the work grow with the square of its size, or worse: each of ours grows with its size.
+
+Each is long enough that the square of it would be minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from starlette.responses import StreamingResponse
+
+from ptstream.cli.paper import _tidy
+from ptstream.cli.untrusted import Filter, clean
+from ptstream.durable import Asked, Reader
+from ptstream.generators.bodies import PAGE_CHARACTERS, Body, page_words
+from ptstream.generators.endings import ending_of
+from ptstream.generators.openai import UNKNOWN_FIELD
+from ptstream.generators.refusals import MESSAGE_BYTES, _wait_in, said
+from ptstream.generators.surrogates import Surrogates, mend
+from ptstream.lineage import without_thoughts
+from ptstream.origins import is_loopback, origin_of
+from ptstream.sentences import Cutter
+from ptstream.serving import PART
+from ptstream.store.search import folded
+from ptstream.store.sqlite import Store
+from ptstream.streams import Flush
+from tests.bounded import processor_seconds
+from tests.conftest import Cli
+
+LONG = 100_000
+"""Characters."""
+
+
+def long(unit: str, size: int = LONG) -> str:
+    return (unit * size)[:size]
+
+
+def filtered(text: str) -> None:
+    whole = Filter()
+    whole.feed(text)
+    pieces = Filter()
+    for begin in range(0, len(text), 7):
+        pieces.feed(text[begin : begin + 7])
+
+
+def framed(text: str) -> None:
+    try:
+        body = Body()
+        list(body.feed(text.encode("utf-8", "replace")))
+        list(body.end())
+    except ValueError:
+        pass
+
+
+ESCAPES = ["\x1b]", "\x1b[", "\x1b[1", "\x9d", "\x1bPq", "\x1b", "\r", "\x9b0;", "\x1b]8;;"]
+PAGES = ["<title", "<script", "<style>", "<", "<a ", "</script", "<TITLE x", "<title>"]
+THOUGHTS = ["<think>", "</think>", "\n<think> ", "\n </think> x", " ", "\n", "[THINK]", "<"]
+FAULTS = ["again in 1", "1ms", "retry after: 1.1.1", 'retry_after": ', "unknown ", "extra a.", '\\"', "estimated_time"]
+LINES = ["data", "data ", "data: {", "\n", "\r", ":", "event: a\n", "{},", "{", "[", "id", " "]
+
+
+@pytest.mark.parametrize(
+    ("work", "units", "size"),
+    [
+        (clean, ESCAPES, LONG),
+        (filtered, ESCAPES, LONG),
+        (_tidy, [" ", "\x1b[1m", "\x1b[", " \x1b[0m", "a "], LONG),
+        (page_words, PAGES, PAGE_CHARACTERS),
+        (without_thoughts, THOUGHTS, LONG),
+        (_wait_in, FAULTS, MESSAGE_BYTES),
+        (UNKNOWN_FIELD.search, FAULTS, MESSAGE_BYTES),
+        (said, [*PAGES, *FAULTS], MESSAGE_BYTES),
+        (framed, LINES, LONG),
+        (ending_of, ["a", "A", "aA", "_", "reason_", "stop"], LONG),
+        (mend, ["\ud800", "\udc00", "😀"], LONG),
+        (Surrogates().feed, ["\ud800", "\udc00", "😀"], LONG),
+        (folded, ["İ", "Σ", "ßa", "ſ"], LONG),
+        (origin_of, ["a", "a.", ":", "http://", "[", "/"], LONG),
+        (is_loopback, ["1.", "a.", ":", "["], LONG),
+    ],
+)
+def test_the_work_grows_with_the_text_alone(work: Callable[[str], object], units: list[str], size: int) -> None:
+    with processor_seconds(20):
+        for unit in units:
+            for text in (long(unit, size), long(unit, size - 1) + "x", "<" + long(unit, size - 1)):
+                work(text)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["J. R. R. ", "a", ".", "\n", "“", "(", "`", ":", "1. ", "- ", "a\u0301", "\u0301", "👨\u200d", "🇩", "。", " "],
+)
+@pytest.mark.parametrize("rule", Flush)
+def test_the_cutter_looks_back_no_further_than_it_must(unit: str, rule: Flush) -> None:
+    """A character of a long text costs what one of a short text does: so no step holds the others up for long."""
+    cutter, text = Cutter(rule), long(unit, 40_000)
+    with processor_seconds(20):
+        for begin in range(0, len(text), cutter.at_once):
+            cutter.push(text[begin : begin + cutter.at_once], 0.0)
+            cutter.take(0.0)
+            cutter.deadline()
+
+
+@pytest.mark.anyio
+async def test_events_are_made_in_parts_whatever_they_hold(cli: Cli, store: Store) -> None:
+    """A page of line feeds becomes a line of an event each: six bytes for one."""
+    size = 200_000
+    cli.run("tee", input=b"\n" * size)
+    (stream,) = store.streams()
+    answer = await Reader(store, stream.id, Asked(0, "sse", 0, exact=False)).respond()
+    assert isinstance(answer, StreamingResponse)
+    sizes = [len(event) async for event in answer.body_iterator]
+    assert sum(sizes) > 6 * size
+    assert max(sizes) < 8 * PART
