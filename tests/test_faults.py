@@ -25,7 +25,7 @@ FEW = {
     "calls": 2,
     "return": 1,
     "full": 1,
-    "strangers": 1,
+    "another-user": 1,
 }
 """Fault → how often."""
 
