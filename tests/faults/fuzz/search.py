@@ -53,7 +53,7 @@ class Look(NamedTuple, Generic[T]):
 
     inputs: SearchStrategy[T]
     check: Callable[[T], None]
-    examples: int = 100
+    examples: int = 40
 
 
 def search(run: Run, tally: Tally, looks: Sequence[Look[Any]]) -> None:
