@@ -21,7 +21,7 @@ from ptstream.daemon.gate import Cors, Gate
 from ptstream.daemon.keys import Keys, token_of
 from ptstream.daemon.outside import Outside
 from ptstream.errors import ConfigurationError
-from ptstream.origins import is_loopback, is_unspecified
+from ptstream.origins import is_loopback, is_unspecified, shown
 
 LINGER = 1
 """Seconds that readers get to take the end, once every stream has ended."""
@@ -78,7 +78,7 @@ def address_of(word: str) -> Address:
     parts = _ADDRESS.fullmatch(word)
     if parts and int(parts["port"]) < 65536:
         return Address(parts["v6"] or parts["name"], int(parts["port"]))
-    raise ConfigurationError(f"{word!r} is no address to listen on, which is HOST:PORT as in {USUAL}")
+    raise ConfigurationError(f"{shown(word)} is no address to listen on, which is HOST:PORT as in {USUAL}")
 
 
 class Server(uvicorn.Server):

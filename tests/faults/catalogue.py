@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.faults import cancels, kills, many, permissions, readers, returns, storage, strangers
-from tests.faults.fuzz import bodies, config, http, markdown, page, terminal
+from tests.faults.fuzz import bodies, config, http, markdown, page, ssh, terminal
 from tests.faults.runs import Run
 from tests.faults.tally import Tally
 
@@ -88,6 +88,7 @@ FAULTS = (
     Fault("fuzz-bodies", "providers' answers, made up", bodies.fuzz, of=STRANGERS),
     Fault("fuzz-markdown", "Markdown on a terminal, made up", markdown.fuzz, of=STRANGERS),
     Fault("fuzz-page", "Markdown in the page, made up", page.fuzz, 0, page.missing, STRANGERS),
+    Fault("fuzz-ssh", "what answers over ssh, made up", ssh.fuzz, of=STRANGERS),
     Fault("fuzz-config", "config files, made up", config.fuzz, of=STRANGERS),
     Fault("readers", "readers, 200 of one stream", readers.crowd),
     Fault("network", "readers over TCP, connections cut", readers.network),

@@ -280,7 +280,7 @@ def _hear(connection: socket.socket, said: bytearray) -> None:
 
 def _answers(said: bytes) -> Iterator[tuple[int, bytes, bytes]]:
     """Status, head and body of each answer."""
-    for part in re.split(rb"(?m)^(?=HTTP/1\.[01] \d{3})", said):
+    for part in re.split(rb"(?=HTTP/1\.[01] \d{3} [^\r\n]*\r\n)", said):
         if found := re.match(rb"HTTP/1\.[01] (\d{3})", part):
             head, _, body = part.partition(b"\r\n\r\n")
             yield int(found[1]), head, body

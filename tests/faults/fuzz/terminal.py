@@ -168,14 +168,14 @@ def _screen(ours: int, theirs: int, text: str, cuts: Sequence[int] | None) -> No
     sent = b""
     for say in says:
         say()
-        sent += _taken(ours)
+        sent += taken(ours)
     screen.close()
     shown = sent.decode()  # or it is no UTF-8
     if found := forbidden(shown):
         raise Wrong("what acts is sent", found)
 
 
-def _taken(fd: int) -> bytes:
+def taken(fd: int) -> bytes:
     """What was written to the terminal, all of it there already."""
     os.set_blocking(fd, False)
     return b"".join(_runs(fd))
