@@ -33,6 +33,7 @@ _TEXT: dict[str, Any] = {"type": "string"}
 _TEXT_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
 _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 _PLAIN: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
+_ATTEMPT: dict[str, Any] = {"type": "object", "additionalProperties": {"anyOf": [_PLAIN, {"type": "object"}]}}
 
 
 def _object(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -40,24 +41,16 @@ def _object(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 _STREAM = _object(
-    {
-        **dict.fromkeys(("name", "model", "generator", "error", "note", "ended_at", "parent"), _TEXT_OR_NULL),
-        **dict.fromkeys(("id", "title", "created_at"), _TEXT),
+    {name: _TEXT_OR_NULL for name in ("name", "model", "generator", "error", "note", "ended_at", "parent")}
+    | {name: _TEXT for name in ("id", "title", "created_at")}
+    | {name: {"type": ["integer", "null"]} for name in ("parent_offset", "seam")}
+    | {
         "status": {"enum": [status.value for status in Status]},
         "bytes": _COUNT,
         "command": {"type": ["array", "null"], "items": _TEXT},
-        **dict.fromkeys(("parent_offset", "seam"), {"type": ["integer", "null"]}),
     },
     # What `show` prints besides: words, counts, and attempts with their usage.
-    additionalProperties={
-        "anyOf": [
-            _PLAIN,
-            {
-                "type": "array",
-                "items": {"type": "object", "additionalProperties": {"anyOf": [_PLAIN, {"type": "object"}]}},
-            },
-        ]
-    },
+    additionalProperties={"anyOf": [_PLAIN, {"type": "array", "items": _ATTEMPT}]},
 )
 
 ANSWERS: dict[str, dict[str, Any]] = {
@@ -72,7 +65,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         }
     ),
 }
-"""JSON schemas of what the commands read of an answer. The daemon here is ours; what answers elsewhere may be anything."""
+"""JSON schemas of what the commands read of an answer. The daemon here is ours; elsewhere anything may answer."""
 
 
 @cache

@@ -36,11 +36,13 @@ UPSTREAM = Upstream("http://somewhere.example/v1", key="sk-nobody-else-sees-this
 MEMORY = 64
 """How many times as long as a body what it says may be."""
 
-TEXTS = st.text(max_size=6) | st.sampled_from(("w1 ", "é", "あ", "\ud83d", "\ude00", "\r\n", "data: ", "\u2028", "[DONE]", "null"))
+TEXTS = st.text(max_size=6) | st.sampled_from(
+    ("w1 ", "é", "あ", "\ud83d", "\ude00", "\r\n", "data: ", "\u2028", "[DONE]", "null")
+)
 
 LINE_ENDS = st.sampled_from(("\n", "\r\n", "\r"))
 
-ODD_VALUES = st.sampled_from(
+ODD_VALUES: st.SearchStrategy[Any] = st.sampled_from(
     (None, True, 0, -1, 1.5, "", "x", "stop", "length", "content_filter", "error", [], {}, [{}], [None], {"a": 1}, [[]])
 )
 
@@ -58,12 +60,26 @@ OTHERS = st.one_of(
     st.builds(lambda text, name: delta("", **{name: text}), TEXTS, st.sampled_from(("reasoning_content", "refusal"))),
     st.builds(delta, TEXTS, FINISHES),
     st.builds(lambda value: {"choices": value}, ODD_VALUES),
-    st.builds(lambda name, value: {"choices": [{"index": 0, name: value}]}, st.sampled_from(("delta", "message", "text", "index", "finish_reason")), ODD_VALUES),
-    st.builds(lambda name, value: {"choices": [{"delta": {name: value}}]}, st.sampled_from(("content", "reasoning", "tool_calls", "function_call", "refusal")), ODD_VALUES),
-    st.builds(lambda name, value: {name: value}, st.sampled_from(("usage", "error", "message", "object", "type", "base_resp", "promptFeedback", "errors", "done")), ODD_VALUES),
+    st.builds(
+        lambda name, value: {"choices": [{"index": 0, name: value}]},
+        st.sampled_from(("delta", "message", "text", "index", "finish_reason")),
+        ODD_VALUES,
+    ),
+    st.builds(
+        lambda name, value: {"choices": [{"delta": {name: value}}]},
+        st.sampled_from(("content", "reasoning", "tool_calls", "function_call", "refusal")),
+        ODD_VALUES,
+    ),
+    st.builds(
+        lambda name, value: {name: value},
+        st.sampled_from(
+            (*("usage", "error", "message", "object", "type", "base_resp", "promptFeedback", "errors", "done"),)
+        ),
+        ODD_VALUES,
+    ),
     st.builds(lambda text: {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}, TEXTS),
     st.builds(lambda text: {"message": {"content": text}, "done": False}, TEXTS),
-)  # fmt: skip
+)
 """What providers also send, and what none should."""
 
 
@@ -76,8 +92,22 @@ EVENTS = st.builds(framed, DELTAS | OTHERS, LINE_ENDS, st.booleans())
 
 BESIDE = one_of(
     (
-        *(b": ping\n\n", b"event: ping\ndata: x\n\n", b"event: error\ndata: no\n\n", b"id: 1\nretry: 2\n", b"data: [DONE]\n\n"),
-        *(b"data: {\n", b'data: "x":1}\n\n', b"data:\n\n", b"error: {}\n\n", b"data: null\n\n", b"<html><title>t</title>", b"no\n"),
+        *(
+            b": ping\n\n",
+            b"event: ping\ndata: x\n\n",
+            b"event: error\ndata: no\n\n",
+            b"id: 1\nretry: 2\n",
+            b"data: [DONE]\n\n",
+        ),
+        *(
+            b"data: {\n",
+            b'data: "x":1}\n\n',
+            b"data:\n\n",
+            b"error: {}\n\n",
+            b"data: null\n\n",
+            b"<html><title>t</title>",
+            b"no\n",
+        ),
         *(b'{"choices":[]}\n', b"[", b"]", b"{}", b"data: [1]\n\n", b"data: " + b"[" * 3000, b"\n", b"data: NaN\n\n"),
         *(b'data: {"usage":{"a":NaN}}\n\n', b'data: {"a":' + b"9" * 5000 + b"}\n\n", b'data: {"a":' * 2000),
     )
@@ -108,13 +138,35 @@ def fuzz(run: Run, tally: Tally, count: int) -> None:
             Look(st.tuples(BODIES, CUTS), lambda made: says.same(*made)),
             Look(st.tuples(RIGHT, BODIES, CUTS), lambda made: says.loses_nothing(*made)),
             Look(st.tuples(RIGHT, st.integers(0, 4096)), lambda made: says.truth(*made)),
-            Look(st.builds(Pumped, st.just(b""), EVENTS | BESIDE | st.sampled_from(PUMPED), EVENTS | BESIDE), says.grows, 5),
+            Look(
+                st.builds(Pumped, st.just(b""), EVENTS | BESIDE | st.sampled_from(PUMPED), EVENTS | BESIDE),
+                says.grows,
+                5,
+            ),
             Look(st.tuples(RIGHT, BODIES), lambda made: says.driven(here, *made), 5),
         ]
         search(run, tally, looks)
 
 
-PUMPED = (b"x", b"[", b"{", b'{"a":', b"[],", b"data: x\n", b"data: {\n", b"{\n", b"<", b"<a ", b"\r", b"\n", b":", b"x\n", b"<script>", b"event: x\n", b"\\")
+PUMPED = (
+    b"x",
+    b"[",
+    b"{",
+    b'{"a":',
+    b"[],",
+    b"data: x\n",
+    b"data: {\n",
+    b"{\n",
+    b"<",
+    b"<a ",
+    b"\r",
+    b"\n",
+    b":",
+    b"x\n",
+    b"<script>",
+    b"event: x\n",
+    b"\\",
+)
 
 
 class Listening:

@@ -51,7 +51,14 @@ WORDS = (
 
 NAMES = (*KEYS, "endpoints", *ENDPOINT_KEYS, "x", '"\\u001b[2J"', '""', "a.b.c", "'é'")
 
-HEADERS = ("[endpoints.a]", "[endpoints.b]", "[endpoints]", "[[endpoints]]", "[model]", '[endpoints."\\u001b]0;t\\u0007"]')
+HEADERS = (
+    "[endpoints.a]",
+    "[endpoints.b]",
+    "[endpoints]",
+    "[[endpoints]]",
+    "[model]",
+    '[endpoints."\\u001b]0;t\\u0007"]',
+)
 
 LINE = st.builds("{} = {}".format, one_of(NAMES), one_of(WORDS)) | st.sampled_from(HEADERS)
 
@@ -61,7 +68,9 @@ ENDPOINT = st.lists(
     st.builds("{} = {}".format, st.sampled_from(tuple(ENDPOINT_KEYS)), one_of(WORDS)), max_size=4, unique=True
 ).map(lambda lines: "\n".join(['[endpoints.a]\nbase_url = "http://a/v1"', *lines]).encode())
 
-PARTS = st.sampled_from(("[", "{a=", "a.", '"', "[[a]]\n", "[a]\n", "a=[", "\n", "# x\n", "9", "\\", "'''", "x=1\n", "é", "[a.", "a={"))
+PARTS = st.sampled_from(
+    ("[", "{a=", "a.", '"', "[[a]]\n", "[a]\n", "a=[", "\n", "# x\n", "9", "\\", "'''", "x=1\n", "é", "[a.", "a={")
+)
 
 
 def fuzz(run: Run, tally: Tally, count: int) -> None:
@@ -69,7 +78,9 @@ def fuzz(run: Run, tally: Tally, count: int) -> None:
     with run.case(tally, -1) as chance, ground(chance) as here:
         here.home.make()
         looks: list[Look[Any]] = [
-            Look(broken(FILES | ENDPOINT | st.sampled_from(SECRETS).map(str.encode)), lambda file: _read(here.home, file)),
+            Look(
+                broken(FILES | ENDPOINT | st.sampled_from(SECRETS).map(str.encode)), lambda file: _read(here.home, file)
+            ),
             Look(st.sampled_from(SECRETS), lambda file: _keeps(here.home, file), len(SECRETS)),
             Look(
                 st.builds(Pumped, st.sampled_from(("", "a = ", "[a]\n")), PARTS, st.sampled_from(("", "]", '"'))),

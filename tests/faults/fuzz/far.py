@@ -1,6 +1,7 @@
-"""Plays ssh and what answers behind it: `far.py FOLDER …` says a greeting and, once it is asked, an answer, in pieces."""
+"""Plays ssh and what answers behind it: `far.py FOLDER …` says a greeting and, once asked, an answer, in pieces."""
 
 import _socket
+import contextlib
 import json
 import os
 import sys
@@ -27,7 +28,5 @@ def say(line: _socket.socket, parts: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with contextlib.suppress(OSError):  # nobody listens any more
         main(sys.argv[1])
-    except OSError:
-        pass  # nobody listens any more

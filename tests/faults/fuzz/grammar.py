@@ -11,14 +11,69 @@ PLACES = 1 << 12
 """Places in an input; what is shorter is gone through again."""
 
 ODD_BYTES = (
-    *(b"\0", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"\t", b" ", b"\x7f"),
-    *(b"\x1b[2J", b"\x1b]0;t\x07", b"\x9b", b"\xe2\x80\xa8", b"\xe2\x80\xae", b'"', b"'", b"\\", b"{", b"}", b"[", b"]"),
-    *(b":", b",", b"=", b"#", b"%", b"/", b"..", b"%00", b"%2e", b"null", b"NaN", b"1e999", b"-0", b"\\u0000", b"\\ud800"),
+    *(
+        b"\0",
+        b"\xff",
+        b"\xc3",
+        b"\xed\xa0\x80",
+        b"\xef\xbb\xbf",
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"\t",
+        b" ",
+        b"\x7f",
+    ),
+    *(
+        b"\x1b[2J",
+        b"\x1b]0;t\x07",
+        b"\x9b",
+        b"\xe2\x80\xa8",
+        b"\xe2\x80\xae",
+        b'"',
+        b"'",
+        b"\\",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+    ),
+    *(
+        b":",
+        b",",
+        b"=",
+        b"#",
+        b"%",
+        b"/",
+        b"..",
+        b"%00",
+        b"%2e",
+        b"null",
+        b"NaN",
+        b"1e999",
+        b"-0",
+        b"\\u0000",
+        b"\\ud800",
+    ),
 )
 
 ODD_TEXT = (
     *("\0", "\x7f", "\x85", "\x9b", "\r", "\n", "\r\n", "\n\n", "\t", " ", "\u2028", "\u202e", "\u200f", "\ufeff"),
-    *("\ud800", "\udc00", "\ufffd", "\U000e0041", "👩‍👩‍👧", "é", "あ", "\x1b", "\x1b[31m", "\x1b]0;t\x07", "\x1b[", "\x1b]"),
+    *(
+        "\ud800",
+        "\udc00",
+        "\ufffd",
+        "\U000e0041",
+        "👩‍👩‍👧",
+        "é",
+        "あ",
+        "\x1b",
+        "\x1b[31m",
+        "\x1b]0;t\x07",
+        "\x1b[",
+        "\x1b]",
+    ),
     *("*", "_", "`", "```", "~", "#", ">", "-", "1.", "|", "[", "]", "(", ")", "<", "&", "&#27;", "\\", "!", "=", ":"),
 )
 
@@ -82,5 +137,5 @@ def pieces(whole: AnyStr, cuts: Sequence[int] | None) -> list[AnyStr]:
     """The input in pieces."""
     if cuts is None:
         return [whole[at : at + 1] for at in range(len(whole))]
-    places = sorted({cut % (len(whole) + 1) for cut in cuts})
+    places: list[int] = sorted({cut % (len(whole) + 1) for cut in cuts})
     return [whole[a:b] for a, b in zip([0, *places], [*places, len(whole)], strict=True)]

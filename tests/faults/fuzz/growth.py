@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import AnyStr, Generic, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import AnyStr, Generic
 
 from tests.faults.fuzz.search import Wrong
 
@@ -21,7 +22,8 @@ AGAIN = 3
 """How often what seems too slow is measured again; the best counts."""
 
 
-class Pumped(NamedTuple, Generic[AnyStr]):
+@dataclass(frozen=True, slots=True)
+class Pumped(Generic[AnyStr]):
     """A beginning, a part that comes again and again, and an end."""
 
     begin: AnyStr
@@ -33,10 +35,10 @@ class Pumped(NamedTuple, Generic[AnyStr]):
         return self.begin + self.part * (size // max(1, len(self.part))) + self.end
 
 
-def grows_evenly(pumped: Pumped[AnyStr], work: Callable[[AnyStr], object]) -> None:
+def grows_evenly(pumped: Pumped[AnyStr], work: Callable[[AnyStr], object], sizes: Sequence[int] = SIZES) -> None:
     """Raises Wrong if four times as much takes more than RATIO times as long."""
     before = 0.0
-    for size in SIZES if pumped.part else ():
+    for size in sizes if pumped.part else ():
         took = _seconds(pumped.of(size), work)
         if took > WORTH and before and took > RATIO * before:
             took = min(took, *(_seconds(pumped.of(size), work) for _ in range(AGAIN)))

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-import ptstream
 from hypothesis import strategies as st
 
+import ptstream
 from ptstream import wire
 from ptstream.daemon.keys import Keys, token_of
 from ptstream.streams import Words
@@ -50,50 +50,116 @@ PATIENCE = 0.2
 LAST = b"HEAD /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 """What is asked at the end of each connection: when it is answered, all is."""
 
-METHODS = one_of(("GET", "GET", "GET", "POST", "POST", "HEAD", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "CONNECT", "get", "PRI", "X" * 3000))
+METHODS = one_of(
+    (
+        "GET",
+        "GET",
+        "GET",
+        "POST",
+        "POST",
+        "HEAD",
+        "DELETE",
+        "PUT",
+        "PATCH",
+        "OPTIONS",
+        "TRACE",
+        "CONNECT",
+        "get",
+        "PRI",
+        "X" * 3000,
+    )
+)
 
 PLACES = (
     *(wire.STATUS, wire.STREAMS, wire.SEARCH, wire.MODELS, wire.OPENAPI, wire.ENTER, wire.CALLERS, wire.COMPLETIONS),
-    *(wire.COMPLETION_MODELS, "/v1/models/x", "/", "/web/", "/web/page.js", "/web", "*", "//", "/x", "http://[", "http://evil.example/status"),
-    *(wire.STREAM, wire.DRIVE, wire.CANCEL, wire.TEXT, wire.ASIDES, "{room}/status", "{room}/streams", "{room}/", "/web/../../token"),
-    *("/web/%2e%2e/%2e%2e/token", "/web//etc/passwd", "/web/\0", "/openapi.json/../status", "/;/status", "/web/..;/status", "/ENTER", "/%73tatus"),
-)  # fmt: skip
+    *(wire.COMPLETION_MODELS, "/v1/models/x", "/", "/web/", "/web/page.js", "/web", "*", "//", "/x"),
+    *("http://[", "http://evil.example/status"),
+    *(wire.STREAM, wire.DRIVE, wire.CANCEL, wire.TEXT, wire.ASIDES, "{room}/status", "{room}/streams"),
+    *("{room}/", "/web/../../token"),
+    *("/web/%2e%2e/%2e%2e/token", "/web//etc/passwd", "/web/\0", "/openapi.json/../status", "/;/status"),
+    *("/web/..;/status", "/ENTER", "/%73tatus"),
+)
 
 IDS = ("{id}", "{id}", "@last", "nosuch", "..", "%00", "%2e%2e", "a%2Fb", "%ff", "%zz", "x" * 3000, "")
 
 QUERIES = one_of(
-    ("", "", "", "?offset=0", "?offset=-1", "?offset=1e9", "?live=1", "?live=sse", "?offset=-1&live=1", "?limit=9", "?limit=0", "?q=a", "?q=", "?key=x", "?key=", "?idle=1")
-    + ("?q=%00", "?q=" + "a" * 3000, "?%", "?offset=%zz", "?a=b&a=b", "?\xff", "?token=x", "?limit=" + "9" * 3000)
-)  # fmt: skip
+    (
+        *("", "", "", "?offset=0", "?offset=-1", "?offset=1e9", "?live=1", "?live=sse", "?offset=-1&live=1"),
+        *("?limit=9", "?limit=0", "?q=a", "?q=", "?key=x", "?key=", "?idle=1", "?q=%00", "?q=" + "a" * 3000, "?%"),
+        *("?offset=%zz", "?a=b&a=b", "?\xff", "?token=x", "?limit=" + "9" * 3000),
+    )
+)
 
 FIELDS = one_of(
     (
-        *("Host: 127.0.0.1:{port}", "Host: localhost", "Host: evil.example", "Host: 0.0.0.0:{port}", "Host:", "Host: [::1]", "Host: 127.1", "Host: a@127.0.0.1"),
-        *("Origin: http://127.0.0.1:{port}", "Origin: http://evil.example", "Origin: null", "Origin: http://localhost:5173", "Origin:", "Origin: [", "Origin: http://0.0.0.0:{port}"),
-        *("Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Access-Control-Request-Method: GET"),
-        *("Access-Control-Request-Private-Network: true", "Cookie: ptstream-{port}=x", "Cookie: ptstream-{port}=", "Cookie: " + "a=b;" * 3000, "Cookie: =;;=\x00"),
-        *("Authorization: Bearer x", "Authorization: Bearer", "Authorization: Basic eDp5", "Authorization: Bearer \xff", "Authorization: bearer  " + "x" * 3000),
-        *("X-Forwarded-Host: evil.example", "X-Forwarded-Proto: https", "X-Forwarded-For: 127.0.0.1", 'Forwarded: host="a,b";proto=https', "Forwarded: " + '"' * 3000),
-        *("Upgrade: websocket", "Upgrade: h2c", "Connection: upgrade", "Connection: close", "Connection: keep-alive", "HTTP2-Settings: AAMAAABkAAQAAP__", "Sec-WebSocket-Key: x"),
-        *("Transfer-Encoding: chunked", "Transfer-Encoding: gzip, chunked", "Transfer-Encoding: identity", "Transfer-Encoding: x", "Content-Length: 5", "Content-Length: -1"),
-        *("Content-Length: 99999999999999999999", "Content-Length: 0x5", "Content-Length: ٣", "Expect: 100-continue", "Range: bytes=0-5", "Range: bytes=5-1", "Range: x"),
-        *("Accept: text/event-stream", "If-None-Match: *", "Last-Event-ID: 99999999999999999999", "Last-Event-ID: x", "Content-Type: text/plain", "If-Modified-Since: x"),
-        *(" folded: x", "no colon", ": x", "X\x00: y", "X: \x00", "X: " + "y" * 3000, "If-Range: x", "Accept: " + "*/*," * 3000, "Accept-Encoding: gzip;q=x"),
+        *("Host: 127.0.0.1:{port}", "Host: localhost", "Host: evil.example", "Host: 0.0.0.0:{port}", "Host:"),
+        *("Host: [::1]", "Host: 127.1", "Host: a@127.0.0.1", "Origin: http://127.0.0.1:{port}"),
+        *("Origin: http://evil.example", "Origin: null", "Origin: http://localhost:5173", "Origin:"),
+        *("Origin: [", "Origin: http://0.0.0.0:{port}", "Sec-Fetch-Site: cross-site"),
+        *("Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate"),
+        *("Access-Control-Request-Method: GET", "Access-Control-Request-Private-Network: true"),
+        *("Cookie: ptstream-{port}=x", "Cookie: ptstream-{port}=", "Cookie: " + "a=b;" * 3000),
+        *("Cookie: =;;=\x00", "Authorization: Bearer x", "Authorization: Bearer", "Authorization: Basic eDp5"),
+        *("Authorization: Bearer \xff", "Authorization: bearer  " + "x" * 3000),
+        *("X-Forwarded-Host: evil.example", "X-Forwarded-Proto: https", "X-Forwarded-For: 127.0.0.1"),
+        *('Forwarded: host="a,b";proto=https', "Forwarded: " + '"' * 3000, "Upgrade: websocket"),
+        *("Upgrade: h2c", "Connection: upgrade", "Connection: close", "Connection: keep-alive"),
+        *("HTTP2-Settings: AAMAAABkAAQAAP__", "Sec-WebSocket-Key: x", "Transfer-Encoding: chunked"),
+        *("Transfer-Encoding: gzip, chunked", "Transfer-Encoding: identity", "Transfer-Encoding: x"),
+        *("Content-Length: 5", "Content-Length: -1", "Content-Length: 99999999999999999999"),
+        *("Content-Length: 0x5", "Content-Length: ٣", "Expect: 100-continue", "Range: bytes=0-5"),
+        *("Range: bytes=5-1", "Range: x", "Accept: text/event-stream", "If-None-Match: *"),
+        *("Last-Event-ID: 99999999999999999999", "Last-Event-ID: x", "Content-Type: text/plain"),
+        *("If-Modified-Since: x", " folded: x", "no colon", ": x", "X\x00: y", "X: \x00", "X: " + "y" * 3000),
+        *("If-Range: x", "Accept: " + "*/*," * 3000, "Accept-Encoding: gzip;q=x"),
     )
-)  # fmt: skip
+)
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(("nowhere/x", "{id}", "user")),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(("prompt", "model", "name", "title", "ttl", "parent", "parent_offset", "messages", "role", "content", "stream", "caller", "drain", "system", "flush", "n", "stop")) | st.text(max_size=3), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(("nowhere/x", "{id}", "user")),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                (
+                    *(
+                        "prompt",
+                        "model",
+                        "name",
+                        "title",
+                        "ttl",
+                        "parent",
+                        "parent_offset",
+                        "messages",
+                        "role",
+                        "content",
+                    ),
+                    *("stream", "caller", "drain", "system", "flush", "n", "stop"),
+                )
+            )
+            | st.text(max_size=3),
+            inner,
+            max_size=4,
+        )
+    ),
     max_leaves=8,
-).map(lambda value: wire.dumps(value).decode())  # fmt: skip
+).map(lambda value: wire.dumps(value).decode())
 
 BODIES = st.one_of(
     JSON,
-    one_of(("", "{}", "[" * 3000, '{"a":' * 3000, "9" * 5000, '"\\ud800"', "\xff", "NaN", '{"prompt":"x","model":"nowhere/x"}', '{"name":"x"}')),
+    one_of(
+        (
+            *("", "{}", "[" * 3000, '{"a":' * 3000, "9" * 5000, '"\\ud800"', "\xff", "NaN"),
+            *('{"prompt":"x","model":"nowhere/x"}', '{"name":"x"}'),
+        )
+    ),
     st.just('{"model":"nowhere/x","messages":[{"role":"user","content":"x"}],"stream":true}'),
-)  # fmt: skip
+)
 
 
 class Request(NamedTuple):

@@ -70,21 +70,99 @@ BLOCK = st.recursive(
     ),
     lambda inner: st.one_of(
         inner.map(lambda text: _indented(text, "> ", "> ")),
-        st.lists(inner, min_size=1, max_size=3).map(lambda items: "\n".join(_indented(each, "- ", "  ") for each in items)),
-        st.lists(inner, min_size=1, max_size=3).map(lambda items: "\n".join(_indented(each, "7. ", "   ") for each in items)),
+        st.lists(inner, min_size=1, max_size=3).map(
+            lambda items: "\n".join(_indented(each, "- ", "  ") for each in items)
+        ),
+        st.lists(inner, min_size=1, max_size=3).map(
+            lambda items: "\n".join(_indented(each, "7. ", "   ") for each in items)
+        ),
     ),
     max_leaves=5,
-)  # fmt: skip
+)
 
 DOCUMENTS = st.lists(BLOCK, max_size=5).map("\n\n".join)
 
 ANY = broken_text(DOCUMENTS)
 
 PARTS = (
-    *("*", "_", "**", "a*", "*a ", "_a", "`", "a`", "``a`", "[", "![", "[a](", "[a](b) ", "](", "<", "<a ", "<!--", "&", "&#", "\\"),
-    *("> ", ">", "- ", "-\n", "- a\n", "1. ", "1. a\n", "1.\n", "#", "# a\n", "|", "| a ", "|a\n", "|-", "```\n", "~~~\n", "~", "~~a"),
-    *("\n", "\n\n", "a\n", "a ", "    a\n", "\t", " ", "  \n", "===\n", "---\n", "<div>\n", "a@b.c ", "http://a ", "[a]: b\n", "\x1b[", "\x1b]"),
-    *("> a\n", "> > ", "  - a\n", "a\n\n", "| a | b |\n", "|-|\n", '"', "'", "(", ")", "!", "あ", "👩‍👩‍👧", "é", "<b>a</b>", "&amp;"),
+    *(
+        "*",
+        "_",
+        "**",
+        "a*",
+        "*a ",
+        "_a",
+        "`",
+        "a`",
+        "``a`",
+        "[",
+        "![",
+        "[a](",
+        "[a](b) ",
+        "](",
+        "<",
+        "<a ",
+        "<!--",
+        "&",
+        "&#",
+        "\\",
+    ),
+    *(
+        "> ",
+        ">",
+        "- ",
+        "-\n",
+        "- a\n",
+        "1. ",
+        "1. a\n",
+        "1.\n",
+        "#",
+        "# a\n",
+        "|",
+        "| a ",
+        "|a\n",
+        "|-",
+        "```\n",
+        "~~~\n",
+        "~",
+        "~~a",
+    ),
+    *(
+        "\n",
+        "\n\n",
+        "a\n",
+        "a ",
+        "    a\n",
+        "\t",
+        " ",
+        "  \n",
+        "===\n",
+        "---\n",
+        "<div>\n",
+        "a@b.c ",
+        "http://a ",
+        "[a]: b\n",
+        "\x1b[",
+        "\x1b]",
+    ),
+    *(
+        "> a\n",
+        "> > ",
+        "  - a\n",
+        "a\n\n",
+        "| a | b |\n",
+        "|-|\n",
+        '"',
+        "'",
+        "(",
+        ")",
+        "!",
+        "あ",
+        "👩‍👩‍👧",
+        "é",
+        "<b>a</b>",
+        "&amp;",
+    ),
 )
 
 PUMPED = st.builds(

@@ -35,10 +35,26 @@ WORTH = 100.0
 """Milliseconds below which nothing is said of how fast it grows."""
 
 HTML = (
-    *("<script>ran=1</script>", "<img src=x onerror=ran=1>", "<svg onload=ran=1>", "<iframe srcdoc='<script>parent.ran=1</script>'>"),
-    *("[a](javascript:ran=1)", "![a](x\" onerror=\"ran=1)", "<javascript:ran=1>", "[a](data:text/html,<script>ran=1</script>)"),
-    *("[a](https://x.example \"t\" onclick=ran=1)", "```x\" onclick=ran=1\ny\n```", "<style>*{}</style>", "<a href=x>", "<base href=//x>"),
-)  # fmt: skip
+    *(
+        "<script>ran=1</script>",
+        "<img src=x onerror=ran=1>",
+        "<svg onload=ran=1>",
+        "<iframe srcdoc='<script>parent.ran=1</script>'>",
+    ),
+    *(
+        "[a](javascript:ran=1)",
+        '![a](x" onerror="ran=1)',
+        "<javascript:ran=1>",
+        "[a](data:text/html,<script>ran=1</script>)",
+    ),
+    *(
+        '[a](https://x.example "t" onclick=ran=1)',
+        '```x" onclick=ran=1\ny\n```',
+        "<style>*{}</style>",
+        "<a href=x>",
+        "<base href=//x>",
+    ),
+)
 
 
 def missing() -> str | None:

@@ -22,8 +22,8 @@ from hypothesis.strategies import SearchStrategy
 from tests.faults.runs import Run
 from tests.faults.tally import Tally
 
-CPU_SECONDS = 10
-"""What one input may take of the processor: more is a hang."""
+CPU_SECONDS = 10.0
+"""What an input may take of the processor: more is a hang."""
 
 SHORTENING = 8.0
 """Seconds that are spent on making an input shorter that was found."""
@@ -45,15 +45,16 @@ class Wrong(Exception):
 
 
 class TooSlow(Exception):
-    """It took more than CPU_SECONDS."""
+    """It took more of the processor than it may."""
 
 
 class Look(NamedTuple, Generic[T]):
-    """What is made up, what must hold for it, and how many of it make a round."""
+    """What is made up, what must hold for it, how many of it make a round, and what one may take of the processor."""
 
     inputs: SearchStrategy[T]
-    check: Callable[[T], None]
+    check: Callable[[T], object]
     examples: int = 40
+    seconds: float = CPU_SECONDS
 
 
 def search(run: Run, tally: Tally, looks: Sequence[Look[Any]]) -> None:
@@ -104,7 +105,7 @@ class _Round(Generic[T]):
                 raise self._found[0]
             return  # short enough
         try:
-            with _bounded():
+            with _bounded(self._look.seconds):
                 self._look.check(made)
         except Exception as error:
             if _kind(error) in self._known or (self._found and _kind(error) != _kind(self._found[0])):
@@ -116,14 +117,14 @@ class _Round(Generic[T]):
 
 
 @contextlib.contextmanager
-def _bounded() -> Iterator[None]:
+def _bounded(seconds: float) -> Iterator[None]:
     """Raises TooSlow in the midst of what takes too long, a regular expression included."""
 
     def late(number: int, frame: FrameType | None) -> NoReturn:
-        raise TooSlow(f"more than {CPU_SECONDS} s of processor time")
+        raise TooSlow(f"more than {seconds:g} s of processor time")
 
     before = signal.signal(signal.SIGVTALRM, late)
-    signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
         yield
     finally:

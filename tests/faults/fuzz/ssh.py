@@ -39,16 +39,72 @@ RUN = "run-by-the-other-side"
 """A file that there is if something of theirs was run."""
 
 HOSTILE = (
-    *("\x1b]0;t\x07", "\x1b[2J", "\x1b]52;c;aGk=\x07", "\x9b31m", "\u202e", "a\nptstream: all is well", "\r", "\0", "\ud800"),
-    *(f"$(touch {RUN})", f"`touch {RUN}`", f"; touch {RUN}", f"| touch {RUN}", "--help", "-oProxyCommand=x", "../../x", "@last", ""),
+    *(
+        "\x1b]0;t\x07",
+        "\x1b[2J",
+        "\x1b]52;c;aGk=\x07",
+        "\x9b31m",
+        "\u202e",
+        "a\nptstream: all is well",
+        "\r",
+        "\0",
+        "\ud800",
+    ),
+    *(
+        f"$(touch {RUN})",
+        f"`touch {RUN}`",
+        f"; touch {RUN}",
+        f"| touch {RUN}",
+        "--help",
+        "-oProxyCommand=x",
+        "../../x",
+        "@last",
+        "",
+    ),
 )
 
-VALUES = one_of((*HOSTILE, None, True, -1, 0, 1.5, 2**70, float("nan"), float("inf"), [], [[]], {}, ["x"], {"a": "b"}, "2026-01-01T00:00:00.000Z", "9" * 50))
+VALUES: st.SearchStrategy[Any] = one_of(
+    (
+        *HOSTILE,
+        None,
+        True,
+        -1,
+        0,
+        1.5,
+        2**70,
+        float("nan"),
+        float("inf"),
+        [],
+        [[]],
+        {},
+        ["x"],
+        {"a": "b"},
+        "2026-01-01T00:00:00.000Z",
+        "9" * 50,
+    )
+)
 
 FIELDS = {
-    **{"id": "0123456789ab", "name": "n", "title": "t", "status": "done", "bytes": 3, "model": None, "command": ["echo"]},
+    **{
+        "id": "0123456789ab",
+        "name": "n",
+        "title": "t",
+        "status": "done",
+        "bytes": 3,
+        "model": None,
+        "command": ["echo"],
+    },
     **{"generator": None, "error": None, "note": None, "created_at": "2026-01-01T00:00:00.000Z", "ended_at": None},
-    **{"parent": None, "parent_offset": None, "seam": None, "prompt": "x", "system": None, "attempts": [], "pieces": 1, "chunks": 1},
+    **{
+        "parent": None,
+        "parent_offset": None,
+        "seam": None,
+        "prompt": "x",
+        "system": None,
+        "attempts": [],
+        "pieces": 1,
+        "chunks": 1,
+    },
 }
 
 STREAM = st.dictionaries(st.sampled_from(tuple(FIELDS)), VALUES, max_size=3).map(lambda odd: FIELDS | odd)
@@ -56,30 +112,78 @@ STREAM = st.dictionaries(st.sampled_from(tuple(FIELDS)), VALUES, max_size=3).map
 JSON = st.one_of(
     STREAM,
     STREAM.map(lambda stream: {"streams": [stream]}),
-    STREAM.map(lambda stream: {"hits": [{"id": stream["id"], "title": stream["title"], "offset": 0, "line": "x"}], "complete": True}),
-    st.builds(lambda code, message: {"error": {"code": code, "message": message}}, VALUES | st.sampled_from(("not-found", "usage")), VALUES),
+    STREAM.map(
+        lambda stream: {
+            "hits": [{"id": stream["id"], "title": stream["title"], "offset": 0, "line": "x"}],
+            "complete": True,
+        }
+    ),
+    st.builds(
+        lambda code, message: {"error": {"code": code, "message": message}},
+        VALUES | st.sampled_from(("not-found", "usage")),
+        VALUES,
+    ),
     VALUES,
-    st.builds(lambda name, value: {name: value}, st.sampled_from(("streams", "hits", "error", "status", "complete", "version")), VALUES),
+    st.builds(
+        lambda name, value: {name: value},
+        st.sampled_from(("streams", "hits", "error", "status", "complete", "version")),
+        VALUES,
+    ),
 ).map(json.dumps)
 
 GREETINGS = st.one_of(
     st.just(wire.greeting("a-caller")),
     st.just(wire.greeting("a-caller")),
     st.builds(
-        lambda version, code, message: json.dumps({"ptstream": version, "code": code, "message": message}).encode() + b"\n",
+        lambda version, code, message: (
+            json.dumps({"ptstream": version, "code": code, "message": message}).encode() + b"\n"
+        ),
         VALUES | st.just("0.1.0"),
         VALUES | st.sampled_from(("configuration", "usage")),
         VALUES,
     ),
     broken(st.just(wire.greeting("a-caller"))),
-    one_of((b"", b"\n", b"Welcome to box!\n", b"[" * 70_000, b"x" * 70_000, b"null\n", b"[]\n", b"9" * 5000 + b"\n", b"\xff\n", b"\x1b]0;t\x07\n")),
+    one_of(
+        (
+            b"",
+            b"\n",
+            b"Welcome to box!\n",
+            b"[" * 70_000,
+            b"x" * 70_000,
+            b"null\n",
+            b"[]\n",
+            b"9" * 5000 + b"\n",
+            b"\xff\n",
+            b"\x1b]0;t\x07\n",
+        )
+    ),
 )
 
 HEADERS = one_of(
-    ("", "Content-Type: application/json", "Content-Encoding: gzip", "Content-Encoding: x", "Connection: close", "Transfer-Encoding: chunked", "Location: file:///etc/passwd", "Set-Cookie: a=b", "Content-Length: 5", "X: \xff")
-)  # fmt: skip
+    (
+        *("", "Content-Type: application/json", "Content-Encoding: gzip", "Content-Encoding: x"),
+        *("Connection: close", "Transfer-Encoding: chunked", "Location: file:///etc/passwd", "Set-Cookie: a=b"),
+        *("Content-Length: 5", "X: \xff"),
+    )
+)
 
-STATUSES = one_of(("200 OK", "200 OK", "200 OK", "200", "204 No", "101 Switching", "100 Continue", "301 Moved", "404 Not", "500 Oh", "999 X", "-1 X", "2000000000 X"))
+STATUSES = one_of(
+    (
+        "200 OK",
+        "200 OK",
+        "200 OK",
+        "200",
+        "204 No",
+        "101 Switching",
+        "100 Continue",
+        "301 Moved",
+        "404 Not",
+        "500 Oh",
+        "999 X",
+        "-1 X",
+        "2000000000 X",
+    )
+)
 
 
 def _answer(status: str, headers: Sequence[str], body: str, framed: bool) -> bytes:
@@ -89,7 +193,16 @@ def _answer(status: str, headers: Sequence[str], body: str, framed: bool) -> byt
     return "\r\n".join([f"HTTP/1.1 {status}", *fields, "", ""]).encode("latin-1") + body.encode()
 
 
-ANSWERS = broken(st.builds(_answer, STATUSES, st.lists(HEADERS, max_size=2), JSON | one_of(("", "x", "[" * 3000, "9" * 5000, "\n")), st.booleans()), 2)
+ANSWERS = broken(
+    st.builds(
+        _answer,
+        STATUSES,
+        st.lists(HEADERS, max_size=2),
+        JSON | one_of(("", "x", "[" * 3000, "9" * 5000, "\n")),
+        st.booleans(),
+    ),
+    2,
+)
 
 COMMANDS = ("ls", "show", "create", "cancel", "rm", "search", "follow")
 

@@ -46,7 +46,9 @@ ESCAPES = st.builds(
     st.characters(min_codepoint=0x30, max_codepoint=0x4F),
 )
 
-CONTROLS = st.sampled_from([chr(code) for code in (*range(9), *range(0x0B, 0x0D), *range(0x0E, 0x1B), 0x7F, 0x84, 0x9A)])
+CONTROLS = st.sampled_from(
+    [chr(code) for code in (*range(9), *range(0x0B, 0x0D), *range(0x0E, 0x1B), 0x7F, 0x84, 0x9A)]
+)
 
 SEQUENCES = STRINGS | CONTROL_SEQUENCES | ESCAPES | CONTROLS
 """Whole ones, which act and are not read."""
