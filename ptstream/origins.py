@@ -96,7 +96,7 @@ def listed_origin(text: str) -> str:
         raise ValueError("it is SCHEME://HOST or SCHEME://HOST:PORT, as http://localhost:5173 or app://obsidian.md")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if authority != rest:
-        raise ValueError(f"an origin has no path, not even a slash: it is {shown(f'{scheme}://{authority}')}")
+        raise ValueError(f"an origin has no path, not even a slash: it is {scheme}://{authority[:SHOWN]}")
     return str(_listed(text))
 
 

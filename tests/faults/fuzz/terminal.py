@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tty
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ import pyte
 from hypothesis import strategies as st
 
 from ptstream.cli.screen import Screen
-from ptstream.cli.untrusted import LIMIT, Filter, clean
+from ptstream.cli.untrusted import FORBIDDEN, LIMIT, Filter, clean
 from tests.faults.fuzz.grammar import CUTS, ODD_TEXT, broken_text, one_of, pieces
 from tests.faults.fuzz.growth import Pumped, grows_evenly
 from tests.faults.fuzz.search import Look, Wrong, search
@@ -106,9 +107,11 @@ def sieved(parts: Sequence[str]) -> str:
 
 
 def forbidden(text: str) -> list[str]:
-    """What of it acts: controls by Unicode's own word, and what turns the direction that is read in."""
+    """What of it acts: controls and separators by Unicode's own word, what turns the direction that is read in, and
+    what the filter itself says that it lets through nowhere."""
     turns = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
-    return [
+    own = re.findall(f"[{FORBIDDEN}]", text)
+    return own + [
         character
         for character in text
         if (unicodedata.category(character) == "Cc" and character not in "\n\t")
