@@ -8,6 +8,8 @@ from typing import NamedTuple
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from ptstream.cli.untrusted import clean
+
 _DEEP = 16  # of the 20 levels that the parser reads
 
 
@@ -92,5 +94,8 @@ def _plain(tokens: list[Token]) -> Iterator[Token]:
         elif token.type == "softbreak":
             yield Token("hardbreak", "br", 0)
         else:
+            token.content = clean(
+                token.content
+            )  # before it is laid out: a character reference may stand for a line's end
             label += token.content
             yield token

@@ -53,9 +53,8 @@ FIELD = re.compile(r"(data|event|id|retry|error) *(?:: ?(.*))?", re.DOTALL)
 
 UNKNOWN_FIELD = re.compile(r"[A-Za-z][\w-]*(:|$)")
 
-TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
-NO_WORDS = re.compile(r"<(script|style)\b(?:.*?</\1>|.*)|<[^<>]*>", re.IGNORECASE | re.DOTALL)
-"""Tags, and what is no text between them: to the end where they are not closed, so that none is looked for twice."""
+TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
+NO_WORDS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
 PAGE_LINES = 500
 PAGE_CHARACTERS = 16 * 1024
