@@ -13,6 +13,7 @@ import pytest
 
 from ptstream import wire
 from ptstream.client import BadAnswer
+from ptstream.errors import DaemonUnreachable
 from ptstream.remote import Remote, connect_to
 from ptstream.ssh import SshFailed, host_named
 from tests.conftest import Cli
@@ -101,6 +102,16 @@ async def test_an_aside_that_is_none(folder: Path, data: str) -> None:
     async with connect_to(host) as remote:
         with pytest.raises(BadAnswer, match="none of its events"):
             await asides(remote)
+
+
+@pytest.mark.parametrize(
+    "greeting", [b"[" * 70_000, b"9" * 5000 + b"\n", b"null\n", b"[]\n", b'{"ptstream": "0.1.0"}\n']
+)
+async def test_a_greeting_that_is_none(folder: Path, greeting: bytes) -> None:
+    host = host_named("ssh://box", {"PTSTREAM_SSH": ssh(folder, "", greeting)})
+    async with connect_to(host) as remote:
+        with pytest.raises(DaemonUnreachable, match="must print nothing"):
+            await remote.show("x")
 
 
 async def test_a_side_that_says_nothing_more_and_stays_is_left(folder: Path) -> None:

@@ -11,7 +11,7 @@ import httpx
 
 from ptstream.errors import ConfigurationError
 from ptstream.generators.proxies import Proxy, proxy_for
-from ptstream.origins import is_loopback, is_unspecified
+from ptstream.origins import SHOWN, is_loopback, is_unspecified
 
 CONNECT_SECONDS = 10.0
 """How long a connection may take to open. How long an answer may take is decided by whoever drives."""
@@ -125,7 +125,8 @@ def _without_secrets(address: str) -> str:
     """An address that may be none, for a person: without user, password and query."""
     begin, separator, rest = address.rpartition("@")
     scheme, slashes, _ = begin.partition("//")
-    return (f"{scheme}//…@" if slashes else "…@" if separator else "") + rest.partition("?")[0]
+    bare = (f"{scheme}//…@" if slashes else "…@" if separator else "") + rest.partition("?")[0]
+    return bare if len(bare) <= SHOWN else f"{bare[:SHOWN]}…"
 
 
 def _printable(word: str) -> bool:

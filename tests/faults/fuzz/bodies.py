@@ -12,14 +12,13 @@ from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+import httpx
 from hypothesis import strategies as st
 
 import ptstream
 from ptstream.errors import GeneratorError, StreamFailed
 from ptstream.generators import Note, Reasoning, Usage
-from ptstream.generators.answer import Answer
-from ptstream.generators.bodies import Body
-from ptstream.generators.openai import Manner, chat, events_of, items_of
+from ptstream.generators.openai import Manner, _answer_in, chat
 from ptstream.generators.surrogates import mend
 from ptstream.generators.upstream import Upstream
 from ptstream.streams import Stream
@@ -230,7 +229,7 @@ async def _heard(parts: Sequence[bytes]) -> Said:
         for part in parts:
             yield part
 
-    return await _said(events_of(items_of(runs(), Body(), UPSTREAM), Answer(UPSTREAM)))
+    return await _said(_answer_in(httpx.Response(200, content=runs()), UPSTREAM, None))
 
 
 async def _said(events: Any) -> Said:

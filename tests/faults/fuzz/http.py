@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+import httpx
 from hypothesis import strategies as st
 
 import ptstream
 from ptstream import wire
-from ptstream.daemon.keys import Keys, token_of
 from ptstream.streams import Words
 from tests.faults.ears import LIMIT
 from tests.faults.fuzz.grammar import CUTS, broken, one_of, pieces
@@ -196,6 +196,7 @@ class Target(NamedTuple):
     port: int
     token: str
     room: str
+    cookie: str
     private: str
     other: str
     public: tuple[bytes, ...]
@@ -227,12 +228,22 @@ def _target(here: Ground) -> Target:
     daemon = [here.daemon()]
     here.drive(private)
     port = int(json.loads(here.request("GET", wire.STATUS))["listen"].rpartition(":")[2])
-    token = token_of(here.home)
+    token = Path(here.home.token).read_text().strip()
+    room, cookie = _entered(json.loads(here.request("POST", wire.ENTER))["url"])
     web = Path(ptstream.__file__).parent / "web"
     public = [path.read_bytes() for path in web.rglob("*") if path.is_file()]
     public.append(here.request("GET", wire.OPENAPI))
     public.append(b"OK")  # to a preflight
-    return Target(here, daemon, port, token, Keys(token).room, private, other, tuple(public))
+    return Target(here, daemon, port, token, room, cookie, private, other, tuple(public))
+
+
+def _entered(link: str) -> tuple[str, str]:
+    """Where a browser is led by a link for one use, and the value of the cookie that it is given."""
+    answer = httpx.get(link, timeout=LIMIT)
+    room, cookie = answer.headers.get("location", ""), next(iter(answer.cookies.values()), "")
+    if room and cookie:
+        return room.rstrip("/"), cookie
+    raise Wrong("no browser is let in", answer.text)
 
 
 def _bytes(asked: Request, target: Target, door: str) -> bytes:
@@ -281,7 +292,7 @@ def _ask(target: Target, door: str, asked: bytes, cuts: Sequence[int] | None) ->
 
 
 def _check_stranger(target: Target, said: bytes, answers: Sequence[tuple[int, bytes, bytes]]) -> None:
-    for secret in (PROMPT, TEXT, target.token, target.room, Keys(target.token).cookie):
+    for secret in (PROMPT, TEXT, target.token, target.room, target.cookie):
         if secret.encode() in said:
             raise Wrong("a stranger reads what is private", secret)
     for status, head, body in answers:

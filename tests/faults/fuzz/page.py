@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import ptstream
 from tests.faults.fuzz.grammar import CUTS, pieces
-from tests.faults.fuzz.growth import AGAIN, RATIO, SIZES, Pumped
+from tests.faults.fuzz.growth import AGAIN, RATIO, Pumped
 from tests.faults.fuzz.markdown import ANY, DOCUMENTS, PUMPED, words
 from tests.faults.fuzz.search import Look, Wrong, search
 from tests.faults.fuzz.terminal import forbidden
@@ -27,6 +27,9 @@ PLACE = "http://page.invalid"
 """Where the modules seem to be: nothing is asked for there."""
 
 DOCUMENT = '<!doctype html><meta charset="utf-8"><script type="module" src="/fuzz.js"></script>'
+
+SIZES = (16 * 1024, 64 * 1024)
+"""How long an input is. What is shorter than the first may be parsed anew with every piece (markdown.js)."""
 
 SECONDS = 10.0
 """What one input may take of the browser."""
