@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from typing import NamedTuple
 
 from markdown_it import MarkdownIt
@@ -58,6 +59,15 @@ class Block(NamedTuple):
         if self.kind not in ("bullet_list_open", "ordered_list_open"):
             return []
         return [Block(group, self.lines) for group in groups(self.tokens[1:-1], level=1)]
+
+    def one_by_one(self) -> list[Block]:
+        """The list as lists of one item each; any other block as it is."""
+        return [self._only(item) for item in self.items()] or [self]
+
+    def _only(self, item: Block) -> Block:
+        opening = copy(self.tokens[0])
+        opening.map, opening.attrs = item.tokens[0].map, {}
+        return Block([opening, *item.tokens, self.tokens[-1]], self.lines)
 
     def without(self, last: Block) -> Block:
         """The list without its last item."""
