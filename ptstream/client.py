@@ -20,7 +20,7 @@ import httpx
 import httpx_sse
 
 from ptstream import __version__, wire
-from ptstream.errors import ConfigurationError, DaemonUnreachable
+from ptstream.errors import ConfigurationError, DaemonUnreachable, PtstreamError
 from ptstream.settings import Home
 
 CONNECT_TIMEOUT = 5.0
@@ -88,6 +88,12 @@ class DaemonSilent(DaemonUnreachable):
     """The daemon is there and does not answer, or may not be asked: another one would not help."""
 
     code = "daemon-silent"
+
+
+class BadAnswer(PtstreamError):
+    """What answers is there, and says what no daemon of this version does: asking again would not help."""
+
+    code = "bad-answer"
 
 
 @dataclass(slots=True, eq=False)
@@ -184,20 +190,37 @@ class Client:
             raise ConnectionBroken(f"the connection to the daemon at {self.place} broke") from error
 
     async def asides(self, id: str, after: int = 0) -> AsyncGenerator[Aside, None]:
-        """Reasoning and notes of the running attempt, after that number, until it ends. Raises ConnectionBroken."""
+        """Reasoning and notes of the running attempt, after that number, until it ends.
+
+        Raises ConnectionBroken, BadAnswer.
+        """
         headers = {"last-event-id": str(after)}
         try:
             async with httpx_sse.aconnect_sse(self._http, "GET", wire.ASIDES.format(id=id), headers=headers) as events:
                 async for event in events.aiter_sse():
-                    yield Aside(event.event, json.loads(event.data), int(event.id))
+                    yield self._aside(event)
         except httpx.TransportError as error:
             raise ConnectionBroken(f"the connection to the daemon at {self.place} broke") from error
+
+    def _aside(self, event: httpx_sse.ServerSentEvent) -> Aside:
+        try:
+            aside = Aside(event.event, json.loads(event.data), int(event.id))
+        except (ValueError, RecursionError) as error:
+            raise BadAnswer(f"the daemon at {self.place} says something that is none of its events: {error}") from error
+        if not isinstance(aside.text, str):
+            raise BadAnswer(f"the daemon at {self.place} says something that is none of its events: no text")
+        return aside
 
     async def _ask(
         self, method: str, path: str, content: bytes | None = None, query: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         response = await self._answer(method, path, content, query)
-        answer: dict[str, Any] = response.json()
+        try:
+            answer = json.loads(response.content)
+        except (ValueError, RecursionError) as error:
+            raise BadAnswer(f"the daemon at {self.place} answered something that is no JSON: {error}") from error
+        if not isinstance(answer, dict):
+            raise BadAnswer(f"the daemon at {self.place} answered something that is no JSON object")
         return answer
 
     async def _answer(

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ptstream.errors import ConfigurationError
-from ptstream.origins import PublicUrl, listed_origin, public_url_of
+from ptstream.origins import SHOWN, PublicUrl, listed_origin, public_url_of, shown
 from ptstream.ownership import opened
 from ptstream.settings import Home
 
@@ -94,7 +94,7 @@ def load(home: Home) -> Settings:
         table = {}
     except OSError as error:
         raise ConfigurationError(f"{home.config} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8; a number of too many digits; too deep
         raise ConfigurationError(f"{home.config}: {error}") from error
     return _settings(table, home.config)
 
@@ -123,10 +123,10 @@ def _settings(table: dict[str, Any], place: str) -> Settings:
     values: dict[str, Any] = {"endpoints": _endpoints(table.pop("endpoints", {}), place)}
     for key, value in table.items():
         if key not in KEYS:
-            raise ConfigurationError(f"{place}: unknown key {key!r} (known: {', '.join([*KEYS, 'endpoints'])})")
+            raise ConfigurationError(f"{place}: unknown key {shown(key)} (known: {', '.join([*KEYS, 'endpoints'])})")
         is_flag = isinstance(value, bool)
         if not isinstance(value, KEYS[key]) or is_flag != (KEYS[key] == (bool,)) or not _sensible(key, value):
-            raise ConfigurationError(f"{place}: {key} cannot be {value!r}")
+            raise ConfigurationError(f"{place}: {key} cannot be {shown(value)}")
         if key in ADDRESSES:
             value = _addresses(key, value, place)
         # A time-out of 0 switches it off.
@@ -142,7 +142,7 @@ def _addresses(key: str, value: Any, place: str) -> Any:
             found.append(read(text))
         except ValueError as error:
             verb = "have" if isinstance(value, list) else "be"
-            raise ConfigurationError(f"{place}: {key} cannot {verb} {text!r}: {error}") from error
+            raise ConfigurationError(f"{place}: {key} cannot {verb} {shown(text)}: {error}") from error
     return tuple(found) if isinstance(value, list) else found[0]
 
 
@@ -224,7 +224,7 @@ ENDPOINT_KEYS: Mapping[str, Kind] = MappingProxyType(
 def _endpoints(table: Any, place: str) -> dict[str, Endpoint]:
     if not isinstance(table, dict):
         raise ConfigurationError(f"{place}: endpoints are tables: [endpoints.NAME]")
-    return {name: _endpoint(name, entry, f"{place}: [endpoints.{name}]") for name, entry in table.items()}
+    return {name: _endpoint(name, entry, f"{place}: [endpoints.{name[:SHOWN]}]") for name, entry in table.items()}
 
 
 def _endpoint(name: str, entry: Any, place: str) -> Endpoint:
@@ -232,7 +232,7 @@ def _endpoint(name: str, entry: Any, place: str) -> Endpoint:
         raise ConfigurationError(f"{place} needs a base_url")
     for key, value in entry.items():
         if key not in ENDPOINT_KEYS:
-            raise ConfigurationError(f"{place}: unknown key {key!r} (known: {', '.join(ENDPOINT_KEYS)})")
+            raise ConfigurationError(f"{place}: unknown key {shown(key)} (known: {', '.join(ENDPOINT_KEYS)})")
         if not ENDPOINT_KEYS[key].fits(value):  # which is not repeated: it may be a key
             raise ConfigurationError(f"{place}: {key} is {ENDPOINT_KEYS[key].what}")
     return Endpoint(name=name, **entry)

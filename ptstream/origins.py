@@ -110,7 +110,7 @@ def listed_origin(text: str) -> str:
         raise ValueError("it is SCHEME://HOST or SCHEME://HOST:PORT, as http://localhost:5173 or app://obsidian.md")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if authority != rest:
-        raise ValueError(f"an origin has no path, not even a slash: it is {scheme}://{authority}")
+        raise ValueError(f"an origin has no path, not even a slash: it is {scheme}://{authority[:SHOWN]}")
     return str(_listed(text))
 
 
@@ -147,3 +147,21 @@ def public_url_of(text: str) -> PublicUrl:
     if not _PATH.fullmatch(path):
         raise ValueError("its path has letters, digits and -._~ between its slashes, and no query")
     return PublicUrl(found, path)
+
+
+SHOWN = 200
+"""Characters of what a user wrote that an error repeats."""
+
+_USER = re.compile(r"//[^/?#'\"]*@")
+_QUERY = re.compile(r"\?[^#'\"\s]*")
+
+
+def shown(value: object) -> str:
+    """What a user wrote, as an error may repeat it: not at length, and of an address neither user nor query.
+
+    A password, or a key, may stand there, and errors are shown to others, and kept.
+    """
+    said = repr(value)
+    if "://" in said:
+        said = _QUERY.sub("?…", _USER.sub("//…@", said))
+    return said if len(said) <= SHOWN else f"{said[:SHOWN]}…"

@@ -150,19 +150,25 @@ class _Connection(httpcore.AsyncNetworkStream):
             except httpcore.ReadError:
                 data = b""
             if not data:
-                raise SshFailed(_why(host, await self._process.wait(), line))
+                raise SshFailed(_why(host, await self._exit(), line))
             line += data
         self.caller = wire.greeted(line, host.destination)
 
+    async def _exit(self) -> int | None:
+        """The exit code of an ssh that has said its last word; None if it stays nevertheless."""
+        with anyio.move_on_after(LAST_MOMENT):
+            return await self._process.wait()
+        return None
 
-def _why(host: Host, code: int, line: bytes) -> str:
+
+def _why(host: Host, code: int | None, line: bytes) -> str:
     if code == 255:
         return f"ssh cannot connect to {host.destination}"
     said = f", after it had printed {line[:200]!r}" if line else ""
     what = f"ssh {host.destination} {host.remote} dial-stdio"
     if code == 127:
         return f"{what}: no such command (PTSTREAM_REMOTE says what ptstream is called there)"
-    return f"{what} ended{said} (exit {code})"
+    return f"{what} ended{said} (exit {code})" if code is not None else f"{what} closed its output{said}"
 
 
 @contextlib.contextmanager

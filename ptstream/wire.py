@@ -91,7 +91,7 @@ def error_from(body: bytes) -> PtstreamError:
     try:
         told = json.loads(body)["error"]
         return error_named(told["code"], told["message"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return PtstreamError(f"the daemon answered {body[:200]!r}")
 
 
@@ -117,7 +117,7 @@ def greeted(line: bytes, place: str) -> str:
             if "caller" in told:
                 return str(told["caller"])
             raise error_named(told["code"], f"at {place}: {told['message']}")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DaemonUnreachable(
             f"{place} said {line[:200]!r} before ptstream: its shell must print nothing where there is no terminal"
         ) from error

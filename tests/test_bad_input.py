@@ -19,6 +19,8 @@ import httpx
 import pytest
 
 from ptstream import wire
+from ptstream.config import load
+from ptstream.errors import ConfigurationError
 from ptstream.settings import Home
 from ptstream.store import schema
 from ptstream.store.sqlite import Store
@@ -202,6 +204,51 @@ def test_bad_configuration(cli: Cli) -> None:
     os.mkdir(cli.home.config)
     assert all("config.toml" in said for said in all_refused(cli, *lines, code=4))
     assert cli.out("ls", "-q", "--status", "pending").strip()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model = " + "9" * 5000,
+        "model = " + "[" * 3000,
+        "model = " + "{ a = " * 3000,
+        f"model = {['x' * 9] * 9999}",
+        "x" * 9999 + " = 1",
+        f'origins = ["http://{"x" * 9999}/"]',
+        f"[endpoints.{'x' * 9999}]\nno = 1",
+        f'[endpoints.a]\nbase_url = "x"\n{"x" * 9999} = 1',
+    ],
+    ids=lambda text: text[:30],
+)
+def test_a_config_file_is_refused_shortly_whatever_stands_in_it(home: Home, text: str) -> None:
+    home.make()
+    Path(home.config).write_text(text)
+    with pytest.raises(ConfigurationError, match=r"config\.toml") as refused:
+        load(home)
+    assert len(str(refused.value)) < 1000
+
+
+SECRET = "sk-nobody-else-sees-this"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'public_url = "https://user:{SECRET}@box.example"',
+        f'public_url = "https://box.example/?key={SECRET}"',
+        f'origins = ["https://user:{SECRET}@box.example"]',
+        f'origins = ["https://box.example?key={SECRET}"]',
+        f'model = ["https://user:{SECRET}@box.example"]',
+        f'api_key = "{SECRET}"',
+        f'[endpoints.a]\nbase_url = "https://x"\napi_key = "{SECRET}"',
+    ],
+)
+def test_what_is_refused_in_a_config_file_repeats_no_secret(home: Home, text: str) -> None:
+    home.make()
+    Path(home.config).write_text(text)
+    with pytest.raises(ConfigurationError) as refused:
+        load(home)
+    assert SECRET not in str(refused.value)
 
 
 def test_an_output_that_takes_nothing(served: Cli) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import re
 import signal
 import sys
 
 import pytest
+from hypothesis import strategies as st
 
 from tests.faults import catalogue
+from tests.faults.fuzz.growth import Pumped, grows_evenly
+from tests.faults.fuzz.search import Look, Wrong, search
 from tests.faults.runs import Run
 from tests.faults.tally import Tally
 from tests.faults.text import common, numbered
@@ -25,7 +30,7 @@ FEW = {
     "calls": 2,
     "return": 1,
     "full": 1,
-    "strangers": 1,
+    "another-user": 1,
 }
 """Fault → how often."""
 
@@ -41,6 +46,53 @@ def test_nothing_is_lost(name: str) -> None:
     assert tally.wrong == []
     assert (tally.lost, tally.repeated, tally.endless) == (0, 0, 0)
     assert tally.times
+
+
+ROUNDS = {"http": 4, "terminal": 4, "markdown": 3, "page": 3, "bodies": 5, "config": 4, "ssh": 1}
+"""Fuzzer → its rounds: one of all that it looks for, but for what starts a process each time."""
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_whatever_strangers_send_does_no_harm(name: str) -> None:
+    fault = next(fault for fault in catalogue.FAULTS if fault.name == f"fuzz-{name}")
+    if why := fault.missing():
+        pytest.skip(why)
+    run, tally = Run(random.randrange(2**32), quick=True, rounds=ROUNDS[name]), Tally(fault.title)
+    print("seed", run.seed)
+    fault.run(run, tally, 1)
+    assert tally.wrong == []
+    assert tally.times
+
+
+def test_what_does_not_hold_is_found_made_short_and_found_again_by_its_seed() -> None:
+    def check(text: str) -> None:
+        if "w" in text:
+            raise Wrong("there is a w", text)
+
+    runs = [Tally("a fuzzer") for _ in range(2)]
+    for tally in runs:
+        search(Run(7, rounds=2), tally, [Look(st.text("vwx"), check)])
+        tally.times = 0  # what making it short takes depends on the machine
+    assert runs[0] == runs[1]
+    (wrong,) = runs[0].wrong  # the second round knows it
+    assert wrong == "seed 7, case 0: there is a w: w\n    'w'"
+
+
+def test_what_never_ends_and_what_grows_too_fast_is_found() -> None:
+    tally = Tally("a fuzzer")
+    looks = [
+        Look(st.just("x" * 40), lambda text: re.match("(x+x+)+y", text), 1, 0.1),
+        Look(st.just(Pumped("", "x", "")), lambda pumped: grows_evenly(pumped, _quadratic, (256, 1024, 4096)), 1),
+    ]
+    search(Run(7, rounds=2), tally, looks)
+    hang, growth = tally.wrong
+    assert "TooSlow" in hang
+    assert "grows faster than what comes" in growth
+
+
+def _quadratic(text: str) -> None:
+    for _ in itertools.product(text, text[::4]):
+        pass
 
 
 def test_the_text_of_the_harness_is_nowhere_the_same_twice() -> None:

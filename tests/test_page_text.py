@@ -201,6 +201,7 @@ HOSTILE = """\
 ```
 
 Text \u202ethat is turned\u202c and \u2066isolated\u2069, \x1b]0;a title\x07 \x1b[31mred\x1b[0m \x9b31m.
+And &#x202e;turned by &#8294;references, **&#x202d;bold** [link&#x202e;](https://evil.example/7) ![p&#x202e;](x).
 
 """
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+
+from ptstream.cli.untrusted import clean
 
 _DEEP = 16  # of the 20 levels that the parser reads
 
@@ -57,6 +60,15 @@ class Block(NamedTuple):
             return []
         return [Block(group, self.lines) for group in groups(self.tokens[1:-1], level=1)]
 
+    def one_by_one(self) -> list[Block]:
+        """The list as lists of one item each; any other block as it is."""
+        return [self._only(item) for item in self.items()] or [self]
+
+    def _only(self, item: Block) -> Block:
+        opening = copy(self.tokens[0])
+        opening.map, opening.attrs = item.tokens[0].map, {}
+        return Block([opening, *item.tokens, self.tokens[-1]], self.lines)
+
     def without(self, last: Block) -> Block:
         """The list without its last item."""
         return Block(self.tokens[: -1 - len(last.tokens)] + self.tokens[-1:], self.lines[: last.begin])
@@ -92,5 +104,8 @@ def _plain(tokens: list[Token]) -> Iterator[Token]:
         elif token.type == "softbreak":
             yield Token("hardbreak", "br", 0)
         else:
+            token.content = clean(
+                token.content
+            )  # before it is laid out: a character reference may stand for a line's end
             label += token.content
             yield token

@@ -42,12 +42,14 @@ class Paper:
         )
 
     def put_block(self, block: Block, number: int | None) -> None:
-        """A block; with a number, a list that goes on with it."""
-        if number is not None:
-            block.tokens[0].attrs["start"] = number
-        self._document.parsed = block.tokens
-        lines = [] if block.is_deep else self._rendered(self._document)
-        self._put(lines or self._rendered(Text(block.source)), apart=number is None)
+        """A block; with a number, a list that goes on with it. A list comes item by item, as it is written."""
+        for count, part in enumerate(block.one_by_one()):
+            goes_on = number is not None or count > 0
+            if block.items():
+                part.tokens[0].attrs["start"] = (block.start if number is None else number) + count
+            self._document.parsed = part.tokens
+            lines = [] if part.is_deep else self._rendered(self._document)
+            self._put(lines or self._rendered(Text(part.source)), apart=not goes_on)
 
     def put(self, text: Text) -> None:
         """Text as it is, wrapped, right below what is there."""

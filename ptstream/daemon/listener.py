@@ -25,7 +25,7 @@ from ptstream.daemon.gate import Cors, Gate
 from ptstream.daemon.keys import Keys
 from ptstream.daemon.outside import Outside
 from ptstream.errors import ConfigurationError
-from ptstream.origins import is_loopback, is_unspecified
+from ptstream.origins import is_loopback, is_unspecified, shown
 
 log = logging.getLogger("ptstream")
 
@@ -81,7 +81,7 @@ def address_of(word: str) -> Address:
     parts = _ADDRESS.fullmatch(word)
     if parts and int(parts["port"]) < 65536:
         return Address(parts["v6"] or parts["name"], int(parts["port"]))
-    raise ConfigurationError(f"{word!r} is no address to listen on, which is HOST:PORT as in {USUAL}")
+    raise ConfigurationError(f"{shown(word)} is no address to listen on, which is HOST:PORT as in {USUAL}")
 
 
 class Server(uvicorn.Server):

@@ -8,11 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.faults import cancels, kills, many, permissions, readers, returns, storage, strangers
+from tests.faults.fuzz import bodies, config, http, markdown, page, ssh, terminal
 from tests.faults.runs import Run
 from tests.faults.tally import Tally
 
 MANY = 50
 """Streams at once, where there are many."""
+
+
+STRANGERS = "strangers"
+"""What others reach, and whatever they send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,8 @@ class Fault:
     run: Callable[[Run, Tally, int], None]
     share: int = 0
     missing: Callable[[], str | None] = lambda: None
+    of: str | None = None
+    """What it is chosen by together with others."""
 
     def part_of(self, kills: int, chosen: Sequence[Fault]) -> int:
         """How many of the kills are its own."""
@@ -75,7 +82,14 @@ FAULTS = (
     Fault("reader", "a long reader blocks checkpoints", storage.long_reader),
     Fault("permissions", "permissions lost, then back", permissions.lost, 0, permissions.refused_nothing),
     Fault("cancels", "cancelled, whoever owns it", cancels.cancels),
-    Fault("strangers", "another user's reach", strangers.strangers, 0, no_root),
+    Fault("another-user", "another user's reach", strangers.strangers, 0, no_root, STRANGERS),
+    Fault("fuzz-terminal", "text to a terminal, made up", terminal.fuzz, of=STRANGERS),
+    Fault("fuzz-http", "bytes to the daemon, made up", http.fuzz, of=STRANGERS),
+    Fault("fuzz-bodies", "providers' answers, made up", bodies.fuzz, of=STRANGERS),
+    Fault("fuzz-markdown", "Markdown on a terminal, made up", markdown.fuzz, of=STRANGERS),
+    Fault("fuzz-page", "Markdown in the page, made up", page.fuzz, 0, page.missing, STRANGERS),
+    Fault("fuzz-ssh", "what answers over ssh, made up", ssh.fuzz, of=STRANGERS),
+    Fault("fuzz-config", "config files, made up", config.fuzz, of=STRANGERS),
     Fault("readers", "readers, 200 of one stream", readers.crowd),
     Fault("network", "readers over TCP, connections cut", readers.network),
     Fault("at-once", "many streams at once", many.at_once),

@@ -101,7 +101,8 @@ def _reached(paths: list[str]) -> list[str]:
 def _is_refused(path: str) -> bool:
     try:
         if path.endswith(".sock"):
-            socket.socket(socket.AF_UNIX).connect(path)
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(path)
         elif os.path.isdir(path):
             os.listdir(path)
         else:
