@@ -9,13 +9,19 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from ptstream import wire
 from ptstream.daemon import openapi
+from ptstream.names import is_name
 from tests.conftest import LIMIT, listening
 from tests.endpoint import TEXT
+
+
+NAMES = st.from_regex(r"[A-Za-z0-9._:+Ωяあ][A-Za-z0-9._:+Ωяあ-]{0,40}", fullmatch=True).filter(is_name)
+schemathesis.openapi.format("stream-name", NAMES)
 
 
 @pytest.fixture(scope="module")

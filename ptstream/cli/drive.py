@@ -45,10 +45,11 @@ from ptstream.generators import Caller
 from ptstream.generators.models import check
 from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
+from ptstream.names import as_name
 from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
 from ptstream.store.recover import live_size
-from ptstream.store.rows import check_name, merged
+from ptstream.store.rows import merged
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream, Words
 
@@ -188,7 +189,7 @@ def _stream(store: Store, screen: Screen, order: Order, tell: Callable[[str], No
 
 def _exists(store: Store, name: str) -> bool:
     """Whether a stream has this name. Raises UsageError for what can be none."""
-    check_name(name)
+    name = as_name(name)
     with contextlib.suppress(StreamNotFound):
         return store.find(name).name == name
     return False

@@ -26,9 +26,9 @@ from ptstream.cli.wait import nothing
 from ptstream.cli.watch import offset_of, only_reads
 from ptstream.errors import NotFinished, PtstreamError
 from ptstream.fields import from_json
+from ptstream.names import as_name, references
 from ptstream.remote import Persistence, Remote, connect_to, follow
 from ptstream.ssh import Host
-from ptstream.store.rows import check_name, check_reference
 from ptstream.streams import Status, Stream, Words
 
 LAST = "@last"
@@ -68,7 +68,7 @@ async def found(far: Remote, reference: str) -> Stream:
 async def fields_of(far: Remote, reference: str) -> dict[str, Any]:
     """What is known of it. Raises the same."""
     if reference != LAST:
-        check_reference(reference)
+        references(reference)
     return await far.show(reference)
 
 
@@ -147,8 +147,7 @@ async def create(
 
 def told_of(words: Words, *, name: str | None = None, **more: Any) -> dict[str, Any]:
     """The fields of a request: what is told of the words, and more. Raises UsageError for what can be no name."""
-    check_name(name)
-    more["name"] = name
+    more["name"] = name if name is None else as_name(name)
     return {field: value for field, value in (words._asdict() | more).items() if value is not None}
 
 

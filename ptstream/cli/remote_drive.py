@@ -31,9 +31,9 @@ from ptstream.errors import (
     StreamNotFound,
 )
 from ptstream.fields import from_json
+from ptstream.names import as_name
 from ptstream.remote import Persistence, Remote, connect_to, follow
 from ptstream.ssh import Host
-from ptstream.store.rows import check_name
 from ptstream.streams import Status, Stream
 
 
@@ -49,7 +49,7 @@ async def drive(host: Host, screen: Screen, order: Order) -> int:
 
 async def _exists(far: Remote, name: str) -> bool:
     """Whether a stream there has this name. Raises UsageError for what can be none."""
-    check_name(name)
+    name = as_name(name)
     try:
         return (await found(far, name)).name == name
     except StreamNotFound:
