@@ -39,7 +39,7 @@ from ptstream.streams import Status, Stream
 
 async def drive(host: Host, screen: Screen, order: Order) -> int:
     """Drive or attach, and print to the end; the exit code of that end."""
-    async with connect_to(host) as far:
+    async with connect_to(host, screen.overheard(host.destination)) as far:
         told: list[str] = []
         new = order.reference is None and not (order.name and await _exists(far, order.name))
         stream = await _stream(far, screen, order, told.append)
