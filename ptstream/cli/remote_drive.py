@@ -63,8 +63,8 @@ async def _stream(far: Remote, screen: Screen, order: Order, tell: Callable[[str
         given = told_of(asked_words(screen, order, stream, tell))
         return from_json(await far.fill(stream.id, given)) if given else stream
     more: dict[str, Any] = {"name": order.name, "title": order.title, "ttl": order.ttl}
-    if order.after is not None:
-        more["parent"], more["parent_offset"] = place(order.after)
+    after, more["parent_offset"] = place(order.after)
+    more["parent"] = (await found(far, after)).id if after is not None else None  # before a pipe is read, see there
     return from_json(await far.create(told_of(asked_words(screen, order, None, tell), **more)))
 
 

@@ -1,6 +1,7 @@
 // A parser's tokens as nodes of the page. Whatever a model writes, only what is named here can come out: no HTML, no
 // picture, no style, and links to the web or to mail alone, which tell nobody where they were followed from.
 
+import { misleads, targetOf } from "./links.js"
 import MarkdownIt from "./vendor/markdown-it.js"
 
 /** Levels that are shown; the parser leaves out what is nested deeper than it reads. */
@@ -26,8 +27,6 @@ const NAMES = {
   strong_open: "strong",
   s_open: "s",
 }
-
-const SAFE = /^(https?:\/\/|mailto:)/i
 
 const parser = new MarkdownIt("commonmark", { html: false, maxNesting: READ })
 parser.enable(["table", "strikethrough"]).disable(["reference"])
@@ -137,12 +136,13 @@ function inline(tokens, parent) {
 }
 
 function link(address, parent) {
-  const made = document.createElement(SAFE.test(address) ? "a" : "span")
-  if (made.localName === "a") {
-    made.href = address
+  const url = targetOf(address)
+  const made = document.createElement(url ? "a" : "span")
+  if (url) {
+    made.href = url.href
     made.rel = "noopener noreferrer nofollow"
     made.target = "_blank"
-    made.title = address
+    made.title = url.href
     made.referrerPolicy = "no-referrer"
   } else {
     made.dataset.address = address
@@ -151,9 +151,10 @@ function link(address, parent) {
   return made
 }
 
-/** What is no link says where it would have led. */
+/** What is no link says where it would have led, and a link whose text names another host, where it leads. */
 function close(made) {
   if (made.localName === "span") made.append(` (${made.dataset.address})`)
+  else if (misleads(made.textContent, new URL(made.href))) made.append(` (${made.href})`)
 }
 
 /** A picture is not fetched: whoever follows the link wants to see it. */
