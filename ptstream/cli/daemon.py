@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import Annotated, Any
 
 import anyio
@@ -13,6 +14,7 @@ from ptstream.cli.app import Group, make_command, session
 from ptstream.cli.describe import size
 from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
+from ptstream.cli.untrusted import clean
 from ptstream.errors import ConfigurationError, DaemonUnreachable, PtstreamError, UsageError
 from ptstream.settings import Home
 
@@ -50,6 +52,13 @@ def _group() -> None:
     pass
 
 
+class _Harmless(logging.Formatter):
+    """What is logged may hold what a stranger has sent, and goes to a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return clean(super().format(record))
+
+
 def run(
     ctx: typer.Context,
     listen: Annotated[
@@ -59,8 +68,6 @@ def run(
     no_token: Annotated[bool, typer.Option("--no-token", help="Ask nobody there for a token.")] = False,
 ) -> None:
     """In the foreground, its log on stderr."""
-    import logging
-
     from ptstream.daemon import life
     from ptstream.daemon.listener import address_of
 
@@ -71,7 +78,9 @@ def run(
         if not address_of(listen).loopback:
             raise ConfigurationError(f"without a token the daemon listens on this machine alone, not on {listen}")
         screen.note(f"without a token, everybody on this machine can read, write and delete your streams at {listen}")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Harmless("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     if not life.run(home, listen=listen, token=not no_token):
         raise PtstreamError("this home has a running daemon already: ptstream daemon stop ends it")
 
@@ -148,7 +157,11 @@ async def _status(home: Home, screen: Screen, json: bool) -> int:
     if json:
         screen.data(told)
     else:
-        screen.text("".join(f"{key:<10} {value}\n" for key, value in told.items() if value is not None))
+        screen.text(
+            "".join(
+                f"{key:<10} {clean(str(value), one_line=True)}\n" for key, value in told.items() if value is not None
+            )
+        )
     return 0
 
 
