@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import shlex
+import socket
 import subprocess
 import sys
+import termios
 import unicodedata
+from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -20,7 +25,7 @@ from ptstream.errors import StreamNotFound, UsageError
 from ptstream.names import as_name, is_name, references, shown
 from ptstream.settings import Home
 from ptstream.store.sqlite import Store
-from tests.conftest import Cli, listening, needs, together
+from tests.conftest import Cli, ended, listening, needs, together, told, until
 from tests.test_completion import HOSTILE, UNSEEN, plant
 
 GOOD = [
@@ -226,3 +231,51 @@ def test_a_plain_name_needs_no_tables() -> None:
         "assert not {'unicodedata', 'idna', 'shlex'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+# --- a name, or @last, means one stream, from when it was said
+
+
+def test_over_http_the_stream_that_is_checked_is_driven(endpoint: str) -> None:
+    """Its body comes late; by then the last stream is another one, which may not be driven from there."""
+    with listening(f'[endpoints.mine]\nbase_url = "{endpoint}"') as face:
+        id = face.http.post(wire.STREAMS, json={"prompt": "x", "model": "mine/ok"}).json()["id"]
+        path = wire.DRIVE.format(id="@last")
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {face.token}\r\n"
+        with socket.create_connection(("127.0.0.1", face.port)) as line:
+            line.sendall(f"{head}Content-Length: 2\r\nExpect: 100-continue\r\n\r\n".encode())
+            assert line.recv(100).startswith(b"HTTP/1.1 100")  # the body is waited for: the path has been read
+            made = face.cli.run("create", "x", "--model", "replay:/dev/null").stdout.decode().strip()
+            line.sendall(b"{}")
+            answer = httpx.Response(200, content=_body(line)).json()
+        assert (answer["id"], answer["attached"]) == (id, False)
+        assert told(face.cli, made)["status"] == "pending"
+        assert face.http.post(wire.DRIVE.format(id="@last"), json={}).status_code == 403
+
+
+def _body(line: socket.socket) -> bytes:
+    data = b""
+    while b"}" not in data:
+        data += line.recv(65536)
+    return data.partition(b"\r\n\r\n")[2]
+
+
+def test_a_drive_goes_on_from_what_was_the_last_stream_when_it_began(cli: Cli, folder: Path) -> None:
+    (folder / "text").write_text("Said.")
+    model = f"replay:{folder}/text?rate=0"
+    cli.run("drive", "-m", model, "-p", "one", "--name", "one")
+    with cli.started("drive", "--from", "@last", "-m", model, "-p", "two", stdin=subprocess.PIPE) as driver:
+        late_question(driver, lambda: cli.run("drive", "-m", model, "-p", "other"))
+        assert ended(driver) == 0
+    assert told(cli, "@last")["parent"] == told(cli, "one")["id"]
+
+
+def late_question(driver: subprocess.Popen[bytes], meanwhile: Callable[[], object]) -> None:
+    """Give a driver its standard input, and do something before its end."""
+    assert driver.stdin is not None
+    driver.stdin.write(b"asked slowly")
+    driver.stdin.flush()
+    waiting = bytearray(4)
+    until(lambda: fcntl.ioctl(driver.stdin, termios.FIONREAD, waiting) == 0 and not any(waiting))
+    meanwhile()
+    driver.stdin.close()

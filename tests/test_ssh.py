@@ -45,6 +45,7 @@ from tests.conftest import (
     told,
     until,
 )
+from tests.test_names import late_question
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
@@ -225,6 +226,16 @@ def same(box: Box, lines: Lines) -> list[tuple[tuple[str, ...], Any]]:
     for (words, here), (_, there) in zip(near, far, strict=True):
         assert (here.returncode, here.stdout, here.stderr) == (there.returncode, there.stdout, there.stderr), words
     return far
+
+
+def test_a_next_turn_there_of_what_was_the_last_stream_when_it_began(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("Said.")
+    model = f"replay:{tmp_path}/text?rate=0"
+    one = box.there.run("drive", "-m", model, "-p", "one").stderr.decode().split()[0]
+    with box.cli.started("drive", "--from", "@last", "-m", model, "-p", "two", stdin=subprocess.PIPE) as driver:
+        late_question(driver, lambda: box.there.run("drive", "-m", model, "-p", "other"))
+        assert ended(driver) == 0
+    assert told(box.there, "@last")["parent"] == one
 
 
 def test_every_command_says_here_what_it_says_there(box: Box) -> None:
