@@ -363,6 +363,9 @@ LINKS = {
     "[a@bank.example](mailto:a@evil.example)": "a@bank.example (mailto:a@evil.example)",
     "![https://bank.example](https://evil.example)": "https://bank.example (https://evil.example/)",
     "[x](javascript:alert)": "x (javascript:alert)",
+    "[bank.example](https://evil.example/&#x202e;\u202e)": "bank.example (https://evil.example/%E2%80%AE%E2%80%AE)",
+    "a&#x202e;b&#x200f;c&#xe0041;d&#x2028;e&#27;[31m ![&#x202e;f](https://g.example)": "abcd\ne\ufffd[31m &#x202e;f",
+    "[bank&#x200d;.example](https://evil.example)": "bank\u200d.example (https://evil.example/)",
     "[x](https://%zz)": "x (https://%25zz)",
 }
 """Markdown, and what is read of it."""

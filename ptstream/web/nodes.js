@@ -2,6 +2,7 @@
 // picture, no style, and links to the web or to mail alone, which tell nobody where they were followed from.
 
 import { misleads, targetOf } from "./links.js"
+import { clean } from "./untrusted.js"
 import MarkdownIt from "./vendor/markdown-it.js"
 
 /** Levels that are shown; the parser leaves out what is nested deeper than it reads. */
@@ -95,7 +96,7 @@ export function code(content, info = "") {
   const inner = text("code", content)
   block.append(inner)
   block.className = "code"
-  const language = info.trim().split(/\s+/, 1)[0]
+  const language = clean(info).trim().split(/\s+/, 1)[0]
   if (language) block.dataset.language = language.slice(0, 30)
   return block
 }
@@ -131,7 +132,7 @@ function inline(tokens, parent) {
     else if (token.type === "softbreak" || token.type === "hardbreak") inner.append(document.createElement("br"))
     else if (token.type === "code_inline") inner.append(text("code", token.content))
     else if (token.type === "image") picture(token, inner)
-    else inner.append(token.content)
+    else inner.append(clean(token.content)) // a character reference brings back what was filtered
   }
 }
 
@@ -160,7 +161,7 @@ function close(made) {
 /** A picture is not fetched: whoever follows the link wants to see it. */
 function picture(token, parent) {
   const made = link(token.attrGet("src"), parent)
-  made.append(token.content || "picture")
+  made.append(clean(token.content) || "picture")
   close(made)
 }
 

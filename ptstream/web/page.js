@@ -7,6 +7,7 @@ import { List } from "./list.js"
 import { placeOf } from "./place.js"
 import { Reader } from "./reader.js"
 import { Search } from "./search.js"
+import { clean } from "./untrusted.js"
 
 const $ = (selector) => document.querySelector(selector)
 
@@ -21,7 +22,7 @@ const search = new Search($("#search"), $("#results"), daemon)
 function Notice(element) {
   const [text, dismiss] = element.children
   this.say = (said) => {
-    text.textContent = said
+    text.textContent = clean(said)
     element.hidden = !said
   }
   dismiss.addEventListener("click", () => this.say(""))
