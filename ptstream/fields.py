@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ptstream.streams import Attempt, Status, Stream, Words
+from ptstream.errors import DaemonUnreachable
+from ptstream.streams import Attempt, Status, Stream, Words, is_id
 
 
 def as_json(stream: Stream, attempts: list[Attempt] | None = None) -> dict[str, Any]:
@@ -66,7 +67,12 @@ def iso(moment: float | None) -> str | None:
 
 
 def from_json(fields: Mapping[str, Any]) -> Stream:
-    """The stream that has these stable fields: of its prompts as much as they hold."""
+    """The stream that has these stable fields: of its prompts as much as they hold.
+
+    Raises DaemonUnreachable for an id that is none: commands are told to the user with it in them.
+    """
+    if not is_id(fields["id"]):
+        raise DaemonUnreachable(f"what answers is no ptstream: it calls a stream {fields['id']!r}")
     command = fields["command"]
     words = Words(
         prompt=fields.get("prompt"),

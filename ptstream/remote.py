@@ -19,9 +19,9 @@ import httpx
 
 from ptstream import wire
 from ptstream.client import BadAnswer, Client, Driven
-from ptstream.errors import DaemonUnreachable
+from ptstream.errors import DaemonUnreachable, ungrouped
 from ptstream.fields import from_json
-from ptstream.ssh import Host, Transport
+from ptstream.ssh import Hear, Host, Transport
 from ptstream.streams import Status
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -148,12 +148,18 @@ class Remote(Client):
 
 
 @contextlib.asynccontextmanager
-async def connect_to(host: Host) -> AsyncIterator[Remote]:
-    """The daemon there. It is connected to, and started if need be, by the first request: each may raise SshFailed."""
-    transport = Transport(host)
-    # No time-out: somebody may have to type a password.
-    async with httpx.AsyncClient(transport=transport, base_url=wire.BASE_URL, timeout=None) as http:
-        yield Remote(host.destination, http, transport)
+async def connect_to(host: Host, hear: Hear) -> AsyncIterator[Remote]:
+    """The daemon there. It is connected to, and started if need be, by the first request: each may raise SshFailed.
+
+    `hear` is told each line that ssh, or what runs there, says on stderr.
+    """
+    with ungrouped():
+        async with anyio.create_task_group() as tasks:
+            transport = Transport(host, tasks, hear)
+            # No time-out: somebody may have to type a password.
+            async with httpx.AsyncClient(transport=transport, base_url=wire.BASE_URL, timeout=None) as http:
+                yield Remote(host.destination, http, transport)
+            tasks.cancel_scope.cancel()
 
 
 class Persistence:

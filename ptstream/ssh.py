@@ -1,11 +1,13 @@
 """The way to a daemon on another machine: HTTP through its user's own ssh, as docker does it.
 
 Each connection is one `ssh HOST ptstream dial-stdio`, whose stdin and stdout are one end of a pair of sockets. ssh does
-all the authenticating; nothing but HTTP goes through it. What is asked over the connection is left to `remote.py`.
+all the authenticating; nothing but HTTP goes through it. Its stderr is a pipe of ours: what comes out of it may be from
+there, and is handed on line by line. What is asked over the connection is left to `remote.py`.
 """
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import re
@@ -13,13 +15,13 @@ import select
 import shlex
 import shutil
 import socket
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import anyio
 import httpcore
 import httpx
-from anyio.abc import Process
+from anyio.abc import Process, TaskGroup
 
 from ptstream import wire
 from ptstream.errors import ConfigurationError, DaemonUnreachable
@@ -46,6 +48,12 @@ LAST_MOMENT = 1.0
 LINE = 64 * 1024
 """Bytes that the first line from the other side may have."""
 
+SAID = 4096
+"""Bytes of stderr that are read at once; a longer line is handed on in parts."""
+
+Hear = Callable[[str], Awaitable[None]]
+"""What is told each line that ssh, or what runs there, says on stderr. It may hold anything but the end of a line."""
+
 URL = re.compile(
     r"ssh://(?:(?P<user>[A-Za-z0-9_.+@\\][A-Za-z0-9_.+@\\-]*)@)?"
     r"(?:(?P<host>[A-Za-z0-9_.][A-Za-z0-9_.-]*)|\[(?P<address>[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?)\])"
@@ -56,7 +64,7 @@ than a word, since a user's ProxyCommand may hand it to one (CVE-2023-51385)."""
 
 
 class SshFailed(DaemonUnreachable):
-    """ssh ended before ptstream answered there. Why, it has said on stderr itself."""
+    """ssh ended before ptstream answered there. Why, it has said itself: see `Hear`."""
 
     code = "ssh-failed"
 
@@ -98,13 +106,59 @@ def host_named(url: str, environment: Mapping[str, str] = os.environ) -> Host:
     return Host(destination, found["port"], program, environment.get("PTSTREAM_REMOTE") or "ptstream")
 
 
+class _Stderr:
+    """Our end of an ssh's stderr."""
+
+    def __init__(self, ours: int, hear: Hear) -> None:
+        os.set_blocking(ours, False)
+        self._ours = ours
+        self._hear = hear
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._line = ""
+
+    async def listen(self) -> None:
+        """Hands on what is said. Runs until ssh and all that it has started are gone, or it is cancelled."""
+        try:
+            while await self._take():
+                await anyio.wait_readable(self._ours)
+        finally:
+            ours, self._ours = self._ours, -1
+            os.close(ours)
+
+    async def last_words(self) -> None:
+        """Hands on what is there, of an ssh that has ended: what it has started may hold on to its stderr."""
+        for _ in range(LINE // SAID):
+            if not await self._take():
+                break
+        line, self._line = self._line, ""
+        await self._say(line)
+
+    async def _take(self) -> bool:
+        """Hands on the next part of what is there; whether more may come."""
+        try:
+            data = os.read(self._ours, SAID) if self._ours != -1 else b""
+        except BlockingIOError:
+            return True
+        self._line += self._decoder.decode(data, not data)
+        whole, end, rest = self._line.rpartition("\n")
+        self._line = rest if data and len(rest) < SAID else ""
+        await self._say(whole + end + rest.removesuffix(self._line))
+        return bool(data)
+
+    async def _say(self, text: str) -> None:
+        for line in text.splitlines():
+            if line.strip():
+                await self._hear(line)
+
+
 class _Connection(httpcore.AsyncNetworkStream):
     """One ssh, and our end of its stdin and stdout. `caller` is who drives for us there, as long as it lasts."""
 
-    def __init__(self, process: Process, ours: socket.socket) -> None:
+    def __init__(self, process: Process, ours: socket.socket, stderr: _Stderr) -> None:
         ours.setblocking(False)
         self._socket = ours
         self._process = process
+        self._stderr = stderr
         self.caller = ""
 
     @property
@@ -129,12 +183,13 @@ class _Connection(httpcore.AsyncNetworkStream):
         with anyio.CancelScope(shield=True):
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
-            with anyio.move_on_after(LAST_MOMENT):
+            with anyio.move_on_after(LAST_MOMENT) as moment:
                 await self._process.wait()
-                return
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
+            if moment.cancelled_caught:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
+                await self._process.wait()
+            await self._stderr.last_words()
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":  # while it is idle: the other side has gone
@@ -150,7 +205,9 @@ class _Connection(httpcore.AsyncNetworkStream):
             except httpcore.ReadError:
                 data = b""
             if not data:
-                raise SshFailed(_why(host, await self._exit(), line))
+                code = await self._exit()
+                await self._stderr.last_words()
+                raise SshFailed(_why(host, code, line))
             line += data
         self.caller = wire.greeted(line, host.destination)
 
@@ -184,8 +241,10 @@ def _as_httpcore(timeout: type[Exception], failure: type[Exception]) -> Iterator
 class _Backend(httpcore.AsyncNetworkBackend):
     """Where the connection pool gets its connections from."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, tasks: TaskGroup, hear: Hear) -> None:
         self._host = host
+        self._tasks = tasks
+        self._hear = hear
         self._made: list[_Connection] = []
 
     @property
@@ -202,17 +261,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        environment = {name: value for name, value in os.environ.items() if not SENT_BY_HABIT.fullmatch(name)}
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                process = await anyio.open_process(
-                    self._host.argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=None, env=environment
-                )
-            except BaseException:
-                ours.close()
-                raise
-        connection = _Connection(process, ours)
+        connection = await self._started()
         try:
             await connection.greeted(self._host)
         except BaseException:
@@ -221,15 +270,36 @@ class _Backend(httpcore.AsyncNetworkBackend):
         self._made.append(connection)
         return connection
 
+    async def _started(self) -> _Connection:
+        """A connection whose ssh has been started."""
+        environment = {name: value for name, value in os.environ.items() if not SENT_BY_HABIT.fullmatch(name)}
+        ours, theirs = socket.socketpair()
+        heard, said = os.pipe()
+        with theirs, open(said, "wb"):
+            try:
+                process = await anyio.open_process(
+                    self._host.argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=said, env=environment
+                )
+            except BaseException:
+                ours.close()
+                os.close(heard)
+                raise
+        stderr = _Stderr(heard, self._hear)
+        self._tasks.start_soon(stderr.listen)
+        return _Connection(process, ours, stderr)
+
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """For an httpx client. Requests raise PtstreamError where no connection comes about, else httpx's own errors."""
+    """For an httpx client. Requests raise PtstreamError where no connection comes about, else httpx's own errors.
 
-    def __init__(self, host: Host) -> None:
-        self._backend = _Backend(host)
+    `hear` is told, by tasks among `tasks`, what ssh and whatever runs there say on stderr.
+    """
+
+    def __init__(self, host: Host, tasks: TaskGroup, hear: Hear) -> None:
+        self._backend = _Backend(host, tasks, hear)
         self._pool = httpcore.AsyncConnectionPool(network_backend=self._backend, keepalive_expiry=KEPT)
 
     @property

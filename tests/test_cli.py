@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -20,7 +19,7 @@ from typing import Any
 import pexpect  # type: ignore[import-untyped]
 import pytest
 
-from ptstream.cli import app, completion, daemon, entry
+from ptstream.cli import app, completion, entry
 from tests.conftest import (
     FIRST,
     ID,
@@ -69,7 +68,7 @@ def test_a_name_is_one_stream(served: Cli) -> None:
     done = served.run("create", "--name", "unique", "other words", code=2)
     assert done.stdout == b""
     assert id.strip() in done.stderr.decode()
-    bad = ("with space", "with/slash", "with@", "", "with\nnewline", "\x1b[31m")
+    bad = ("with space", "with/slash", "with@", "", "with\nnewline", "\x1b[31m", "$(id)")
     for _, refusal in together(served, tuple(("create", "--name", name, "x") for name in bad), code=2):
         assert refusal.stdout == b""
 
@@ -600,7 +599,7 @@ def test_daemon_run_stays_in_the_foreground(cli: Cli) -> None:
     assert not os.path.exists(cli.home.socket)
 
 
-# --- help, the hot lines, completion
+# --- help, the hot lines
 
 
 def test_help_begins_with_examples(served: Cli) -> None:
@@ -658,61 +657,6 @@ def test_the_hot_way_and_typers_give_the_same(served: Cli) -> None:
     )
     for words in unknown:
         assert entry.parse(list(words)) is None
-
-
-def test_completion_knows_every_command() -> None:
-    assert list(completion.COMMANDS) == list(app.COMMANDS)
-    assert list(completion.DAEMON) == [function.__name__ for function, *_ in daemon.COMMANDS]
-    with_id = set()
-    for name in app.COMMANDS:
-        arguments = [p for p in getattr(app.load(name), "params", ()) if p.param_type_name == "argument"]
-        if any(argument.name in ("reference", "references") for argument in arguments):
-            with_id.add(name)
-    assert with_id == completion.TAKES_ID
-
-
-@pytest.fixture
-def bash(cli: Cli) -> Iterator[Any]:
-    """An interactive bash with the completion of the script."""
-    python = " ".join(f"'{word}'" for word in PTSTREAM)
-    environment = cli.environment | {"PS1": "> ", "HISTFILE": "", "INPUTRC": os.devnull}
-    shell = pexpect.spawn(
-        "bash", ["--norc", "--noprofile"], env=environment, encoding="utf-8", timeout=20, dimensions=(24, 200)
-    )
-    shell.sendline(f"PS1='> '; ptstream() {{ {python} \"$@\"; }}; source <(ptstream completion bash); echo rea''dy")
-    shell.expect("ready\r\n")
-    shell.expect("> ")
-    yield shell
-    shell.close(force=True)
-
-
-def test_completion_in_a_real_bash(cli: Cli, bash: Any) -> None:
-    cli.run("create", "--name", "builds", "x")
-    id = cli.out("create", "y").strip()
-    for typed, completed in (
-        ("ptstream wat", "ptstream watch "),
-        ("ptstream cat bui", "ptstream cat builds "),
-        (f"ptstream show {id[:8]}", f"ptstream show {id} "),
-        ("ptstream daemon sto", "ptstream daemon stop "),
-        ("ptstream completion f", "ptstream completion fish "),
-    ):
-        bash.send(typed + "\t")
-        bash.expect_exact(completed)
-        bash.sendcontrol("u")
-
-
-@pytest.mark.parametrize("shell", [shell for shell in completion.SHELLS if shutil.which(shell)])
-def test_completion_scripts_parse(shell: str) -> None:
-    done = subprocess.run([*PTSTREAM, "completion", shell], capture_output=True, check=True)
-    assert subprocess.run([shell, "-n"], input=done.stdout, capture_output=True).stderr == b""
-
-
-def test_completion_never_complains(cli: Cli) -> None:
-    for words in (("",), ("cat", ""), ("nosuch", ""), ("drive", "--", "x", ""), ("--home", "x", "c")):
-        assert cli.run("__complete", *words).stderr == b""
-    os.makedirs(os.path.dirname(cli.home.database))
-    Path(cli.home.database).write_text("not a database at all, but long enough to be looked at " * 20)
-    assert cli.run("__complete", "cat", "").stderr == b""
 
 
 def test_an_interrupt_is_no_traceback_however_early(cli: Cli) -> None:

@@ -9,13 +9,18 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from ptstream import wire
 from ptstream.daemon import openapi
+from ptstream.names import is_name
 from tests.conftest import LIMIT, listening
 from tests.endpoint import TEXT
+
+NAMES = st.from_regex(r"[A-Za-z0-9._:+Ωяあ][A-Za-z0-9._:+Ωяあ-]{0,40}", fullmatch=True).filter(is_name)
+schemathesis.openapi.format("stream-name", NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +61,8 @@ def test_it_is_what_its_document_says(document: Any, path: str, method: str, mod
         answer = case.call()
         if positive and answer.status_code == 416:
             assert int(case.query["offset"]) > len(TEXT)
+            excluded.append(positive_data_acceptance)
+        if positive and '"code":"ambiguous"' in answer.text:  # a parent as short as "0", which several ids begin with
             excluded.append(positive_data_acceptance)
         case.validate_response(answer, excluded_checks=excluded)
 

@@ -340,6 +340,57 @@ def test_rendered_in_pieces_it_is_what_it_is_at_once(site: Site, page: Page) -> 
         assert cut == whole, text
 
 
+LINKS = {
+    "[Why](https://evil.example/x)": "Why",
+    "[https://bank.example](https://bank.example/a)": "https://bank.example",
+    "[www.bank.example](http://bank.example:80)": "www.bank.example",
+    "[https://bank.example](https://evil.example/x)": "https://bank.example (https://evil.example/x)",
+    "[bank.example](https://evil.example)": "bank.example (https://evil.example/)",
+    "[my **bank**`.example`, Ltd](https://evil.example)": "my bank.example, Ltd (https://evil.example/)",
+    "[bank.example](https://bank.example.evil.example)": "bank.example (https://bank.example.evil.example/)",
+    "[bank.example](https://bank.example@evil.example)": "bank.example (https://evil.example/)",
+    "[bank.example](https:///bank.example:x@evil.example)": "bank.example (https://evil.example/)",
+    "<https://bank.example@evil.example>": "https://bank.example@evil.example (https://evil.example/)",
+    "[b\u0430nk.example](https://b\u0430nk.example)": "b\u0430nk.example (https://xn--bnk-6cd.example/)",
+    "<https://b\u0430nk.example>": "https://b\u0430nk.example (https://xn--bnk-6cd.example/)",
+    "[bank\u200d.example](https://evil.example)": "bank\u200d.example (https://evil.example/)",
+    "[bank\uff0eexample](https://evil.example)": "bank\uff0eexample (https://evil.example/)",
+    "[bank\u3002example](https://evil.example)": "bank\u3002example (https://evil.example/)",
+    "[bank\u2024example](https://evil.example)": "bank\u2024example (https://evil.example/)",
+    "[http://localhost](https://evil.example)": "http://localhost (https://evil.example/)",
+    "[127.0.0.1](https://evil.example)": "127.0.0.1 (https://evil.example/)",
+    "[Python 3.14](https://python.org)": "Python 3.14",
+    "[a.b@bank.example](mailto:a.b@bank.example)": "a.b@bank.example",
+    "[a@bank.example](mailto:a@evil.example)": "a@bank.example (mailto:a@evil.example)",
+    "![https://bank.example](https://evil.example)": "https://bank.example (https://evil.example/)",
+    "[x](javascript:alert)": "x (javascript:alert)",
+    "[bank.example](https://evil.example/&#x202e;\u202e)": "bank.example (https://evil.example/%E2%80%AE%E2%80%AE)",
+    "a&#x202e;b&#x200f;c&#xe0041;d&#x2028;e&#27;[31m ![&#x202e;f](https://g.example)": "abcd\ne\ufffd[31m &#x202e;f",
+    "[bank&#x200d;.example](https://evil.example)": "bank\u200d.example (https://evil.example/)",
+    "[x](https://%zz)": "x (https://%25zz)",
+}
+"""Markdown, and what is read of it."""
+
+
+def test_a_link_whose_text_names_another_host_shows_where_it_leads(site: Site, page: Page) -> None:
+    site.enter(page)
+    shown = page.evaluate(
+        """async (texts) => {
+          const { Markdown } = await import("/web/markdown.js")
+          return texts.map((text) => {
+            const target = document.createElement("div")
+            const markdown = new Markdown(target)
+            markdown.add(text)
+            markdown.end()
+            const hrefs = [...target.querySelectorAll("a")].map((link) => link.href)
+            return [target.textContent, hrefs.every((href) => !href.includes("@") || href.startsWith("mailto:"))]
+          })
+        }""",
+        list(LINKS),
+    )
+    assert shown == [[text, True] for text in LINKS.values()]
+
+
 # --- its length
 
 WATCH = """

@@ -390,6 +390,25 @@ def test_it_drives_a_stream_of_the_daemons(read: Read, daemon: Face) -> None:
     whole(read("drive", f"{daemon.url}/streams/{id}/drive?live=1", **ways), TEXT)
 
 
+@needs("node")
+def test_the_last_stream_stays_the_same_one(node: Read, daemon: Face) -> None:
+    """The line is cut after some bytes, and another stream is the last one when it comes back."""
+
+    for how, path, say in (("drive", "drive?live=1", asked_for), ("follow", "text", stream_that_comes)):
+        id = say(daemon, "scripted/slow")
+        ways = {"whole_heads": True, "at_cut": lambda: asked_for(daemon, "scripted/another")}
+        with line(daemon.url, lambda _: None if bad.cuts else 20, **ways) as bad:
+            whole(node(how, f"{bad.url}/streams/@last/{path}", headers=daemon.headers), TEXT)
+            assert f"/streams/{id}/text" in bad.heads[-1]
+
+
+def stream_that_comes(daemon: Face, model: str) -> str:
+    """The id of one that is being written."""
+    id = asked_for(daemon, model)
+    httpx.post(daemon.url + wire.DRIVE.format(id=id), json={}, headers=daemon.headers).raise_for_status()
+    return id
+
+
 def test_it_drives_a_stream_of_an_apps(read: Read, an_app: str) -> None:
     """Broken at any byte, inside characters too, it goes on by `follow`."""
     size, before = len((UNICODE * 4).encode()), int(httpx.get(an_app + "/asked").text)

@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import pwd
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -43,6 +45,7 @@ from tests.conftest import (
     told,
     until,
 )
+from tests.test_names import late_question
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
@@ -225,13 +228,23 @@ def same(box: Box, lines: Lines) -> list[tuple[tuple[str, ...], Any]]:
     return far
 
 
+def test_a_next_turn_there_of_what_was_the_last_stream_when_it_began(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("Said.")
+    model = f"replay:{tmp_path}/text?rate=0"
+    one = box.there.run("drive", "-m", model, "-p", "one").stderr.decode().split()[0]
+    with box.cli.started("drive", "--from", "@last", "-m", model, "-p", "two", stdin=subprocess.PIPE) as driver:
+        late_question(driver, lambda: box.there.run("drive", "-m", model, "-p", "other"))
+        assert ended(driver) == 0
+    assert told(box.there, "@last")["parent"] == one
+
+
 def test_every_command_says_here_what_it_says_there(box: Box) -> None:
-    id = box.cli.out("drive", "-d", "--name", "a?b", "--title", "T", "--", "printf", "one ü\\ntwo").strip()
+    id = box.cli.out("drive", "-d", "--name", "a+b:.ü", "--title", "T", "--", "printf", "one ü\\ntwo").strip()
     assert box.cli.run("wait", "@last").stdout == b""
     lines: Lines = (
-        *(("cat", id[:8]), ("cat", "--offset", "2", "a?b"), ("cat", "--wait", "@last"), ("watch", "@last")),
+        *(("cat", id[:8]), ("cat", "--offset", "2", "a+b:.ü"), ("cat", "--wait", "@last"), ("watch", "@last")),
         *(("watch", "--json", id), ("ls",), ("ls", "--json"), ("ls", "-q", "-n", "2"), ("ls", "--status", "done")),
-        *(("show", id), ("show", "--json", "a?b"), ("search", "one"), ("search", "--json", "-n", "1", "one")),
+        *(("show", id), ("show", "--json", "a+b:.ü"), ("search", "one"), ("search", "--json", "-n", "1", "one")),
     )
     for words, there in same(box, (*lines, ("rm", "--dry-run", id))):
         assert there.returncode == 0, words
@@ -376,6 +389,10 @@ def test_the_death_of_the_daemon_there_is_the_streams_end(box: Box, gate: Gate) 
     assert ended(process) == 5
 
 
+async def ignore(line: str) -> None:
+    """What ssh says."""
+
+
 @pytest.mark.anyio
 async def test_a_host_that_stays_away_is_given_up(box: Box, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     id = box.there.out("drive", "-d", "--", *gate.command).strip()
@@ -384,7 +401,7 @@ async def test_a_host_that_stays_away_is_given_up(box: Box, gate: Gate, monkeypa
     notes: list[str] = []
     text = b""
     with pytest.raises(SshFailed) as failure:
-        async with connect_to(host_named("ssh://box")) as far:
+        async with connect_to(host_named("ssh://box"), ignore) as far:
             persistence = Persistence(notes.append, pauses=(0.01, 0.01))
             async with aclosing(follow(far, id, 0, persistence)) as runs:
                 async for data in runs:
@@ -403,7 +420,7 @@ async def test_a_drive_is_asked_for_again_by_who_is_connected_by_then(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PTSTREAM_SSH", box.cli.environment["PTSTREAM_SSH"])
-    async with connect_to(host_named("ssh://box")) as far:
+    async with connect_to(host_named("ssh://box"), ignore) as far:
         id = (await far.create({"command": ["pwd"]}))["id"]
         for pid in children(os.getpid(), "ssh"):
             os.kill(pid, signal.SIGKILL)
@@ -458,6 +475,37 @@ def test_a_host_that_is_none(box: Box, tmp_path: Path, url: str) -> None:
 def test_what_is_not_ptstream_there(box: Box, remote: str, code: int, said: str) -> None:
     done = box.cli.run("ls", env={"PTSTREAM_REMOTE": remote}, code=code)
     assert said in done.stderr.decode()
+
+
+HOSTILE = r"\033]0;PWN\007\033[2J\342\200\256said\rptstream: fake\n\nlast\342\200\250words"
+"""For printf: a title, a clear, a direction, and what would stand in a line of its own."""
+
+SAID = ["box: said", "box: ptstream: fake", "box: last", "box: words"]
+
+
+@pytest.mark.parametrize("then", ["exit 3", "exec ptstream --home $FAR"])
+def test_what_is_said_there_comes_to_a_terminal_filtered_and_marked(box: Box, tmp_path: Path, then: str) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f"#!/bin/sh\nprintf '{HOSTILE}' >&2\n{then} dial-stdio\n")
+    ssh.chmod(0o755)
+    more = {"PTSTREAM_SSH": str(ssh), "PATH": f"{box.folder}/bin:{os.environ['PATH']}", "NO_COLOR": "1"}
+    more["FAR"] = box.home.path
+    words = [*PTSTREAM[1:], "ls", "-q"]
+    shown = pexpect.run(shlex.join([PTSTREAM[0], *words]), env=box.cli.environment | more)
+    assert shown.decode().splitlines()[: len(SAID)] == SAID
+    assert not re.search(rb"[\x00-\x09\x0b\x0c\x0e-\x1f]", shown)
+    assert box.cli.run("ls", env=more, code=None).stderr.decode().splitlines()[: len(SAID)] == SAID
+
+
+def test_a_flood_there_is_bounded_here_and_ends_with_ssh(box: Box, tmp_path: Path) -> None:
+    """One line of 20 MB; and a process that stays behind with ssh's stderr."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text("#!/bin/sh\nsleep 5 &\nhead -c 20000000 /dev/zero | tr '\\0' z >&2\nexit 255\n")
+    ssh.chmod(0o755)
+    done = box.cli.run("ls", env={"PTSTREAM_SSH": str(ssh)}, code=69)
+    assert done.stderr.count(b"z") == 20_000_000
+    assert max(map(len, done.stderr.splitlines())) < 10_000
+    assert done.stderr.endswith(b"ptstream: ssh cannot connect to box\n")
 
 
 def test_another_ptstream_there_can_be_named(box: Box) -> None:

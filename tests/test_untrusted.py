@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import json
+import random
 import re
 import subprocess
 import sys
+import unicodedata
+from pathlib import Path
 
 import pyte
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ptstream
+from ptstream.cli import untrusted
 from ptstream.cli.untrusted import FORBIDDEN, LIMIT, Filter, clean
+from tests.conftest import needs
 
-BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-CONTROLS = [*map(chr, range(0x20)), "\x7f", *map(chr, range(0x80, 0xA0)), *BIDI]
+PAGE = Path(ptstream.__file__).parent / "web" / "untrusted.js"
+
+BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""All that have Unicode's property Bidi_Control."""
+
+HIDDEN = "\xad\u2060\u2061\u2064\u206a\u206f\ufeff\ufff0\ufff9\ufffb\U0001bca0\U0001d173\U000e0001\U000e0041\U000e0fff"
+"""Some that have Default_Ignorable_Code_Point, and interlinear annotations."""
+
+CONTROLS = [*map(chr, range(0x20)), "\x7f", *map(chr, range(0x80, 0xA0)), *BIDI, *HIDDEN, "\u2028", "\u2029"]
+UNSEEN = ["\u034f", "\u180b", "\u180e", "\u200b", "\u200c", "\u200d", "\ufe00", "\ufe0f", "\U000e0100", "\U000e01ef"]
 FRAGMENTS = [
     *("\x1b[", "\x1b]", "\x1b]0;", "\x1b]52;c;", "\x1bP", "\x1bX", "\x1b^", "\x1b_", "\x1b\\"),
     *("\x1b(", "\x1b#8", "\x1bN", "\x1bO", "\x1bc", "\x1b[31m", "\x1b[?25l", "\x1b[2J", "\x1b[1;1H"),
     *("\x9b5A", "\x9d2;t\x9c", "\r\n", "word", " ", "1;2", "m", "é", "あ", "👩‍👩‍👧", "❤\ufe0f", "\u200d"),
 ]
-HOSTILE = st.lists(st.one_of(st.sampled_from(CONTROLS + FRAGMENTS), st.text(max_size=3))).map("".join)
+HOSTILE = st.lists(st.one_of(st.sampled_from(CONTROLS + FRAGMENTS + UNSEEN * 3), st.text(max_size=3))).map("".join)
 
 
 def filtered(*pieces: str) -> str:
@@ -46,7 +61,23 @@ def filtered(*pieces: str) -> str:
         ("N\bNA\bA", "NNAA"),
         ("a\x00\x07\x0b\x0c\x7f\x85b", "ab"),
         ("\u202eabc\u202c \u2066def\u2069", "abc def"),
-        *[(text, text) for text in ("👩\u200d👩\u200d👧 ❤\ufe0f", "a\u200cb \u200f\ufeff")],
+        ("שלום\u200f! \u200eabc \u061cأ", "שלום! abc أ"),
+        ("\ufeffa\xadb\u2060c", "abc"),
+        ("🏴\U000e0067\U000e0062\U000e007f a\U000e0069\U000e0067\U000e006e\U000e006fb", "🏴 ab"),
+        ("a\ufff9b\ufffac\ufffb", "abc"),
+        ("one\u2028two\u2029three", "one\ntwo\nthree"),
+        ("x" + "".join(chr(0xE0100 + byte) for byte in b"hidden"), "x\U000e0168\U000e0169\U000e0164"),
+        ("x" + "\u200b\u200c" * 50 + "y", "x\u200b\u200c\u200by"),
+        *[
+            (text, text)
+            for text in (
+                "👩\u200d👩\u200d👧 ❤\ufe0f\u200d🔥 1\ufe0f\u20e3",
+                "می\u200cخواهم ශ්\u200dරී ខ្មែរ\u200bខ្មែរ",
+                "葛\U000e0100城 ᠨᠢ\u180eᠠ ᠠ\u180b",
+                "ل\u200d\u200c\u200dا",
+                "a\u200cb",
+            )
+        ],
         ("\u3000全角\u00a0nbsp", "\u3000全角\u00a0nbsp"),
         ("\ud83d", "\ud83d"),
     ],
@@ -106,9 +137,57 @@ def test_cut_anywhere_it_is_the_same(text: str, data: st.DataObject) -> None:
     assert filtered(*pieces) == filtered(*text) == filtered(text) == clean(text)
 
 
-@given(st.text(st.characters(exclude_categories=("Cc", "Cs"), exclude_characters=BIDI)))
+@given(st.text(st.characters(exclude_categories=("Cc", "Cf", "Cn", "Cs", "Zl", "Zp"), exclude_characters=UNSEEN)))
 def test_text_without_controls_is_left_alone(text: str) -> None:
-    assert filtered(*text) == text
+    assert filtered(*text) == text or re.search(f"[{untrusted.UNSEEN}]{{4}}", text)
+
+
+def test_no_more_unseen_characters_than_writing_needs_follow_each_other() -> None:
+    for character in UNSEEN:
+        assert filtered(*("a" + character * 9 + "b")) == "a" + character * untrusted.IN_A_ROW + "b"
+    sieve = Filter()
+    pieces = ["\ufe0f\ufe0f", "\x1b[m", "", "\ufe0f\ufe0f", "a"]
+    assert [sieve.feed(piece) for piece in pieces] == ["\ufe0f\ufe0f", "", "", "\ufe0f", "a"]
+
+
+def test_every_format_character_is_taken_out_or_known() -> None:
+    """As this Python's Unicode has them: those that are left in are seen, or writing needs them."""
+    left = {chr(code) for code in range(sys.maxunicode) if unicodedata.category(chr(code)) in ("Cf", "Zl", "Zp")}
+    left -= set(re.findall(f"[{FORBIDDEN}]", "".join(left)))
+    needed = {"\u180e", "\u200b", "\u200c", "\u200d"}
+    signs = re.compile("[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd\U00013430-\U0001343f]")
+    assert {character for character in left if not signs.match(character)} == needed
+
+
+# --- the page's
+
+
+@needs("node")
+def test_the_page_takes_out_the_same() -> None:
+    texts = [*CONTROLS, *FRAGMENTS, *(f"a{character * 9}b" for character in UNSEEN)]
+    random.seed(seed := random.randrange(10**9))
+    print("seed", seed)
+    texts += ["".join(random.choices(CONTROLS + FRAGMENTS + UNSEEN * 3, k=12)) for _ in range(2000)]
+    texts += [chr(code) for code in range(0x20000) if not 0xD800 <= code < 0xE000]
+    texts += [chr(code) for code in range(0xE0000, 0xE1000)]
+    program = f"""
+        import {{ readFileSync }} from "node:fs"
+        const source = readFileSync({json.dumps(str(PAGE))}, "utf8")
+        const {{ Filter, clean, oneLine }} = await import("data:text/javascript," + encodeURIComponent(source))
+        const filtered = (texts) => {{
+          const filter = new Filter()
+          return texts.map((text) => filter.feed(text)).join("") + filter.end()
+        }}
+        const texts = JSON.parse(readFileSync(0, "utf8"))
+        const shown = texts.map((text) => [clean(text), filtered([...text]), oneLine(text)])
+        console.log(JSON.stringify(shown))
+    """
+    line = ["node", "--input-type=module", "-e", program]
+    done = subprocess.run(line, input=json.dumps(texts), capture_output=True, check=True, encoding="utf-8")
+    for text, (whole, cut, in_one_line) in zip(texts, json.loads(done.stdout), strict=True):
+        assert whole == cut == clean(text), ascii(text)
+        if "\ufeff" not in text:
+            assert in_one_line.split() == clean(text, one_line=True).split(), ascii(text)
 
 
 @given(HOSTILE)

@@ -87,6 +87,8 @@ class Line:
     heads: list[str] = field(default_factory=list)
     """The first line of each request, as far as the line let it through; with its number of bytes that passed."""
     cuts: int = 0
+    at_cut: Callable[[], Any] = lambda: None
+    """Done before the connection is cut."""
     _live: set[socket.socket] = field(default_factory=set)
 
     @property
@@ -122,6 +124,7 @@ class Line:
             if left is not None and len(data) >= left:
                 client.sendall(data[:left])
                 self.cuts += 1
+                self.at_cut()
                 while self.stalls and server.recv(65536):
                     pass  # until the client leaves
                 return _reset(client) if self.cuts % 2 else _close(client)  # an orderly end, but too soon

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 import typer.core
 import typer.main
+from typer._click.exceptions import ClickException
 
 from ptstream.cli.hot import failed
 from ptstream.cli.screen import Screen
+from ptstream.cli.untrusted import clean
 from ptstream.errors import PtstreamError, UsageError
 from ptstream.settings import Home, find_home
 
@@ -112,6 +115,16 @@ class Group(typer.core.TyperGroup):
         super().format_help(ctx, formatter)
 
 
+@contextlib.contextmanager
+def _told_harmlessly() -> Iterator[None]:
+    """What is not understood may come from outside: a shell puts the names of files on a line for `*`."""
+    try:
+        yield
+    except ClickException as error:
+        error.message = clean(error.message)
+        raise
+
+
 class _Lazy(Group):
     """Loads a command's module when it is run or its own help is asked for, not to list it."""
 
@@ -122,6 +135,14 @@ ptstream drive -- make -j4            any command's output, kept
 ptstream watch @last                  follow the newest stream from anywhere
 ptstream cat @last                    print what is there
 """
+
+    def make_context(self, *words: Any, **more: Any) -> Any:
+        with _told_harmlessly():
+            return super().make_context(*words, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _told_harmlessly():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.table)
@@ -223,7 +244,7 @@ def _not_understood(words: Sequence[str]) -> None:
     if "tee" in words and not os.isatty(0):
         from ptstream.cli.inlet import pass_on
 
-        pass_on()
+        pass_on(Screen(raw="--raw" in words))
 
 
 def unwind_on_interrupt() -> None:

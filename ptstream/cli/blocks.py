@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from copy import copy
 from typing import NamedTuple
@@ -92,12 +93,17 @@ def groups(tokens: list[Token], level: int) -> Iterator[list[Token]]:
             group = []
 
 
+def leads_to(address: str) -> str:
+    """A link's address without the name of a user, which can look like a host: `https://bank.example@other.example`."""
+    return re.sub(r"^(https?:)/*[^/?#]*@", r"\1//", address, flags=re.IGNORECASE)
+
+
 def _plain(tokens: list[Token]) -> Iterator[Token]:
     """Inline tokens, lines broken where the model broke them, and each link's address shown."""
     address, label = "", ""
     for token in tokens:
         if token.type == "link_open":
-            address, label = str(token.attrs["href"]), ""
+            address, label = leads_to(str(token.attrs["href"])), ""
         elif token.type == "link_close":
             if address.removeprefix("mailto:") != label:
                 yield Token("text", "", 0, content=f" ({address})")

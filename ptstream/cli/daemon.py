@@ -13,6 +13,7 @@ from ptstream.cli.app import Group, make_command, session
 from ptstream.cli.describe import size
 from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
+from ptstream.cli.untrusted import clean
 from ptstream.errors import ConfigurationError, DaemonUnreachable, PtstreamError, UsageError
 from ptstream.settings import Home
 
@@ -73,7 +74,7 @@ def run(
         if not address_of(listen).loopback:
             raise ConfigurationError(f"without a token the daemon listens on this machine alone, not on {listen}")
         screen.note(f"without a token, everybody on this machine can read, write and delete your streams at {listen}")
-    begin_log()
+    begin_log(shown=clean)  # what is logged may hold what a stranger has sent, and goes to a terminal
     if not life.run(home, listen=listen, token=not no_token, plain_http=plain_http):
         raise PtstreamError("this home has a running daemon already: ptstream daemon stop ends it")
 
@@ -150,7 +151,11 @@ async def _status(home: Home, screen: Screen, json: bool) -> int:
     if json:
         screen.data(told)
     else:
-        screen.text("".join(f"{key:<10} {value}\n" for key, value in told.items() if value is not None))
+        screen.text(
+            "".join(
+                f"{key:<10} {clean(str(value), one_line=True)}\n" for key, value in told.items() if value is not None
+            )
+        )
     return 0
 
 

@@ -45,10 +45,11 @@ from ptstream.generators import Caller
 from ptstream.generators.models import check, doubt
 from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
+from ptstream.names import as_name
 from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
 from ptstream.store.recover import live_size
-from ptstream.store.rows import check_name, merged
+from ptstream.store.rows import merged
 from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream, Words
 
@@ -174,13 +175,14 @@ command.takes_command = True  # type: ignore[attr-defined]
 def _stream(store: Store, screen: Screen, order: Order, tell: Callable[[str], None]) -> Stream:
     """The stream that the line means, made if it names none. Raises UsageError, WordsDiffer."""
     found = _found(store, order.reference) if order.reference is not None else None
+    after, offset = place(order.after)
+    last = store.find(after).id if after is not None else None  # before a pipe is read: @last is another one then
     words = asked_words(screen, order, found, tell)
     if found is not None:
         return store.fill(found.id, words)
     before = None
-    if order.after is not None:
-        parent, offset = place(order.after)
-        words, before = going_on(store, store.get(store.find(parent).id), offset, words)
+    if last is not None:
+        words, before = going_on(store, store.get(last), offset, words)
     if order.name is None or not _exists(store, order.name):
         _check(store.home, words, tell)
     return store.create(words, name=order.name, title=order.title, parent=before, ttl=order.ttl)
@@ -196,7 +198,7 @@ def _check(home: Home, words: Words, tell: Callable[[str], None]) -> None:
 
 def _exists(store: Store, name: str) -> bool:
     """Whether a stream has this name. Raises UsageError for what can be none."""
-    check_name(name)
+    name = as_name(name)
     with contextlib.suppress(StreamNotFound):
         return store.find(name).name == name
     return False
@@ -233,8 +235,10 @@ def _found(store: Store, reference: str) -> Stream:
         raise
 
 
-def place(after: str) -> tuple[str, int | None]:
+def place(after: str | None) -> tuple[str | None, int | None]:
     """`ID@N` in its parts. A lone `@last` is no place."""
+    if after is None:
+        return None, None
     reference, _, offset = after.rpartition("@")
     return (reference, int(offset)) if reference and offset.isdecimal() else (after, None)
 

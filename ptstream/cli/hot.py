@@ -9,6 +9,7 @@ from typing import Any
 from ptstream.cli.outlet import OutputClosed
 from ptstream.cli.screen import Screen
 from ptstream.errors import PtstreamError, UsageError
+from ptstream.names import shown
 from ptstream.settings import Home, find_home
 from ptstream.store.cursor import Cursor, read_now
 from ptstream.store.recover import as_it_is, listed
@@ -106,7 +107,7 @@ def _table(screen: Screen, streams: list[Stream]) -> None:
             stream.status.value,
             sized(stream.bytes),
             dated(stream.created_at) or "",
-            stream.name or "",
+            shown(stream.name),
             title(stream),
         ]
         for stream in streams

@@ -8,6 +8,9 @@ from contextlib import suppress
 import anyio
 import anyio.lowlevel
 
+from ptstream.cli.outlet import OutputClosed, OutputFailed
+from ptstream.cli.screen import Screen
+
 AT_ONCE = 64 * 1024
 """Bytes that are taken from standard input at once."""
 
@@ -26,13 +29,16 @@ async def next_bytes() -> bytes:
             return os.read(0, AT_ONCE)
 
 
-def pass_on() -> None:
+def pass_on(screen: Screen) -> None:
     """Standard input to standard output, to its end; when nobody takes it any more, it is read all the same."""
     taken = True
     with suppress(OSError):
         while data := os.read(0, AT_ONCE):
-            while data and taken:
-                try:
-                    data = data[os.write(1, data) :]
-                except OSError:
-                    taken = False
+            try:
+                if taken:
+                    screen.text(data)
+            except (OutputClosed, OutputFailed):
+                taken = False
+    if taken:
+        with suppress(OutputClosed, OutputFailed):
+            screen.finish()

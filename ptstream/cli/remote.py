@@ -26,9 +26,9 @@ from ptstream.cli.wait import nothing
 from ptstream.cli.watch import offset_of, only_reads
 from ptstream.errors import NotFinished, PtstreamError
 from ptstream.fields import from_json
+from ptstream.names import as_name, references
 from ptstream.remote import Persistence, Remote, connect_to, follow
 from ptstream.ssh import Host
-from ptstream.store.rows import check_name, check_reference
 from ptstream.streams import Status, Stream, Words
 
 LAST = "@last"
@@ -44,7 +44,7 @@ def run(command: Callable[..., Awaitable[int]], *words: Any) -> int:
 
 async def watch(host: Host, screen: Screen, reference: str, offset: str, plain: bool, json: bool) -> int:
     """Print the stream to its end, every piece as it comes; the exit code of that end."""
-    async with connect_to(host) as far:
+    async with connect_to(host, screen.overheard(host.destination)) as far:
         stream = await found(far, reference)
         begin = stream.bytes if offset == "now" else offset_of(offset)
         form = form_of(stream.words, stream.bytes, plain=plain, json=json)
@@ -68,7 +68,7 @@ async def found(far: Remote, reference: str) -> Stream:
 async def fields_of(far: Remote, reference: str) -> dict[str, Any]:
     """What is known of it. Raises the same."""
     if reference != LAST:
-        check_reference(reference)
+        references(reference)
     return await far.show(reference)
 
 
@@ -79,7 +79,7 @@ async def end_of(far: Remote, id: str, persistence: Persistence) -> Stream:
 
 async def cat(host: Host, screen: Screen, reference: str, offset: int, wait: bool) -> int:
     """Print what is there."""
-    async with connect_to(host) as far:
+    async with connect_to(host, screen.overheard(host.destination)) as far:
         stream = await found(far, reference)
         if wait:
             stream = await _waited(far, stream, Persistence(screen.note))
@@ -94,7 +94,7 @@ async def cat(host: Host, screen: Screen, reference: str, offset: int, wait: boo
 
 async def wait(host: Host, screen: Screen, reference: str, timeout: float | None) -> int:
     """Wait for the end; its exit code. Raises NotFinished after `timeout` seconds."""
-    async with connect_to(host) as far:
+    async with connect_to(host, screen.overheard(host.destination)) as far:
         stream = await found(far, reference)
 
         async def work() -> int:
@@ -119,7 +119,7 @@ async def _waited(far: Remote, stream: Stream, persistence: Persistence) -> Stre
 async def ls(host: Host, screen: Screen, quiet: bool, limit: int | None, status: Status | None, json: bool) -> int:
     """List streams, newest first."""
     wanted = MOST + 1 if limit is None else limit
-    async with connect_to(host) as far:
+    async with connect_to(host, screen.overheard(host.destination)) as far:
         fields = await far.streams(max(1, min(wanted, MOST)), status)
     show_list(screen, [from_json(each) for each in fields[:wanted]], quiet=quiet, json=json)
     if len(fields) == MOST < wanted:
@@ -129,7 +129,7 @@ async def ls(host: Host, screen: Screen, quiet: bool, limit: int | None, status:
 
 async def show(host: Host, screen: Screen, reference: str, json: bool) -> int:
     """Print what is known of a stream."""
-    async with connect_to(host) as far:
+    async with connect_to(host, screen.overheard(host.destination)) as far:
         fields = await fields_of(far, reference)
     show_fields(screen, fields, json=json)
     return 0
@@ -139,7 +139,7 @@ async def create(
     host: Host, screen: Screen, words: Words, name: str | None, title: str | None, ttl: float | None, json: bool
 ) -> int:
     """Make a pending stream, and print its id."""
-    async with connect_to(host) as far:
+    async with connect_to(host, screen.overheard(host.destination)) as far:
         stream = from_json(await far.create(told_of(words, name=name, title=title, ttl=ttl)))
     tell_made(screen, stream, json=json)
     return 0
@@ -147,14 +147,13 @@ async def create(
 
 def told_of(words: Words, *, name: str | None = None, **more: Any) -> dict[str, Any]:
     """The fields of a request: what is told of the words, and more. Raises UsageError for what can be no name."""
-    check_name(name)
-    more["name"] = name
+    more["name"] = name if name is None else as_name(name)
     return {field: value for field, value in (words._asdict() | more).items() if value is not None}
 
 
 async def cancel(host: Host, screen: Screen, reference: str, drain: bool, quiet: bool) -> int:
     """Cancel a stream, and see its end."""
-    async with connect_to(host) as far:
+    async with connect_to(host, screen.overheard(host.destination)) as far:
         stream = await found(far, reference)
         check_drain(stream, drain)
         told = await far.cancel(stream.id, drain=drain)
@@ -168,7 +167,7 @@ async def rm(host: Host, screen: Screen, references: Sequence[str], dry_run: boo
     """Delete them. One that cannot be deleted keeps no other; one that runs keeps all, but for `force` or a yes."""
     code = 0
     meant: dict[str, Stream] = {}
-    async with connect_to(host) as far:
+    async with connect_to(host, screen.overheard(host.destination)) as far:
         for reference in references:
             try:
                 stream = await found(far, reference)
@@ -190,7 +189,7 @@ async def rm(host: Host, screen: Screen, references: Sequence[str], dry_run: boo
 async def search(host: Host, screen: Screen, query: str, limit: int | None, json: bool) -> int:
     """Print where a text stands."""
     wanted = MOST + 1 if limit is None else limit
-    async with connect_to(host) as far:
+    async with connect_to(host, screen.overheard(host.destination)) as far:
         told = await far.search(query, min(wanted, MOST))
     found = show_hits(screen, query, told["hits"], json=json)
     if not told["complete"] and len(told["hits"]) < wanted:

@@ -31,15 +31,15 @@ from ptstream.errors import (
     StreamNotFound,
 )
 from ptstream.fields import from_json
+from ptstream.names import as_name
 from ptstream.remote import Persistence, Remote, connect_to, follow
 from ptstream.ssh import Host
-from ptstream.store.rows import check_name
 from ptstream.streams import Status, Stream
 
 
 async def drive(host: Host, screen: Screen, order: Order) -> int:
     """Drive or attach, and print to the end; the exit code of that end."""
-    async with connect_to(host) as far:
+    async with connect_to(host, screen.overheard(host.destination)) as far:
         told: list[str] = []
         new = order.reference is None and not (order.name and await _exists(far, order.name))
         stream = await _stream(far, screen, order, told.append)
@@ -49,7 +49,7 @@ async def drive(host: Host, screen: Screen, order: Order) -> int:
 
 async def _exists(far: Remote, name: str) -> bool:
     """Whether a stream there has this name. Raises UsageError for what can be none."""
-    check_name(name)
+    name = as_name(name)
     try:
         return (await found(far, name)).name == name
     except StreamNotFound:
@@ -63,8 +63,8 @@ async def _stream(far: Remote, screen: Screen, order: Order, tell: Callable[[str
         given = told_of(asked_words(screen, order, stream, tell))
         return from_json(await far.fill(stream.id, given)) if given else stream
     more: dict[str, Any] = {"name": order.name, "title": order.title, "ttl": order.ttl}
-    if order.after is not None:
-        more["parent"], more["parent_offset"] = place(order.after)
+    after, more["parent_offset"] = place(order.after)
+    more["parent"] = (await found(far, after)).id if after is not None else None  # before a pipe is read, see there
     return from_json(await far.create(told_of(asked_words(screen, order, None, tell), **more)))
 
 

@@ -14,6 +14,7 @@ from ptstream.cli.app import elsewhere, session
 from ptstream.cli.hot import failed
 from ptstream.cli.options import StatusFilter, seconds_of
 from ptstream.cli.screen import Screen
+from ptstream.cli.untrusted import clean
 from ptstream.ending import delete
 from ptstream.errors import PtstreamError, UsageError
 from ptstream.fields import title
@@ -87,7 +88,7 @@ def _named(store: Store, screen: Screen, references: list[str]) -> tuple[list[St
 def say(screen: Screen, streams: list[Stream]) -> None:
     """Which would be deleted."""
     for stream in streams:
-        screen.text(f"{stream.id}\t{stream.status}\t{title(stream)}\n")
+        screen.text(f"{stream.id}\t{stream.status}\t{clean(title(stream), one_line=True)}\n")
 
 
 def check_running(screen: Screen, streams: list[Stream], *, force: bool) -> None:

@@ -17,7 +17,7 @@ from ptstream.cli.untrusted import Filter, clean
 
 TYPE_CHECKING = False  # importing `typing` would cost more than all the rest of this module
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from typing import Any, Literal, Protocol
 
     from ptstream.cli.markdown import Rendered
@@ -128,6 +128,14 @@ class Screen:
         """
         shown = self._aside.end() + self._aside.feed(text) if fresh else self._aside.feed(text)
         await self._send_aside(shown, fresh)
+
+    def overheard(self, name: str) -> Callable[[str], Awaitable[None]]:
+        """What puts lines of another program on stderr: each begins with `name`, so that none can pass for ours."""
+
+        async def hear(line: str) -> None:
+            await self.aside(f"{name}: {' '.join(clean(line).splitlines())}\n", fresh=True)
+
+        return hear
 
     async def aside_end(self) -> None:
         """Ends what was said beside the text: on a terminal, its last line too."""

@@ -9,7 +9,9 @@ import typer
 from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import Json, StreamRef
 from ptstream.cli.screen import Screen
+from ptstream.cli.untrusted import clean
 from ptstream.fields import as_json
+from ptstream.names import shown as shown_name
 from ptstream.store.recover import as_it_is
 from ptstream.store.sqlite import Store
 
@@ -54,6 +56,7 @@ def _lines(fields: dict[str, Any], indent: str = "") -> list[str]:
             for entry in value:
                 lines += [f"{indent}{key.removesuffix('s')}\n", *_lines(entry, indent + "  ")]
         elif value is not None:
-            shown = " ".join(value) if isinstance(value, list) else _plain(value)
+            value = shown_name(value) if key == "name" else value
+            shown = clean(" ".join(value) if isinstance(value, list) else _plain(value))
             lines.append(f"{indent}{key:<12} {shown.replace(chr(10), chr(10) + indent + ' ' * 13)}\n")
     return lines

@@ -55,7 +55,7 @@ Handler = Callable[[Daemon, Request], Awaitable[Response]]
 
 
 def routes(daemon: Daemon, handlers: Sequence[tuple[str, str, Handler]]) -> list[Route]:
-    """Starlette's routes for the handlers, each of which is given the daemon.
+    """Starlette's routes for the handlers, each of which is given the daemon, and of a stream that is meant the id.
 
     One for each path, whatever its methods: a further one is refused with all that there are.
     """
@@ -67,6 +67,8 @@ def routes(daemon: Daemon, handlers: Sequence[tuple[str, str, Handler]]) -> list
         async def endpoint(request: Request) -> Response:
             method = "GET" if request.method == "HEAD" else request.method
             _check_query(request, parameters(path, method))
+            if "id" in request.path_params:  # once: @last is another stream soon
+                request.path_params["id"] = daemon.store.find(request.path_params["id"]).id
             return await methods[method](daemon, request)
 
         return endpoint
@@ -137,9 +139,10 @@ async def asked(request: Request, schema: str) -> dict[str, Any]:
     return {key: value for key, value in told.items() if value is not None}
 
 
-def id_of(daemon: Daemon, request: Request) -> str:
-    """The stream that the path means. Raises StreamNotFound, AmbiguousId, UsageError."""
-    return daemon.store.find(request.path_params["id"]).id
+def id_of(request: Request) -> str:
+    """The id of the stream that the path means."""
+    id: str = request.path_params["id"]
+    return id
 
 
 def count_of(request: Request) -> int:
@@ -168,8 +171,8 @@ async def show_list(daemon: Daemon, request: Request) -> Response:
     return answer({"streams": [as_json(stream) for stream in streams]})
 
 
-async def create(daemon: Daemon, told: dict[str, Any], *, anything: bool) -> Response:
-    """A pending stream. Only with `anything` may its generator be a command, or read a file."""
+async def create(daemon: Daemon, told: dict[str, Any], check: Callable[[Words], None]) -> Response:
+    """A pending stream. `check` raises for words that may not be asked from there."""
     words = words_of(told)
     parent = None
     if "parent" in told:
@@ -179,8 +182,7 @@ async def create(daemon: Daemon, told: dict[str, Any], *, anything: bool) -> Res
         words, parent = await apart(daemon.store.home, lambda store: going_on(store, before, offset, given))
     elif "parent_offset" in told:
         raise UsageError("parent_offset goes with parent")
-    if not anything:
-        only_models(words)
+    check(words)
     more = {"name": told.get("name"), "title": told.get("title"), "ttl": told.get("ttl")}
     stream = await patiently(lambda: daemon.store.create(words, parent=parent, **more))
     response = answer(as_json(stream, []), 201)
@@ -200,6 +202,10 @@ def words_of(told: Mapping[str, Any]) -> Words:
     )
 
 
+def anything(words: Words) -> None:
+    """On the socket, whose owner may run anything anyway."""
+
+
 def only_models(words: Words) -> None:
     """Raises NotAllowed for words that would start a command or read a file."""
     if words.command or words.generator or (words.model or "").startswith((GGUF, PREFIX)):
@@ -208,18 +214,23 @@ def only_models(words: Words) -> None:
 
 async def show(daemon: Daemon, request: Request) -> Response:
     """What is known of a stream."""
-    stream = as_it_is(daemon.store, daemon.store.get(id_of(daemon, request)))
+    stream = as_it_is(daemon.store, daemon.store.get(id_of(request)))
     fields = as_json(stream, daemon.store.attempts(stream.id))
     fields["pieces"], fields["chunks"] = daemon.store.counts(stream.id)
     return answer(fields)
 
 
-async def drive(daemon: Daemon, request: Request, caller: Caller, *, on_drop: bool = False) -> Response:
-    """Have it driven; with `live`, the answer is the text, from its first byte to its end, or events if accepted."""
+async def drive(
+    daemon: Daemon, request: Request, caller: Caller, check: Callable[[Words], None], *, on_drop: bool = False
+) -> Response:
+    """Have it driven; with `live`, the answer is the text, from its first byte to its end, or events if accepted.
+
+    `check` raises for words that may not be driven from there.
+    """
     live = request.query_params.get("live")
     if live not in (None, "1"):
         raise UsageError("live is 1")
-    told = await daemon.drive(id_of(daemon, request), caller, on_drop=on_drop)
+    told = await daemon.drive(id_of(request), caller, check, on_drop=on_drop)
     if live is None:
         return answer(told)
     events = wants_events(request.headers)
@@ -230,12 +241,12 @@ async def drive(daemon: Daemon, request: Request, caller: Caller, *, on_drop: bo
 async def cancel(daemon: Daemon, request: Request) -> Response:
     """End it, its text kept."""
     told = await asked(request, "CANCEL")
-    return answer(await daemon.cancel(id_of(daemon, request), drain=told.get("drain", False)))
+    return answer(await daemon.cancel(id_of(request), drain=told.get("drain", False)))
 
 
 async def delete(daemon: Daemon, request: Request) -> Response:
     """Remove it. In a thread of its own: a large one takes seconds, and generators go on meanwhile."""
-    await anyio.to_thread.run_sync(_delete, daemon.store.home, id_of(daemon, request))
+    await anyio.to_thread.run_sync(_delete, daemon.store.home, id_of(request))
     return Response(status_code=204)
 
 
@@ -251,7 +262,7 @@ def _delete(home: Home, id: str) -> None:
 async def show_text(daemon: Daemon, request: Request) -> Response:
     """Its text, see `durable`."""
     ask = durable.asked(request.query_params, request.headers)
-    reader = durable.Reader(daemon.store, id_of(daemon, request), ask, daemon.owner.audience)
+    reader = durable.Reader(daemon.store, id_of(request), ask, daemon.owner.audience)
     if request.method == "HEAD":
         return reader.head()
     return await reader.respond(none_match=request.headers.get("if-none-match"))
@@ -261,7 +272,7 @@ async def show_asides(daemon: Daemon, request: Request) -> Response:
     """What its generator says beside the text, as events, each with its number, after which one may go on."""
     last = request.headers.get("last-event-id", "")
     seen = int(last) if last.isascii() and last.isdecimal() and len(last) <= 18 else 0
-    return _streamed(request, daemon.asides(id_of(daemon, request), seen), "text/event-stream")
+    return _streamed(request, daemon.asides(id_of(request), seen), "text/event-stream")
 
 
 def _streamed(request: Request, body: AsyncIterable[bytes], media_type: str) -> Response:

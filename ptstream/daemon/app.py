@@ -32,7 +32,7 @@ async def _stop(daemon: Daemon, request: Request) -> Response:
 
 
 async def _create(daemon: Daemon, request: Request) -> Response:
-    return await api.create(daemon, await api.asked(request, "CREATE_HERE"), anything=True)
+    return await api.create(daemon, await api.asked(request, "CREATE_HERE"), api.anything)
 
 
 async def _drive(daemon: Daemon, request: Request) -> Response:
@@ -44,7 +44,7 @@ async def _drive(daemon: Daemon, request: Request) -> Response:
         caller = daemon.caller(told["caller"]) if "caller" in told else _caller(told)
     except (ValueError, KeyError, TypeError) as error:
         raise _no_caller(error) from error
-    return await api.drive(daemon, request, replace(caller, stderr=stderr), on_drop=on_drop)
+    return await api.drive(daemon, request, replace(caller, stderr=stderr), api.anything, on_drop=on_drop)
 
 
 def _no_caller(error: Exception) -> UsageError:
@@ -109,7 +109,7 @@ async def _registered(daemon: Daemon, request: Request, caller: Caller) -> Async
 async def _fill(daemon: Daemon, request: Request) -> Response:
     """Give a pending stream what it was made without."""
     told = await api.asked(request, "FILL")
-    id, words = api.id_of(daemon, request), api.words_of(told)
+    id, words = api.id_of(request), api.words_of(told)
     stream = await patiently(lambda: daemon.store.fill(id, words))
     return api.answer(as_json(stream, daemon.store.attempts(id)))
 

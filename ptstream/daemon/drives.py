@@ -28,7 +28,7 @@ from ptstream.owner import Owner
 from ptstream.store.patience import apart, patiently
 from ptstream.store.recover import settle
 from ptstream.store.sqlite import Store
-from ptstream.streams import Status, Stream
+from ptstream.streams import Status, Stream, Words
 
 REMEMBERED = 64
 """Ended attempts whose notes are kept for a driver that has not asked for them yet."""
@@ -90,16 +90,20 @@ class Daemon:
             "uptime": round(time.monotonic() - self.began, 3),
         }
 
-    async def drive(self, id: str, caller: Caller, *, on_drop: bool = False) -> dict[str, Any]:
+    async def drive(
+        self, id: str, caller: Caller, check: Callable[[Words], None], *, on_drop: bool = False
+    ) -> dict[str, Any]:
         """Drive a pending stream; one that is driven already, or has ended, is left as it is.
 
-        Raises DaemonStopping, StreamNotFound, ConfigurationError when nothing can generate it, and UsageError when
-        it is to go on after a drop and cannot.
+        `check` is given the words that are driven, and raises where they may not be. Raises DaemonStopping,
+        StreamNotFound, ConfigurationError when nothing can generate it, and UsageError when it is to go on after a
+        drop and cannot.
         """
         if self.stop.is_set():
             raise DaemonStopping("the daemon is stopping")
         state, _ = settle(self.store, id, self.store.state(id))
         stream = self.store.get(id)
+        check(stream.words)
         if state.status is not Status.PENDING:
             return _attached(stream)
         settings = load(self.store.home)  # each time: what the user changes counts from the next drive on

@@ -16,16 +16,15 @@ from ptstream.daemon.page import page_routes
 
 
 async def _create(daemon: Daemon, request: Request) -> Response:
-    response = await api.create(daemon, await api.asked(request, "CREATE"), anything=False)
+    response = await api.create(daemon, await api.asked(request, "CREATE"), api.only_models)
     response.headers["location"] = request.scope["root_path"] + response.headers["location"]
     return response
 
 
 async def _drive(daemon: Daemon, request: Request) -> Response:
     told: dict[str, Any] = await api.asked(request, "DRIVE")
-    api.only_models(daemon.store.get(api.id_of(daemon, request)).words)
     caller = api.own_caller(daemon.store.home)
-    return await api.drive(daemon, request, caller, on_drop=told.get("on_drop", False))
+    return await api.drive(daemon, request, caller, api.only_models, on_drop=told.get("on_drop", False))
 
 
 ROUTES: list[tuple[str, str, api.Handler]] = [

@@ -42,8 +42,13 @@ class _Kind:
 class _Bounded(logging.Formatter):
     """A record as a text of a bounded length, with how many of its kind were left out before it."""
 
+    def __init__(self, shown: Callable[[str], str]) -> None:
+        super().__init__(FORMAT)
+        self._shown = shown
+
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+        """The text."""
+        text = self._shown(super().format(record))
         if len(text) > LONGEST:  # of a traceback, its end tells more
             text = f"{text[: LONGEST // 2]}\n… {len(text) - LONGEST} characters …\n{text[-LONGEST // 2 :]}"
         left_out = getattr(record, "left_out", 0)
@@ -56,9 +61,11 @@ class Log(logging.StreamHandler):  # type: ignore[type-arg]
     `clock` gives seconds.
     """
 
-    def __init__(self, path: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, path: str | None = None, clock: Callable[[], float] = time.monotonic, shown: Callable[[str], str] = str
+    ) -> None:
         super().__init__(sys.stderr)
-        self.setFormatter(_Bounded(FORMAT))
+        self.setFormatter(_Bounded(shown))
         self._path = path
         self._clock = clock
         self._kinds: dict[tuple[str, int], _Kind] = {}  # as many as there are places
@@ -103,9 +110,9 @@ def rotate(path: str) -> None:
         os.close(opened)
 
 
-def begin(path: str | None = None) -> None:
-    """Log so from now on, what libraries log as well."""
-    logging.basicConfig(level=logging.INFO, handlers=[Log(path)], force=True)
+def begin(path: str | None = None, shown: Callable[[str], str] = str) -> None:
+    """Log so from now on, what libraries log as well. `shown` makes of a record what may be seen on a terminal."""
+    logging.basicConfig(level=logging.INFO, handlers=[Log(path, shown=shown)], force=True)
     logging.getLogger("uvicorn.error").addFilter(_in_one_line)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, which may hold a password
     logging.captureWarnings(True)

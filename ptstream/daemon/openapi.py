@@ -9,6 +9,7 @@ from typing import Any
 import fastjsonschema
 
 from ptstream import __version__, wire
+from ptstream.names import LONGEST
 from ptstream.store.search import LONGEST_QUERY
 from ptstream.streams import Flush, Status
 
@@ -24,7 +25,14 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 OFFSET: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}
 _WORD = r"[^\s@/\x00-\x1f\x7f-\x9f-][^\s@/\x00-\x1f\x7f-\x9f]{0,199}"
 REFERENCE: Schema = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": rf"^(@last|{_WORD})$"}
-NAME: Schema = {"type": "string", "pattern": f"^{_WORD}$"}
+NAME: Schema = {
+    "type": "string",
+    "format": "stream-name",
+    "minLength": 1,
+    "maxLength": LONGEST,
+    "description": "letters and digits of any script, the marks that belong to them, and ._:+- (but no - in front)",
+}
+"""What `as_name` takes, which judges it where the stream is made: a pattern knows too little of letters."""
 
 
 def _or_null(schema: Schema) -> Schema:
@@ -118,7 +126,9 @@ BODIES = {
 @cache
 def validator(name: str) -> Callable[[Any], Any]:
     """What raises fastjsonschema.JsonSchemaValueException for a body that is not the one of BODIES called `name`."""
-    made: Callable[[Any], Any] = fastjsonschema.compile(BODIES[name], use_default=False)
+    made: Callable[[Any], Any] = fastjsonschema.compile(
+        BODIES[name], use_default=False, formats={"stream-name": lambda _: True}
+    )
     return made
 
 

@@ -10,6 +10,7 @@ import os
 from typing import NamedTuple
 
 from ptstream.errors import AmbiguousId, StreamNotFound
+from ptstream.names import references
 from ptstream.settings import Home
 from ptstream.store import owners
 from ptstream.store.connections import Connections
@@ -19,7 +20,6 @@ from ptstream.store.rows import (
     STREAM_COLUMNS,
     WHOLE,
     attempt_of,
-    check_reference,
     stream_of,
 )
 from ptstream.streams import Attempt, Status, Stream
@@ -114,14 +114,17 @@ class Reading(Connections):
             if not newest:
                 raise StreamNotFound("there is no stream yet")
             return newest[0]
-        check_reference(reference)
+        given, normal = references(reference)
         lower = reference.lower()
-        exact = f"SELECT {LISTED_COLUMNS} FROM streams WHERE id = ?1 OR name = ?2 ORDER BY id = ?1 DESC LIMIT 1"
+        exact = (
+            f"SELECT {LISTED_COLUMNS} FROM streams WHERE id = ?1 OR name = ?2 OR name = ?3"
+            " ORDER BY id = ?1 DESC, name = ?2 DESC LIMIT 1"
+        )
         # A range rather than LIKE, so that the index serves it.
         begins = (
             f"SELECT {LISTED_COLUMNS} FROM streams WHERE id >= ?1 AND id < ?1 || 'zzzzzzzzzzzz' ORDER BY id LIMIT 4"
         )
-        rows = self._read(exact, (lower, reference)) or self._read(begins, (lower,))
+        rows = self._read(exact, (lower, given, normal)) or self._read(begins, (lower,))
         if not rows:
             raise StreamNotFound(f"no stream {reference!r} (ptstream ls shows them)")
         if len(rows) > 1:

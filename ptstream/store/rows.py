@@ -1,17 +1,13 @@
-"""How values lie in rows: a stream, an attempt, what a stream was asked; and what can be a name or an id."""
+"""How values lie in rows: a stream, an attempt, what a stream was asked."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from ptstream.errors import UsageError
 from ptstream.streams import Attempt, Flush, Status, Stream, Words
-
-NAME = re.compile(r"(?!-)[^\s@/\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}")
-"""A stream's name: printable, without space, @ or /, and no option."""
 
 STREAM_COLUMNS = (
     "id, name, title, status, bytes, prompt, system, model, command, generator, flush,"
@@ -28,23 +24,6 @@ LISTED_COLUMNS = STREAM_COLUMNS.replace("prompt, system", "opening, NULL")
 """The same out of `streams` alone: of the prompt only its opening, of the system prompt nothing."""
 
 ATTEMPT_COLUMNS = "epoch, owner, begin_offset, started_at, ended_at, pieces, cause, usage, model, place"
-
-
-def check_reference(reference: str) -> None:
-    if not reference:
-        raise UsageError("an empty word is no id")
-    if any(character.isspace() for character in reference):
-        raise UsageError("that is a sentence, not an id; did you mean --prompt?  (ids: ptstream ls)")
-    if not NAME.fullmatch(reference):
-        raise UsageError(f"{reference!r} is neither an id nor a name")
-
-
-def check_name(name: str | None) -> None:
-    """Raises UsageError for what no stream can be called."""
-    if name is not None and not NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} cannot be a name: one does not begin with -, and holds no space, control character, @ or /"
-        )
 
 
 def checked(text: str | None, what: str) -> str | None:

@@ -18,12 +18,12 @@ from ptstream.errors import (
     StreamNotFound,
     WordsDiffer,
 )
+from ptstream.names import as_name
 from ptstream.store import schema
 from ptstream.store.reading import Reading, State
 from ptstream.store.rows import (
     STREAM_COLUMNS,
     WHOLE,
-    check_name,
     check_one_generator,
     checked,
     columns_of,
@@ -77,7 +77,7 @@ class Store(Reading):
         `ttl` is how many seconds after its end it is kept; None: until it is deleted. Raises NameTaken for a taken
         name and other words, UsageError for a name that cannot be one.
         """
-        check_name(name)
+        name = name if name is None else as_name(name)
         check_one_generator(words)
         with self._writing() as connection:
             row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM {WHOLE} WHERE name = ?", (name,)).fetchone()

@@ -3,6 +3,7 @@
 import { Refusal, Unreachable, pathOf } from "./daemon.js"
 import { hashOf } from "./place.js"
 import { hasEnded } from "./units.js"
+import { oneLine } from "./untrusted.js"
 
 /** Where a prompt that is not sent yet outlives a reload. */
 const DRAFT = "ptstream-draft"
@@ -103,7 +104,7 @@ export class Composer extends EventTarget {
     const chosen = select.value
     const first = new Option("default", "")
     const found = models.find((model) => model.default)
-    first.dataset.name = found ? `${found.name} (default)` : "no model found"
+    first.dataset.name = found ? `${oneLine(found.name)} (default)` : "no model found"
     const others = models.filter(({ name }) => !name.startsWith("gguf:") && !name.startsWith("replay:"))
     select.replaceChildren(first, ...others.map(optionOf))
     select.value = [...select.options].some(({ value }) => value === chosen) ? chosen : ""
@@ -117,7 +118,8 @@ export class Composer extends EventTarget {
 }
 
 function optionOf({ name, place, problem }) {
-  const option = new Option(problem ? `${name}: ${problem}` : place ? `${name} at ${place}` : name, name)
+  const label = problem ? `${name}: ${problem}` : place ? `${name} at ${place}` : name
+  const option = new Option(oneLine(label), name)
   option.disabled = Boolean(problem)
   return option
 }

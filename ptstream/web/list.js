@@ -138,4 +138,4 @@ export class List extends EventTarget {
 }
 
 /** What a stream is called. */
-export const titleOf = (stream) => oneLine(stream.title) || stream.name || stream.id
+export const titleOf = (stream) => oneLine(stream.title) || oneLine(stream.name) || stream.id

@@ -1,8 +1,9 @@
 // A parser's tokens as nodes of the page. Whatever a model writes, only what is named here can come out: no HTML, no
 // picture, no style, and links to the web or to mail alone, which tell nobody where they were followed from.
 
-import MarkdownIt from "./vendor/markdown-it.js"
+import { misleads, targetOf } from "./links.js"
 import { clean } from "./untrusted.js"
+import MarkdownIt from "./vendor/markdown-it.js"
 
 /** Levels that are shown; the parser leaves out what is nested deeper than it reads. */
 const DEEP = 16
@@ -27,8 +28,6 @@ const NAMES = {
   strong_open: "strong",
   s_open: "s",
 }
-
-const SAFE = /^(https?:\/\/|mailto:)/i
 
 const parser = new MarkdownIt("commonmark", { html: false, maxNesting: READ })
 parser.enable(["table", "strikethrough"]).disable(["reference"])
@@ -97,8 +96,8 @@ export function code(content, info = "") {
   const inner = text("code", content)
   block.append(inner)
   block.className = "code"
-  const language = info.trim().split(/\s+/, 1)[0]
-  if (language) block.dataset.language = clean(language).slice(0, 30)
+  const language = clean(info).trim().split(/\s+/, 1)[0]
+  if (language) block.dataset.language = language.slice(0, 30)
   return block
 }
 
@@ -133,17 +132,18 @@ function inline(tokens, parent) {
     else if (token.type === "softbreak" || token.type === "hardbreak") inner.append(document.createElement("br"))
     else if (token.type === "code_inline") inner.append(text("code", token.content))
     else if (token.type === "image") picture(token, inner)
-    else inner.append(clean(token.content)) // without what a character reference may have brought back
+    else inner.append(clean(token.content)) // a character reference brings back what was filtered
   }
 }
 
 function link(address, parent) {
-  const made = document.createElement(SAFE.test(address) ? "a" : "span")
-  if (made.localName === "a") {
-    made.href = address
+  const url = targetOf(address)
+  const made = document.createElement(url ? "a" : "span")
+  if (url) {
+    made.href = url.href
     made.rel = "noopener noreferrer nofollow"
     made.target = "_blank"
-    made.title = address
+    made.title = url.href
     made.referrerPolicy = "no-referrer"
   } else {
     made.dataset.address = address
@@ -152,9 +152,10 @@ function link(address, parent) {
   return made
 }
 
-/** What is no link says where it would have led. */
+/** What is no link says where it would have led, and a link whose text names another host, where it leads. */
 function close(made) {
   if (made.localName === "span") made.append(` (${made.dataset.address})`)
+  else if (misleads(made.textContent, new URL(made.href))) made.append(` (${made.href})`)
 }
 
 /** A picture is not fetched: whoever follows the link wants to see it. */

@@ -8,6 +8,7 @@ import { placeOf } from "./place.js"
 import { Reader } from "./reader.js"
 import { Search } from "./search.js"
 import { keep } from "./session.js"
+import { clean } from "./untrusted.js"
 
 const $ = (selector) => document.querySelector(selector)
 
@@ -22,7 +23,7 @@ const search = new Search($("#search"), $("#results"), daemon)
 function Notice(element) {
   const [text, dismiss] = element.children
   this.say = (said) => {
-    text.textContent = said
+    text.textContent = clean(said)
     element.hidden = !said
   }
   dismiss.addEventListener("click", () => this.say(""))

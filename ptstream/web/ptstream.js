@@ -82,10 +82,11 @@ export async function* drive(url, options = {}) {
   let { offset } = new Place(options.offset ?? 0)
   const asker = new Asker(url, { ...rest, method, body })
   const tries = new Tries(asker.signal)
+  const follower = (signal) => new Asker(other, { ...rest, signal }).meaning(asker.id)
   for (let begun = false; !begun; ) {
     const room = await takeRoom(asker.target, DRIVES)
     const post = new Answer(asker, offset, room)
-    const reading = sooner(post, (signal) => followed(new Asker(other, { ...rest, signal }), offset), isNoBody)
+    const reading = sooner(post, (signal) => followed(follower(signal), offset), isNoBody)
     try {
       for await (const told of reading) {
         stopIf(asker.signal)
@@ -100,7 +101,7 @@ export async function* drive(url, options = {}) {
     }
     if (!begun) await tries.wait(post.connection.age)
   }
-  yield* followed(new Asker(other, rest), offset)
+  yield* followed(follower(rest.signal), offset)
 }
 
 /** What is told from `offset` on, by one connection after the other. */
@@ -391,6 +392,14 @@ class Asker {
     this.target.searchParams.set("encoding", "base64") // in plain lines a carriage return would come out as a line feed
   }
 
+  /** From the daemon's first answer on, which tells its id, `@last` is the stream that it was then. */
+  meaning(id) {
+    if (!id) return this
+    this.id = id
+    this.target.pathname = this.target.pathname.replace(/(\/streams\/)(?:@|%40)last(?=\/)/i, `$1${encodeURIComponent(id)}`)
+    return this
+  }
+
   /** The same, until another signal. */
   under(signal) {
     return Object.assign(Object.create(Asker.prototype), this, { signal })
@@ -425,6 +434,7 @@ class Answer {
       const url = new URL(asker.target)
       if (asker.method === "GET") url.searchParams.set("offset", String(place.offset))
       const response = await connection.ask(url, room ? "text/event-stream" : "text/event-stream;until=now")
+      asker.meaning(response.headers.get("stream-id"))
       const reader = this.#reader(place, asker, response)
       if (!reader) return
       if (!room) connection.limit(BRIEF)

@@ -1,0 +1,219 @@
+"""Completion in real shells: whatever a stream is called, TAB and Enter name that stream, and run nothing else."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pexpect  # type: ignore[import-untyped]
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ptstream.cli import app, completion, daemon
+from ptstream.settings import Home
+from ptstream.store.sqlite import Store
+from tests.conftest import PTSTREAM, Cli, needs, until
+
+HOSTILE = [
+    "n0$(touch${IFS}$RAN)",
+    "n1`touch${IFS}$RAN`",
+    "n2;touch${IFS}$RAN;#",
+    "n3'\"$(touch${IFS}$RAN)",
+    "n4&touch|touch<x>y",
+    "n5{a,b}[c]*?~^=%,(d)",
+    "n6!!$RAN",
+    "n7\\$(touch${IFS}$RAN)\\",
+    "n8:$(touch${IFS}$RAN):z",
+    "n9$'x'=~…é",
+]
+"""Each could be given by an older ptstream."""
+
+UNSEEN = [
+    "u0\u202eb",
+    "u1\u200bb",
+    "u2\u00adb",
+    "u3\x1b[2J",
+    "u4\nb",
+    "u5\u3164",
+    "u6 b",
+    "u7\tb",
+    "-f",
+    "@last;x",
+    "u8/x",
+]
+"""None of these can be typed as it looks."""
+
+PLAIN = ["build", "builds:of.mine", "größe", "сборка", "می\u200cخواهم", "हिन्दी", "ไทยที่นี่", "日本語"]
+
+
+def plant(home: Home, names: list[str]) -> None:
+    """Streams of these names, as no program makes them any more."""
+    with Store(home) as store:
+        ids = [store.create().id for _ in names]
+    connection = sqlite3.connect(home.database)
+    with connection:
+        connection.executemany("UPDATE streams SET name = ? WHERE id = ?", zip(names, ids, strict=True))
+    connection.close()
+
+
+class Line:
+    """A shell on a terminal, with its completion; the `ptstream` that it runs only notes what it was told."""
+
+    def __init__(self, shell: str, cli: Cli, folder: Path) -> None:
+        self.told = folder / "told"
+        self.ran = folder / "ran"
+        python = shlex.join(PTSTREAM)
+        command = folder / "bin" / "ptstream"
+        command.parent.mkdir()
+        command.write_text(
+            f'#!/bin/sh\ncase $1 in __complete | completion) exec {python} "$@" ;; esac\n'
+            f"printf '%s\\0' \"$@\" > '{self.told}.new' && mv '{self.told}.new' '{self.told}'\n"
+        )
+        command.chmod(0o755)
+        environment = cli.environment | {
+            "PATH": f"{command.parent}:{os.environ['PATH']}",
+            "RAN": str(self.ran),
+            "LC_ALL": "C.UTF-8",
+            "HOME": str(folder),
+            "HISTFILE": "",
+            "INPUTRC": os.devnull,
+            "PS1": "> ",
+        }
+        words, setup = {
+            "bash": (["--norc", "--noprofile", "-i"], "source <(ptstream completion bash)"),
+            "zsh": (["-f", "-i"], "autoload -Uz compinit; compinit -u -D; source <(ptstream completion zsh)"),
+            "fish": (["--no-config", "--interactive"], "ptstream completion fish | source"),
+        }[shell]
+        self.spawned = pexpect.spawn(
+            shell, words, env=environment, encoding="utf-8", timeout=30, dimensions=(24, 200), cwd=folder
+        )
+        self.spawned.delaybeforesend = None
+        self.spawned.sendline(f"{setup}; echo rea''dy")
+        self.spawned.expect("ready\r\n")
+
+    def entered(self, typed: str) -> list[str]:
+        """What the command is told when this was typed, and Enter."""
+        self.spawned.send(f"{typed}\r")
+        until(self.told.exists)
+        words = self.told.read_bytes().decode().split("\0")[:-1]
+        self.told.unlink()
+        return words
+
+
+@pytest.fixture
+def line(request: pytest.FixtureRequest, cli: Cli, folder: Path) -> Iterator[Line]:
+    """A shell of the test's own."""
+    made = Line(request.param, cli, folder)
+    yield made
+    made.spawned.close(force=True)
+
+
+SHELLS = [pytest.param(shell, marks=needs(shell)) for shell in completion.SHELLS]
+
+
+@pytest.mark.parametrize("line", SHELLS, indirect=True)
+def test_no_name_is_a_command(line: Line, cli: Cli) -> None:
+    plant(cli.home, HOSTILE)
+    for number, name in enumerate(HOSTILE):
+        assert line.entered(f"ptstream cat n{number}\t") == ["cat", name]
+    assert not line.ran.exists()
+
+
+@pytest.mark.parametrize("line", SHELLS, indirect=True)
+def test_every_name_that_can_be_given_is_completed(line: Line, cli: Cli) -> None:
+    with Store(cli.home) as store:
+        ids = [store.create(name=name).id for name in PLAIN]
+    for name in PLAIN[1:]:
+        assert line.entered(f"ptstream cat {name[:-1]}\t") == ["cat", name]
+    assert line.entered("ptstream cat @l\t") == ["cat", "@last"]
+    assert line.entered(f"ptstream rm build {ids[0][:8]}\t") == ["rm", "build", ids[0]]
+    assert line.entered("ptstream daemon sto\t") == ["daemon", "stop"]
+
+
+@pytest.mark.parametrize("line", [pytest.param("bash", marks=needs("bash"))], indirect=True)
+def test_bash_goes_on_where_its_user_has_begun(line: Line, cli: Cli) -> None:
+    plant(cli.home, [*HOSTILE, "builds:of.mine"])
+    for typed, name in (
+        ("builds:of\t", "builds:of.mine"),
+        ("builds:\t", "builds:of.mine"),
+        ("'builds:o\t", "builds:of.mine"),
+        ('"bui\t', "builds:of.mine"),
+        ("n0\\$\\(\t", HOSTILE[0]),
+        ("n8:\\$\t", HOSTILE[8]),
+        ("n2\\;\t", HOSTILE[2]),
+    ):
+        assert line.entered(f"X=1 true; X=1 ptstream cat {typed}") == ["cat", name]
+    for typed in ("'n0", '"n1', "n0$RAN", "n1$(", "n1`"):  # nothing is put there
+        line.spawned.send(f"ptstream cat {typed}\t\x15")
+    assert line.entered("ptstream cat build\t") == ["cat", "builds:of.mine"]
+    assert not line.ran.exists()
+
+
+@pytest.mark.parametrize("line", [pytest.param("zsh", marks=needs("zsh"))], indirect=True)
+def test_zsh_finds_the_script_as_a_file(line: Line, cli: Cli, folder: Path) -> None:
+    plant(cli.home, HOSTILE)
+    (folder / "functions").mkdir()
+    (folder / "functions" / "_ptstream").write_text(completion.SCRIPTS["zsh"])
+    line.spawned.sendline("exec zsh -f -i")
+    line.spawned.sendline(f"fpath=({folder}/functions $fpath); autoload -Uz compinit; compinit -u -D; echo a''gain")
+    line.spawned.expect("again\r\n")
+    assert line.entered("ptstream cat n0\t") == ["cat", HOSTILE[0]]
+    assert not line.ran.exists()
+
+
+def test_a_script_that_does_not_quote_is_offered_no_such_name(cli: Cli) -> None:
+    """As one has that was saved years ago."""
+    plant(cli.home, [*HOSTILE, *UNSEEN, *PLAIN])
+    offered = {line.partition("\t")[0] for line in cli.out("__complete", "cat", "").splitlines()}
+    assert {word for word in offered if len(word) != 12} == {*PLAIN, "@last"}
+
+
+def test_what_cannot_be_typed_is_offered_by_its_id(cli: Cli) -> None:
+    plant(cli.home, UNSEEN)
+    lines = cli.out("__complete", completion.QUOTING, "cat", "").splitlines()
+    assert len(lines) == 1 + len(UNSEEN)
+    assert all(len(line.partition("\t")[0]) == 12 for line in lines[1:])
+
+
+@needs("bash")
+@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1))
+def test_what_bash_is_given_is_that_word_to_it(words: list[str]) -> None:
+    quoted = [completion._quoted(word) for word in words if word and "\n" not in word]
+    script = "".join(f"printf '%s\\0' {word}\n" for word in quoted)
+    done = subprocess.run(["bash"], input=script.encode(), capture_output=True, check=True)
+    assert done.stdout.decode().split("\0")[:-1] == [word for word in words if word and "\n" not in word]
+    assert [completion._unquoted(word) for word in quoted] == [word for word in words if word and "\n" not in word]
+
+
+@pytest.mark.parametrize("shell", [shell for shell in completion.SHELLS if shutil.which(shell)])
+def test_the_scripts_parse(shell: str) -> None:
+    done = subprocess.run([*PTSTREAM, "completion", shell], capture_output=True, check=True)
+    assert subprocess.run([shell, "-n"], input=done.stdout, capture_output=True).stderr == b""
+
+
+def test_completion_knows_every_command() -> None:
+    assert list(completion.COMMANDS) == list(app.COMMANDS)
+    assert list(completion.DAEMON) == [function.__name__ for function, *_ in daemon.COMMANDS]
+    with_id = set()
+    for name in app.COMMANDS:
+        command: Any = app.load(name)
+        arguments = [each for each in getattr(command, "params", ()) if each.param_type_name == "argument"]
+        if any(argument.name in ("reference", "references") for argument in arguments):
+            with_id.add(name)
+    assert with_id == completion.TAKES_ID
+
+
+def test_completion_never_complains(cli: Cli) -> None:
+    for words in (("",), ("cat", ""), ("nosuch", ""), ("drive", "--", "x", ""), ("--home", "x", "c"), ("--bash",)):
+        assert cli.run("__complete", *words).stderr == b""
+    assert cli.run("__complete", "--bash", "ptstream cat ", "").stderr == b""
+    os.makedirs(os.path.dirname(cli.home.database))
+    Path(cli.home.database).write_text("not a database at all, but long enough to be looked at " * 20)
+    assert cli.run("__complete", "cat", "").stderr == b""
