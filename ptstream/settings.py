@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ptstream.errors import ConfigurationError
 from ptstream.filesystem import NETWORK_FILESYSTEMS, filesystem_of, lacking
-from ptstream.ownership import BELONGS, HARD_LINK, LINK, WRITABLE, open_to_swaps, why_not_ours
+from ptstream.ownership import BELONGS, HARD_LINK, LINK, ROOT, WRITABLE, open_to_swaps, why_not_ours
 
 
 class Home(NamedTuple):
@@ -177,11 +177,24 @@ class Home(NamedTuple):
             return f"name the directory itself, if that is yours: --home {os.path.realpath(self.path)}"
         if why == WRITABLE:
             return f"look at what they left in it, then close it: chmod 700 {self.path}"
+        sudo = _as_its_owner(self.path) if why == BELONGS and os.geteuid() == ROOT else ""
         if why == BELONGS and os.path.isdir(self.path) and os.access(self.path, os.W_OK | os.X_OK):
             inside = os.path.join(self.path, "ptstream")
             if open_to_swaps(inside) is None:
-                return f"name a directory of your own inside it: --home {inside}"
-        return "name another with --home"
+                return f"{sudo}name a directory of your own inside it: --home {inside}"
+        return f"{sudo}name another with --home"
+
+
+def _as_its_owner(path: str) -> str:
+    """For root, whose streams would be none of that user's, and whose keys are not that user's business."""
+    import pwd
+
+    uid = os.lstat(path).st_uid
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"'#{uid}'"
+    return f"run this as its owner (sudo -u {name}), or "
 
 
 def _remedy(path: str, why: str) -> str:
