@@ -37,6 +37,7 @@ CALLED = {"directory": "directory", "shelf": "directory", "socket": "socket"}
 
 BELONGS = "belongs to another user"
 LINK = "is a symbolic link"
+ODD = "is no regular file"
 HARD_LINK = "has another name (a hard link)"
 WRITABLE = "can be written by others"
 """Why something is not ours alone."""
@@ -63,7 +64,7 @@ def why_unfit(path: str, found: os.stat_result, kind: str) -> str | None:
     if stat.S_ISLNK(found.st_mode):
         return LINK
     if not KINDS[kind](found.st_mode):
-        return f"is no {CALLED.get(kind, 'regular file')}"
+        return f"is no {CALLED[kind]}" if kind in CALLED else ODD
     if kind == "written" and found.st_nlink > 1:
         return HARD_LINK
     return WRITABLE if others_write(path, found) else None

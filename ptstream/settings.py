@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ptstream.errors import ConfigurationError
 from ptstream.filesystem import NETWORK_FILESYSTEMS, filesystem_of, lacking
-from ptstream.ownership import BELONGS, HARD_LINK, LINK, WRITABLE, open_to_swaps, why_not_ours
+from ptstream.ownership import BELONGS, HARD_LINK, LINK, ODD, ROOT, WRITABLE, open_to_swaps, why_not_ours
 
 
 class Home(NamedTuple):
@@ -117,7 +117,9 @@ class Home(NamedTuple):
             if why := why_not_ours(self.path, "directory"):
                 raise ConfigurationError(f"the home {self.path} {why}; {self._instead(why)}")
             for path, kind in self._kept():
-                if why := why_not_ours(path, kind):
+                why = why_not_ours(path, kind)
+                # An odd config file is told by whoever reads it: `opened` does not wait for a FIFO.
+                if why and not (kind == "given" and why == ODD):
                     raise ConfigurationError(f"{path} {why}: {_remedy(path, why)}")
         except OSError as error:
             raise ConfigurationError(f"the home {self.path} cannot be read: {error.strerror}") from error
@@ -183,11 +185,24 @@ class Home(NamedTuple):
             return f"name the directory itself, if that is yours: --home {os.path.realpath(self.path)}"
         if why == WRITABLE:
             return f"look at what they left in it, then close it: chmod 700 {self.path}"
+        sudo = _as_its_owner(self.path) if why == BELONGS and os.geteuid() == ROOT else ""
         if why == BELONGS and os.path.isdir(self.path) and os.access(self.path, os.W_OK | os.X_OK):
             inside = os.path.join(self.path, "ptstream")
             if open_to_swaps(inside) is None:
-                return f"name a directory of your own inside it: --home {inside}"
-        return "name another with --home"
+                return f"{sudo}name a directory of your own inside it: --home {inside}"
+        return f"{sudo}name another with --home"
+
+
+def _as_its_owner(path: str) -> str:
+    """For root, whose streams would be none of that user's, and whose keys are not that user's business."""
+    import pwd
+
+    uid = os.lstat(path).st_uid
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"'#{uid}'"
+    return f"run this as its owner (sudo -u {name}), or "
 
 
 def _remedy(path: str, why: str) -> str:
