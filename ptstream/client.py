@@ -6,7 +6,6 @@ It knows the wire alone, never the daemon's code, which it starts as a process.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import subprocess
@@ -19,7 +18,7 @@ import anyio
 import httpx
 import httpx_sse
 
-from ptstream import __version__, wire
+from ptstream import __version__, strict_json, wire
 from ptstream.errors import ConfigurationError, DaemonUnreachable
 from ptstream.settings import Home
 
@@ -143,7 +142,7 @@ class Client:
             if response.status_code != 200:
                 raise wire.error_from(await response.aread())
             async with contextlib.aclosing(cast(AsyncGenerator[str, None], response.aiter_lines())) as lines:
-                yield json.loads(await anext(lines))["caller"]
+                yield strict_json.loads(await anext(lines))["caller"]
 
     async def cancel(self, id: str, *, drain: bool = False) -> dict[str, Any]:
         """End the stream, also when the store takes no mark just now: where it stands then.
@@ -178,7 +177,7 @@ class Client:
         try:
             async with httpx_sse.aconnect_sse(self._http, "GET", wire.ASIDES.format(id=id), headers=headers) as events:
                 async for event in events.aiter_sse():
-                    yield Aside(event.event, json.loads(event.data), int(event.id))
+                    yield Aside(event.event, strict_json.loads(event.data), int(event.id))
         except httpx.TransportError as error:
             raise ConnectionBroken(f"the connection to the daemon at {self.place} broke") from error
 
@@ -186,7 +185,7 @@ class Client:
         self, method: str, path: str, content: bytes | None = None, query: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         response = await self._answer(method, path, content, query)
-        answer: dict[str, Any] = response.json()
+        answer: dict[str, Any] = strict_json.loads(response.content)
         return answer
 
     async def _answer(
@@ -213,7 +212,11 @@ async def connect(home: Home) -> AsyncIterator[Client]:
             raise DaemonUnreachable("the daemon is not running") from error
         transport = wire.socket_transport(path)
         async with httpx.AsyncClient(
-            transport=transport, base_url=wire.BASE_URL, timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT)
+            transport=transport,
+            base_url=wire.BASE_URL,
+            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
+            headers=wire.PLAIN,
+            event_hooks={"response": [wire.check_plain]},
         ) as http:
             client = Client(home.socket, http)
             await _check_there(client, home)

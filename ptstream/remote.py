@@ -87,7 +87,13 @@ async def connect_to(host: Host) -> AsyncIterator[Remote]:
     """The daemon there. It is connected to, and started if need be, by the first request: each may raise SshFailed."""
     transport = Transport(host)
     # No time-out: somebody may have to type a password.
-    async with httpx.AsyncClient(transport=transport, base_url=wire.BASE_URL, timeout=None) as http:
+    async with httpx.AsyncClient(
+        transport=transport,
+        base_url=wire.BASE_URL,
+        timeout=None,
+        headers=wire.PLAIN,
+        event_hooks={"response": [wire.check_plain]},
+    ) as http:
         yield Remote(host.destination, http, transport)
 
 

@@ -6,7 +6,6 @@ its own answer ends with it.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
@@ -21,11 +20,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from ptstream import durable, ending, wire
+from ptstream import durable, ending, strict_json, wire
 from ptstream.config import load
 from ptstream.daemon.drives import Daemon
 from ptstream.daemon.openapi import MOST, document, parameters, validator
-from ptstream.errors import NotAllowed, PtstreamError, UsageError
+from ptstream.errors import CodedBody, NotAllowed, PtstreamError, UsageError
 from ptstream.fields import as_json, title
 from ptstream.generators import Caller
 from ptstream.generators.discover import discover
@@ -97,13 +96,15 @@ REFUSALS: dict[Any, Any] = {PtstreamError: refuse, HTTPException: refuse}
 
 
 async def body_of(request: Request) -> Any:
-    """The request's JSON; an empty body is an empty object. Raises UsageError."""
+    """The request's JSON; an empty body is an empty object. Raises UsageError, CodedBody."""
+    if coding := wire.coding_of(request.headers.getlist("content-encoding")):
+        raise CodedBody(f"a request is taken as it is, and not compressed ({coding[:40]}): send it without")
     try:
         data = await request.body()
-        return json.loads(data) if data else {}
+        return strict_json.loads(data) if data else {}
     except ClientDisconnect as error:
         raise UsageError("the request broke off") from error  # nobody hears it, and it is no fault of ours
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         # Not its `repr`, which may hold all of the body, and keys with it.
         raise UsageError(f"the request is no JSON: {type(error).__name__}: {error}") from error
 

@@ -7,10 +7,10 @@ out of a body is `bodies`' business, how long is waited for the next one `openai
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ptstream import strict_json
 from ptstream.errors import GeneratorDropped, GeneratorError
 from ptstream.generators import Event, Note, Reasoning, Usage
 from ptstream.generators.bodies import Item, Mark
@@ -109,7 +109,7 @@ class Answer:
         self._messages += "delta" not in choice and bool(choice.get("message"))
         self._usage = _table(item.get("usage")) or _table(choice.get("usage")) or self._usage
         if not (choice or self._foreign or "choices" in item or self._usage):
-            self._foreign = self._redact(shorten(json.dumps(item, ensure_ascii=False)))[:200]
+            self._foreign = self._redact(shorten(strict_json.dumps(item, ensure_ascii=False)))[:200]
 
     def end(self, *, in_order: bool = True) -> Iterator[Event]:
         """What is left to say; `in_order`: the body did not break off.
@@ -187,7 +187,7 @@ class Answer:
             raise Fault(f"{self._host} withheld the answer (content filter: {reason})")
 
     def _fault(self, words: Any) -> Fault:
-        return Fault(f"{self._host} reported an error: {self._redact(said(json.dumps(words)))}")
+        return Fault(f"{self._host} reported an error: {self._redact(said(strict_json.dumps(words)))}")
 
     # --- what it says
 
@@ -231,7 +231,7 @@ class Answer:
         if not isinstance(content, list):
             if content is None or isinstance(content, str | dict):
                 return _words(content), ""
-            begin = self._redact(shorten(json.dumps(content)))[:80]
+            begin = self._redact(shorten(strict_json.dumps(content)))[:80]
             raise NoAnswer(f"{self._host} sent something that is not part of an answer: {begin!r}")
         text = thought = ""
         for part in content:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ptstream.config import Endpoint, Limits, Settings
-from ptstream.errors import ConfigurationError, GeneratorError, ModelNotFound, NoModel, NoPrompt
+from ptstream.errors import ConfigurationError, ForeignListener, GeneratorError, ModelNotFound, NoModel, NoPrompt
 from ptstream.generators import Caller, Generation, Source, embedded, replay
 from ptstream.generators.chatting import chats
 from ptstream.generators.endpoints import key_for, known
@@ -114,6 +114,13 @@ class Target:
     """How long its answer may take, if not as long as any other."""
 
 
+class Running(NamedTuple):
+    """What an endpoint of this machine offers that nobody has named, or why it was not asked."""
+
+    rows: Sequence[Mapping[str, Any]] = ()
+    problem: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Models:
     """What can be asked from where a caller stands."""
@@ -190,24 +197,28 @@ class Models:
                 return "openai", variable
         return None
 
-    def ready(self, ollama: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    def ready(self, ollama: Running) -> tuple[str, str]:
         """The default that is there without being set. Raises NoModel."""
-        for row in filter(chats, ollama):
-            return f"ollama/{row['name']}", "a running Ollama"
+        for row in filter(chats, ollama.rows):
+            return f"ollama/{row['id']}", "a running Ollama"
         problem = embedded.problem()
         if problem is None and embedded.find(self.home):
             return embedded.NAME, "the embedded model"
         # What keeps llama.cpp from running although it was installed, or could not be.
         here = problem if problem not in (None, embedded.NOT_INSTALLED) else INSTALL
-        raise NoModel(NO_MODEL.format(here=here, config=self.home.config))
+        unasked = f"\n  not asked:                {ollama.problem}" if ollama.problem else ""
+        raise NoModel(NO_MODEL.format(here=here, config=self.home.config) + unasked)
 
-    async def ollama(self) -> list[Mapping[str, Any]]:
+    async def ollama(self) -> Running:
         """What a running Ollama says of the models that run on its machine; nothing if there is no Ollama."""
-        table: Any = await quickly(self._tags())
         try:
-            return [row for row in table["models"] if row["name"] and not row.get("remote_host")]
+            table: Any = await quickly(self._tags())
+            here = (row for row in table["models"] if row["name"] and not row.get("remote_host"))
+            return Running([{**row, "id": str(row["name"])} for row in here])
+        except ForeignListener as error:
+            return Running(problem=str(error))
         except (TypeError, KeyError, AttributeError):
-            return []
+            return Running()
 
     async def _tags(self) -> Any:
         from ptstream.generators.connection import get_json
@@ -283,13 +294,15 @@ class Models:
             key_header=endpoint.key_header,
             headers=endpoint.headers,
             query=endpoint.query,
+            unconfigured=endpoint.name if endpoint.unconfigured else None,
+            account=endpoint.account,
         )
 
-    async def offered(self, name: str) -> list[str]:
+    async def offered(self, name: str) -> list[Mapping[str, Any]]:
         """The models that the endpoint called `name` says it has. Raises GeneratorError, ConfigurationError."""
         from ptstream.generators.openai import models
 
-        return [row["id"] for row in await models(self.upstream(self.endpoints[name]))]
+        return await models(self.upstream(self.endpoints[name]))
 
     async def _first(self, upstream: Upstream) -> str:
         import anyio
@@ -364,9 +377,17 @@ def _begun(text: str) -> Message:
 
 
 async def quickly(asked: Coroutine[Any, Any, T]) -> T | None:
-    """What an endpoint answers that nobody asked for by name: None if it does not, or not at once."""
+    """What an endpoint answers that nobody asked for by name: None if it does not, or not at once.
+
+    Raises ForeignListener.
+    """
     import anyio
 
-    with anyio.move_on_after(QUICKLY), suppress(GeneratorError, ConfigurationError):
-        return await asked
+    with anyio.move_on_after(QUICKLY):
+        try:
+            return await asked
+        except ForeignListener:
+            raise
+        except (GeneratorError, ConfigurationError):
+            return None
     return None

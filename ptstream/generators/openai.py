@@ -6,7 +6,6 @@ answer is read to its end. What a refusal means is `refusals`' business, what an
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -16,6 +15,7 @@ from typing import Any
 import anyio
 import httpx
 
+from ptstream import strict_json
 from ptstream.errors import GeneratorDropped, GeneratorError
 from ptstream.generators import Generation, Note, Quiet
 from ptstream.generators.answer import Answer, Fault, NoAnswer
@@ -187,8 +187,8 @@ class _Asking:
         own: dict[str, Any] = {STREAM: True} if self._sends(STREAM) else {}
         if self._sends(STREAM_OPTIONS):
             own[STREAM_OPTIONS] = {"include_usage": True}
-        # json.dumps escapes what is not ASCII, so that half an emoji in a prompt does not fail to encode.
-        content = json.dumps({**self._body, **own}).encode("ascii")
+        # What is not ASCII is escaped, so that half an emoji in a prompt does not fail to encode.
+        content = strict_json.dumps({**self._body, **own}).encode("ascii")
         url = self._upstream.url(COMPLETIONS)
         return client.build_request("POST", url, content=content, headers={"Content-Type": JSON}), STREAM in own
 

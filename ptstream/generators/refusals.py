@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import ssl
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from ptstream import strict_json
 from ptstream.errors import GeneratorError
 from ptstream.generators.bodies import page_words
 from ptstream.generators.upstream import CONNECT_SECONDS, Upstream
@@ -82,6 +82,18 @@ def refused(response: httpx.Response, body: bytes, upstream: Upstream) -> Refuse
         loading=again and bool(LOADING.search(words)) and not FAILED.search(words),
         status=response.status_code,
         body=text,
+    )
+
+
+def coded(response: httpx.Response, coding: str, upstream: Upstream) -> Refused:
+    """An answer in a content coding that was not asked for; what it says is not known."""
+    status = f"{response.status_code} {response.reason_phrase}".rstrip()
+    return Refused(
+        f"{upstream.host} answered {status} with a body that is compressed ({coding[:40]}), which nobody asked for, and"
+        f" which is not unpacked: {response.request.url.path} has to answer without Content-Encoding",
+        again=response.status_code in RETRYABLE,
+        wait=_wait(response, ""),
+        status=response.status_code,
     )
 
 
@@ -197,8 +209,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def said(body: bytes | str) -> str:
     """A server's own words for an error, out of the several shapes they come in; empty if it said nothing."""
     try:
-        return shorten(_words(json.loads(body, strict=False)))
-    except (ValueError, RecursionError):
+        return shorten(_words(strict_json.loads_mended(body)))
+    except ValueError:
         text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
         return shorten(page_words(text) if text.lstrip().startswith("<") else text)
 
@@ -221,7 +233,7 @@ def _words(value: Any) -> str:
             return ": ".join(filter(None, (_words(words), _behind(value))))
     if isinstance(value, list) and len(value) == 1:
         return _words(value[0])
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else strict_json.dumps(value, ensure_ascii=False)
 
 
 def _behind(error: dict[str, Any]) -> str:

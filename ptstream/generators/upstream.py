@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
 
 import httpx
 
+from ptstream import wire
 from ptstream.errors import ConfigurationError
 from ptstream.generators.proxies import Proxy, proxy_for
 from ptstream.origins import is_loopback, is_unspecified
@@ -42,6 +43,10 @@ class Upstream:
     key_header: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    unconfigured: str | None = None
+    """The endpoint's name where only its usual port tells that it is one: then whoever listens there is looked at."""
+    account: str | None = None
+    """The system account that such a server runs as, if it has one."""
 
     @property
     def host(self) -> str:
@@ -101,7 +106,7 @@ class Upstream:
         for name, value in self.headers.items():
             if not _printable(value):
                 raise ConfigurationError(f"the header {name} for {self.host} holds characters that no header holds")
-        ours = {"accept": "text/event-stream, application/json", "accept-encoding": "identity"}
+        ours = {"accept": "text/event-stream, application/json", **wire.PLAIN}
         if self.key:
             ours |= {self.key_header.lower(): self.key} if self.key_header else {"authorization": f"Bearer {self.key}"}
         return ours | {name.lower(): value for name, value in self.headers.items()}
