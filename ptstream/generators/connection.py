@@ -141,7 +141,7 @@ async def get_json(upstream: Upstream, url: str) -> Any:
                     f"{upstream.host} lists more than {LISTING_BYTES // 2**20} MB of models, which is not read; name"
                     " one with --model, or in the config file"
                 )
-            return strict_json.loads_mended(body)
+            return upstream.redaction().within(strict_json.loads_mended(body))
         except ValueError as error:
             raise GeneratorError(f"{upstream.host} answered with something that is not JSON") from error
         finally:

@@ -261,8 +261,9 @@ async def models(upstream: Upstream) -> list[Mapping[str, Any]]:
 
 
 async def _answer_in(response: httpx.Response, upstream: Upstream, silence: float | None) -> Generation:
-    items = items_of(response.aiter_bytes(), Body(), upstream)
-    async with aclosing(events_of(items, Answer(upstream), local=upstream.local, silence=silence)) as events:
+    answer = Answer(upstream)
+    items = items_of(response.aiter_bytes(), Body(), answer, upstream)
+    async with aclosing(events_of(items, answer, local=upstream.local, silence=silence)) as events:
         async for event in events:
             yield event
 
@@ -314,17 +315,19 @@ async def _next(items: AsyncGenerator[Item, None], patience: float | None) -> It
     return None
 
 
-async def items_of(runs: AsyncIterable[bytes], body: Body, upstream: Upstream) -> AsyncGenerator[Item, None]:
-    """The items of a body that comes in runs.
+async def items_of(
+    runs: AsyncIterable[bytes], body: Body, answer: Answer, upstream: Upstream
+) -> AsyncGenerator[Item, None]:
+    """The items of a body that comes in runs, which `answer` reads.
 
     Raises GeneratorDropped for one that breaks off, GeneratorError for one that is no answer.
     """
-    host, size = upstream.host, 0
+    host, size, said = upstream.host, 0, answer.said
     try:
         async for run in runs:
-            size += len(run)
+            size = size + len(run) if said == answer.said else len(run)
+            said = answer.said
             for item in body.feed(run):
-                size = 0
                 yield item
             if size > AT_ONCE:
                 raise GeneratorError(f"{host} sends without end what is no part of an answer")
@@ -333,21 +336,21 @@ async def items_of(runs: AsyncIterable[bytes], body: Body, upstream: Upstream) -
     except httpx.HTTPError as error:
         for item in _rest(body):
             yield item
-        reason = str(error) or "the connection was lost"
+        reason = upstream.redact(str(error)) or "the connection was lost"
         raise GeneratorDropped(f"{host} broke off before the answer's end: {reason}") from error
     except Incomplete as error:
         raise GeneratorDropped(f"{host} broke off before the answer's end: in the middle of an event") from error
     except WebPage as error:
-        page = f" ({shorten(str(error))})" if str(error) else ""
+        page = f" ({shorten(upstream.redact(str(error)))})" if str(error) else ""
         raise GeneratorError(
             f"{host} answered with a web page instead of an answer{page}: perhaps it wants a login, or base_url is not"
             " where it is asked"
         ) from error
     except Trailing as error:
-        words = upstream.redact(shorten(str(error)))
+        words = shorten(upstream.redact(str(error)))
         raise GeneratorDropped(f"{host} broke off before the answer's end: {words}") from error
     except Malformed as error:
-        begin = upstream.redact(shorten(str(error)))[:80]
+        begin = shorten(upstream.redact(str(error)))[:80]
         raise NoAnswer(f"{host} sent something that is not part of an answer: {begin!r}") from error
 
 
