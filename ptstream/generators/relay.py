@@ -17,11 +17,11 @@ import httpx
 
 from ptstream.errors import GeneratorError, GeneratorTimeout
 from ptstream.generators import Generation
-from ptstream.generators import redaction as redacted
 from ptstream.generators.answer import Answer
 from ptstream.generators.bodies import Body
 from ptstream.generators.connection import client_for, opened
 from ptstream.generators.openai import AFTERWARDS, JSON, events_of, items_of
+from ptstream.generators.redacted import RedactedBody
 from ptstream.generators.redaction import Redaction
 from ptstream.generators.refusals import refused
 from ptstream.generators.upstream import COMPLETIONS, Upstream
@@ -111,7 +111,7 @@ class _Redacted:
 
     def __init__(self, onward: Onward, redaction: Redaction) -> None:
         self._onward = onward
-        self._body = redacted.Body(redaction)
+        self._body = RedactedBody(redaction)
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """See `Onward`."""
