@@ -43,21 +43,35 @@ class RedactedBody:
 
     def __init__(self, redaction: Redaction) -> None:
         self._redaction = redaction
-        self._rest = b""
+        self._begun: list[bytes] = []
+        self._size = 0
 
     def feed(self, data: bytes) -> bytes:
         """What may go on now."""
         if not self._redaction:
             return data
-        self._rest += data
-        place = max(self._rest.rfind(b"\n"), self._rest.rfind(b"\r")) + 1
-        whole, self._rest = self._rest[:place], self._rest[place:]
-        return self._without(whole) + (self._beginning() if len(self._rest) > LINE_BYTES else b"")
+        place = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        told = self._without(self._taken() + data[:place]) if place else b""
+        self._hold(data[place:])
+        return told + self._beginning() if self._size > LINE_BYTES else told
 
     def end(self) -> bytes:
-        """What is left. A body that has broken off ends with its last whole line: half a secret may be behind that."""
-        last, self._rest = self._rest, b""
-        return self._without(last)
+        """What is left. Of a body that has broken off that is never asked for: it may be half a secret."""
+        return self._without(self._taken())
+
+    def _hold(self, data: bytes) -> None:
+        self._begun.append(data)
+        self._size += len(data)
+
+    def _taken(self) -> bytes:
+        """The beginning of a line, which is not held any more."""
+        begun, self._begun, self._size = b"".join(self._begun), [], 0
+        return begun
+
+    def _beginning(self) -> bytes:
+        begin, rest = self._redaction.parted(_text(self._taken()))
+        self._hold(_bytes(rest))
+        return _bytes(begin)
 
     def _without(self, lines: bytes) -> bytes:
         text = _text(lines)
@@ -77,11 +91,6 @@ class RedactedBody:
         if told == value or parts is None:
             return line
         return parts["begin"] + strict_json.dumps(told, compact=True) + parts["end"]
-
-    def _beginning(self) -> bytes:
-        begin, rest = self._redaction.parted(_text(self._rest))
-        self._rest = _bytes(rest)
-        return _bytes(begin)
 
 
 def _text(data: bytes) -> str:

@@ -76,7 +76,7 @@ class Redaction:
     def parted(self, text: str) -> tuple[str, str]:
         """The text that may go on, without the secrets, and the rest: a secret may begin there, and go on."""
         place = max(0, len(text) - self.reach)
-        for found in self._pattern.finditer(text):
+        for found in self._pattern.finditer(text) if self._may_be_in(text) else ():
             if found.start() < place < found.end():
                 place = found.start()
         return self.of(text[:place]), text[place:]

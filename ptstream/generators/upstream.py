@@ -114,10 +114,20 @@ def url_of(address: str) -> httpx.URL:
     try:
         url = httpx.URL(address)
     except (httpx.InvalidURL, UnicodeEncodeError) as error:  # the latter for an undecodable byte of the environment
-        raise ConfigurationError(f"{address!r} is not a web address: {error}") from error
+        why = "" if "@" in address else f": {error}"
+        raise ConfigurationError(f"{_without_secrets(address)!r} is not a web address{why}") from error
     if url.scheme not in ("http", "https") or not url.host:
-        raise ConfigurationError(f"{address!r} is not a web address: it begins with https:// or http://")
+        raise ConfigurationError(
+            f"{_without_secrets(address)!r} is not a web address: it begins with https:// or http://"
+        )
     return url
+
+
+def _without_secrets(address: str) -> str:
+    """An address that may be none, for a person: without user, password and query."""
+    begin, separator, rest = address.rpartition("@")
+    scheme, slashes, _ = begin.partition("//")
+    return (f"{scheme}//…@" if slashes else "…@" if separator else "") + rest.partition("?")[0]
 
 
 def _printable(word: str) -> bool:
