@@ -142,6 +142,7 @@ BODY = (
     + f": {SECRET}\r\nevent: {SECRET}\r\n".encode()
     + b"data: " + json.dumps({"error": {"message": FORMS["in JSON"], "content": SECRET}}).encode() + b"\r\n\r\n"
     + b'data: {"choices": [{"error": {"message": "' + SECRET.encode() + b'", "text": "' + SECRET.encode() + b'"}}]}\r'
+    + b'data: {"id": "' + SECRET.encode() + b'", "id": "x", "choices": []}\n'
     + "\xff is no UTF-8 \udc80\n".encode("utf-8", "surrogatepass")
     + b"data: [DONE]\n\n"
     + f"the end {SECRET}".encode()

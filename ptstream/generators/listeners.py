@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import anyio
 import anyio.to_thread
+import httpcore
 
 from ptstream.errors import ForeignListener
 
@@ -60,18 +61,20 @@ class Watch:
             self._before = await _look(info["port"])
         elif event == "connection.connect_tcp.complete":
             stream = info["return_value"]
-            host, port, *_ = stream.get_extra_info("server_addr")
-            own, *_ = stream.get_extra_info("client_addr")
             try:
-                await self._check(host, port, own)
+                await self._check(stream)
             except BaseException:
                 with anyio.CancelScope(shield=True):
                     await stream.aclose()
                 raise
 
-    async def _check(self, host: str, port: int, own: str) -> None:
+    async def _check(self, stream: httpcore.AsyncNetworkStream) -> None:
+        there, here = stream.get_extra_info("server_addr"), stream.get_extra_info("client_addr")
+        if not (there and here):
+            raise httpcore.ConnectError("the connection was closed at once")
+        host, port, *_ = there
         address = _plain(host)
-        if not (address.is_loopback or address == _plain(own)):  # another machine, which the user has named
+        if not (address.is_loopback or address == _plain(here[0])):  # another machine, which the user has named
             return
         before, after = _at(address, self._before), _at(address, await _look(port))
         allowed = _allowed(self._account)

@@ -30,7 +30,7 @@ TEXT = frozenset(
 )
 """Where the text of an answer stands, below ANSWER."""
 
-LINE = re.compile(r"(?P<begin>\s*(?:data *:)?\s*)(?P<value>.*?)(?P<end>\s*)", re.DOTALL)
+BEGIN = re.compile(r"\s*(?:data *:)?\s*")
 LINE_ENDS = re.compile(rb"(?<=\n)|(?<=\r)(?!\n)")
 
 
@@ -82,15 +82,15 @@ class RedactedBody:
     def _line(self, line: str) -> str:
         if not self._redaction.holds(line):
             return line
-        parts = LINE.fullmatch(line)
+        begin = BEGIN.match(line)
+        place, end = begin.end() if begin else 0, len(line.rstrip())
         try:
-            value = strict_json.loads_mended(parts["value"] if parts else line)
+            value = strict_json.loads_mended(line[place:end])
         except ValueError:
             return self._redaction.of(line)
+        # Written anew also where only the text holds it: of two fields of one name nobody has seen the first.
         told = self._redaction.within(value, TEXT, below=ANSWER)
-        if told == value or parts is None:
-            return line
-        return parts["begin"] + strict_json.dumps(told, compact=True) + parts["end"]
+        return line[:place] + strict_json.dumps(told, compact=True) + line[end:]
 
 
 def _text(data: bytes) -> str:
