@@ -185,7 +185,10 @@ class Client:
         self, method: str, path: str, content: bytes | None = None, query: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         response = await self._answer(method, path, content, query)
-        answer: dict[str, Any] = strict_json.loads(response.content)
+        try:
+            answer: dict[str, Any] = strict_json.loads(response.content)
+        except ValueError as error:
+            raise DaemonUnreachable(f"the daemon at {self.place} answers with what is no JSON: {error}") from error
         return answer
 
     async def _answer(

@@ -52,10 +52,6 @@ class Endpoint(NamedTuple):
     idle_timeout: float | None = None
     total_timeout: float | None = None
     """Its own limits; None: those of all. 0: for ever."""
-    unconfigured: bool = False
-    """Whether nobody has configured it: only a usual port tells where it would be."""
-    account: str | None = None
-    """The system account that such a server runs as."""
 
     def limits(self, settings: Settings) -> Limits:
         """How long its generation may take."""

@@ -194,7 +194,10 @@ async def test_a_stranger_who_listens_everywhere_is_not_asked(host: str, way: st
 
 def squatted(server: endpoint.Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """All ports that are looked at are the server's."""
-    known = [each._replace(base_url=server.base_url) if each.unconfigured else each for each in endpoints.WELL_KNOWN]
+    known = [
+        each._replace(base_url=server.base_url) if each.name in endpoints.BY_PORT else each
+        for each in endpoints.WELL_KNOWN
+    ]
     monkeypatch.setattr(endpoints, "WELL_KNOWN", tuple(known))
 
 

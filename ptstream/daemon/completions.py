@@ -1,8 +1,8 @@
 """OpenAI's way of asking: a client of theirs, told `/v1` as its base, asks the configured model and is none the wiser.
 
 The exchange with the provider is the generator of an ordinary stream, so that it outlives the client's request and can
-be followed, cancelled and read as any other. The provider's bytes go to the client as they came; what goes wrong
-here is told as OpenAI tells it.
+be followed, cancelled and read as any other. The provider's bytes go to the client as they came, but for our key; what
+goes wrong here is told as OpenAI tells it.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from ptstream.config import Endpoint, Settings
 from ptstream.errors import ConfigurationError
@@ -18,13 +19,18 @@ from ptstream.settings import Home
 WELL_KNOWN = (
     Endpoint("openai", "https://api.openai.com/v1", model="gpt-4.1-mini", key_env="OPENAI_API_KEY"),
     Endpoint("openrouter", "https://openrouter.ai/api/v1", model="openrouter/auto", key_env="OPENROUTER_API_KEY"),
-    # Its installer for Linux makes an account for it.
-    Endpoint("ollama", "http://127.0.0.1:11434/v1", unconfigured=True, account="ollama"),
-    Endpoint("llamacpp", "http://127.0.0.1:8080/v1", continues=True, unconfigured=True),
-    Endpoint("vllm", "http://127.0.0.1:8000/v1", unconfigured=True),
-    Endpoint("lmstudio", "http://127.0.0.1:1234/v1", unconfigured=True),
+    Endpoint("ollama", "http://127.0.0.1:11434/v1"),
+    Endpoint("llamacpp", "http://127.0.0.1:8080/v1", continues=True),
+    Endpoint("vllm", "http://127.0.0.1:8000/v1"),
+    Endpoint("lmstudio", "http://127.0.0.1:1234/v1"),
 )
 """Endpoints that need no entry in the config file, which may give each of them another address."""
+
+
+BY_PORT: Mapping[str, str | None] = MappingProxyType(
+    {"ollama": "ollama", "llamacpp": None, "vllm": None, "lmstudio": None}
+)
+"""Those of which only a usual port tells, each with the system account that its installer makes for it, if it does."""
 
 
 def known(caller: Caller, settings: Settings) -> dict[str, Endpoint]:

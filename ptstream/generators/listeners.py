@@ -135,7 +135,7 @@ def listeners(port: int, tables: str = "/proc/self/net") -> list[Listener] | Non
     """
     try:
         return [each for name in TABLES for each in _in_table(os.path.join(tables, name), port)]
-    except OSError:
+    except (OSError, ValueError):  # none, or none that is known
         return _by_lsof(port)
 
 

@@ -20,7 +20,7 @@ from ptstream.config import Endpoint, Limits, Settings
 from ptstream.errors import ConfigurationError, ForeignListener, GeneratorError, ModelNotFound, NoModel, NoPrompt
 from ptstream.generators import Caller, Generation, Source, embedded, replay
 from ptstream.generators.chatting import chats
-from ptstream.generators.endpoints import key_for, known
+from ptstream.generators.endpoints import BY_PORT, key_for, known
 from ptstream.settings import Home
 from ptstream.streams import Flush, Stream, Words
 
@@ -294,9 +294,13 @@ class Models:
             key_header=endpoint.key_header,
             headers=endpoint.headers,
             query=endpoint.query,
-            unconfigured=endpoint.name if endpoint.unconfigured else None,
-            account=endpoint.account,
+            unconfigured=endpoint.name if self._found_by_port(endpoint) else None,
+            account=BY_PORT.get(endpoint.name),
         )
+
+    def _found_by_port(self, endpoint: Endpoint) -> bool:
+        """Whether nobody has written into the config file that it may be asked."""
+        return endpoint.name in BY_PORT and endpoint.name not in self.settings.endpoints
 
     async def offered(self, name: str) -> list[Mapping[str, Any]]:
         """The models that the endpoint called `name` says it has. Raises GeneratorError, ConfigurationError."""
