@@ -7,6 +7,7 @@ others have said and must be read all the same.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -16,12 +17,19 @@ MOST_DIGITS = 308
 """Digits of a whole number: what has more is infinite wherever numbers are doubles (RFC 8259, 6)."""
 
 
+MOST_NESTED = 200
+"""How deep a value may be nested: whoever goes through it calls itself as often, and Python bears little more."""
+
+TOO_DEEP = "it is nested too deeply"
+
+
 def loads(text: str | bytes) -> Any:
     """The value of a JSON text. Raises ValueError for what is none, for a number that is none, and for nesting."""
     try:
-        return json.loads(text, parse_constant=_no_number, parse_float=_float, parse_int=_int)
+        value = json.loads(text, parse_constant=_no_number, parse_float=_float, parse_int=_int)
     except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        raise ValueError(TOO_DEEP) from error
+    return _shallow(value, len(text))
 
 
 def loads_mended(text: str | bytes) -> Any:
@@ -29,10 +37,21 @@ def loads_mended(text: str | bytes) -> Any:
 
     Raises ValueError.
     """
+    if not isinstance(text, str):
+        text = text.decode(json.detect_encoding(text))
+    value, place = next_mended(text, len(text) - len(text.lstrip()))
+    if text[place:].strip():
+        raise ValueError("more follows it")
+    return value
+
+
+def next_mended(text: str, place: int) -> tuple[Any, int]:
+    """The value that begins at `place` of a stranger's text, and where it ends. Raises ValueError."""
     try:
-        return MENDING.decode(text if isinstance(text, str) else text.decode(json.detect_encoding(text)))
+        value, end = _MENDING.raw_decode(text, place)
     except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        raise ValueError(TOO_DEEP) from error
+    return _shallow(value, end - place), end
 
 
 def dumps(value: Any, *, ensure_ascii: bool = True, compact: bool = False) -> str:
@@ -54,6 +73,17 @@ def finite(value: Any) -> Any:
     if isinstance(value, int):
         return value if abs(value) < 10**MOST_DIGITS else None
     return str(value)
+
+
+def _shallow(value: Any, size: int) -> Any:
+    """The value of a text of `size` characters. Raises ValueError if it is nested too deeply to be gone through."""
+    level, depth = [value], 0
+    while level and size > MOST_NESTED:
+        if depth == MOST_NESTED:
+            raise ValueError(TOO_DEEP)
+        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
+        level, depth = list(itertools.chain.from_iterable(inner)), depth + 1
+    return value
 
 
 def _no_number(word: str) -> Any:
@@ -82,10 +112,9 @@ def _int_or_null(word: str) -> int | None:
     return int(word) if len(word) <= MOST_DIGITS else None
 
 
-MENDING = json.JSONDecoder(
+_MENDING = json.JSONDecoder(
     strict=False,
     parse_constant=lambda _: None,
     parse_float=_float_or_null,
     parse_int=_int_or_null,
 )
-"""What `loads_mended` reads with, for whoever reads a text value by value."""

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from ptstream import strict_json, wire
 from ptstream.config import load
-from ptstream.errors import ConfigurationError
+from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Usage
+from ptstream.generators.openai import models
 from ptstream.generators.refusals import refused
 from ptstream.generators.upstream import Upstream
 from ptstream.settings import Home
@@ -29,6 +30,8 @@ from tests.test_openai import ask
 
 LONG = "9" * 5000
 NONE = ("NaN", "Infinity", "-Infinity", "1e999", "-1e999", LONG, f"-{LONG}", f"[{LONG}]", '{"a": [NaN]}')
+
+DEEP = f"{'[' * 300}{']' * 300}"
 
 
 def strictly(text: str | bytes) -> Any:
@@ -40,12 +43,20 @@ def strictly(text: str | bytes) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-@pytest.mark.parametrize("text", [*NONE, "[" * 100_000, "nan", "-", "", "{}{}", '"\x01"'])
+@pytest.mark.parametrize("text", [*NONE, "[" * 100_000, DEEP, "nan", "-", "", "{}{}", '"\x01"'])
 def test_what_is_no_json_does_not_come_in(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         strict_json.loads(text)
     with pytest.raises(ValueError, match=r"."):
         strict_json.loads(text.encode())
+
+
+def test_what_is_nested_is_read_as_far_as_it_can_be_gone_through() -> None:
+    for loads in (strict_json.loads, strict_json.loads_mended):
+        nested = loads("[" * 200 + "]" * 200)
+        assert strict_json.finite(nested) == nested
+        with pytest.raises(ValueError, match="nested too deeply"):
+            loads(DEEP)
 
 
 @pytest.mark.parametrize("text", NONE)
@@ -99,6 +110,18 @@ async def test_usage_that_has_no_numbers(server: module.Server) -> None:
     events = await ask(server, "no-numbers")
     assert "".join(event for event in events if isinstance(event, str)) == module.TEXT
     assert events[-1] == Usage({"total_tokens": None, "cost": None, "more": [None, None], "prompt_tokens": 7})
+
+
+@pytest.mark.anyio
+async def test_usage_that_is_nested_without_end(server: module.Server) -> None:
+    """It is left out; the text before it has its end."""
+    head = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"
+    said = b'data: {"choices": [{"delta": {"content": "Yes."}, "finish_reason": "stop"}]}\n\n'
+    server.scripts["deep"] = head + said + f'data: {{"usage": {{"a": {DEEP}}}}}\n\ndata: [DONE]\n\n'.encode()
+    assert [event for event in await ask(server, "deep", "sk-of-the-test") if event] == ["Yes."]
+    server.models = [{"id": "m", "more": json.loads(DEEP)}]
+    with pytest.raises(GeneratorError, match="not JSON"):
+        await models(Upstream(server.base_url, "sk-of-the-test"))
 
 
 @pytest.fixture(scope="module")

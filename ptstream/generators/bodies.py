@@ -210,10 +210,10 @@ def _peeled(text: str) -> tuple[list[Item], str]:
     place = _beyond(text, 0)
     try:
         while text.startswith("{", place):
-            value, place = strict_json.MENDING.raw_decode(text, place)
+            value, place = strict_json.next_mended(text, place)
             items.append(value)
             place = _beyond(text, place)
-    except (ValueError, RecursionError):
+    except ValueError:
         pass  # what follows says what it is
     return items, text[place:].strip()
 

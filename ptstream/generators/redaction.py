@@ -103,7 +103,7 @@ class Redaction:
             if below is None and name in kept:
                 told[name] = each
             else:
-                inside = frozenset[str]() if name == "error" else kept
+                inside = frozenset[str]() if name in ("error", "errors") else kept
                 told[self.of(name)] = self.within(each, inside, below=None if name == below else below)
         return told
 
