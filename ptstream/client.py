@@ -6,7 +6,6 @@ It knows the wire alone, never the daemon's code, which it starts as a process.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import subprocess
@@ -19,7 +18,7 @@ import anyio
 import httpx
 import httpx_sse
 
-from ptstream import __version__, wire
+from ptstream import __version__, strict_json, wire
 from ptstream.errors import ConfigurationError, DaemonUnreachable, PtstreamError
 from ptstream.settings import Home
 
@@ -156,7 +155,7 @@ class Client:
             if response.status_code != 200:
                 raise wire.error_from(await response.aread())
             async with contextlib.aclosing(cast(AsyncGenerator[str, None], response.aiter_lines())) as lines:
-                yield json.loads(await anext(lines))["caller"]
+                yield strict_json.loads(await anext(lines))["caller"]
 
     async def cancel(self, id: str, *, drain: bool = False) -> dict[str, Any]:
         """End the stream, also when the store takes no mark just now: where it stands then.
@@ -204,7 +203,7 @@ class Client:
 
     def _aside(self, event: httpx_sse.ServerSentEvent) -> Aside:
         try:
-            aside = Aside(event.event, json.loads(event.data), int(event.id))
+            aside = Aside(event.event, strict_json.loads(event.data), int(event.id))
         except (ValueError, RecursionError) as error:
             raise BadAnswer(f"the daemon at {self.place} says something that is none of its events: {error}") from error
         if not isinstance(aside.text, str):
@@ -216,8 +215,8 @@ class Client:
     ) -> dict[str, Any]:
         response = await self._answer(method, path, content, query)
         try:
-            answer = json.loads(response.content)
-        except (ValueError, RecursionError) as error:
+            answer = strict_json.loads(response.content)
+        except ValueError as error:
             raise BadAnswer(f"the daemon at {self.place} answered something that is no JSON: {error}") from error
         if not isinstance(answer, dict):
             raise BadAnswer(f"the daemon at {self.place} answered something that is no JSON object")
@@ -245,7 +244,11 @@ async def connect(home: Home) -> AsyncIterator[Client]:
             raise DaemonUnreachable("the daemon is not running") from error
         transport = wire.socket_transport(path)
         async with httpx.AsyncClient(
-            transport=transport, base_url=wire.BASE_URL, timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT)
+            transport=transport,
+            base_url=wire.BASE_URL,
+            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
+            headers=wire.PLAIN,
+            event_hooks={"response": [wire.check_plain]},
         ) as http:
             client = Client(home.socket, http)
             await _check_there(client, home)

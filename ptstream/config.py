@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ptstream import strict_json
 from ptstream.errors import ConfigurationError
 from ptstream.origins import SHOWN, PublicUrl, listed_origin, public_url_of, shown
 from ptstream.ownership import opened
@@ -146,11 +146,15 @@ def _addresses(key: str, value: Any, place: str) -> Any:
     return tuple(found) if isinstance(value, list) else found[0]
 
 
+MOST = 10**10
+"""Seconds, or bytes: more than anybody waits for, or has. What is larger still is no number to reckon with."""
+
+
 def _sensible(key: str, value: Any) -> bool:
     if isinstance(value, list):
         return all(isinstance(each, str) for each in value)
     least = {"max_bytes": 1}.get(key, 0)
-    return isinstance(value, str) or least <= value < float("inf")
+    return isinstance(value, str) or least <= value <= MOST
 
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -177,8 +181,8 @@ def _is_table_of_headers(value: Any) -> bool:
 
 def _is_body(value: Any) -> bool:
     try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):  # TOML's dates and infinities
+        strict_json.loads(strict_json.dumps(value))
+    except (TypeError, ValueError, RecursionError):  # TOML's dates and infinities
         return False
     return isinstance(value, dict) and not OURS & set(value)
 
@@ -188,7 +192,7 @@ def _is_header(value: Any) -> bool:
 
 
 def _is_seconds(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < float("inf")
+    return type(value) in (int, float) and 0 <= value <= MOST
 
 
 STRING = Kind("a string", lambda value: isinstance(value, str))

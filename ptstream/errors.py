@@ -82,6 +82,13 @@ class ModelNotFound(ConfigurationError):
     code = "model-not-found"
 
 
+class ForeignListener(ConfigurationError):
+    """A model server that nobody has configured is another user's process, or cannot be told not to be."""
+
+    http_status = 403
+    code = "foreign-listener"
+
+
 class StoreUnusable(ConfigurationError):
     """The database cannot be used: not one of ours, newer than this program, or not readable."""
 
@@ -180,6 +187,13 @@ class TooLarge(UsageError):
 
     http_status = 413
     code = "too-large"
+
+
+class CodedBody(UsageError):
+    """A request whose body is compressed, which none here may be."""
+
+    http_status = 415
+    code = "coded-body"
 
 
 class TooMany(PtstreamError):

@@ -157,7 +157,13 @@ async def connect_to(host: Host, hear: Hear) -> AsyncIterator[Remote]:
         async with anyio.create_task_group() as tasks:
             transport = Transport(host, tasks, hear)
             # No time-out: somebody may have to type a password.
-            async with httpx.AsyncClient(transport=transport, base_url=wire.BASE_URL, timeout=None) as http:
+            async with httpx.AsyncClient(
+                transport=transport,
+                base_url=wire.BASE_URL,
+                timeout=None,
+                headers=wire.PLAIN,
+                event_hooks={"response": [wire.check_plain]},
+            ) as http:
                 yield Remote(host.destination, http, transport)
             tasks.cancel_scope.cancel()
 

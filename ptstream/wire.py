@@ -7,13 +7,13 @@ received is the cursor; a body that ends cleanly has reached an end that the sto
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ptstream import __version__
+from ptstream import __version__, strict_json
 from ptstream.errors import ConfigurationError, DaemonUnreachable, PtstreamError, error_named
 
 if TYPE_CHECKING:
@@ -76,9 +76,33 @@ def socket_transport(path: str) -> httpx.AsyncHTTPTransport:
     return httpx.AsyncHTTPTransport(uds=path, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=False)
 
 
+IDENTITY = "identity"
+"""The one content coding that is asked for, and taken (RFC 9110, 8.4): any other may unfold to a million times its
+size, before anybody can look at it."""
+
+
+PLAIN: Mapping[str, str] = MappingProxyType({"accept-encoding": IDENTITY})
+"""What asks for it."""
+
+
+def coding_of(values: Iterable[str]) -> str | None:
+    """The content coding that the values of `Content-Encoding` name, None where the content is as it is."""
+    codings = [coding.strip().lower() for value in values for coding in value.split(",")]
+    return ", ".join(coding for coding in codings if coding not in ("", IDENTITY)) or None
+
+
+async def check_plain(response: httpx.Response) -> None:
+    """For a client's hooks. Raises ConfigurationError for an answer in a content coding: nothing of it is decoded."""
+    if coding := coding_of(response.headers.get_list("content-encoding")):
+        raise ConfigurationError(
+            f"the answer is compressed ({coding[:40]}), which was not asked for: it is not from the daemon, or"
+            " something on the way changes what it says"
+        )
+
+
 def dumps(value: Any) -> bytes:
     """JSON in pure ASCII: a lone surrogate (an undecodable byte of a file name) and U+2028 pass unharmed."""
-    return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+    return strict_json.dumps(value, compact=True).encode("ascii")
 
 
 def error_body(error: PtstreamError) -> bytes:
@@ -89,7 +113,7 @@ def error_body(error: PtstreamError) -> bytes:
 def error_from(body: bytes) -> PtstreamError:
     """The error that an answer's body carries."""
     try:
-        told = json.loads(body)["error"]
+        told = strict_json.loads(body)["error"]
         return error_named(told["code"], told["message"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return PtstreamError(f"the daemon answered {body[:200]!r}")
@@ -111,7 +135,7 @@ def greeted(line: bytes, place: str) -> str:
     Raises DaemonUnreachable for another line, ConfigurationError for another version, else what `refusal` was given.
     """
     try:
-        told = json.loads(line)
+        told = strict_json.loads(line)
         version = told["ptstream"]
         if version == __version__:
             if "caller" in told:

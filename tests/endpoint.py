@@ -6,15 +6,17 @@ process, to point a daemon at: `python -m tests.endpoint` prints its base URL, a
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
+import os
 import re
 import socket
 import struct
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +71,8 @@ class Server:
     """What `GET /models` tells; "bare" for a list without a frame."""
     tags: list[dict[str, Any]] = field(default_factory=lambda: [{"name": name} for name in MODELS])
     """What Ollama's own listing tells."""
+    listing: str = ""
+    """A play that is played instead."""
     sent: bytearray = field(default_factory=bytearray)
     """The bodies of its answers, one after the other."""
 
@@ -477,6 +481,130 @@ async def one_body(exchange: Exchange) -> None:
         await exchange.raw(b" " * 65536)
 
 
+BOMB = gzip.compress(gzip.compress(bytes(64 * 1024 * 1024), mtime=0), mtime=0)
+"""64 MiB in some hundred bytes."""
+
+
+async def bomb(exchange: Exchange) -> None:
+    """Twice compressed, and a million times as large when it is unpacked."""
+    await exchange.head(content_encoding="gzip, gzip", content_length=str(len(BOMB)))
+    await exchange.raw(BOMB)
+
+
+async def comments(exchange: Exchange) -> None:
+    """Signs of life without end, and never a word."""
+    await exchange.head()
+    while True:
+        await exchange.raw(b": still here\n\n" * 4096)
+
+
+async def objects(exchange: Exchange) -> None:
+    """Objects without end, and never a word in them."""
+    await exchange.head()
+    while True:
+        await exchange.raw(b'data: {"choices": [{"delta": {}}]}\n\n' * 2048)
+
+
+async def interim(exchange: Exchange) -> None:
+    """Interim answers without end (RFC 9110, 15.2)."""
+    while True:
+        await exchange.raw(b"HTTP/1.1 102 Processing\r\n\r\n" * 1024)
+
+
+async def fields(exchange: Exchange) -> None:
+    """A head without end."""
+    await exchange.raw(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        await exchange.raw(b"a: b\r\n" * 1024)
+
+
+async def extensions(exchange: Exchange) -> None:
+    """A chunk whose extensions have no end (RFC 9112, 7.1.1)."""
+    await exchange.begin()
+    await exchange.raw(b"1;")
+    while True:
+        await exchange.raw(b"a=b;" * 1024)
+
+
+async def drip(exchange: Exchange) -> None:
+    """A body that comes byte by byte, and goes on for ever."""
+    await exchange.head(content_type="application/json")
+    while True:
+        await exchange.raw(b" ")
+        await anyio.sleep(0.01)
+
+
+NO_NUMBERS = f'{{"total_tokens": NaN, "cost": 1e999, "more": [-Infinity, {"9" * 5000}], "prompt_tokens": 7}}'
+
+
+async def no_numbers(exchange: Exchange) -> None:
+    """An answer whose usage has what Python takes for numbers, and JSON does not."""
+    await exchange.begin()
+    await exchange.pieces(PIECES)
+    await exchange.data('{"choices": [{"delta": {}, "finish_reason": "stop", "logprobs": NaN}]}')
+    await exchange.data(f'{{"choices": [], "usage": {NO_NUMBERS}}}')
+    await exchange.data(DONE)
+    await exchange.close()
+
+
+FORMS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "json": lambda key: key.replace("-", "\\u002d"),
+    "url": lambda key: "".join(f"%{octet:02X}" for octet in key.encode()),
+    "html": lambda key: "".join(f"&#{ord(character)};" for character in key),
+    "basic": lambda key: base64.b64encode(f"me:{key}".encode()).decode(),
+    "hex": lambda key: key.encode().hex(),
+}
+"""In what forms a key may be repeated."""
+
+
+async def careless(exchange: Exchange, place: str, form: str) -> None:
+    """A server that repeats the key."""
+    key = FORMS[form](exchange.request.headers.get("authorization", "").removeprefix("Bearer "))
+    told = '{"error": {"message": "no such key: KEY"}}'.replace("KEY", key)
+    headers = {"x_request_id": f"for {key}", "openai_organization": key}
+    if form == "plain":
+        headers[f"openai-{key}"] = "1"
+    match place:
+        case "refusal":
+            await exchange.body(f"401 No {key}", told, content_type="application/json", **headers)
+        case "moved":
+            await exchange.body("307 Moved", told, location=f"http://192.0.2.1/{key}", **headers)
+        case "whole":
+            await exchange.body("200 OK", told, content_type="application/json", **headers)
+        case "page":
+            page = f"<html><title>{key}</title></html>"
+            await exchange.body("200 OK", page, content_type="text/html", **headers)
+        case "event":
+            await exchange.head(transfer_encoding="chunked", **headers)
+            await exchange.pieces(PIECES)
+            await exchange.data(told)
+            await exchange.close()
+        case "cut":  # in the middle of the key
+            await exchange.head(transfer_encoding="chunked", **headers)
+            middle = told.index(key) + len(key) // 2
+            await exchange.run(f"data: {told[:middle]}".encode())
+            await exchange.stall()
+            await exchange.run(f"{told[middle:]}\n\n".encode())
+            await exchange.close()
+        case "broken":
+            await exchange.head(transfer_encoding="chunked", **headers)
+            await exchange.pieces(PIECES)
+            await exchange.run(f"data: {told[: told.index(key) + len(key) // 2]}".encode())
+        case "beside":
+            await exchange.head(transfer_encoding="chunked", **headers)
+            await exchange.run(f": {key}\n\n".encode())
+            for piece in PIECES:
+                event = {"id": key, key: 1, "choices": [{"index": 0, "delta": {"content": piece}}]}
+                await exchange.data(json.dumps(event).replace("\\\\", "\\"))  # its escapes are its own
+            await exchange.event(
+                choices=[{"index": 0, "delta": {"role": key}, "finish_reason": f"length {key}"}],
+                usage={"total_tokens": 1, "for": key, key: 2},
+            )
+            await exchange.data(DONE)
+            await exchange.close()
+
+
 PLAYS: dict[str, Callable[[Exchange], Awaitable[None]]] = {
     play.__name__.replace("_", "-"): play
     for play in (
@@ -504,6 +632,7 @@ PLAYS: dict[str, Callable[[Exchange], Awaitable[None]]] = {
             zipped,
             elsewhere,
             *(controls, odd_headers, two_lengths, one_line, one_body, many_values, many_levels),
+            *(bomb, comments, objects, interim, fields, extensions, drip, no_numbers),
         ),
     )
 }
@@ -514,7 +643,7 @@ and `count-N` sends N pieces as fast as it can.
 """
 
 
-SERIES = ("status", "flaky", "count", "busy", "loading", "forbids", "moved")
+SERIES = ("status", "flaky", "count", "busy", "loading", "forbids", "moved", "careless")
 """What the names of further models begin with: see `play`."""
 
 BUSY: dict[str, dict[str, Any]] = {
@@ -616,6 +745,8 @@ async def play(exchange: Exchange) -> None:
                 await exchange.body(f"{code} Moved", "", location=there)
             else:
                 await ok(exchange)
+        case ["careless", place, form]:
+            await careless(exchange, place, form)
         case ["count", number]:
             await exchange.begin()
             await exchange.pieces([f"{n} " for n in range(int(number))])
@@ -630,6 +761,8 @@ async def _answer(exchange: Exchange) -> None:
         bare = exchange.server.models == "bare"
         table = [{"id": name} for name in MODELS] if bare else {"object": "list", "data": exchange.server.models}
         await exchange.body("200 OK", json.dumps(table), content_type="application/json")
+    elif path.endswith("/api/tags") and exchange.server.listing:
+        await PLAYS[exchange.server.listing](exchange)
     elif path.endswith("/api/tags"):
         table = {"models": exchange.server.tags}
         await exchange.body("200 OK", json.dumps(table), content_type="application/json")
@@ -657,10 +790,22 @@ async def _read(stream: SocketStream) -> Request:
     return Request(method, path, headers, json.loads(body) if body else {})
 
 
+@contextmanager
+def acting_as(user: int | None) -> Iterator[None]:
+    """As another user, whose the sockets are that are made meanwhile."""
+    before = os.geteuid()
+    os.seteuid(before if user is None else user)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
 @asynccontextmanager
-async def serve(port: int = 0) -> AsyncIterator[Server]:
-    """A running endpoint on a loopback port of its own, gone when the block is left."""
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port)
+async def serve(port: int = 0, *, user: int | None = None, host: str = "127.0.0.1") -> AsyncIterator[Server]:
+    """A running endpoint on a loopback port of its own, gone when the block is left; `user` listens there, if given."""
+    with acting_as(user):
+        listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
     bound = listener.listeners[0].extra(SocketAttribute.local_port)
     server = Server(f"http://127.0.0.1:{bound}/v1")
 

@@ -274,17 +274,13 @@ async def test_bytes_pass_unchanged_also_where_they_are_no_whole_answer(
     assert kept(face.cli, id) == text
 
 
-async def test_compressed_bytes_pass_unchanged(face: Face, server: endpoint.Server) -> None:
-    body = {"model": "mine/zipped", "messages": ASKED}
-    async with (
-        httpx.AsyncClient(headers=face.headers) as http,
-        http.stream("POST", f"{face.base_url}/chat/completions", json=body) as answer,
-    ):
-        assert b"".join([data async for data in answer.aiter_raw()]) == bytes(server.sent)
-        id = answer.headers["stream-id"]
+async def test_compressed_bytes_are_refused(face: Face, server: endpoint.Server) -> None:
+    for model in ("zipped", "bomb"):
+        answer = await raw(face, model)
+        assert answer.status_code == 502
+        assert "with a body that is compressed (gzip" in answer.json()["error"]["message"]
+        assert (await asking(lambda: face.ended(answer.headers["stream-id"])))["status"] == "error"  # noqa: B023
     assert server.requests[0].headers["accept-encoding"] == "identity"
-    await asking(lambda: face.ended(id))
-    assert kept(face.cli, id) == endpoint.TEXT
 
 
 @pytest.mark.parametrize("model", ["truncate", "cut-short", "reset"])

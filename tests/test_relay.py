@@ -72,7 +72,7 @@ async def run(
         assert client.closed
 
 
-@pytest.mark.parametrize("model", ["ok", "whole", "zipped"])
+@pytest.mark.parametrize("model", ["ok", "whole"])
 async def test_nothing_is_shown_that_was_not_generated(server: endpoint.Server, model: str) -> None:
     client = await ask(server, model)
     assert (client.text, client.ahead, client.whole) == (endpoint.TEXT, [], True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Annotated
 
 import anyio
@@ -16,6 +17,7 @@ import typer
 
 from ptstream import library
 from ptstream.cli.app import session, unwind_on_interrupt
+from ptstream.cli.options import finite
 from ptstream.cli.panes import Panes
 from ptstream.cli.screen import Screen
 from ptstream.generators import Generation, replay
@@ -48,7 +50,9 @@ Then close the first terminal, and look at the second one.
 
 def command(
     ctx: typer.Context,
-    rate: Annotated[float, typer.Option("--rate", min=0, metavar="N", help="Pieces a second; 0 for no limit.")] = 40,
+    rate: Annotated[
+        float, typer.Option("--rate", min=0, callback=finite, metavar="N", help="Pieces a second; 0 for no limit.")
+    ] = 40,
 ) -> None:
     """The command."""
     _, screen = session(ctx)
@@ -64,8 +68,10 @@ async def demo(screen: Screen, folder: str, rate: float) -> None:
     with open(path, "w", encoding="utf-8") as file:
         file.write(TEXT)
 
-    def generate(stream: Stream) -> Generation:
-        return replay.generate(replay.Replay(path, rate))
+    async def generate(stream: Stream) -> Generation:
+        async with aclosing(replay.generate(replay.Replay(path, rate))) as events:
+            async for event in events:
+                yield event
 
     async with library.open(folder) as pts, anyio.create_task_group() as tasks:
         id = await pts.create(title="demo")

@@ -18,6 +18,7 @@ import typer
 from ptstream import wire
 from ptstream.cli.app import elsewhere, session
 from ptstream.cli.describe import age
+from ptstream.cli.entry import MOST_DIGITS
 from ptstream.cli.options import (
     FlushRule,
     Json,
@@ -240,7 +241,8 @@ def place(after: str | None) -> tuple[str | None, int | None]:
     if after is None:
         return None, None
     reference, _, offset = after.rpartition("@")
-    return (reference, int(offset)) if reference and offset.isdecimal() else (after, None)
+    number = offset.isdecimal() and len(offset) <= MOST_DIGITS
+    return (reference, int(offset)) if reference and number else (after, None)
 
 
 async def drive(store: Store, screen: Screen, stream: Stream, order: Order, told: Sequence[str]) -> int:

@@ -20,6 +20,9 @@ HOT: dict[str, dict[str, type]] = {
 
 POSITIONALS = {"cat": range(1, 2), "ls": range(1), "path": range(1), "__complete": range(1, 64)}
 
+MOST_DIGITS = 18
+"""Of a number of bytes, or of streams: the database's numbers have no more. Python reads no more than 4,300."""
+
 LONG = {"-q": "quiet", "-n": "limit"}
 
 
@@ -38,7 +41,7 @@ def parse(words: list[str]) -> tuple[str, list[str], dict[str, int | bool]] | No
             return None
         elif known[word] is bool:
             options[LONG.get(word, word[2:])] = True
-        elif (value := next(rest, "")).isdecimal() and value.isascii():
+        elif (value := next(rest, "")).isdecimal() and value.isascii() and len(value) <= MOST_DIGITS:
             options[LONG.get(word, word[2:])] = int(value)
         else:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import stat
@@ -12,6 +13,7 @@ from typing import Annotated, TypeAlias, TypedDict
 
 import typer
 
+from ptstream.cli.entry import MOST_DIGITS
 from ptstream.errors import UsageError
 from ptstream.streams import Flush, Status
 
@@ -59,14 +61,21 @@ def text_of(value: str | None, what: str) -> str | None:
         raise UsageError(f"{what}: {value[1:]} is not UTF-8 text") from error
 
 
+def finite(value: float | None) -> float | None:
+    """A number that one can reckon with. Raises BadParameter for NaN and Infinity, which Python takes for numbers."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a valid number.")
+    return value
+
+
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def seconds_of(value: str, what: str) -> float:
     """An age or a time to live, in seconds. Raises UsageError."""
     number, unit = value[:-1], value[-1:]
-    if unit not in UNITS or not number.isdecimal():
-        raise UsageError(f"{what} takes a number and one of s, m, h, d, w: 30d, not {value!r}")
+    if unit not in UNITS or not number.isdecimal() or len(number) > MOST_DIGITS:
+        raise UsageError(f"{what} takes a number and one of s, m, h, d, w: 30d, not {value[:40]!r}")
     return float(int(number) * UNITS[unit])
 
 

@@ -158,11 +158,11 @@ class Screen:
 
     def data(self, value: Any) -> None:
         """One JSON value, on a line of its own."""
-        import json
+        from ptstream import strict_json
 
-        line = json.dumps(value, ensure_ascii=False)
+        line = strict_json.dumps(value, ensure_ascii=False)
         if self.terminal and not line.isprintable():
-            line = json.dumps(value)
+            line = strict_json.dumps(value)
         # Only a lone surrogate cannot be encoded, and Python's escape for it is JSON's.
         self._out.write(f"{line}\n".encode("utf-8", "backslashreplace"))
 

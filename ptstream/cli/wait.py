@@ -9,7 +9,7 @@ import anyio
 import typer
 
 from ptstream.cli.app import elsewhere, session
-from ptstream.cli.options import StreamRef
+from ptstream.cli.options import StreamRef, finite
 from ptstream.cli.reading import detachable, goes_on, tell_end
 from ptstream.cli.screen import Screen
 from ptstream.errors import NotFinished
@@ -27,7 +27,10 @@ def command(
     ctx: typer.Context,
     reference: StreamRef,
     timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=0, help="Wait no longer; then exit 8.", show_default=False)
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=0, callback=finite, help="Wait no longer; then exit 8.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """The command."""

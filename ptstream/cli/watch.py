@@ -10,6 +10,7 @@ import anyio
 import typer
 
 from ptstream.cli.app import elsewhere, session
+from ptstream.cli.entry import MOST_DIGITS
 from ptstream.cli.options import Json, Plain, Raw, StreamRef
 from ptstream.cli.reading import Form, detachable, form_of, goes_on, show, tell_end
 from ptstream.cli.screen import Screen
@@ -77,6 +78,6 @@ def _offset(store: Store, id: str, word: str) -> int:
 
 def offset_of(word: str) -> int:
     """`--offset` in bytes. Raises UsageError."""
-    if not word.isdecimal():
-        raise UsageError(f"--offset takes a number of bytes or 'now', not {word!r}")
+    if not word.isdecimal() or len(word) > MOST_DIGITS:
+        raise UsageError(f"--offset takes a number of bytes or 'now', not {word[:40]!r}")
     return int(word)

@@ -21,12 +21,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from ptstream import durable, ending, wire
+from ptstream import durable, ending, strict_json, wire
 from ptstream.config import load
 from ptstream.daemon.drives import Daemon
 from ptstream.daemon.gate import MAX_BODY
 from ptstream.daemon.openapi import MOST, document, parameters, validator
-from ptstream.errors import NotAllowed, PtstreamError, TooLarge, UsageError, ungrouped
+from ptstream.errors import CodedBody, NotAllowed, PtstreamError, TooLarge, UsageError, ungrouped
 from ptstream.fields import as_json, title
 from ptstream.generators import Caller
 from ptstream.generators.discover import discover
@@ -40,7 +40,6 @@ from ptstream.store.recover import as_it_is, listed
 from ptstream.store.search import search
 from ptstream.store.sqlite import Store
 from ptstream.streams import Flush, Status, Words
-from ptstream.untrusted_json import TooComplex, loads
 
 USUALLY = 100
 """How many streams, or places that were found, one answer lists unless it is asked for more or fewer."""
@@ -104,17 +103,19 @@ REFUSALS: dict[Any, Any] = {PtstreamError: refuse, HTTPException: refuse}
 
 
 async def body_of(request: Request) -> Any:
-    """The request's JSON; an empty body is an empty object. Raises UsageError."""
+    """The request's JSON; an empty body is an empty object. Raises UsageError, CodedBody."""
+    if coding := wire.coding_of(request.headers.getlist("content-encoding")):
+        raise CodedBody(f"a request is taken as it is, and not compressed ({coding[:40]}): send it without")
     try:
         data = await _whole(request)
         if len(data) > LARGE:
-            return await anyio.to_thread.run_sync(loads, data)
-        return loads(data) if data else {}
+            return await anyio.to_thread.run_sync(strict_json.loads, data)
+        return strict_json.loads(data) if data else {}
     except ClientDisconnect as error:
         raise UsageError("the request broke off") from error  # nobody hears it, and it is no fault of ours
-    except TooComplex as error:
+    except strict_json.TooComplex as error:
         raise UsageError(f"the request holds {error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         # Not its `repr`, which may hold all of the body, and keys with it.
         raise UsageError(f"the request is no JSON: {type(error).__name__}: {error}") from error
 

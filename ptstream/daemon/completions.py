@@ -1,8 +1,8 @@
 """OpenAI's way of asking: a client of theirs, told `/v1` as its base, asks the configured model and is none the wiser.
 
 The exchange with the provider is the generator of an ordinary stream, so that it outlives the client's request and can
-be followed, cancelled and read as any other. The provider's bytes go to the client as they came; what goes wrong
-here is told as OpenAI tells it.
+be followed, cancelled and read as any other. The provider's bytes go to the client as they came, but for our key; what
+goes wrong here is told as OpenAI tells it.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from ptstream.generators import Source
 from ptstream.generators.discover import discover
 from ptstream.generators.models import GGUF, Models, Target
 from ptstream.generators.openai import WHOLE_TIME
+from ptstream.generators.redaction import Redaction
 from ptstream.generators.relay import relay
 from ptstream.generators.surrogates import mend
 from ptstream.serving import HEADERS
@@ -50,6 +51,10 @@ it is waited for longer than others, but not for ever."""
 
 DEFAULT = "default"
 """The name of the model that is asked when none is named: OpenAI's clients must name one."""
+
+
+SHORTEST_TOKEN = 32
+"""Characters of a daemon's token at least."""
 
 
 async def complete(daemon: Daemon, request: Request) -> Response:
@@ -94,6 +99,7 @@ async def _complete(daemon: Daemon, request: Request) -> Response:
         raise DaemonStopping("the daemon is stopping")
     home = daemon.store.home
     settings = load(home)
+    _check_own_key(request, told)
     words = _words(told)
     api.only_models(words)
     name = None if words.model == DEFAULT else words.model
@@ -112,6 +118,19 @@ async def _told(request: Request) -> dict[str, Any]:
     except JsonSchemaValueException as error:
         raise UsageError(f"the request does not fit: {error.message[:200]}") from error
     return dict(told)
+
+
+def _check_own_key(request: Request, told: Mapping[str, Any]) -> None:
+    """Raises UsageError for a request that has the daemon's token in its body, too: that goes to the provider."""
+    key = request.headers.get("authorization", "").partition(" ")[2].strip()
+    if len(key) < SHORTEST_TOKEN:  # any word that a client was given where no token is asked for
+        return
+    redaction = Redaction([key])
+    fields = [name for name, value in told.items() if name != "messages" and redaction.within(value) != value]
+    if fields:
+        raise UsageError(
+            f"the field {fields[0]!r} of the request has the daemon's token, and would go to the provider: leave it out"
+        )
 
 
 def _source(target: Target, told: Mapping[str, Any], passage: _Passage, settings: Settings) -> Source:

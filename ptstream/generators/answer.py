@@ -7,10 +7,10 @@ out of a body is `bodies`' business, how long is waited for the next one `openai
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ptstream import strict_json
 from ptstream.errors import GeneratorDropped, GeneratorError
 from ptstream.generators import Event, Note, Reasoning, Usage
 from ptstream.generators.bodies import Item, Mark
@@ -53,13 +53,16 @@ class Answer:
 
     def __init__(self, upstream: Upstream) -> None:
         self._host = upstream.host
-        self._redact = upstream.redact
+        redaction = upstream.redaction()
+        self._redact, self._without_secrets = redaction.of, redaction.within
         self.ending = Ending.NONE
         """What has been said of its end since its last text."""
         self.closed = False
         """Whether the endpoint has said that this was all of it."""
         self.spoke = False
         """Whether any of its text has come."""
+        self.said = 0
+        """Characters of text and of reasoning that have come."""
         self._reason = ""
         self._objects = 0
         self._messages = 0
@@ -92,6 +95,7 @@ class Answer:
         choice = _ollamas(item) or _first(item.get("choices"))
         self._count(item, choice)
         text, thought = self._said(choice)
+        self.said += len(text) + len(thought)
         if thought := self._thoughts.feed(thought):
             self._thought = True
             yield Reasoning(thought)
@@ -109,7 +113,7 @@ class Answer:
         self._messages += "delta" not in choice and bool(choice.get("message"))
         self._usage = _table(item.get("usage")) or _table(choice.get("usage")) or self._usage
         if not (choice or self._foreign or "choices" in item or self._usage):
-            self._foreign = self._redact(shorten(json.dumps(item, ensure_ascii=False)))[:200]
+            self._foreign = self._short(strict_json.dumps(item, ensure_ascii=False))[:200]
 
     def end(self, *, in_order: bool = True) -> Iterator[Event]:
         """What is left to say; `in_order`: the body did not break off.
@@ -120,7 +124,7 @@ class Answer:
             self._add(text)
             yield text
         if self._usage:
-            yield Usage(self._usage)
+            yield Usage(self._without_secrets(self._usage))
         if self._foreign and not (self.spoke or self._thought or self.closed or self.ending):
             raise NoAnswer(f"{self._host} sent something that is not part of an answer: {self._foreign}")
         if self.ending in (Ending.FILTERED, Ending.BROKEN):
@@ -136,11 +140,11 @@ class Answer:
         reason = choice.get("finish_reason") or choice.get("finishReason") or choice.get("stop_reason")
         ending = ending_of(reason)
         if ending > self.ending:
-            self.ending, self._reason, self._with_text = ending, str(reason), text
+            self.ending, self._reason, self._with_text = ending, self._short(str(reason)), text
 
     def _bad_end(self) -> str:
         if self.ending is Ending.FILTERED:
-            words = f": {shorten(self._refusal)}" if self._refusal else ""
+            words = f": {self._short(self._refusal)}" if self._refusal else ""
             return f"withheld the rest of the answer (content filter: {self._reason}){words}"
         return f"gave up in the middle of the answer ({self._reason})"
 
@@ -151,7 +155,7 @@ class Answer:
         if self.ending is Ending.LENGTH:
             yield f"the answer was cut off: it reached the limit of its length ({self._reason})"
         if self.ending is Ending.UNKNOWN:
-            yield f"the answer ended for a reason that ptstream does not know: {shorten(self._reason)!r}"
+            yield f"the answer ended for a reason that ptstream does not know: {self._short(self._reason)!r}"
         if self.ending is Ending.NONE:
             yield f"{self._host} closed the answer without a finish reason: it may not be whole"
         if not in_order and self._with_text and not self.closed:
@@ -164,9 +168,10 @@ class Answer:
     def _instead(self) -> str:
         """What came instead of text."""
         if self._refusal:
-            return f"the model refused: {shorten(self._refusal)}"
+            return f"the model refused: {self._short(self._refusal)}"
         if self._calls:
-            return f"the model called a tool ({shorten(', '.join(dict.fromkeys(self._calls)))}), and none is run here"
+            called = self._short(", ".join(dict.fromkeys(self._calls)))
+            return f"the model called a tool ({called}), and none is run here"
         if self._thought:
             return "the model gave its reasoning alone"
         return "the model said nothing"
@@ -184,10 +189,14 @@ class Answer:
         if base.get("status_code"):  # MiniMax's
             raise self._fault(base)
         if reason := feedback.get("blockReason"):  # Google's
-            raise Fault(f"{self._host} withheld the answer (content filter: {reason})")
+            raise Fault(f"{self._host} withheld the answer (content filter: {self._short(str(reason))})")
+
+    def _short(self, text: str) -> str:
+        """Words of the server's on one line, of bounded length, and without what is secret."""
+        return shorten(self._redact(text))
 
     def _fault(self, words: Any) -> Fault:
-        return Fault(f"{self._host} reported an error: {self._redact(said(json.dumps(words)))}")
+        return Fault(f"{self._host} reported an error: {said(strict_json.dumps(words), self._redact)}")
 
     # --- what it says
 
@@ -231,7 +240,7 @@ class Answer:
         if not isinstance(content, list):
             if content is None or isinstance(content, str | dict):
                 return _words(content), ""
-            begin = self._redact(shorten(json.dumps(content)))[:80]
+            begin = self._short(strict_json.dumps(content))[:80]
             raise NoAnswer(f"{self._host} sent something that is not part of an answer: {begin!r}")
         text = thought = ""
         for part in content:
@@ -243,7 +252,7 @@ class Answer:
             elif words := _words(part):
                 text += words
             elif kind not in ("text", "output_text"):
-                self._left_out.add(shorten(kind))
+                self._left_out.add(self._short(kind))
         return text, thought
 
 

@@ -7,13 +7,13 @@ objects mean is `answer`'s business.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, TypeAlias
 
-from ptstream.untrusted_json import TooComplex, check
+from ptstream import strict_json
+from ptstream.strict_json import TooComplex, check
 
 
 class Mark(Enum):
@@ -70,9 +70,6 @@ PAGE_CHARACTERS = 16 * 1024
 
 BETWEEN = re.compile(r"[\s,\[\]]*")
 """What may stand between two objects, and around all of them."""
-
-DECODER = json.JSONDecoder(strict=False)
-"""Control characters in strings are no reason to lose what they say."""
 
 SPEAKING = ("", "message", "error")
 """Names of events whose data is to be understood; what has another and is no object says nothing."""
@@ -229,10 +226,10 @@ def _peeled(text: str) -> tuple[list[Item], str]:
     place = _beyond(text, 0)
     try:
         while text.startswith("{", place):
-            value, place = DECODER.raw_decode(text, place)
+            value, place = strict_json.next_mended(text, place)
             items.append(value)
             place = _beyond(text, place)
-    except (ValueError, RecursionError):
+    except ValueError:
         pass  # what follows says what it is
     return items, text[place:].strip()
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import inspect
-import json
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
@@ -18,6 +17,7 @@ from contextlib import aclosing
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from ptstream import strict_json
 from ptstream.errors import ConfigurationError, GeneratorError, UsageError, ungrouped
 from ptstream.generators import Caller, Event, Generation, Note, Reasoning, Source, Stderr, Usage
 from ptstream.generators.surrogates import PIECE, Surrogates, slices
@@ -323,7 +323,7 @@ async def _called(target: str, stream: Stream, caller: Caller, left: list[str]) 
     # -P: no module of the working directory stands in for one of Python's.
     argv = [caller.python or sys.executable, "-P", PROCESS, target]
     frames, beside = Frames(), command.Decoder()
-    stdin = json.dumps(_described(stream)).encode("ascii")
+    stdin = strict_json.dumps(_described(stream)).encode("ascii")
     async with command.running(argv, stdin=stdin, caller=caller, left=left) as process:
         async for pipe, data in process.output:
             if pipe == "stdout":
@@ -377,7 +377,7 @@ class Frames:
             if len(line) > LONGEST_FRAME:
                 raise GeneratorError(f"the generator says more at once than {LONGEST_FRAME} bytes that is no text")
         for line in lines:
-            ((kind, value),) = json.loads(line).items()
+            ((kind, value),) = strict_json.loads(line).items()
             yield from self._event(kind, value)
 
     def end(self) -> Iterator[str]:

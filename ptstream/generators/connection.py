@@ -11,15 +11,15 @@ from typing import Any
 
 import httpx
 
-from ptstream import wire
+from ptstream import strict_json, wire
 from ptstream.errors import ConfigurationError, GeneratorError
+from ptstream.generators.listeners import Watch
 from ptstream.generators.proxies import SCHEMES
-from ptstream.generators.refusals import MESSAGE_BYTES, refused, unreachable
+from ptstream.generators.refusals import MESSAGE_BYTES, coded, refused, unreachable
 from ptstream.generators.upstream import CONNECT_SECONDS, Upstream, url_of
-from ptstream.untrusted_json import loads
 
-LISTING_BYTES = 16 * 1024 * 1024
-"""How much an endpoint may say of what it has."""
+LISTING_BYTES = 1024 * 1024
+"""How much an endpoint may say of what it has: some hundred models, each with its description, are half of that."""
 
 REDIRECTS = 5
 """How often an endpoint may send a request on."""
@@ -76,8 +76,11 @@ def _way(upstream: Upstream, scheme: str) -> httpx.AsyncHTTPTransport:
 async def opened(client: httpx.AsyncClient, request: httpx.Request, upstream: Upstream) -> httpx.Response:
     """The response to `request`, whatever its status, its body still unread: close it. Raises Refused without one.
 
-    A redirect within the host, also from http to https, is followed with method and body (RFC 9110, 15.4).
+    A redirect within the host, also from http to https, is followed with method and body (RFC 9110, 15.4). An answer
+    in a content coding is refused, whatever its status: nothing of it is decoded. Raises ForeignListener too.
     """
+    if upstream.unconfigured and not (upstream.uds or upstream.proxy):
+        request.extensions["trace"] = Watch(upstream.unconfigured, upstream.account)
     for further in range(REDIRECTS, -1, -1):
         try:
             response = await client.send(request, stream=True)
@@ -88,7 +91,16 @@ async def opened(client: httpx.AsyncClient, request: httpx.Request, upstream: Up
             break
         await response.aclose()
         headers = [(name, value) for name, value in request.headers.multi_items() if name != "host"]
-        request = client.build_request(request.method, onward, content=request.content, headers=headers)
+        request = client.build_request(
+            request.method,
+            onward,
+            content=request.content,
+            headers=headers,
+            extensions=request.extensions,
+        )
+    if coding := wire.coding_of(response.headers.get_list("content-encoding")):
+        await response.aclose()
+        raise coded(response, coding, upstream)
     return response
 
 
@@ -123,8 +135,14 @@ async def get_json(upstream: Upstream, url: str) -> Any:
     async with client_for(upstream) as client:
         response = await send(client, client.build_request("GET", url), upstream)
         try:
-            return loads(await _beginning(response, LISTING_BYTES), strict=False)
-        except (ValueError, RecursionError) as error:
+            body = await _beginning(response, LISTING_BYTES + 1)
+            if len(body) > LISTING_BYTES:
+                raise GeneratorError(
+                    f"{upstream.host} lists more than {LISTING_BYTES // 2**20} MB of models, which is not read; name"
+                    " one with --model, or in the config file"
+                )
+            return upstream.redaction().within(strict_json.loads_mended(body))
+        except ValueError as error:
             raise GeneratorError(f"{upstream.host} answered with something that is not JSON") from error
         finally:
             await response.aclose()

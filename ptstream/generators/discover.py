@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ptstream.config import Endpoint, Settings
-from ptstream.errors import ConfigurationError, NoModel
+from ptstream.errors import ConfigurationError, ForeignListener, NoModel
 from ptstream.generators import Caller, embedded
-from ptstream.generators.models import GGUF, Models, quickly
+from ptstream.generators.models import GGUF, Models, Running, quickly
 from ptstream.ownership import is_of_others
 from ptstream.settings import Home
 
@@ -38,13 +38,13 @@ async def discover(caller: Caller, settings: Settings, home: Home) -> list[Found
     import anyio
 
     models = Models(caller, settings, home)
-    running: dict[str, list[str]] = {}
+    running: dict[str, Running] = {}
     async with anyio.create_task_group() as tasks:
         for name in filter(partial(_is_here, models), models.endpoints):
             if name != OLLAMA:  # which tells more of its models in its own way
                 tasks.start_soon(_ask, models, name, running)
         ollama = await models.ollama()
-    running[OLLAMA] = [str(row["name"]) for row in ollama]
+    running[OLLAMA] = ollama
     try:
         default = models.chosen() or models.ready(ollama)
     except NoModel:
@@ -63,8 +63,11 @@ def _is_here(models: Models, name: str) -> bool:
         return False
 
 
-async def _ask(models: Models, name: str, running: dict[str, list[str]]) -> None:
-    running[name] = await quickly(models.offered(name)) or []
+async def _ask(models: Models, name: str, running: dict[str, Running]) -> None:
+    try:
+        running[name] = Running(await quickly(models.offered(name)) or ())
+    except ForeignListener as error:
+        running[name] = Running(problem=str(error))
 
 
 def _configured(models: Models) -> Iterator[Found]:
@@ -89,10 +92,13 @@ def _described(models: Models, endpoint: Endpoint, how: str) -> Found:
         return Found(name, "", how, str(error))
 
 
-def _running(models: Models, running: dict[str, list[str]]) -> Iterator[Found]:
+def _running(models: Models, running: dict[str, Running]) -> Iterator[Found]:
     for name, offered in running.items():
-        for model in offered:
-            yield Found(f"{name}/{model}", models.upstream(models.endpoints[name]).host, "it is running")
+        place = models.upstream(models.endpoints[name]).host if offered != Running() else ""
+        if offered.problem:
+            yield Found(name, place, "something listens there", offered.problem)
+        for row in offered.rows:
+            yield Found(f"{name}/{row['id']}", place, "it is running")
 
 
 def _here(home: Home) -> Iterator[Found]:

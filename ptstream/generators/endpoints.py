@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from ptstream.config import Endpoint, Settings
 from ptstream.errors import ConfigurationError
@@ -25,6 +26,12 @@ WELL_KNOWN = (
     Endpoint("lmstudio", "http://127.0.0.1:1234/v1"),
 )
 """Endpoints that need no entry in the config file, which may give each of them another address."""
+
+
+BY_PORT: Mapping[str, str | None] = MappingProxyType(
+    {"ollama": "ollama", "llamacpp": None, "vllm": None, "lmstudio": None}
+)
+"""Those of which only a usual port tells, each with the system account that its installer makes for it, if it does."""
 
 
 def known(caller: Caller, settings: Settings) -> dict[str, Endpoint]:

@@ -10,17 +10,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ptstream.config import Endpoint, Limits, Settings
-from ptstream.errors import ConfigurationError, GeneratorError, ModelNotFound, NoModel, NoPrompt
+from ptstream.errors import ConfigurationError, ForeignListener, GeneratorError, ModelNotFound, NoModel, NoPrompt
 from ptstream.generators import Caller, Generation, Source, embedded, replay
 from ptstream.generators.chatting import chats
-from ptstream.generators.endpoints import key_for, known
+from ptstream.generators.endpoints import BY_PORT, key_for, known
 from ptstream.settings import Home
 from ptstream.streams import Flush, Stream, Words
 
@@ -128,6 +128,13 @@ class Target:
     """How long its answer may take, if not as long as any other."""
 
 
+class Running(NamedTuple):
+    """What an endpoint of this machine offers that nobody has named, or why it was not asked."""
+
+    rows: Sequence[Mapping[str, Any]] = ()
+    problem: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Models:
     """What can be asked from where a caller stands."""
@@ -197,7 +204,7 @@ class Models:
         endpoint, model = self._named(name)
         if not model or model == endpoint.model or not self.upstream(endpoint).local:
             return None
-        offered = await quickly(self.offered(endpoint.name))
+        offered = [str(row["id"]) for row in await quickly(self.offered(endpoint.name)) or ()]
         if not offered or {model, f"{model}:latest"} & set(offered):  # as an Ollama calls what has no tag
             return None
         said = f"{endpoint.name} does not list a model {model}: it has {_some(offered)}"
@@ -221,24 +228,28 @@ class Models:
                 return "openai", variable
         return None
 
-    def ready(self, ollama: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    def ready(self, ollama: Running) -> tuple[str, str]:
         """The default that is there without being set. Raises NoModel."""
-        for row in filter(chats, ollama):
-            return f"ollama/{row['name']}", "a running Ollama"
+        for row in filter(chats, ollama.rows):
+            return f"ollama/{row['id']}", "a running Ollama"
         problem = embedded.problem()
         if problem is None and embedded.find(self.home):
             return embedded.NAME, "the embedded model"
         # What keeps llama.cpp from running although it was installed, or could not be.
         here = problem if problem not in (None, embedded.NOT_INSTALLED) else INSTALL
-        raise NoModel(NO_MODEL.format(here=here, config=self.home.config))
+        unasked = f"\n  not asked:                {ollama.problem}" if ollama.problem else ""
+        raise NoModel(NO_MODEL.format(here=here, config=self.home.config) + unasked)
 
-    async def ollama(self) -> list[Mapping[str, Any]]:
+    async def ollama(self) -> Running:
         """What a running Ollama says of the models that run on its machine; nothing if there is no Ollama."""
-        table: Any = await quickly(self._tags())
         try:
-            return [row for row in table["models"] if row["name"] and not row.get("remote_host")]
+            table: Any = await quickly(self._tags())
+            here = (row for row in table["models"] if row["name"] and not row.get("remote_host"))
+            return Running([{**row, "id": str(row["name"])} for row in here])
+        except ForeignListener as error:
+            return Running(problem=str(error))
         except (TypeError, KeyError, AttributeError):
-            return []
+            return Running()
 
     async def _tags(self) -> Any:
         from ptstream.generators.connection import get_json
@@ -314,13 +325,19 @@ class Models:
             key_header=endpoint.key_header,
             headers=endpoint.headers,
             query=endpoint.query,
+            unconfigured=endpoint.name if self._found_by_port(endpoint) else None,
+            account=BY_PORT.get(endpoint.name),
         )
 
-    async def offered(self, name: str) -> list[str]:
+    def _found_by_port(self, endpoint: Endpoint) -> bool:
+        """Whether nobody has written into the config file that it may be asked."""
+        return endpoint.name in BY_PORT and endpoint.name not in self.settings.endpoints
+
+    async def offered(self, name: str) -> list[Mapping[str, Any]]:
         """The models that the endpoint called `name` says it has. Raises GeneratorError, ConfigurationError."""
         from ptstream.generators.openai import models
 
-        return [row["id"] for row in await models(self.upstream(self.endpoints[name]))]
+        return await models(self.upstream(self.endpoints[name]))
 
     async def _first(self, upstream: Upstream) -> str:
         import anyio
@@ -401,9 +418,17 @@ def _some(names: Sequence[str]) -> str:
 
 
 async def quickly(asked: Coroutine[Any, Any, T]) -> T | None:
-    """What an endpoint answers that nobody asked for by name: None if it does not, or not at once."""
+    """What an endpoint answers that nobody asked for by name: None if it does not, or not at once.
+
+    Raises ForeignListener.
+    """
     import anyio
 
-    with anyio.move_on_after(QUICKLY), suppress(GeneratorError, ConfigurationError):
-        return await asked
+    with anyio.move_on_after(QUICKLY):
+        try:
+            return await asked
+        except ForeignListener:
+            raise
+        except (GeneratorError, ConfigurationError):
+            return None
     return None

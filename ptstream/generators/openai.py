@@ -6,7 +6,6 @@ answer is read to its end. What a refusal means is `refusals`' business, what an
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -16,6 +15,7 @@ from typing import Any
 import anyio
 import httpx
 
+from ptstream import strict_json
 from ptstream.errors import GeneratorDropped, GeneratorError
 from ptstream.generators import Generation, Note, Quiet
 from ptstream.generators.answer import Answer, Fault, NoAnswer
@@ -23,8 +23,8 @@ from ptstream.generators.bodies import Body, Incomplete, Item, Malformed, Traili
 from ptstream.generators.connection import client_for, get_json, send
 from ptstream.generators.refusals import Refused, shorten
 from ptstream.generators.upstream import COMPLETIONS, Upstream
+from ptstream.strict_json import TooComplex
 from ptstream.turns import Turns
-from ptstream.untrusted_json import TooComplex
 
 TRIES = 3
 """How often an endpoint is asked, in all."""
@@ -192,8 +192,8 @@ class _Asking:
         own: dict[str, Any] = {STREAM: True} if self._sends(STREAM) else {}
         if self._sends(STREAM_OPTIONS):
             own[STREAM_OPTIONS] = {"include_usage": True}
-        # json.dumps escapes what is not ASCII, so that half an emoji in a prompt does not fail to encode.
-        content = json.dumps({**self._body, **own}).encode("ascii")
+        # What is not ASCII is escaped, so that half an emoji in a prompt does not fail to encode.
+        content = strict_json.dumps({**self._body, **own}).encode("ascii")
         url = self._upstream.url(COMPLETIONS)
         return client.build_request("POST", url, content=content, headers={"Content-Type": JSON}), STREAM in own
 
@@ -266,8 +266,9 @@ async def models(upstream: Upstream) -> list[Mapping[str, Any]]:
 
 
 async def _answer_in(response: httpx.Response, upstream: Upstream, silence: float | None) -> Generation:
-    items = items_of(response.aiter_bytes(), Body(), upstream)
-    async with aclosing(events_of(items, Answer(upstream), local=upstream.local, silence=silence)) as events:
+    answer = Answer(upstream)
+    items = items_of(response.aiter_bytes(), Body(), answer, upstream)
+    async with aclosing(events_of(items, answer, local=upstream.local, silence=silence)) as events:
         async for event in events:
             yield event
 
@@ -319,17 +320,19 @@ async def _next(items: AsyncGenerator[Item, None], patience: float | None) -> It
     return None
 
 
-async def items_of(runs: AsyncIterable[bytes], body: Body, upstream: Upstream) -> AsyncGenerator[Item, None]:
-    """The items of a body that comes in runs.
+async def items_of(
+    runs: AsyncIterable[bytes], body: Body, answer: Answer, upstream: Upstream
+) -> AsyncGenerator[Item, None]:
+    """The items of a body that comes in runs, which `answer` reads.
 
     Raises GeneratorDropped for one that breaks off, GeneratorError for one that is no answer.
     """
-    host, size, turns = upstream.host, 0, Turns()
+    host, size, said, turns = upstream.host, 0, answer.said, Turns()
     try:
         async for part in _slices(runs):
-            size += len(part)
+            size = size + len(part) if said == answer.said else len(part)
+            said = answer.said
             for item in body.feed(part):
-                size = 0
                 yield item
             if size > AT_ONCE:
                 raise GeneratorError(f"{host} sends without end what is no part of an answer")
@@ -339,23 +342,24 @@ async def items_of(runs: AsyncIterable[bytes], body: Body, upstream: Upstream) -
     except httpx.HTTPError as error:
         for item in _rest(body):
             yield item
-        reason = str(error) or "the connection was lost"
+        reason = upstream.redact(str(error)) or "the connection was lost"
         raise GeneratorDropped(f"{host} broke off before the answer's end: {reason}") from error
     except TooComplex as error:
-        raise GeneratorError(f"{host} sent {error} at once: that is no part of an answer") from error
+        # After an answer's end it costs nothing of that, as anything else that cannot be read.
+        raise GeneratorDropped(f"{host} sent {error} at once: that is no part of an answer") from error
     except Incomplete as error:
         raise GeneratorDropped(f"{host} broke off before the answer's end: in the middle of an event") from error
     except WebPage as error:
-        page = f" ({shorten(str(error))})" if str(error) else ""
+        page = f" ({shorten(upstream.redact(str(error)))})" if str(error) else ""
         raise GeneratorError(
             f"{host} answered with a web page instead of an answer{page}: perhaps it wants a login, or base_url is not"
             " where it is asked"
         ) from error
     except Trailing as error:
-        words = upstream.redact(shorten(str(error)))
+        words = shorten(upstream.redact(str(error)))
         raise GeneratorDropped(f"{host} broke off before the answer's end: {words}") from error
     except Malformed as error:
-        begin = upstream.redact(shorten(str(error)))[:80]
+        begin = shorten(upstream.redact(str(error)))[:80]
         raise NoAnswer(f"{host} sent something that is not part of an answer: {begin!r}") from error
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any, NamedTuple
 
 import httpx
 
+from ptstream import strict_json
 from ptstream.errors import GeneratorError
 from ptstream.generators.bodies import page_words
 from ptstream.generators.upstream import CONNECT_SECONDS, Upstream
-from ptstream.untrusted_json import loads
 
 MESSAGE_BYTES = 64 * 1024
 """How much of a refusal's body is read to find the server's own words."""
@@ -72,17 +72,32 @@ class Refused(GeneratorError):
 def refused(response: httpx.Response, body: bytes, upstream: Upstream) -> Refused:
     """What an answer means that is not a 2xx. `body` is its body, or the beginning of that."""
     text = body[:MESSAGE_BYTES].decode("utf-8", "replace")
-    words = upstream.redact(said(text))
+    redact = upstream.redaction().of
+    words = said(text, redact)
     status = f"{response.status_code} {response.reason_phrase}".rstrip()
     # A used-up account also answers 429.
     again = response.status_code in RETRYABLE and not any(mark in text for mark in USED_UP)
     return Refused(
-        f"{upstream.host} answered {status}{_hint(response, upstream)}" + (f": {words}" if words else ""),
+        redact(f"{upstream.host} answered {status}{_hint(response, upstream)}") + (f": {words}" if words else ""),
         again=again,
         wait=_wait(response, text),
         loading=again and bool(LOADING.search(words)) and not FAILED.search(words),
         status=response.status_code,
         body=text,
+    )
+
+
+def coded(response: httpx.Response, coding: str, upstream: Upstream) -> Refused:
+    """An answer in a content coding that was not asked for; what it says is not known."""
+    status = f"{response.status_code} {response.reason_phrase}".rstrip()
+    return Refused(
+        upstream.redact(
+            f"{upstream.host} answered {status} with a body that is compressed ({coding[:40]}), which nobody asked for,"
+            " and which is not unpacked: it has to answer without Content-Encoding"
+        ),
+        again=response.status_code in RETRYABLE,
+        wait=_wait(response, ""),
+        status=response.status_code,
     )
 
 
@@ -103,13 +118,11 @@ def _hint(response: httpx.Response, upstream: Upstream) -> str:
 def _wait(response: httpx.Response, body: str) -> float | None:
     """How many seconds it wants to be left alone: its header, else its words (RFC 9110, 10.2.3)."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            return max(0.0, float(response.headers.get(name, "")) * unit)
-        except ValueError:
-            pass
+        if (seconds := _number(response.headers.get(name, ""))) is not None:
+            return seconds * unit
     try:
         return max(0.0, parsedate_to_datetime(response.headers.get("retry-after", "")).timestamp() - time())
-    except ValueError:
+    except (ValueError, TypeError, IndexError, OverflowError):  # each of which it raises for what is no date
         return _wait_in(body)
 
 
@@ -118,36 +131,44 @@ def _wait_in(body: str) -> float | None:
         if found := re.search(rf'{name}\\*": *\\*"?([0-9.]+)', body):  # perhaps within a string
             return _number(found.group(1))
     if found := AGAIN_IN.search(body):
-        return sum(_number(count) * SECONDS[unit] for count, unit in SPAN.findall(found.group(1)))
+        seconds = sum((_number(count) or 0.0) * SECONDS[unit] for count, unit in SPAN.findall(found.group(1)))
+        return seconds if math.isfinite(seconds) else None
     return None
 
 
-def _number(word: str) -> float:
+def _number(word: str) -> float | None:
+    """What a word says in digits, at least 0; None where it says nothing that can be waited for."""
     try:
-        return float(word)
+        number = float(word)
     except ValueError:
-        return 0.0
+        return None
+    return max(0.0, number) if math.isfinite(number) else None
 
 
 def unreachable(error: Exception, upstream: Upstream, url: httpx.URL | None = None) -> Refused:
     """What a failure below HTTP means; `url` is what was asked, perhaps where a redirect had led."""
+    told, again = _unreachable(error, upstream, url)
+    return Refused(upstream.redact(told), again=again)
+
+
+def _unreachable(error: Exception, upstream: Upstream, url: httpx.URL | None) -> tuple[str, bool]:
     host = upstream.host
     if url is not None and not upstream.uds and url.netloc.decode("ascii") not in (host, ""):
         host = f"{url.netloc.decode('ascii')}, to which {host} sends on,"
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():
-                return Refused(_untrusted(host, cause, upstream))
+                return _untrusted(host, cause, upstream), False
             case ssl.SSLError() if not upstream.proxy:
-                return Refused(f"no secure connection to {host}: {cause.reason or cause}")
+                return f"no secure connection to {host}: {cause.reason or cause}", False
     failure = _failure(error)
-    words = upstream.redact(str(error)) or type(error).__name__
+    words = str(error) or type(error).__name__
     if upstream.proxy and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
         said_so = failure.words if failure else f"failed: {words}"
-        return Refused(f"{upstream.proxy} on the way to {host} {said_so}", again=True)
+        return f"{upstream.proxy} on the way to {host} {said_so}", True
     if failure:
-        return Refused(f"{host} {failure.words}", again=failure.passing)
-    return Refused(f"{host} gave no answer: {words}", again=isinstance(error, httpx.TransportError))
+        return f"{host} {failure.words}", failure.passing
+    return f"{host} gave no answer: {words}", isinstance(error, httpx.TransportError)
 
 
 def _untrusted(host: str, cause: ssl.SSLCertVerificationError, upstream: Upstream) -> str:
@@ -195,13 +216,15 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         todo.extend((cause.__cause__, cause.__context__))
 
 
-def said(body: bytes | str) -> str:
-    """A server's own words for an error, out of the several shapes they come in; empty if it said nothing."""
+def said(text: str, redact: Callable[[str], str] = str) -> str:
+    """A server's own words for an error, out of the several shapes they come in; empty if it said nothing.
+
+    What is secret is taken out by `redact`, before what is long is cut.
+    """
     try:
-        return shorten(_words(loads(body, strict=False)))
-    except (ValueError, RecursionError):
-        text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-        return shorten(page_words(text) if text.lstrip().startswith("<") else text)
+        return shorten(redact(_words(strict_json.loads_mended(text))))
+    except ValueError:
+        return shorten(redact(page_words(text) if text.lstrip().startswith("<") else text))
 
 
 def shorten(text: str) -> str:
@@ -222,7 +245,7 @@ def _words(value: Any) -> str:
             return ": ".join(filter(None, (_words(words), _behind(value))))
     if isinstance(value, list) and len(value) == 1:
         return _words(value[0])
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else strict_json.dumps(value, ensure_ascii=False)
 
 
 def _behind(error: dict[str, Any]) -> str:

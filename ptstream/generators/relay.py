@@ -1,6 +1,7 @@
 """One request to an endpoint in a client's own words: the answer's bytes go on to the client, its text is generated.
 
-Nothing is asked twice, and nothing of the answer is changed but a key that a refusal repeats. Where the bytes wait for
+Nothing is asked twice, and nothing of the answer is changed but that our key is taken out where a server repeats it, of
+everything but the text. Where the bytes wait for
 the client is not its business; what the answer says is `openai`'s.
 """
 
@@ -20,6 +21,8 @@ from ptstream.generators.answer import Answer
 from ptstream.generators.bodies import Body
 from ptstream.generators.connection import client_for, opened
 from ptstream.generators.openai import AFTERWARDS, JSON, events_of, items_of
+from ptstream.generators.redacted import RedactedBody
+from ptstream.generators.redaction import Redaction
 from ptstream.generators.refusals import refused
 from ptstream.generators.upstream import COMPLETIONS, Upstream
 
@@ -29,9 +32,7 @@ if TYPE_CHECKING:
 REFUSAL_BYTES = 1024 * 1024
 """How much of a refusal is passed on."""
 
-PASSED = frozenset(
-    ("content-type", "content-encoding", "content-length", "retry-after", "retry-after-ms", "x-should-retry")
-)
+PASSED = frozenset(("content-type", "content-length", "retry-after", "retry-after-ms", "x-should-retry"))
 PASSED_BEGINNINGS = ("x-request-id", "openai-", "x-ratelimit-")
 """The headers of an answer that mean something to a client. No address to go to instead: that would get its token."""
 
@@ -79,12 +80,17 @@ async def relay(target: Target, content: bytes, onward: Onward, *, patience: flo
 
 
 async def _pass(response: httpx.Response, upstream: Upstream, onward: Onward, patience: float | None) -> Generation:
-    onward.begin(_status(response), _headers(response))
+    redaction = upstream.redaction()
+    headers = _headers(response, redaction)
+    if redaction:  # what is taken out changes the length
+        headers.pop("content-length", None)
+    onward.begin(_status(response), headers)
+    onward = _Redacted(onward, redaction)
     tee = _Tee(response, upstream, onward, patience)
     answer = Answer(upstream)
     fault = None
     try:
-        items = items_of(tee.response.aiter_bytes(), tee.body, upstream)
+        items = items_of(tee.response.aiter_bytes(), tee.body, answer, upstream)
         async with aclosing(events_of(items, answer, local=upstream.local)) as events:
             async for event in events:
                 yield event
@@ -98,6 +104,33 @@ async def _pass(response: httpx.Response, upstream: Upstream, onward: Onward, pa
         onward.end()
     if fault:
         raise fault
+
+
+class _Redacted:
+    """Onward, but for our secrets."""
+
+    def __init__(self, onward: Onward, redaction: Redaction) -> None:
+        self._onward = onward
+        self._body = RedactedBody(redaction)
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """See `Onward`."""
+        self._onward.begin(status, headers)
+
+    def put(self, data: bytes) -> None:
+        """See `Onward`."""
+        if data := self._body.feed(data):
+            self._onward.put(data)
+
+    def end(self) -> None:
+        """See `Onward`."""
+        if data := self._body.end():
+            self._onward.put(data)
+        self._onward.end()
+
+    def close(self) -> None:
+        """See `Onward`."""
+        self._onward.close()
 
 
 class _Tee(httpx.AsyncByteStream):
@@ -159,11 +192,13 @@ async def _refuse(response: httpx.Response, upstream: Upstream, onward: Onward, 
             body += data
             if len(body) > REFUSAL_BYTES:
                 break
-    told = body[:REFUSAL_BYTES].decode("utf-8", "surrogateescape")
-    text = upstream.redact(told).encode("utf-8", "surrogateescape")
-    headers = {name: value for name, value in _headers(response).items() if name != "content-encoding"}
-    onward.begin(_status(response), headers | {"content-length": str(len(text))})
-    onward.put(text)
+    redaction = upstream.redaction()
+    told = body.decode("utf-8", "surrogateescape")
+    # What is cut off may have been the rest of a secret.
+    text = redaction.parted(told)[0] if len(body) > REFUSAL_BYTES else redaction.of(told)
+    content = text.encode("utf-8", "surrogateescape")
+    onward.begin(_status(response), _headers(response, redaction) | {"content-length": str(len(content))})
+    onward.put(content)
     onward.end()
     raise refused(response, body, upstream)
 
@@ -173,11 +208,16 @@ def _status(response: httpx.Response) -> int:
     return response.status_code if response.status_code < 600 else 502
 
 
-def _headers(response: httpx.Response) -> dict[str, str]:
-    """As they came: bytes, which Latin-1 gives back. Those with a value that no header may have are left out."""
+def _headers(response: httpx.Response, redaction: Redaction) -> dict[str, str]:
+    """As they came: bytes, which Latin-1 gives back. Those with a value that no header may have are left out.
+
+    So are those that have one of our secrets in their name.
+    """
     pairs = ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw)
     passed = ((name, value) for name, value in pairs if name in PASSED or name.startswith(PASSED_BEGINNINGS))
-    headers = {name: value for name, value in passed if VALUE.fullmatch(value)}
+    headers = {
+        name: redaction.of(value) for name, value in passed if VALUE.fullmatch(value) and not redaction.holds(name)
+    }
     if "transfer-encoding" in response.headers:  # which says where the body ends (RFC 9112, 6.3)
         headers.pop("content-length", None)
     return headers

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 
+from ptstream import wire
 from ptstream.errors import ConfigurationError
 from ptstream.generators.proxies import Proxy, proxy_for
-from ptstream.origins import SHOWN, is_loopback, is_unspecified
+from ptstream.generators.redaction import Redaction, credentials_in, secrets_in
+from ptstream.origins import DEFAULT_PORTS, SHOWN, is_loopback, is_unspecified
 
 CONNECT_SECONDS = 10.0
 """How long a connection may take to open. How long an answer may take is decided by whoever drives."""
 
 COMPLETIONS = "chat/completions"
-
-SHORTEST = 4
-"""Characters that a secret has at least: fewer stand in any text."""
-
-SECRET = re.compile(r"auth|key|token|secret|password|passwd|cookie|credential|signature|\bsig\b", re.IGNORECASE)
-"""What headers and parameters are called whose value is nobody else's to see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +37,10 @@ class Upstream:
     key_header: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    unconfigured: str | None = None
+    """The endpoint's name where only its usual port tells that it is one: then whoever listens there is looked at."""
+    account: str | None = None
+    """The system account that such a server runs as, if it has one."""
 
     @property
     def host(self) -> str:
@@ -76,17 +75,20 @@ class Upstream:
 
     def redact(self, text: str) -> str:
         """`text` without the key, and without what else is secret, in case a server repeats it."""
-        for secret in sorted(self._secrets(), key=len, reverse=True):
-            if len(secret) >= SHORTEST:
-                text = text.replace(secret, "[key]")
-        return text
+        return self.redaction().of(text)
+
+    def redaction(self) -> Redaction:
+        """What takes that out of many texts: it is costly to make."""
+        return Redaction(self._secrets())
 
     def _secrets(self) -> Iterator[str]:
+        yield self.key or ""
         parts = urlsplit(self.base_url)
-        yield from (self.key or "", parts.password or "")
-        for name, value in (*self.headers.items(), *self.query.items(), *parse_qsl(parts.query)):
-            if SECRET.search(name):
-                yield from (value, quote_plus(value), value.partition(" ")[2])
+        yield from credentials_in(parts.netloc.rpartition("@")[0])
+        for scheme in DEFAULT_PORTS:
+            if proxy := self.proxy_for(scheme):
+                yield from credentials_in(proxy.url.partition("://")[2].rpartition("@")[0])
+        yield from secrets_in((*self.headers.items(), *self.query.items(), *parse_qsl(parts.query)))
 
     @property
     def address(self) -> str:
@@ -101,7 +103,7 @@ class Upstream:
         for name, value in self.headers.items():
             if not _printable(value):
                 raise ConfigurationError(f"the header {name} for {self.host} holds characters that no header holds")
-        ours = {"accept": "text/event-stream, application/json", "accept-encoding": "identity"}
+        ours = {"accept": "text/event-stream, application/json", **wire.PLAIN}
         if self.key:
             ours |= {self.key_header.lower(): self.key} if self.key_header else {"authorization": f"Bearer {self.key}"}
         return ours | {name.lower(): value for name, value in self.headers.items()}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
+from ptstream import strict_json
 from ptstream.errors import UsageError
 from ptstream.streams import Attempt, Flush, Status, Stream, Words
 
@@ -50,7 +50,7 @@ def columns_of(words: Words) -> dict[str, str | None]:
     """Other columns of what a stream was asked. Raises UsageError for text that is not UTF-8."""
     return {
         "model": checked(words.model, "model's name"),
-        "command": None if words.command is None else json.dumps(list(words.command)),
+        "command": None if words.command is None else strict_json.dumps(list(words.command)),
         "generator": checked(words.generator, "generator's name"),
         "flush": words.flush and words.flush.value,
     }
@@ -88,7 +88,8 @@ def attempt_of(
     usage: str | None,
     *source: str | None,
 ) -> Attempt:
-    counts = json.loads(usage) if usage else None
+    # Mended: an earlier version, or another program, may have written what is no number.
+    counts = strict_json.loads_mended(usage) if usage else None
     return Attempt(epoch, owner, begin, started_at, ended_at, pieces, cause, counts, *source)
 
 
@@ -98,7 +99,7 @@ def stream_of(row: Sequence[Any]) -> Stream:
         prompt,
         system,
         model,
-        tuple(json.loads(command)) if command else None,
+        tuple(strict_json.loads(command, bounded=False)) if command else None,
         generator,
         Flush(flush) if flush else None,
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import sqlite3
 import time
@@ -20,6 +19,7 @@ from typing import Any
 import aiosqlite
 import anyio
 
+from ptstream import strict_json
 from ptstream.errors import ClaimLost, PtstreamError, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.settings import Home
 from ptstream.store import owners, schema
@@ -314,7 +314,7 @@ def _storable(text: str | None) -> str | None:
 
 
 def _counts(usage: Mapping[str, Any]) -> str:
-    return json.dumps(usage, default=str)
+    return strict_json.dumps(strict_json.finite(usage))
 
 
 def _statement(group: list[_Flush]) -> tuple[str, list[Any]]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ptstream.generators.bodies import MOST_LINES, Body
-from ptstream.untrusted_json import DEEPEST, MOST_VALUES, TooComplex, check, loads
+from ptstream.strict_json import DEEPEST, MOST_VALUES, TooComplex, check, loads
 
 values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.text()),
