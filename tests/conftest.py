@@ -396,3 +396,7 @@ def waits(pid: int) -> bool:
             if os.readlink(f"/proc/{pid}/fd/{fd}") == "anon_inode:inotify":
                 return True
     return False
+
+
+async def hear_nothing(line: str) -> None:
+    """For what ssh says on stderr, where no test asks."""

@@ -30,7 +30,7 @@ from ptstream.remote import connect_to
 from ptstream.settings import Home
 from ptstream.ssh import host_named
 from tests import endpoint
-from tests.conftest import LIMIT, Face, listening
+from tests.conftest import LIMIT, Face, hear_nothing, listening
 from tests.test_models import caller_in
 from tests.test_openai import ask, failure
 
@@ -148,7 +148,7 @@ async def test_nor_over_ssh(folder: Path) -> None:
     ssh = folder / "ssh"
     ssh.write_text(f"#!/bin/sh\ncd '{folder}'\ncat greeting\nread line\ncat answer\nexec cat > requests\n")
     ssh.chmod(0o700)
-    async with connect_to(host_named("ssh://box", {"PTSTREAM_SSH": str(ssh)})) as remote:
+    async with connect_to(host_named("ssh://box", {"PTSTREAM_SSH": str(ssh)}), hear_nothing) as remote:
         with pytest.raises(ConfigurationError, match=r"the answer is compressed \(gzip, gzip\)"):
             await remote.status()
 

@@ -16,7 +16,7 @@ from ptstream.client import BadAnswer
 from ptstream.errors import DaemonUnreachable
 from ptstream.remote import Remote, connect_to
 from ptstream.ssh import SshFailed, host_named
-from tests.conftest import Cli
+from tests.conftest import Cli, hear_nothing
 from tests.faults.fuzz import far
 from tests.faults.fuzz.ssh import FIELDS
 
@@ -58,7 +58,7 @@ CALLS: dict[str, Callable[[Remote], Any]] = {
 @pytest.mark.parametrize("call", [name for name in CALLS if name not in ("asides", "drive")])
 async def test_what_no_daemon_answers_is_said_to_be_that(folder: Path, call: str, answer: str) -> None:
     host = host_named("ssh://box", {"PTSTREAM_SSH": ssh(folder, answer)})
-    async with connect_to(host) as remote:
+    async with connect_to(host, hear_nothing) as remote:
         with pytest.raises(BadAnswer, match="box"):
             await CALLS[call](remote)
 
@@ -84,7 +84,7 @@ async def test_what_no_daemon_answers_is_said_to_be_that(folder: Path, call: str
 )
 async def test_a_stream_with_one_thing_odd_is_none(folder: Path, odd: dict[str, Any]) -> None:
     host = host_named("ssh://box", {"PTSTREAM_SSH": ssh(folder, stream(**odd))})
-    async with connect_to(host) as remote:
+    async with connect_to(host, hear_nothing) as remote:
         with pytest.raises(BadAnswer, match="no daemon of this version"):
             await remote.show("x")
 
@@ -92,14 +92,14 @@ async def test_a_stream_with_one_thing_odd_is_none(folder: Path, odd: dict[str, 
 async def test_a_stream_that_is_one_is_shown(folder: Path) -> None:
     attempts = [{"epoch": 1, "usage": {"total_tokens": 3}, "place": None}]
     host = host_named("ssh://box", {"PTSTREAM_SSH": ssh(folder, stream(attempts=attempts))})
-    async with connect_to(host) as remote:
+    async with connect_to(host, hear_nothing) as remote:
         assert (await remote.show("x"))["attempts"] == attempts
 
 
 @pytest.mark.parametrize("data", ["no", "[", "5", "null", "9" * 5000])
 async def test_an_aside_that_is_none(folder: Path, data: str) -> None:
     host = host_named("ssh://box", {"PTSTREAM_SSH": ssh(folder, f"event: note\nid: 1\ndata: {data}\n\n")})
-    async with connect_to(host) as remote:
+    async with connect_to(host, hear_nothing) as remote:
         with pytest.raises(BadAnswer, match="none of its events"):
             await asides(remote)
 
@@ -109,14 +109,14 @@ async def test_an_aside_that_is_none(folder: Path, data: str) -> None:
 )
 async def test_a_greeting_that_is_none(folder: Path, greeting: bytes) -> None:
     host = host_named("ssh://box", {"PTSTREAM_SSH": ssh(folder, "", greeting)})
-    async with connect_to(host) as remote:
+    async with connect_to(host, hear_nothing) as remote:
         with pytest.raises(DaemonUnreachable, match="must print nothing"):
             await remote.show("x")
 
 
 async def test_a_side_that_says_nothing_more_and_stays_is_left(folder: Path) -> None:
     host = host_named("ssh://box", {"PTSTREAM_SSH": ssh(folder, "", greeting=b"no line")})
-    async with connect_to(host) as remote:
+    async with connect_to(host, hear_nothing) as remote:
         with pytest.raises(SshFailed, match="closed its output, after it had printed b'no line'"):
             await remote.show("x")
 

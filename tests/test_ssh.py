@@ -37,6 +37,7 @@ from tests.conftest import (
     Gate,
     Lines,
     ended,
+    hear_nothing,
     kept,
     needs,
     read_exactly,
@@ -389,10 +390,6 @@ def test_the_death_of_the_daemon_there_is_the_streams_end(box: Box, gate: Gate) 
     assert ended(process) == 5
 
 
-async def ignore(line: str) -> None:
-    """What ssh says."""
-
-
 @pytest.mark.anyio
 async def test_a_host_that_stays_away_is_given_up(box: Box, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     id = box.there.out("drive", "-d", "--", *gate.command).strip()
@@ -401,7 +398,7 @@ async def test_a_host_that_stays_away_is_given_up(box: Box, gate: Gate, monkeypa
     notes: list[str] = []
     text = b""
     with pytest.raises(SshFailed) as failure:
-        async with connect_to(host_named("ssh://box"), ignore) as far:
+        async with connect_to(host_named("ssh://box"), hear_nothing) as far:
             persistence = Persistence(notes.append, pauses=(0.01, 0.01))
             async with aclosing(follow(far, id, 0, persistence)) as runs:
                 async for data in runs:
@@ -420,7 +417,7 @@ async def test_a_drive_is_asked_for_again_by_who_is_connected_by_then(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PTSTREAM_SSH", box.cli.environment["PTSTREAM_SSH"])
-    async with connect_to(host_named("ssh://box"), ignore) as far:
+    async with connect_to(host_named("ssh://box"), hear_nothing) as far:
         id = (await far.create({"command": ["pwd"]}))["id"]
         for pid in children(os.getpid(), "ssh"):
             os.kill(pid, signal.SIGKILL)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from ptstream import strict_json, wire
 from ptstream.config import load
 from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators import Usage
+from ptstream.generators import Note, Usage
 from ptstream.generators.openai import models
 from ptstream.generators.refusals import refused
 from ptstream.generators.upstream import Upstream
@@ -114,11 +114,14 @@ async def test_usage_that_has_no_numbers(server: module.Server) -> None:
 
 @pytest.mark.anyio
 async def test_usage_that_is_nested_without_end(server: module.Server) -> None:
-    """It is left out; the text before it has its end."""
+    """It is not read, and said; the text before it has its end."""
     head = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"
     said = b'data: {"choices": [{"delta": {"content": "Yes."}, "finish_reason": "stop"}]}\n\n'
     server.scripts["deep"] = head + said + f'data: {{"usage": {{"a": {DEEP}}}}}\n\ndata: [DONE]\n\n'.encode()
-    assert [event for event in await ask(server, "deep", "sk-of-the-test") if event] == ["Yes."]
+    text, note = [event for event in await ask(server, "deep", "sk-of-the-test") if event]
+    assert text == "Yes."
+    assert isinstance(note, Note)
+    assert "broke off after the answer's finish reason" in note.text
     server.models = [{"id": "m", "more": json.loads(DEEP)}]
     with pytest.raises(GeneratorError, match="not JSON"):
         await models(Upstream(server.base_url, "sk-of-the-test"))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-import json
 import logging
 import os
 import secrets
@@ -23,6 +22,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
+
+from ptstream import strict_json
 
 log = logging.getLogger("ptstream")
 
@@ -169,12 +170,12 @@ class Sessions:
             with open(descriptor, "rb") as file:
                 found = os.fstat(descriptor)
                 ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
-                told: Any = json.loads(file.read(1024 * 1024)) if ours and not found.st_mode & 0o077 else {}
+                told: Any = strict_json.loads(file.read(1024 * 1024)) if ours and not found.st_mode & 0o077 else {}
             if _same(str(told.get("token")), self._mark):
                 yield from (Session(**fields) for fields in told["sessions"])
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             log.warning("the sessions %s cannot be read, and have ended: %s", self._path, error)
 
     def _write(self) -> None:
@@ -185,7 +186,7 @@ class Sessions:
                 os.unlink(making)
             descriptor = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             with open(descriptor, "w", encoding="ascii") as file:
-                json.dump({"token": self._mark, "sessions": fields}, file)
+                file.write(strict_json.dumps({"token": self._mark, "sessions": fields}))
             os.replace(making, self._path)
         except OSError as error:
             log.warning("the sessions %s cannot be kept: they end with this daemon: %s", self._path, error)

@@ -302,7 +302,7 @@ async def _command(name: str, host: Host, screen: Screen) -> None:
 
 
 async def _follow(host: Host, screen: Screen) -> None:
-    async with connect_to(host) as far:
+    async with connect_to(host, screen.overheard(host.destination)) as far:
         persistence = Persistence(screen.note, ())
         async with aclosing(follow(far, "x", 0, persistence)) as runs:
             async for data in runs:
