@@ -30,8 +30,8 @@ from typing import IO, Any, NamedTuple
 LARGEST = 100_000
 """Bytes of a request to the process that is forked; for a longer line a command is started from nothing."""
 
-READ_AT_START = ("PYTHON", "LANG", "LC_")
-"""How the names of variables begin that Python itself reads when it starts."""
+READ_AT_START = ("PYTHON", "LANG", "LC_", "LD_")
+"""How the names of variables begin that are read when Python starts, by itself or by the system's loader."""
 
 PID = STATUS = struct.Struct("i")
 

@@ -290,6 +290,34 @@ def test_readers_that_do_not_read_do_not_keep_it(cli: Cli, folder: Path) -> None
 # --- many at once
 
 
+def test_who_comes_while_one_ends_is_the_next_one(cli: Cli) -> None:
+    """It does not listen any more, but has the lock still."""
+    cli.run("daemon", "start")
+    cli.run("daemon", "stop")
+    with open(cli.home.lock("daemon")) as lock:
+        until(lambda: _got(lock.fileno()))
+        with cli.started("daemon", "run") as next_one:
+            until(lambda: _holds_open(next_one.pid, lock.name))
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            until(lambda: os.path.exists(cli.home.socket))
+            next_one.terminate()
+            assert ended(next_one) == 0
+
+
+def _got(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holds_open(pid: int, path: str) -> bool:
+    with contextlib.suppress(OSError):
+        return any(os.readlink(f"/proc/{pid}/fd/{each}") == path for each in os.listdir(f"/proc/{pid}/fd"))
+    return False
+
+
 def test_twenty_first_commands_make_one_daemon(cli: Cli) -> None:
     """On a machine with no home yet."""
     with contextlib.ExitStack() as stack:

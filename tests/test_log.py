@@ -78,6 +78,7 @@ def test_a_long_record_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
 
 FILLED = """
 import logging, os, sys
+from ptstream import wire
 from ptstream.daemon import log
 wire.LOG_BYTES, log.BURST = 10_000, 10**6
 log.begin(sys.argv[1])

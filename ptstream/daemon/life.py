@@ -15,6 +15,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 
 import anyio
@@ -43,6 +44,9 @@ NEAR = 20
 
 SWEEP = 60.0
 """Seconds between two looks for streams whose time to live is over."""
+
+CHANGE_TIME = 5.0
+"""Seconds that a daemon which does not listen is waited for, until it does or is gone."""
 
 PLACE_POLL = 1.0
 """Seconds between two looks whether the home and its database are still those that we serve."""
@@ -118,16 +122,26 @@ def run(
 
 @contextlib.contextmanager
 def _lock(home: Home) -> Iterator[bool]:
-    """The daemon's lock. Never unlinked: the next one locks the same file."""
+    """The daemon's lock, or that another one has it. Never unlinked: the next one locks the same file."""
     descriptor = os.open(home.lock("daemon"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        yield True
+        yield _locked(descriptor, home)
     finally:
         os.close(descriptor)
+
+
+def _locked(descriptor: int, home: Home) -> bool:
+    """Whether we have the lock. Who holds it and does not listen is ending, or beginning: that is waited for."""
+    deadline = time.monotonic() + CHANGE_TIME
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if os.path.exists(home.socket) or time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
 
 
 def _allow_many_files() -> None:
