@@ -150,7 +150,7 @@ def test_it_can_be_ended_between_any_two_blocks(cli: Cli, store: Store) -> None:
     kept_as(cli, "a" * 10 * module.BLOCK)
     steps = Steps()
     assert list(search(store, "b", steps)) == []
-    assert steps.count > 5  # a block may be larger by a chunk
+    assert steps.count >= 5  # a block may be twice as large, by what is read at once
     steps = Steps(3)
     assert list(search(store, "b", steps)) == []
     assert steps.count == 4
