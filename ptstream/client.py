@@ -20,6 +20,7 @@ import httpx_sse
 
 from ptstream import __version__, strict_json, wire
 from ptstream.errors import ConfigurationError, DaemonUnreachable, PtstreamError
+from ptstream.origins import shown
 from ptstream.settings import Home
 
 CONNECT_TIMEOUT = 5.0
@@ -228,7 +229,7 @@ class Client:
         try:
             response = await self._http.request(method, path, content=content, params=query)
         except httpx.TransportError as error:
-            raise DaemonUnreachable(f"the daemon at {self.place} does not answer: {error!r}") from error
+            raise DaemonUnreachable(f"the daemon at {self.place} does not answer: {shown(error)}") from error
         if not response.is_success:
             raise wire.error_from(response.content)
         return response

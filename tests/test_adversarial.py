@@ -5,11 +5,13 @@ Each is long enough that the square of it would be minutes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 from starlette.responses import StreamingResponse
 
+from ptstream.cli.markdown import Rendered
 from ptstream.cli.paper import _tidy
 from ptstream.cli.untrusted import Filter, clean
 from ptstream.durable import Asked, Reader
@@ -31,6 +33,9 @@ from tests.conftest import Cli
 LONG = 100_000
 """Characters."""
 
+LISTS = 6_000
+"""The same, of Markdown: each item is laid out, which takes most of a millisecond."""
+
 
 def long(unit: str, size: int = LONG) -> str:
     return (unit * size)[:size]
@@ -42,6 +47,12 @@ def filtered(text: str) -> None:
     pieces = Filter()
     for begin in range(0, len(text), 7):
         pieces.feed(text[begin : begin + 7])
+
+
+def laid_out(text: str) -> None:
+    shown = Rendered(lambda: (80, 24), time.process_time)
+    shown.feed(text)
+    shown.end()
 
 
 def framed(text: str) -> None:
@@ -66,6 +77,7 @@ LINES = ["data", "data ", "data: {", "\n", "\r", ":", "event: a\n", "{},", "{", 
         (clean, ESCAPES, LONG),
         (filtered, ESCAPES, LONG),
         (_tidy, [" ", "\x1b[1m", "\x1b[", " \x1b[0m", "a "], LONG),
+        (laid_out, ["- a\n", "1. a\n", "*a   - b\n", "> - a\n"], LISTS),
         (page_words, PAGES, PAGE_CHARACTERS),
         (without_thoughts, THOUGHTS, LONG),
         (_wait_in, FAULTS, MESSAGE_BYTES),

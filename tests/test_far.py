@@ -114,6 +114,15 @@ async def test_a_greeting_that_is_none(folder: Path, greeting: bytes) -> None:
             await remote.show("x")
 
 
+async def test_what_is_no_http_is_not_repeated_at_length(folder: Path) -> None:
+    greeting = b'{"ptstream": "0.1.0", "caller": "a-caller"}\nHTTP/1.1 10' + b"1" * 3000 + b" OK\r\n\r\n"
+    host = host_named("ssh://box", {"PTSTREAM_SSH": ssh(folder, "", greeting)})
+    async with connect_to(host, hear_nothing) as remote:
+        with pytest.raises(DaemonUnreachable) as caught:
+            await remote.show("x")
+    assert len(str(caught.value)) < 400
+
+
 async def test_a_side_that_says_nothing_more_and_stays_is_left(folder: Path) -> None:
     host = host_named("ssh://box", {"PTSTREAM_SSH": ssh(folder, "", greeting=b"no line")})
     async with connect_to(host, hear_nothing) as remote:

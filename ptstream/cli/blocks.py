@@ -61,11 +61,8 @@ class Block(NamedTuple):
             return []
         return [Block(group, self.lines) for group in groups(self.tokens[1:-1], level=1)]
 
-    def one_by_one(self) -> list[Block]:
-        """The list as lists of one item each; any other block as it is."""
-        return [self._only(item) for item in self.items()] or [self]
-
-    def _only(self, item: Block) -> Block:
+    def only(self, item: Block) -> Block:
+        """The list with this one of its items alone."""
         opening = copy(self.tokens[0])
         opening.map, opening.attrs = item.tokens[0].map, {}
         return Block([opening, *item.tokens, self.tokens[-1]], self.lines)
@@ -110,8 +107,7 @@ def _plain(tokens: list[Token]) -> Iterator[Token]:
         elif token.type == "softbreak":
             yield Token("hardbreak", "br", 0)
         else:
-            token.content = clean(
-                token.content
-            )  # before it is laid out: a character reference may stand for a line's end
+            # Before it is laid out: a character reference may stand for a line's end.
+            token.content = clean(token.content)
             label += token.content
             yield token

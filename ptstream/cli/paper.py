@@ -43,10 +43,12 @@ class Paper:
 
     def put_block(self, block: Block, number: int | None) -> None:
         """A block; with a number, a list that goes on with it. A list comes item by item, as it is written."""
-        for count, part in enumerate(block.one_by_one()):
+        items = block.items()
+        first = block.start if number is None else number
+        for count, part in enumerate(map(block.only, items) if items else [block]):
             goes_on = number is not None or count > 0
-            if block.items():
-                part.tokens[0].attrs["start"] = (block.start if number is None else number) + count
+            if items:
+                part.tokens[0].attrs["start"] = first + count
             self._document.parsed = part.tokens
             lines = [] if part.is_deep else self._rendered(self._document)
             self._put(lines or self._rendered(Text(part.source)), apart=not goes_on)

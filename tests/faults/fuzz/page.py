@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 import ptstream
 from tests.faults.fuzz.grammar import CUTS, pieces
-from tests.faults.fuzz.growth import AGAIN, RATIO, Pumped
+from tests.faults.fuzz.growth import Pumped, seconds_grow_evenly
 from tests.faults.fuzz.markdown import ANY, DOCUMENTS, PUMPED, words
 from tests.faults.fuzz.search import Look, Wrong, search
 from tests.faults.fuzz.terminal import forbidden
@@ -33,9 +34,6 @@ SIZES = (16 * 1024, 64 * 1024)
 
 SECONDS = 10.0
 """What one input may take of the browser."""
-
-WORTH = 100.0
-"""Milliseconds below which nothing is said of how fast it grows."""
 
 HTML = (
     *(
@@ -129,22 +127,8 @@ def _keeps(page: Any, text: str) -> None:
 
 def _grows(page: Any, pumped: Pumped[str]) -> None:
     for step in (1 << 20, 997):
-        before = 0.0
-        for size in SIZES if pumped.part else ():
-            took = _best(page, pumped, size, step)
-            if took > WORTH and before and took > RATIO * before:
-                raise Wrong("it grows faster than what comes", f"{size}: {took:.0f} ms, a quarter {before:.0f} ms")
-            before = took
+        seconds_grow_evenly(pumped, partial(_timed, page, step), SIZES)
 
 
-def _best(page: Any, pumped: Pumped[str], size: int, step: int) -> float:
-    """The shortest time of some, when the first is long: others want the processor, too."""
-    text = pumped.of(size)
-    took = [_timed(page, text, step)]
-    if took[0] > WORTH:
-        took += [_timed(page, text, step) for _ in range(AGAIN)]
-    return min(took)
-
-
-def _timed(page: Any, text: str, step: int) -> float:
-    return float(page.evaluate("([text, step]) => window.timed(text, step)", [text, step]))
+def _timed(page: Any, step: int, text: str) -> float:
+    return float(page.evaluate("([text, step]) => window.timed(text, step)", [text, step])) / 1000
