@@ -32,6 +32,9 @@ DOCUMENT = '<!doctype html><meta charset="utf-8"><script type="module" src="/fuz
 SIZES = (16 * 1024, 64 * 1024)
 """How long an input is. What is shorter than the first may be parsed anew with every piece (markdown.js)."""
 
+LONGEST = 8 * 1024
+"""Characters of a text that is cut anywhere: a block of 16 Ki units of UTF-16 is put down as it stands (markdown.js)."""
+
 SECONDS = 10.0
 """What one input may take of the browser."""
 
@@ -109,7 +112,7 @@ def _tried(page: Any, text: str, parts: Sequence[str]) -> dict[str, Any]:
 
 
 def _same(page: Any, text: str, cuts: Sequence[int] | None) -> None:
-    text = text.encode("utf-8", "replace").decode()
+    text = text.encode("utf-8", "replace").decode()[:LONGEST]
     found = _tried(page, text, pieces(text, cuts))
     if found["wrong"] or found["ran"]:
         raise Wrong("what acts is in the page", found)

@@ -142,7 +142,9 @@ def _kind(error: Exception) -> str:
 
 
 def _told(error: Exception) -> str:
-    return str(error) if isinstance(error, Wrong) else f"{type(error).__name__}: {str(error)[:300]} {_place(error)}"
+    if isinstance(error, Wrong):
+        return _shortened(str(error))
+    return f"{type(error).__name__}: {str(error)[:300]} {_place(error)}"
 
 
 def _place(error: Exception) -> str:
@@ -155,5 +157,9 @@ def _place(error: Exception) -> str:
 
 
 def _shown(made: object) -> str:
-    said = REPEATED.sub(lambda found: f"{found[1]}⟨{len(found[0]) // len(found[1])} times⟩", repr(made))
+    return _shortened(repr(made))
+
+
+def _shortened(said: str) -> str:
+    said = REPEATED.sub(lambda found: f"{found[1]}⟨{len(found[0]) // len(found[1])} times⟩", said)
     return said if len(said) <= SHOWN else f"{said[:SHOWN]} … ({len(said)} characters)"
