@@ -110,8 +110,7 @@ def _plain(tokens: list[Token]) -> Iterator[Token]:
         elif token.type == "softbreak":
             yield Token("hardbreak", "br", 0)
         else:
-            token.content = clean(
-                token.content
-            )  # before it is laid out: a character reference may stand for a line's end
+            # Before it is laid out: a character reference may stand for a line's end.
+            token.content = clean(token.content)
             label += token.content
             yield token
