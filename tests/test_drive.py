@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ptstream.asides import LEFT_OUT, MAX_ASIDES, Asides
-from ptstream.config import Settings
-from ptstream.drive import Attempt, End, Limits, encoded
+from ptstream.config import Limits, Settings
+from ptstream.drive import Attempt, End, encoded
 from ptstream.ending import cancel
 from ptstream.errors import GeneratorDropped, GeneratorError, GeneratorTimeout, StoreBusy, StoreUnusable
 from ptstream.follow import Follow
@@ -215,8 +215,7 @@ async def test_one_that_is_drained_while_it_waits_to_go_on_ends(store: Store) ->
         raise GeneratorDropped("broke off")
 
     async def go_on(_: str) -> AsyncGenerator[Event, None]:
-        raise AssertionError("asked to go on")
-        yield ""
+        yield pytest.fail("asked to go on")
 
     async with owning(store) as owner:
         id = store.create().id
