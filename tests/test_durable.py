@@ -205,6 +205,7 @@ def test_what_is_stored_and_no_more(served: Cli, gate: Gate, http: httpx.Client)
     id = detached(served, shell, option, script.replace("echo one two.", "printf 'one two.\\nthree'"))
     until(lambda: kept(served, id) == FIRST + "three")
     stored = {"stored": "1"}
+    until(lambda: http.get(path_of(id), params=stored).text)  # its commit comes after the tail
     now = http.get(path_of(id), params=stored)
     assert (now.text, now.headers["stream-next-offset"]) == (FIRST, word(len(FIRST)))
     assert now.headers["stream-up-to-date"] == "true"
