@@ -128,15 +128,7 @@ class Client:
         on_drop: bool = False,
     ) -> Driven:
         """Have the daemon drive a pending stream. Raises what stood in the way, the stream being pending still."""
-        told = {
-            "directory": directory,
-            "environment": dict(environment),
-            "umask": umask,
-            "core": core,
-            "python": sys.executable,
-            "stderr": stderr,
-            "on_drop": on_drop,
-        }
+        told = _caller(directory, environment, umask, core) | {"stderr": stderr, "on_drop": on_drop}
         answer = await self._ask("POST", wire.DRIVE.format(id=id), wire.dumps(told))
         return Driven(answer["attached"], answer["model"], answer["place"])
 
@@ -145,13 +137,7 @@ class Client:
         self, *, directory: str, environment: Mapping[str, str], umask: int, core: int
     ) -> AsyncIterator[str]:
         """As whom a connection from elsewhere drives here, while the context lasts: an id that `wire.DRIVE` takes."""
-        told = {
-            "directory": directory,
-            "environment": dict(environment),
-            "umask": umask,
-            "core": core,
-            "python": sys.executable,
-        }
+        told = _caller(directory, environment, umask, core)
         async with self._http.stream("POST", wire.CALLERS, content=wire.dumps(told)) as response:
             if response.status_code != 200:
                 raise wire.error_from(await response.aread())
@@ -233,6 +219,17 @@ class Client:
         if not response.is_success:
             raise wire.error_from(response.content)
         return response
+
+
+def _caller(directory: str, environment: Mapping[str, str], umask: int, core: int) -> dict[str, Any]:
+    """From where a drive is asked for, in the wire's words."""
+    return {
+        "directory": directory,
+        "environment": dict(environment),
+        "umask": umask,
+        "core": core,
+        "python": sys.executable,
+    }
 
 
 @contextlib.asynccontextmanager

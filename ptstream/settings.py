@@ -105,7 +105,7 @@ class Home(NamedTuple):
     def check(self) -> None:
         """Raises ConfigurationError if anybody but us and root may have a hand in the home, or in what we keep in it.
 
-        Changes nothing, and costs some twenty looks (50 µs). It comes before anything in a home is read, by whatever
+        Changes nothing, and costs some twenty looks (0.1 ms). It comes before anything in a home is read, by whatever
         command: what passes can be changed by us alone from then on, so that it may be opened by its path.
         """
         try:

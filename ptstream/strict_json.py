@@ -19,7 +19,6 @@ from typing import Any
 MOST_DIGITS = 308
 """Digits of a whole number: what has more is infinite wherever numbers are doubles (RFC 8259, 6)."""
 
-
 MOST_VALUES = 100_000
 """Values that one text may hold, about: some 20 ms, and 10 MB."""
 

@@ -80,7 +80,6 @@ IDENTITY = "identity"
 """The one content coding that is asked for, and taken (RFC 9110, 8.4): any other may unfold to a million times its
 size, before anybody can look at it."""
 
-
 PLAIN: Mapping[str, str] = MappingProxyType({"accept-encoding": IDENTITY})
 """What asks for it."""
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def processor_seconds(most: float) -> Iterator[None]:
-    """Raises TimeoutError when this process has computed for longer."""
+def processor_seconds(most: float, error: type[Exception] = TimeoutError) -> Iterator[None]:
+    """Raises the error in the midst of what computes for longer in this process, a regular expression included."""
 
     def end(*_: object) -> None:
-        raise TimeoutError
+        raise error(f"more than {most:g} s of processor time")
 
     before = signal.signal(signal.SIGPROF, end)
     signal.setitimer(signal.ITIMER_PROF, most)

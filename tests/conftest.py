@@ -146,7 +146,7 @@ class Cli:
 
     def out(self, *words: str, **more: Any) -> str:
         """What it prints to stdout."""
-        return self.run(*words, **more).stdout.decode()
+        return str(self.run(*words, **more).stdout.decode())
 
     @contextlib.contextmanager
     def started(self, *words: str, **more: Any) -> Iterator[Any]:

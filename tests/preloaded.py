@@ -247,7 +247,7 @@ def _stream(number: int, old: Any) -> io.TextIOWrapper:
     raw = os.fdopen(number, "wb" if number else "rb", buffering=0 if unbuffered else -1, closefd=False)
     lines = number == 2 or os.isatty(number)
     return io.TextIOWrapper(
-        raw,  # type: ignore[arg-type]
+        raw,
         encoding=old.encoding,
         errors=old.errors,
         newline=None if number == 0 else "\n",

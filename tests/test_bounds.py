@@ -161,7 +161,7 @@ async def test_a_listing_is_read_to_its_most(server: endpoint.Server, more: int)
     rows = [{"id": "m", "description": ""}]
     size = len(json.dumps({"object": "list", "data": rows}))
     rows[0]["description"] = "x" * (LISTING_BYTES - size + more)
-    server.models = rows  # type: ignore[assignment]
+    server.models = rows
     if more:
         with pytest.raises(GeneratorError, match=r"lists more than 1 MB of models, .* name one with --model"):
             await models(Upstream(server.base_url))

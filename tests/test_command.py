@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import anyio
-import pexpect  # type: ignore[import-untyped]
+import pexpect
 import pytest
 
 from ptstream.errors import GeneratorError
@@ -120,4 +120,4 @@ def test_the_last_line_beside_the_text_ends_on_a_terminal(served: Cli) -> None:
         timeout=30,
     )
     child.expect(pexpect.EOF)
-    assert re.sub(r"\x1b\[\dm", "", child.before).endswith("no end\r\n")
+    assert re.sub(r"\x1b\[\dm", "", child.before or "").endswith("no end\r\n")

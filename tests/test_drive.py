@@ -15,12 +15,12 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ptstream.asides import LEFT_OUT, MAX_ASIDES, Asides
-from ptstream.config import Settings
-from ptstream.drive import Attempt, End, Limits, encoded
+from ptstream.config import Limits, Settings
+from ptstream.drive import Attempt, End, encoded
 from ptstream.ending import cancel
 from ptstream.errors import GeneratorDropped, GeneratorError, GeneratorTimeout, StoreBusy, StoreUnusable
 from ptstream.follow import Follow
@@ -215,8 +215,7 @@ async def test_one_that_is_drained_while_it_waits_to_go_on_ends(store: Store) ->
         raise GeneratorDropped("broke off")
 
     async def go_on(_: str) -> AsyncGenerator[Event, None]:
-        raise AssertionError("asked to go on")
-        yield ""
+        yield pytest.fail("asked to go on")
 
     async with owning(store) as owner:
         id = store.create().id
@@ -778,6 +777,7 @@ async def test_what_comes_behind_an_end_in_the_middle_of_a_large_piece_is_not_ke
 
 
 @given(st.text(st.sampled_from("ab\ud83d\ude00é😀"), max_size=40), st.integers(1, 9))
+@example("\ud83d\ud83d\ude00", 1)
 def test_slices_are_all_of_a_piece_and_part_no_character(piece: str, most: int) -> None:
     parts = list(slices(piece, most))
     assert "".join(parts) == piece

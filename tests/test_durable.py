@@ -205,6 +205,7 @@ def test_what_is_stored_and_no_more(served: Cli, gate: Gate, http: httpx.Client)
     id = detached(served, shell, option, script.replace("echo one two.", "printf 'one two.\\nthree'"))
     until(lambda: kept(served, id) == FIRST + "three")
     stored = {"stored": "1"}
+    until(lambda: http.get(path_of(id), params=stored).text)  # its commit comes after the tail
     now = http.get(path_of(id), params=stored)
     assert (now.text, now.headers["stream-next-offset"]) == (FIRST, word(len(FIRST)))
     assert now.headers["stream-up-to-date"] == "true"
@@ -245,7 +246,7 @@ def test_the_official_client_follows_to_the_end(served: Cli, folder: Path, face:
     text = "One. \n\nTwo: 数据库里只有完整的句子。👩‍👩‍👧\x00\ufeff\u2028Three.\n" * 40
     (folder / "text").write_bytes(text.encode())
     id = served.out("drive", "--detach", "-p", "x", "-m", f"replay:{folder}/text?rate=800&size=3").strip()
-    with stream(face.url + path_of(id), headers=face.headers, offset="-1", live="sse") as answer:
+    with stream(face.url + path_of(id), headers={**face.headers}, offset="-1", live="sse") as answer:
         assert "".join(answer.iter_text()) == text
     for live in ("sse", False):
         way = {"headers": face.headers, "offset": word(5), "live": live}

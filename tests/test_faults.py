@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -80,7 +81,7 @@ def test_what_does_not_hold_is_found_made_short_and_found_again_by_its_seed() ->
 
 def test_what_never_ends_and_what_grows_too_fast_is_found() -> None:
     tally = Tally("a fuzzer")
-    looks = [
+    looks: list[Look[Any]] = [
         Look(st.just("x" * 40), lambda text: re.match("(x+x+)+y", text), 1, 0.1),
         Look(st.just(Pumped("", "x", "")), lambda pumped: grows_evenly(pumped, _quadratic, (256, 1024, 4096)), 1),
     ]

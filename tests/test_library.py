@@ -346,7 +346,8 @@ async def test_what_it_gives_is_an_object_to_json(home: Home) -> None:
     assert json.loads(json.dumps({"last": [piece]})) == {"last": [{"text": "Bye.", "offset": 30}]}
     told = json.loads(json.dumps(stream))
     assert (told["id"], told["name"], told["prompt"], told["status"], told["bytes"]) == (id, "n", "hello", "done", 30)
-    for value in (body, stream, piece):
+    values: tuple[Any, ...] = (body, stream, piece)
+    for value in values:
         assert pickle.loads(pickle.dumps(value)) == copy.copy(value) == value  # noqa: S301 - our own
         assert all(getattr(value, name) == value[name] for name in value.keys())  # noqa: SIM118 - it is no plain table
         with pytest.raises(AttributeError):
@@ -357,7 +358,7 @@ async def test_what_it_gives_is_an_object_to_json(home: Home) -> None:
 
 def test_a_piece_is_its_text_and_its_offset() -> None:
     piece = ptstream.Piece("ü", 2)
-    text, offset = piece
+    text, offset = tuple[Any, ...](piece)
     assert (text, offset, repr(piece)) == ("ü", 2, "Piece(text='ü', offset=2)")
     assert piece == ("ü", 2) == ptstream.Piece("ü", 2) == {"text": "ü", "offset": 2}
     assert piece != ("ü", 3)

@@ -209,9 +209,10 @@ async def test_a_strangers_server_is_named_and_told_nothing(
     squatted(stranger, monkeypatch)
     found = {each.name: each for each in await discover(caller_in(home), Settings(), home)}
     for name in ("ollama", "llamacpp", "vllm", "lmstudio"):
-        assert found[name].problem
-        assert "listens as user nobody" in found[name].problem
-        assert f'[endpoints.{name}] with base_url = "{stranger.base_url}"' in found[name].problem
+        problem = found[name].problem
+        assert problem
+        assert "listens as user nobody" in problem
+        assert f'[endpoints.{name}] with base_url = "{stranger.base_url}"' in problem
     assert not any(each.default or each.name.startswith("ollama/") for each in found.values())
     with pytest.raises(NoModel, match=r"not asked: .* listens as user nobody"):
         await resolved(asking(), caller_in(home), home)

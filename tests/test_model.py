@@ -121,7 +121,8 @@ def on(what: str, **given: Any) -> Callable[[Callable[..., None]], Any]:
 
         chosen.__name__ = act.__name__
         there_is_one: Any = precondition(lambda self: any(getattr(model, what) for model in self.models))
-        return there_is_one(rule(data=st.data(), **given)(chosen))
+        as_rule: Any = rule(data=st.data(), **given)
+        return there_is_one(as_rule(chosen))
 
     return decorate
 

@@ -272,10 +272,11 @@ def test_a_drive_goes_on_from_what_was_the_last_stream_when_it_began(cli: Cli, f
 
 def late_question(driver: subprocess.Popen[bytes], meanwhile: Callable[[], object]) -> None:
     """Give a driver its standard input, and do something before its end."""
-    assert driver.stdin is not None
-    driver.stdin.write(b"asked slowly")
-    driver.stdin.flush()
+    stdin = driver.stdin
+    assert stdin is not None
+    stdin.write(b"asked slowly")
+    stdin.flush()
     waiting = bytearray(4)
-    until(lambda: fcntl.ioctl(driver.stdin, termios.FIONREAD, waiting) == 0 and not any(waiting))
+    until(lambda: fcntl.ioctl(stdin, termios.FIONREAD, waiting) == 0 and not any(waiting))
     meanwhile()
-    driver.stdin.close()
+    stdin.close()

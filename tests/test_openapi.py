@@ -52,12 +52,12 @@ def test_it_is_what_its_document_says(document: Any, path: str, method: str, mod
 
     @given(operation.as_strategy(generation_mode=mode))
     @settings(max_examples=25, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
-    def run(case: Case) -> None:
+    def run(case: Case[Any]) -> None:
         positive = mode is GenerationMode.POSITIVE
         if re.fullmatch(openapi.REFERENCE["pattern"], str(case.path_parameters.get("id", ""))):
             # Otherwise hardly one would exist, or it might not end.
             case.path_parameters["id"] = "done" if method != "delete" else "gone"
-        excluded = [negative_data_rejection] if path == wire.TEXT else []  # it takes any parameters
+        excluded: list[Any] = [negative_data_rejection] if path == wire.TEXT else []  # it takes any parameters
         answer = case.call()
         if positive and answer.status_code == 416:
             assert int(case.query["offset"]) > len(TEXT)

@@ -6,7 +6,7 @@ import re
 import shlex
 import sqlite3
 
-import pexpect  # type: ignore[import-untyped]
+import pexpect
 import pytest
 
 from ptstream.errors import DaemonUnreachable

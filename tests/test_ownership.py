@@ -252,7 +252,7 @@ def test_a_group_may_write_if_nobody_else_is_in_it(folder: Path, monkeypatch: py
         SimpleNamespace(pw_uid=uid, pw_gid=gid, pw_name=name)
         for uid, gid, name in ((os.geteuid(), 1, "me"), (77, 2, "other"))
     )
-    cases = (
+    cases: tuple[tuple[list[str] | None, list[SimpleNamespace], bool], ...] = (
         (None, [me, other], False),  # not in the tables: a container's
         ([], [me, other], False),
         (["me"], [me, other], False),
@@ -362,7 +362,8 @@ def test_nothing_in_it_is_another_users(home: Home, name: str, folder: Path) -> 
     """As it is, as a link of theirs to what is ours, and (`mv` keeps owners) as one that we cannot have made."""
     path = cleared(home, name)
     (folder / "ours").mkdir()
-    for plant in (path.touch, path.mkdir, lambda: path.symlink_to(folder / "ours")):
+    plants: list[Callable[[], object]] = [path.touch, path.mkdir, lambda: path.symlink_to(folder / "ours")]
+    for plant in plants:
         plant()
         given_away(path)
         with pytest.raises(ConfigurationError, match=f"{name} belongs to another user: remove it"):

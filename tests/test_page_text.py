@@ -135,7 +135,7 @@ def test_more_windows_than_a_browser_has_connections(site: Site, context: Browse
         for window, stream in zip(windows, streams, strict=True):
             stream.write("One. ")
             site.enter(window, f"{stream.id}/{'panes' if stream is streams[0] else 'raw'}")
-            until(lambda window=window: shown(window) == "One. ")
+            shows(window, "One. ")
         for stream in streams:
             stream.write("Two. And ")
         for window, stream in zip(windows, streams, strict=True):

@@ -20,10 +20,10 @@ import pytest
 from ptstream import settings, wire
 from ptstream.config import Settings, load
 from ptstream.errors import ConfigurationError
-from ptstream.filesystem import lacking
+from ptstream.filesystem import NETWORK_FILESYSTEMS, filesystem_of, lacking
 from ptstream.generators.command import descendants
 from ptstream.owner import open_owner
-from ptstream.settings import NETWORK_FILESYSTEMS, Home, filesystem_of, find_home
+from ptstream.settings import Home, find_home
 from ptstream.store.owners import boot_id
 from ptstream.store.sqlite import Store
 from tests.conftest import PTSTREAM, Cli, needs

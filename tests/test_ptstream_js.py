@@ -372,6 +372,14 @@ def test_the_status_is_the_stores(read: Read, daemon: Face, gate: Gate) -> None:
 # --- drive
 
 
+@contextlib.contextmanager
+def broken_once(url: str, at: int | None) -> Iterator[Line]:
+    """A line to `url` of which one answer breaks off behind its first `at` bytes; None: none does."""
+    with line(url, whole_heads=True) as made:
+        made.passes = lambda _: None if made.cuts else at
+        yield made
+
+
 def asked_for(daemon: Face, model: str) -> str:
     """The id of a pending stream."""
     told = httpx.post(daemon.url + wire.STREAMS, json={"prompt": "Why?", "model": model}, headers=daemon.headers)
@@ -382,7 +390,7 @@ def test_it_drives_a_stream_of_the_daemons(read: Read, daemon: Face) -> None:
     for break_at in (None, 20):
         id = asked_for(daemon, "scripted/slow")
         # The first answer, whichever connection it comes by: a browser may open more than it uses.
-        with line(daemon.url, lambda _, at=break_at: None if bad.cuts else at, whole_heads=True) as bad:
+        with broken_once(daemon.url, break_at) as bad:
             ways = {"follow": bad.url + path_of(id), "headers": daemon.headers}
             whole(read("drive", f"{bad.url}/streams/{id}/drive?live=1", **ways), TEXT)
             assert bool(bad.cuts) == (break_at is not None)
@@ -417,7 +425,7 @@ def test_it_drives_a_stream_of_an_apps(read: Read, an_app: str) -> None:
     chance = random.Random(seed)
     for _ in range(4):
         cut = chance.randrange(size)
-        with line(an_app, lambda _, at=cut: None if bad.cuts else at, whole_heads=True) as bad:
+        with broken_once(an_app, cut) as bad:
             whole(read("drive", bad.url + pending(an_app)), UNICODE * 4)
             assert bad.cuts
     assert int(httpx.get(an_app + "/asked").text) == before + 4

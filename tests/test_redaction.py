@@ -287,7 +287,7 @@ async def test_usage_notes_and_names_have_no_key(server: endpoint.Server) -> Non
 @pytest.mark.parametrize("field", ["api_key", "user", "metadata"])
 async def test_the_daemons_token_in_a_request_stays_here(face: Face, server: endpoint.Server, field: str) -> None:
     value = {"key": [face.token]} if field == "metadata" else face.token
-    body = {"model": "mine/ok", "messages": [], field: value}
+    body: dict[str, Any] = {"model": "mine/ok", "messages": [], field: value}
     async with httpx.AsyncClient(timeout=30, headers=face.headers) as http:
         answer = await http.post(f"{face.base_url}/chat/completions", json=body)
     assert answer.status_code == 400

@@ -186,12 +186,16 @@ async def test_a_search_ends_with_its_client(store: Store) -> None:
                 await anyio.lowlevel.checkpoint()
             return {"type": "http.disconnect"}
 
+        async def stay() -> Message:
+            await anyio.sleep_forever()
+            return {}
+
         scope = {"type": "http", "method": "GET", "path": wire.SEARCH, "query_string": b"q=b", "headers": []}
         answer = await api.find(daemon, Request(scope, receive))
         assert json.loads(bytes(answer.body))["complete"] is False
         assert not daemon.searches.borrowed_tokens
         # One that is heard to its end.
-        answer = await api.find(daemon, Request(scope, anyio.sleep_forever))
+        answer = await api.find(daemon, Request(scope, stay))
         assert json.loads(bytes(answer.body)) == {"hits": [], "complete": True}
         tasks.cancel_scope.cancel()
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pexpect  # type: ignore[import-untyped]
+import pexpect
 import pytest
 
 from ptstream import wire
@@ -488,7 +488,7 @@ def test_what_is_said_there_comes_to_a_terminal_filtered_and_marked(box: Box, tm
     more = {"PTSTREAM_SSH": str(ssh), "PATH": f"{box.folder}/bin:{os.environ['PATH']}", "NO_COLOR": "1"}
     more["FAR"] = box.home.path
     words = [*PTSTREAM[1:], "ls", "-q"]
-    shown = pexpect.run(shlex.join([PTSTREAM[0], *words]), env=box.cli.environment | more)
+    shown: Any = pexpect.run(shlex.join([PTSTREAM[0], *words]), env=box.cli.environment | more)
     assert shown.decode().splitlines()[: len(SAID)] == SAID
     assert not re.search(rb"[\x00-\x09\x0b\x0c\x0e-\x1f]", shown)
     assert box.cli.run("ls", env=more, code=None).stderr.decode().splitlines()[: len(SAID)] == SAID

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ptstream
 from ptstream import strict_json, wire
 from ptstream.config import load
 from ptstream.errors import ConfigurationError, GeneratorError
@@ -125,6 +126,23 @@ async def test_usage_that_is_nested_without_end(server: module.Server) -> None:
     server.models = [{"id": "m", "more": json.loads(DEEP)}]
     with pytest.raises(GeneratorError, match="not JSON"):
         await models(Upstream(server.base_url, "sk-of-the-test"))
+
+
+@pytest.mark.anyio
+async def test_usage_of_a_programs_own_generator(tmp_path: Path) -> None:
+    """It is stored as JSON, which other programs read as well."""
+
+    async def generate(_: ptstream.Stream) -> AsyncIterator[str | Usage]:
+        yield "Yes."
+        yield Usage({"cost": math.nan, "more": [math.inf], "total_tokens": 7})
+
+    async with ptstream.open(str(tmp_path / "home")) as pts:
+        id = await pts.create(prompt="x")
+        assert [piece.text async for piece in pts.drive(id, generate)] == ["Yes."]
+        assert (await pts.body(id)).status == "done"
+    with closing(sqlite3.connect(tmp_path / "home" / "db" / "ptstream.db")) as database:
+        ((kept,),) = database.execute("SELECT usage FROM attempts")
+    assert strictly(kept) == {"cost": None, "more": [None], "total_tokens": 7}
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -136,14 +138,19 @@ def lasting(server: str) -> list[list[str]]:
     return found
 
 
+def _json(url: str) -> Any:
+    return httpx.get(url).json()
+
+
 def whole(server: str, pages: list[Page], ids: list[str]) -> None:
     """Every tab comes to each stream's end, told once, and has all of its text."""
     httpx.post(f"{server}/end")
     for id in ids:
-        text = until(lambda id=id: httpx.get(f"{server}/body/{id}").json())
+        body = f"{server}/body/{id}"
+        text = until(partial(_json, body))
         for page in pages:
             told = page.wait_for_function("(id) => told[id].ends.length && told[id]", arg=id, polling=50).json_value()
-            text = httpx.get(f"{server}/body/{id}").json()
+            text = _json(body)
             assert (told["ends"], told.get("wrong"), told["text"] == text) == (["done"], None, True)
 
 

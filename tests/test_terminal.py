@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import pexpect  # type: ignore[import-untyped]
+import pexpect
 import pyte
 import pytest
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio.abc import SocketStream
+from anyio.streams.tls import TLSListener, TLSStream
 
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators.openai import Manner, chat
@@ -177,7 +178,10 @@ def test_which_variable_counts() -> None:
 @pytest.fixture
 def authority(tmp_path: Path) -> Path:
     """A company's own authority, and a certificate of it for this machine."""
-    run = lambda *words: subprocess.run(["openssl", *words], cwd=tmp_path, check=True, capture_output=True)  # noqa: E731
+
+    def run(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=tmp_path, check=True, capture_output=True)
+
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     (tmp_path / "names").write_text("subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
     usage = ("-addext", "keyUsage=critical,keyCertSign")
@@ -194,13 +198,13 @@ async def secured(server: endpoint.Server, authority: Path) -> AsyncIterator[str
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority / "cert.pem", authority / "key.pem")
     tls = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    wrapped = anyio.streams.tls.TLSListener(tls, context, standard_compatible=False)
+    wrapped = TLSListener(tls, context, standard_compatible=False)
 
     async def pump(source: anyio.abc.ByteReceiveStream, sink: anyio.abc.ByteSendStream) -> None:
         async for data in source:
             await sink.send(data)
 
-    async def handle(client: anyio.streams.tls.TLSStream) -> None:
+    async def handle(client: TLSStream) -> None:
         upstream = await anyio.connect_tcp("127.0.0.1", server.port)
         async with client, upstream, anyio.create_task_group() as tasks:
             tasks.start_soon(pump, client, upstream)

@@ -150,7 +150,8 @@ async def test_events_hold_little_each(tmp_path: Path) -> None:
         pass
     async with ptstream.open(str(tmp_path)) as pts:
         (id,) = [stream.id for stream in pts._store.streams()]
-        body = b"".join([bytes(run) async for run in pts.events(id, 7).body_iterator])
+        answer: Any = pts.events(id, 7)
+        body = b"".join([bytes(run) async for run in answer.body_iterator])
     found, end = "", 7
     begun, *blocks = body.decode().split("\n\n")
     assert begun == ": here"
@@ -392,7 +393,9 @@ class Served:
             sys.executable, line, cwd=folder, env=environment, timeout=LIMIT, encoding="utf-8"
         )
         self.terminal.expect(r"running on \S*(http://[\d.]+:\d+)")
-        self.url = str(self.terminal.match[1])
+        found = self.terminal.match
+        assert isinstance(found, re.Match)
+        self.url = str(found[1])
         self.id: str = httpx.post(f"{self.url}/send", json={"prompt": "Why?"}).json()["id"]
         self.reader = self.reads("POST")
 

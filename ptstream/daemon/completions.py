@@ -21,6 +21,7 @@ from ptstream.config import Settings, load
 from ptstream.daemon import api
 from ptstream.daemon.backlog import Backlog
 from ptstream.daemon.drives import Daemon
+from ptstream.daemon.keys import SHORTEST_TOKEN
 from ptstream.daemon.openapi import validator
 from ptstream.drive import Attempt, End
 from ptstream.errors import (
@@ -51,10 +52,6 @@ it is waited for longer than others, but not for ever."""
 
 DEFAULT = "default"
 """The name of the model that is asked when none is named: OpenAI's clients must name one."""
-
-
-SHORTEST_TOKEN = 32
-"""Characters of a daemon's token at least."""
 
 
 async def complete(daemon: Daemon, request: Request) -> Response:

@@ -13,6 +13,9 @@ from ptstream.errors import ConfigurationError
 from ptstream.ownership import opened
 from ptstream.settings import Home
 
+SHORTEST_TOKEN = 32
+"""Characters that a token has at least."""
+
 INVITATION_TIME = 120.0
 """Seconds that a link for one use is good for."""
 
@@ -98,7 +101,7 @@ def token_of(home: Home) -> str:
         raise ConfigurationError(f"the token {home.token} cannot be read: {why}") from error
     if stat.S_IMODE(found.st_mode) & 0o077:
         raise ConfigurationError(f"the token {home.token} can be read by others: remove it, and another one is made")
-    if len(token) < 32:
+    if len(token) < SHORTEST_TOKEN:
         raise ConfigurationError(f"the token {home.token} is too short: remove it, and another one is made")
     return token
 

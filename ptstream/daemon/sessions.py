@@ -15,7 +15,6 @@ import hmac
 import logging
 import os
 import secrets
-import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import Any
 import anyio
 
 from ptstream import strict_json
+from ptstream.ownership import opened
 
 log = logging.getLogger("ptstream")
 
@@ -35,6 +35,9 @@ WHOLE_TIME = 30 * 86400.0
 
 MOST = 64
 """Sessions at once: another one ends the one that was not used for the longest time."""
+
+LARGEST = 1024 * 1024
+"""Bytes that are read of their file."""
 
 NOTED = 3600.0
 """Seconds after which it is written down anew that a session is in use."""
@@ -166,11 +169,9 @@ class Sessions:
     def _read(self) -> Iterator[Session]:
         """What a daemon before has left for the same token. What cannot be read has ended."""
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            with open(descriptor, "rb") as file:
-                found = os.fstat(descriptor)
-                ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
-                told: Any = strict_json.loads(file.read(1024 * 1024)) if ours and not found.st_mode & 0o077 else {}
+            with open(opened(self._path), "rb") as file:
+                private = not os.fstat(file.fileno()).st_mode & 0o077
+                told: Any = strict_json.loads(file.read(LARGEST)) if private else {}
             if _same(str(told.get("token")), self._mark):
                 yield from (Session(**fields) for fields in told["sessions"])
         except FileNotFoundError:

@@ -1,8 +1,7 @@
 """One request to an endpoint in a client's own words: the answer's bytes go on to the client, its text is generated.
 
 Nothing is asked twice, and nothing of the answer is changed but that our key is taken out where a server repeats it, of
-everything but the text. Where the bytes wait for
-the client is not its business; what the answer says is `openai`'s.
+everything but the text. Where the bytes wait for the client is not its business; what the answer says is `openai`'s.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def slices(piece: str, most: int) -> Iterator[str]:
     begin = 0
     while begin < len(piece):
         end = begin + most
-        if "\ud800" <= piece[end - 1 : end] <= "\udbff":
+        if "\ud800" <= piece[end - 1 : end] <= "\udbff" and "\udc00" <= piece[end : end + 1] <= "\udfff":
             end += 1
         yield piece[begin:end]
         begin = end

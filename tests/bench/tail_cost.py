@@ -37,9 +37,13 @@ class NoStore:
     """Takes every flush at once and forgets it."""
 
     trouble: str | None = None
+    closing = False
 
     async def append(self, *_: object, **__: object) -> None:
         """Done."""
+
+    async def tell_usage(self, *_: object, **__: object) -> None:
+        """Nor is that kept."""
 
     async def reclaim(self, claim: Claim, *_: object, **__: object) -> Claim:
         """Not asked for: the generator never breaks off."""

@@ -164,7 +164,12 @@ def _swapped(here: Ground, tally: Tally) -> None:
     os.mkdir(other, 0o755)
     Path(other, "config.toml").write_text("nonsense", encoding="utf-8")
     os.chmod(shared, 0o777)
-    _as_stranger(lambda: (os.rename(here.home.path, here.home.path + ".away"), os.rename(other, here.home.path)))
+
+    def swap() -> None:
+        os.rename(here.home.path, here.home.path + ".away")
+        os.rename(other, here.home.path)
+
+    _as_stranger(swap)
     tally.check(os.path.exists(here.home.config), "nothing was swapped")
     _refused(here, tally, "swapped", LINES[:2], "others can write")
     tally.check(os.stat(here.home.path).st_mode & 0o777 == 0o755, "another directory was closed")

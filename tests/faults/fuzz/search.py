@@ -9,16 +9,15 @@ from __future__ import annotations
 import contextlib
 import random
 import re
-import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
+from tests.bounded import processor_seconds
 from tests.faults.runs import Run
 from tests.faults.tally import Tally
 
@@ -110,7 +109,7 @@ class _Round(Generic[T]):
                 raise self._found[0]
             return  # short enough
         try:
-            with _bounded(self._look.seconds):
+            with processor_seconds(self._look.seconds, TooSlow):
                 self._look.check(made)
         except Exception as error:
             if _kind(error) in self._known or (self._found and _kind(error) != _kind(self._found[0])):
@@ -119,22 +118,6 @@ class _Round(Generic[T]):
                 self._until = time.monotonic() + SHORTENING
             self._found = error, shown
             raise
-
-
-@contextlib.contextmanager
-def _bounded(seconds: float) -> Iterator[None]:
-    """Raises TooSlow in the midst of what takes too long, a regular expression included."""
-
-    def late(number: int, frame: FrameType | None) -> NoReturn:
-        raise TooSlow(f"more than {seconds:g} s of processor time")
-
-    before = signal.signal(signal.SIGVTALRM, late)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
 
 
 def _kind(error: Exception) -> str:
