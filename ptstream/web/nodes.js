@@ -71,16 +71,33 @@ export function built({ tokens }, source) {
   }
   const root = document.createDocumentFragment()
   const open = [root]
+  const alone = aloneIn(tokens)
   for (const token of tokens) {
     const parent = open.at(-1)
     if (token.nesting === -1) open.pop()
-    else if (token.nesting === 1) open.push(token.hidden ? parent : opened(token, parent))
+    else if (token.nesting === 1) open.push(alone.has(token) ? parent : opened(token, parent))
     else if (token.type === "inline") inline(token.children, parent)
     else if (token.type === "hr") parent.append(document.createElement("hr"))
     else if (token.type === "fence" || token.type === "code_block") parent.append(code(token.content, token.info))
     else parent.append(token.content)
   }
   return root
+}
+
+/** The paragraphs that are the only one of their list's item: an item is laid out before it is known whether the next
+    one stands apart from it, so that cannot decide how it looks. */
+function aloneIn(tokens) {
+  const alone = new Set()
+  const parents = []
+  for (const token of tokens) {
+    if (token.type === "paragraph_open") parents.at(-1)?.push(token)
+    if (token.nesting === 1) parents.push(token.type === "list_item_open" ? [] : undefined)
+    else if (token.nesting === -1) {
+      const paragraphs = parents.pop()
+      if (paragraphs?.length === 1) alone.add(paragraphs[0])
+    }
+  }
+  return alone
 }
 
 /** A list of that kind, whose first item has that number. */

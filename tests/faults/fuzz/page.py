@@ -33,7 +33,7 @@ SIZES = (16 * 1024, 64 * 1024)
 """How long an input is. What is shorter than the first may be parsed anew with every piece (markdown.js)."""
 
 LONGEST = 8 * 1024
-"""Characters of a text that is cut anywhere: a block of 16 Ki units of UTF-16 is put down as it stands (markdown.js)."""
+"""Characters of a text that is cut anywhere: a block of 16 Ki units of UTF-16 is put down as it is (markdown.js)."""
 
 SECONDS = 10.0
 """What one input may take of the browser."""
