@@ -23,7 +23,20 @@ from ptstream.daemon.sessions import IDLE_TIME, MOST, NOTED, WHOLE_TIME, Session
 from ptstream.errors import ConfigurationError
 from ptstream.settings import Home
 from tests.browser import browser, context, needs_browser, page  # noqa: F401
-from tests.conftest import LIMIT, VISIT, Cli, Entered, Face, Gate, detached, invited, let_in, listening, stop_daemon
+from tests.conftest import (
+    LIMIT,
+    VISIT,
+    Cli,
+    Entered,
+    Face,
+    Gate,
+    detached,
+    invited,
+    let_in,
+    listening,
+    stop_daemon,
+    too_many,
+)
 from tests.page import ROOM, Site
 
 TOKEN = b"a token"
@@ -298,10 +311,7 @@ def test_elsewhere_what_does_not_say_that_it_is_a_visit_gets_a_button() -> None:
 def test_a_link_finds_its_turn_among_strangers(face: Face) -> None:
     link = invited(face.cli)
     with socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT) as stranger:
-        stranger.sendall(b"GET /streams HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3000)
-        said = b""
-        while b"HTTP/1.1 429 " not in said:
-            said = said[-20:] + stranger.recv(65536)
+        too_many(stranger)
         assert httpx.get(link).status_code == 303
 
 
