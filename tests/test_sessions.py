@@ -358,6 +358,16 @@ def test_the_page_goes_on_with_the_next_daemon(own: Site, page: Page, browser: B
     expect(page.get_by_text("session has ended")).to_be_hidden()
 
 
+def test_no_script_of_a_service_worker_is_the_daemons(face: Face) -> None:
+    entered = let_in(face.cli, face.url)
+    worker = {"service-worker": "script", "sec-fetch-dest": "serviceworker", "sec-fetch-site": "same-origin"}
+    for path in ("/", "/sw.js", "/web/page.js", wire.ENTER, f"{entered.room}/web/page.js"):
+        for headers in ({}, {"cookie": entered.cookie}):
+            answer = httpx.get(face.url + path, headers=headers | worker)
+            assert (answer.status_code, answer.headers.get("clear-site-data")) == (403, '"storage"'), path
+            assert "clear-site-data" not in httpx.get(face.url + path, headers=headers).headers
+
+
 @needs_browser
 def test_a_link_with_a_button(own: Site, context: BrowserContext) -> None:
     link = own.link()
