@@ -473,6 +473,19 @@ def test_what_comes_after_a_body_lets_nobody_in(face: Face) -> None:
         assert received(client).startswith(b"HTTP/1.1 401 ")
 
 
+@pytest.mark.parametrize("path", [wire.ENTER, wire.SESSION, wire.STREAMS, "/web/page.js"])
+def test_a_body_that_breaks_off_is_no_fault(face: Face, path: str) -> None:
+    """Strangers would fill the log with it, and hide what is one."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+    for more in ("", f"Authorization: Bearer {face.token}\r\n"):
+        with socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT) as client:
+            client.sendall(f"{head}{more}\r\nkey=".encode())
+            client.shutdown(socket.SHUT_WR)
+            received(client)
+    assert face.http.get("/").status_code == 200
+    assert "Traceback" not in Path(face.cli.home.log).read_text()
+
+
 def test_who_asks_on_without_waiting_is_dropped(face: Face) -> None:
     head = f"GET /streams HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {face.token}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT) as client:
