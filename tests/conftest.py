@@ -28,6 +28,7 @@ import hypothesis
 import pytest
 
 from ptstream import wire
+from ptstream.daemon.listener import PIPELINED
 from ptstream.fields import as_json
 from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
@@ -219,6 +220,18 @@ def let_in(cli: Cli, url: str, **headers: str) -> Entered:
 
 VISIT = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
 """What a browser says when its user follows a link."""
+
+
+def too_many(stranger: socket.socket) -> None:
+    """Ask on, without a token, until that is refused."""
+    asked = answered = 0
+    said = b""
+    while b"HTTP/1.1 429 " not in said:
+        if asked == answered:
+            stranger.sendall(b"GET /streams HTTP/1.1\r\nHost: localhost\r\n\r\n" * PIPELINED)
+            asked += PIPELINED
+        said = said[-8:] + stranger.recv(65536)  # one byte less than what is counted
+        answered += said.count(b"HTTP/1.1 ")
 
 
 @contextlib.contextmanager

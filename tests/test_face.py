@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import random
+import re
 import socket
 import stat
 import struct
@@ -25,7 +26,7 @@ import pytest
 from ptstream import wire
 from ptstream.daemon.gate import MAX_BODIES, MAX_BODY
 from ptstream.daemon.keys import Keys, token_of
-from ptstream.daemon.listener import KEPT, Address, address_of
+from ptstream.daemon.listener import KEPT, PIPELINED, Address, address_of
 from ptstream.daemon.rate import Rate
 from ptstream.errors import ConfigurationError
 from ptstream.settings import Home
@@ -49,6 +50,7 @@ from tests.conftest import (
     remount,
     stop_daemon,
     told,
+    too_many,
     until,
 )
 from tests.endpoint import TEXT
@@ -435,6 +437,67 @@ def test_a_head_that_has_no_end(face: Face, begin: bytes, more: bytes) -> None:
                 client.sendall(more)
 
 
+OFFERS = ("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n", "")
+"""As Java's client begins, whatever it asks; and as others do."""
+
+
+@pytest.mark.parametrize("offer", OFFERS)
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_body_is_a_body_whatever_else_is_offered(face: Face, offer: str, framing: str, parts: int) -> None:
+    body = json.dumps({"title": "GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n"})
+    framed = f"Content-Length: {len(body)}\r\n\r\n", body
+    if framing == "chunks":
+        framed = "Transfer-Encoding: chunked\r\n\r\n", f"{len(body):x}\r\n{body}\r\n0\r\n\r\n"
+    head = f"Host: localhost\r\nAuthorization: Bearer {face.token}\r\n"
+    asks = f"POST /streams HTTP/1.1\r\n{head}{offer}{framed[0]}", framed[1]
+    last = f"GET /none HTTP/1.1\r\n{head}Connection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT) as client:
+        if parts == 1:
+            client.sendall("".join((*asks, last)).encode())
+        else:
+            client.sendall(asks[0].encode())
+            until(partial(taken, client))
+            client.sendall((asks[1] + last).encode())
+        said = received(client).decode()
+    assert re.findall("HTTP/1.1 ([0-9]+)", said.replace("GET /status HTTP/1.1", "")) == ["201", "404"]
+    assert "GET /status" in said
+
+
+def test_what_comes_after_a_body_lets_nobody_in(face: Face) -> None:
+    """Trailer fields are no part of the head (RFC 9110, 6.5.1)."""
+    ask = "POST /streams HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    ask += f"2\r\n{{}}\r\n0\r\nAuthorization: Bearer {face.token}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT) as client:
+        client.sendall(ask.encode())
+        assert received(client).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("path", [wire.ENTER, wire.SESSION, wire.STREAMS, "/web/page.js"])
+def test_a_body_that_breaks_off_is_no_fault(face: Face, path: str) -> None:
+    """Strangers would fill the log with it, and hide what is one."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+    for more in ("", f"Authorization: Bearer {face.token}\r\n"):
+        with socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT) as client:
+            client.sendall(f"{head}{more}\r\nkey=".encode())
+            client.shutdown(socket.SHUT_WR)
+            received(client)
+    assert face.http.get("/").status_code == 200
+    assert "Traceback" not in Path(face.cli.home.log).read_text()
+
+
+def test_who_asks_on_without_waiting_is_dropped(face: Face) -> None:
+    head = f"GET /streams HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {face.token}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT) as client:
+        client.sendall(head.encode() * (PIPELINED + 1))  # the first one is not waiting
+        said = ""
+        while said.count("HTTP/1.1 200 ") <= PIPELINED:
+            said += client.recv(65536).decode()
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n" * 5000)
+        assert received(client).count(b"HTTP/1.1 ") <= PIPELINED + 2  # one answered, some waiting, and the refusal
+    assert face.http.get("/streams").status_code == 200
+
+
 def test_more_bodies_at_once_than_there_is_room_for(face: Face) -> None:
     head = f"POST /streams HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {face.token}\r\n"
     head += f"Content-Length: {MAX_BODY}\r\n\r\n"
@@ -450,10 +513,7 @@ def test_more_bodies_at_once_than_there_is_room_for(face: Face) -> None:
 
 def test_who_is_not_let_in_takes_nobodys_turn() -> None:
     with listening() as face, socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT) as stranger:
-        stranger.sendall(b"GET /streams HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2000)
-        said = b""
-        while b"HTTP/1.1 429 " not in said:
-            said = said[-20:] + stranger.recv(65536)
+        too_many(stranger)
         assert face.http.get("/streams").status_code == 200
 
 

@@ -23,7 +23,20 @@ from ptstream.daemon.sessions import IDLE_TIME, MOST, NOTED, WHOLE_TIME, Session
 from ptstream.errors import ConfigurationError
 from ptstream.settings import Home
 from tests.browser import browser, context, needs_browser, page  # noqa: F401
-from tests.conftest import LIMIT, VISIT, Cli, Entered, Face, Gate, detached, invited, let_in, listening, stop_daemon
+from tests.conftest import (
+    LIMIT,
+    VISIT,
+    Cli,
+    Entered,
+    Face,
+    Gate,
+    detached,
+    invited,
+    let_in,
+    listening,
+    stop_daemon,
+    too_many,
+)
 from tests.page import ROOM, Site
 
 TOKEN = b"a token"
@@ -298,10 +311,7 @@ def test_elsewhere_what_does_not_say_that_it_is_a_visit_gets_a_button() -> None:
 def test_a_link_finds_its_turn_among_strangers(face: Face) -> None:
     link = invited(face.cli)
     with socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT) as stranger:
-        stranger.sendall(b"GET /streams HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3000)
-        said = b""
-        while b"HTTP/1.1 429 " not in said:
-            said = said[-20:] + stranger.recv(65536)
+        too_many(stranger)
         assert httpx.get(link).status_code == 303
 
 
@@ -346,6 +356,16 @@ def test_the_page_goes_on_with_the_next_daemon(own: Site, page: Page, browser: B
     page.context.new_page().goto(own.link())
     page.bring_to_front()
     expect(page.get_by_text("session has ended")).to_be_hidden()
+
+
+def test_no_script_of_a_service_worker_is_the_daemons(face: Face) -> None:
+    entered = let_in(face.cli, face.url)
+    worker = {"service-worker": "script", "sec-fetch-dest": "serviceworker", "sec-fetch-site": "same-origin"}
+    for path in ("/", "/sw.js", "/web/page.js", wire.ENTER, f"{entered.room}/web/page.js"):
+        for headers in ({}, {"cookie": entered.cookie}):
+            answer = httpx.get(face.url + path, headers=headers | worker)
+            assert (answer.status_code, answer.headers.get("clear-site-data")) == (403, '"storage"'), path
+            assert "clear-site-data" not in httpx.get(face.url + path, headers=headers).headers
 
 
 @needs_browser

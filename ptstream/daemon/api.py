@@ -95,11 +95,13 @@ async def refuse(_: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):  # Starlette's own: no such route, or not by this method
         told = PtstreamError(error.detail)
         return Response(wire.error_body(told), error.status_code, error.headers, media_type="application/json")
+    if isinstance(error, ClientDisconnect):  # nobody hears it, and it is no fault of ours
+        error = UsageError("the request broke off")
     assert isinstance(error, PtstreamError)
     return error_response(error)
 
 
-REFUSALS: dict[Any, Any] = {PtstreamError: refuse, HTTPException: refuse}
+REFUSALS: dict[Any, Any] = dict.fromkeys((PtstreamError, HTTPException, ClientDisconnect), refuse)
 
 
 async def body_of(request: Request) -> Any:
@@ -111,8 +113,6 @@ async def body_of(request: Request) -> Any:
         if len(data) > LARGE:
             return await anyio.to_thread.run_sync(strict_json.loads, data)
         return strict_json.loads(data) if data else {}
-    except ClientDisconnect as error:
-        raise UsageError("the request broke off") from error  # nobody hears it, and it is no fault of ours
     except strict_json.TooComplex as error:
         raise UsageError(f"the request holds {error}") from error
     except ValueError as error:

@@ -98,6 +98,8 @@ NO_WORD = (
     " loopback name, or by an https address that config.toml names as `public_url` or among `origins`"
 )
 
+NO_WORKER = "the daemon's page has no service worker: one at this address is of whoever had it before, and is removed"
+
 _ROOM = re.compile(r"/[0-9a-f]{32}(?=/)")
 """The path before the page's, that of a session: some daemon's, or none's."""
 
@@ -162,6 +164,8 @@ class Gate:
         origin = ask.origin
         if origin is not None and not (self._outside.is_own(origin, ask.seen) or self._outside.is_listed(origin)):
             raise NotAllowed(_no_origin(origin))
+        if "service-worker" in ask.headers:
+            raise NotAllowed(NO_WORKER)
         known = ask.token or self._is_known(ask) or self._is_invited(ask)
         if known and (admit := ask.scope.get("state", {}).get("admit")):
             admit()
@@ -347,5 +351,7 @@ async def _refusal(error: PtstreamError, scope: Scope, receive: Receive, send: S
         response.headers["www-authenticate"] = 'Bearer realm="ptstream"'
     if isinstance(error, TooMany):
         response.headers["retry-after"] = "1"
+    if "service-worker" in Headers(scope=scope):  # Service Workers, 4.1.1: a browser asks for each one's script anew
+        response.headers["clear-site-data"] = '"storage"'
     # The connection stays open: closed with a body unread, it would be reset, and the client not see the answer.
     await response(scope, receive, send)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -43,6 +44,10 @@ HEAD_TIME = 10.0
 
 HEAD_SIZE = 64 * 1024
 """Bytes that a request may have besides its body, and a read of the socket's more."""
+
+PIPELINED = 16
+"""Requests that a connection may have waiting for those before them (RFC 9112, 9.3.2). Clients that do so are few, and
+each that waits takes a hundred times the memory of its shortest form."""
 
 BODY_TIME = 60.0
 """Seconds that it may take for the body, if it is known who asks; a stranger has HEAD_TIME once more."""
@@ -246,12 +251,35 @@ class Patient(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._head += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if self._head > HEAD_SIZE and not self.transport.is_closing():
             self.send_400_response("The request's head is too large.")
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Another protocol is offered, and not taken up (RFC 9110, 7.8): that is nothing to warn of."""
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offered:
+            self._parse(self._without_offer() + data[offered.args[0] :])
+        except httptools.HttpParserError:
+            said = "Invalid HTTP request received."
+            self.logger.warning(said)
+            self.send_400_response(said)
+
+    def _without_offer(self) -> bytes:
+        """The head just read, for another parser, as if no other protocol were offered (RFC 9110, 7.8).
+
+        httptools ends the request there, and would take its body for the next one: somebody else's, behind a proxy.
+        """
+        before, self.parser = self.parser, httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        line = b"%s %s HTTP/%s\r\n" % (before.get_method(), self.url, before.get_http_version().encode())
+        fields = (b"%s: %s\r\n" % field for field in self.headers if field[0] != b"upgrade")
+        return b"".join((line, *fields, b"\r\n"))
+
+    def _is_offered(self) -> bool:
+        """Whether the request that is being read offers another protocol; CONNECT does, but is none that we answer."""
+        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
 
     def on_body(self, body: bytes) -> None:
         self._head = 0
@@ -263,10 +291,17 @@ class Patient(HttpToolsProtocol):
         self._expect(HEAD_TIME)
 
     def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= PIPELINED:  # uvicorn, which reads on with every answer, knows no limit
+            raise ValueError("too many requests at once")  # parsing ends here: the client is told, and dropped
+        if self._is_offered():
+            return
         self._expect(HEAD_TIME)  # for a stranger's body as well
         super().on_headers_complete()
+        self.headers = []  # what comes after the body is no part of the head (RFC 9110, 6.5.1)
 
     def on_message_complete(self) -> None:
+        if self._is_offered():
+            return
         self._head = 0
         self._expect(None)
         super().on_message_complete()
@@ -284,7 +319,8 @@ class Patient(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if not self._answering.endswith(wire.COMPLETIONS):  # a proxy may have left a path before it
+        known = self._guest is not None and self._guest.known
+        if not (known and self._answering.endswith(wire.COMPLETIONS)):  # a proxy may have left a path before it
             self._stall = self.loop.call_later(STALL_TIME, self.transport.abort)
 
     def resume_writing(self) -> None:
