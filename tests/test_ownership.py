@@ -132,6 +132,19 @@ def test_nor_does_a_program(home: Home) -> None:
         list(ptstream.persist(["x"], path=home.path))
 
 
+@as_root
+def test_a_home_that_sudo_has_made_is_told_as_such(folder: Path) -> None:
+    """Where it keeps HOME, as macOS's does."""
+    (folder / "home").mkdir(mode=0o700)
+    given_away(folder)
+    try:
+        os.seteuid(STRANGER)
+        with pytest.raises(ConfigurationError, match=r"if you made it by sudo, take it back .sudo chown -R 65534 "):
+            find_home(str(folder / "home"))
+    finally:
+        os.seteuid(0)
+
+
 # --- the home itself
 
 
