@@ -32,6 +32,9 @@ START_TIMEOUT = 20.0
 STARTS = 3
 """How often a daemon is started that dies at once, in all."""
 
+ANSWER_BYTES = 64 * 1024 * 1024
+"""How long an answer, or an event, may be that is read whole: who answers may be another machine."""
+
 DAEMON_VARIABLES = frozenset(
     [
         "PATH",
@@ -140,7 +143,7 @@ class Client:
         told = _caller(directory, environment, umask, core)
         async with self._http.stream("POST", wire.CALLERS, content=wire.dumps(told)) as response:
             if response.status_code != 200:
-                raise wire.error_from(await response.aread())
+                raise wire.error_from(await self._whole(response))
             async with contextlib.aclosing(cast(AsyncGenerator[str, None], response.aiter_lines())) as lines:
                 yield strict_json.loads(await anext(lines))["caller"]
 
@@ -169,7 +172,7 @@ class Client:
             query = {"offset": str(offset), "live": "1"}
             async with self._http.stream("GET", wire.TEXT.format(id=id), params=query) as response:
                 if response.status_code != 200:
-                    raise wire.error_from(await response.aread())
+                    raise wire.error_from(await self._whole(response))
                 async for data in response.aiter_raw():
                     yield data
         except httpx.TransportError as error:
@@ -183,6 +186,7 @@ class Client:
         headers = {"last-event-id": str(after)}
         try:
             async with httpx_sse.aconnect_sse(self._http, "GET", wire.ASIDES.format(id=id), headers=headers) as events:
+                events.response.stream = _Lines(events.response.stream, self.place)
                 async for event in events.aiter_sse():
                     yield self._aside(event)
         except httpx.TransportError as error:
@@ -200,9 +204,9 @@ class Client:
     async def _ask(
         self, method: str, path: str, content: bytes | None = None, query: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        response = await self._answer(method, path, content, query)
+        body = await self._answer(method, path, content, query)
         try:
-            answer = strict_json.loads(response.content)
+            answer = strict_json.loads(body)
         except ValueError as error:
             raise BadAnswer(f"the daemon at {self.place} answered something that is no JSON: {error}") from error
         if not isinstance(answer, dict):
@@ -211,14 +215,52 @@ class Client:
 
     async def _answer(
         self, method: str, path: str, content: bytes | None = None, query: Mapping[str, Any] | None = None
-    ) -> httpx.Response:
+    ) -> bytes:
         try:
-            response = await self._http.request(method, path, content=content, params=query)
+            async with self._http.stream(method, path, content=content, params=query) as response:
+                body = await self._whole(response)
         except httpx.TransportError as error:
             raise DaemonUnreachable(f"the daemon at {self.place} does not answer: {shown(error)}") from error
         if not response.is_success:
-            raise wire.error_from(response.content)
-        return response
+            raise wire.error_from(body)
+        return body
+
+    async def _whole(self, response: httpx.Response) -> bytes:
+        """All of an answer. Raises BadAnswer for one without end."""
+        runs, size = [], 0
+        async for data in response.aiter_raw():
+            runs.append(data)
+            size += len(data)
+            if size > ANSWER_BYTES:
+                raise BadAnswer(_endless(self.place))
+        return b"".join(runs)
+
+
+class _Lines(httpx.AsyncByteStream):
+    """A body of lines. Raises BadAnswer for a line without end."""
+
+    def __init__(self, body: httpx.AsyncByteStream | httpx.SyncByteStream, place: str) -> None:
+        assert isinstance(body, httpx.AsyncByteStream)
+        self._body = body
+        self._place = place
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for data in self._body:
+            size = size + len(data) if b"\n" not in data else len(data)
+            if size > ANSWER_BYTES:
+                raise BadAnswer(_endless(self._place))
+            yield data
+
+    async def aclose(self) -> None:
+        """Close it."""
+        await self._body.aclose()
+
+
+def _endless(place: str) -> str:
+    return (
+        f"what answers at {place} is no daemon of this version: it sends more than {ANSWER_BYTES // 2**20} MiB at once"
+    )
 
 
 def _caller(directory: str, environment: Mapping[str, str], umask: int, core: int) -> dict[str, Any]:

@@ -94,16 +94,33 @@ def others_write(path: str, found: os.stat_result) -> bool:
 
 
 def _alone(group: int) -> bool:
-    """Whether nobody else is in the group, by the system's tables; one that they do not know is a container's."""
+    """Whether nobody else is in the group, by the system's tables; one that they do not know is a container's.
+
+    Where we are in a directory (LDAP), which tells of each user but lists none, only a group of our own name is ours.
+    """
     import grp
     import pwd
 
     try:
-        names = set(grp.getgrgid(group).gr_mem)
+        entry = grp.getgrgid(group)
+        names = set(entry.gr_mem)
+        if me := _unlisted():
+            return entry.gr_name == me and names <= {me}
     except KeyError:
         names = set()
     members = [entry for entry in pwd.getpwall() if entry.pw_gid == group or entry.pw_name in names]
     return {entry.pw_uid for entry in members} <= {os.geteuid(), ROOT} and names <= {each.pw_name for each in members}
+
+
+def _unlisted() -> str | None:
+    """Our name, if the system knows us but does not list us among its users."""
+    import pwd
+
+    with_our_number = (each for each in pwd.getpwall() if each.pw_uid == os.geteuid())
+    try:
+        return None if any(with_our_number) else pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return None
 
 
 def _has_access_list(path: str) -> bool:

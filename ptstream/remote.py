@@ -120,7 +120,7 @@ class Remote(Client):
 
     async def page(self, id: str, offset: int) -> bytes:
         """The text that is there from `offset`: some of it. Raises OffsetBeyondEnd."""
-        return (await self._answer("GET", wire.TEXT.format(id=id), query={"offset": str(offset)})).content
+        return await self._answer("GET", wire.TEXT.format(id=id), query={"offset": str(offset)})
 
     async def delete(self, id: str) -> None:
         """Delete it; one that runs is cancelled first. Raises StreamNotFound, OwnerStopped."""

@@ -185,7 +185,9 @@ class Home(NamedTuple):
             return f"name the directory itself, if that is yours: --home {os.path.realpath(self.path)}"
         if why == WRITABLE:
             return f"look at what they left in it, then close it: chmod 700 {self.path}"
-        sudo = _as_its_owner(self.path) if why == BELONGS and os.geteuid() == ROOT else ""
+        sudo = ""
+        if why == BELONGS:
+            sudo = _as_its_owner(self.path) if os.geteuid() == ROOT else _back_from_root(self.path)
         if why == BELONGS and os.path.isdir(self.path) and os.access(self.path, os.W_OK | os.X_OK):
             inside = os.path.join(self.path, "ptstream")
             if open_to_swaps(inside) is None:
@@ -203,6 +205,13 @@ def _as_its_owner(path: str) -> str:
     except KeyError:
         name = f"'#{uid}'"
     return f"run this as its owner (sudo -u {name}), or "
+
+
+def _back_from_root(path: str) -> str:
+    """For whom root's home lies in a folder of, as `sudo` leaves it where it keeps HOME."""
+    if os.lstat(path).st_uid == ROOT and os.stat(os.path.dirname(path)).st_uid == os.geteuid():
+        return f"if you made it by sudo, take it back (sudo chown -R {os.geteuid()} {path}), or "
+    return ""
 
 
 def _remedy(path: str, why: str) -> str:

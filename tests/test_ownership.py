@@ -132,6 +132,19 @@ def test_nor_does_a_program(home: Home) -> None:
         list(ptstream.persist(["x"], path=home.path))
 
 
+@as_root
+def test_a_home_that_sudo_has_made_is_told_as_such(folder: Path) -> None:
+    """Where it keeps HOME, as macOS's does."""
+    (folder / "home").mkdir(mode=0o700)
+    given_away(folder)
+    try:
+        os.seteuid(STRANGER)
+        with pytest.raises(ConfigurationError, match=r"if you made it by sudo, take it back .sudo chown -R 65534 "):
+            find_home(str(folder / "home"))
+    finally:
+        os.seteuid(0)
+
+
 # --- the home itself
 
 
@@ -270,6 +283,27 @@ def test_a_group_may_write_if_nobody_else_is_in_it(folder: Path, monkeypatch: py
         monkeypatch.setattr("grp.getgrgid", group)
         monkeypatch.setattr("pwd.getpwall", lambda users=users: users)
         assert ownership.others_write(str(place), found) is expected, (members, users)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "expected"),
+    [("me", [], False), ("me", ["me"], False), ("me", ["me", "other"], True), ("staff", [], True), (None, [], False)],
+)
+def test_where_users_are_not_listed_only_ones_own_group_may_write(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str | None, members: list[str], expected: bool
+) -> None:
+    """As LDAP has it, through SSSD: whose first group it is, no table tells."""
+
+    def group(_: int) -> object:
+        if name is None:
+            raise KeyError
+        return SimpleNamespace(gr_name=name, gr_mem=members)
+
+    monkeypatch.setattr("grp.getgrgid", group)
+    monkeypatch.setattr("pwd.getpwall", lambda: [SimpleNamespace(pw_uid=77, pw_gid=2, pw_name="local")])
+    monkeypatch.setattr("pwd.getpwuid", lambda _: SimpleNamespace(pw_name="me"))
+    found = SimpleNamespace(st_mode=0o40770, st_gid=4242)
+    assert ownership.others_write(str(folder), found) is expected  # type: ignore[arg-type]
 
 
 @as_root

@@ -21,8 +21,9 @@ from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Note, Usage
 from ptstream.generators.models import Target
 from ptstream.generators.openai import chat, models
-from ptstream.generators.redacted import LINE_BYTES, RedactedBody
+from ptstream.generators.redacted import LINE_BYTES, RedactedBody, redacted_refusal
 from ptstream.generators.redaction import MARK, Redaction
+from ptstream.generators.refusals import MESSAGE_CHARACTERS, said
 from ptstream.generators.relay import REFUSAL_BYTES, relay
 from ptstream.generators.upstream import Upstream, url_of
 from tests import endpoint
@@ -190,6 +191,38 @@ def test_a_line_that_has_no_end_goes_on_and_the_secret_in_it_does_not() -> None:
     assert told == (b"x" * 30_000 + MARK.encode()) * 100
 
 
+# --- a key that is a word, as servers take that look at none
+
+
+@pytest.mark.parametrize("key", ["ollama", "none", "null", "test", "local", "1234", "chat", "data", "index"])
+def test_a_short_key_changes_nothing_that_programs_read(key: str) -> None:
+    call = {"id": f"call-{key}", "function": {"name": f"run-{key}", "arguments": "{}"}}
+    chunk = {
+        "id": f"chatcmpl-{key}",
+        "object": "chat.completion.chunk",
+        "model": f"{key}/qwen-{key}",
+        "service_tier": key,
+        "choices": [{"index": 0, "delta": {"content": key, "tool_calls": [call]}, "finish_reason": None}],
+        "usage": {"total_tokens": 1234, "data": [key]},
+    }
+    redaction = Redaction([key])
+    assert redaction.within(chunk) == chunk
+    told = passed(b"data: " + wire.dumps(chunk) + b"\n\n", [], redaction)
+    assert json.loads(told.removeprefix(b"data: ")) == chunk
+
+
+@pytest.mark.parametrize("key", ["null", "true", "1234", "code", SECRET])
+def test_a_refusal_that_is_json_stays_json(key: str) -> None:
+    error = {"message": f"no such key: {key}", "code": 1234, "param": None, "fatal": True}
+    told = redacted_refusal(Redaction([key]), json.dumps({"error": error}).encode(), whole=True)
+    assert json.loads(told) == {"error": {**error, "message": f"no such key: {MARK}"}}
+
+
+def test_a_long_number_that_is_a_key_is_taken_out_of_numbers() -> None:
+    redaction = Redaction(["1234567890"])
+    assert redaction.within({"id": 1234567890, "n": [1, 0.5, True]}) == {"id": MARK, "n": [1, 0.5, True]}
+
+
 # --- all of it
 
 
@@ -226,8 +259,8 @@ async def _tells_nobody(face: Face, http: httpx.AsyncClient, place: str, form: s
         KEY,
         repeated[6:-4] if form == "basic" else repeated,
     ):  # base64 shares letters with what is beside it
-        for said in (heard.decode(), json.dumps(told, ensure_ascii=False).replace("\\\\", "\\"), asides):
-            assert secret not in said
+        for words in (heard.decode(), json.dumps(told, ensure_ascii=False).replace("\\\\", "\\"), asides):
+            assert secret not in words
     if place == "beside":
         assert kept(face.cli, id) == endpoint.TEXT
         assert heard.count(b'"content":') == len(endpoint.PIECES)
@@ -269,6 +302,16 @@ async def test_a_refusal_that_is_cut_off_has_no_part_of_the_key(server: endpoint
                     pass
         for told in (str(caught.value), client.body.decode()):
             assert KEY[:5] not in told
+
+
+@pytest.mark.parametrize("length", [len(SECRET), 164])
+def test_what_stands_behind_an_error_is_cut_off_without_a_part_of_the_key(length: int) -> None:
+    """What a gateway repeats of the provider behind it is shortened by itself."""
+    key = (SECRET * 9)[:length]
+    for before in range(MESSAGE_CHARACTERS - length, MESSAGE_CHARACTERS + 1, 7):
+        error = {"message": "x", "metadata": {"raw": "y" * before + key}}
+        told = said(json.dumps({"error": error}), Redaction([key]).of)
+        assert key[:5] not in told, before
 
 
 @pytest.mark.anyio

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ import pexpect
 import pytest
 
 from ptstream import wire
+from ptstream.client import BadAnswer, Client
 from ptstream.remote import Persistence, connect_to, follow
 from ptstream.settings import Home
 from ptstream.ssh import SshFailed, host_named
@@ -503,6 +504,33 @@ def test_a_flood_there_is_bounded_here_and_ends_with_ssh(box: Box, tmp_path: Pat
     assert done.stderr.count(b"z") == 20_000_000
     assert max(map(len, done.stderr.splitlines())) < 10_000
     assert done.stderr.endswith(b"ptstream: ssh cannot connect to box\n")
+
+
+@pytest.mark.parametrize("status", ["200 OK", "500 No"])
+def test_an_answer_without_end_is_not_kept(box: Box, tmp_path: Path, status: str) -> None:
+    ssh = tmp_path / "ssh"
+    greeting = shlex.quote(wire.greeting("x").decode().strip())
+    head = rf"HTTP/1.1 {status}\r\ncontent-type: application/json\r\n\r\n"
+    endless = "head -c 80000000 /dev/zero; exec cat >/dev/null"
+    ssh.write_text(f"#!/bin/sh\nprintf '%s\\n' {greeting}\nhead -c 1 >/dev/null\nprintf '{head}'\n{endless}\n")
+    ssh.chmod(0o755)
+    done = box.cli.run("ls", env={"PTSTREAM_SSH": str(ssh)}, code=1)
+    assert b"it sends more than 64 MiB at once" in done.stderr
+
+
+@pytest.mark.anyio
+async def test_nor_is_an_event_without_end() -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 2**20
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=endless())
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://x") as http:
+        with pytest.raises(BadAnswer, match="more than 64 MiB at once"):
+            async for _ in Client("x", http).asides("y"):
+                pass
 
 
 def test_another_ptstream_there_can_be_named(box: Box) -> None:

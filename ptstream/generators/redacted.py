@@ -10,9 +10,9 @@ import re
 from ptstream import strict_json
 from ptstream.generators.redaction import Redaction
 
-LINE_BYTES = 1024 * 1024
-"""Bytes of a line that are waited for: of a longer one the parts go on as they are, the text of the answer too without
-the secrets."""
+LINE_BYTES = 256 * 1024
+"""Bytes of a line that are waited for, and worked on at once: of a longer one the parts go on as they are, the text of
+the answer too without the secrets."""
 
 ANSWER = "choices"
 TEXT = frozenset(
@@ -91,6 +91,19 @@ class RedactedBody:
         # Written anew also where only the text holds it: of two fields of one name nobody has seen the first.
         told = self._redaction.within(value, TEXT, below=ANSWER)
         return line[:place] + strict_json.dumps(told, compact=True) + line[end:]
+
+
+def redacted_refusal(redaction: Redaction, body: bytes, *, whole: bool) -> bytes:
+    """The body of a refusal without the secrets, JSON if it was; of one that is not `whole`, also without its end."""
+    told = _text(body)
+    if not whole:  # what is cut off may have been the rest of a secret
+        return _bytes(redaction.parted(told)[0])
+    if not redaction.holds(told):
+        return body
+    try:
+        return strict_json.dumps(redaction.within_error(strict_json.loads_mended(told)), compact=True).encode("ascii")
+    except ValueError:
+        return _bytes(redaction.of(told))
 
 
 def _text(data: bytes) -> str:

@@ -30,6 +30,9 @@ LONGEST_FORM = 24
 DEEPEST = 8
 """How often what is escaped may be escaped again."""
 
+ERRORS = ("error", "errors")
+"""Where an object has its error."""
+
 
 class Redaction:
     """Takes the given secrets out of texts."""
@@ -86,25 +89,40 @@ class Redaction:
         return any(form in text for form in self._plain) or bool(self._secrets and self._escapes.search(text))
 
     def within(self, value: Any, kept: frozenset[str] = frozenset(), *, below: str | None = None) -> Any:
-        """A value of JSON without the secrets in its strings and names.
+        """A value of JSON without the secrets in its strings, names and numbers; short ones only in an error's strings.
 
+        What programs read they must still understand: a short key (`ollama`, `1234`) is often a word of others there.
         Left as they are: what the fields called as one of `kept` hold, within the one called `below` if there is one.
         """
+        return self._within(value, self._long, kept, below)
+
+    def within_error(self, value: Any) -> Any:
+        """The same of a value that is an error as a whole."""
+        return self._within(value, self, frozenset(), None)
+
+    @cached_property
+    def _long(self) -> Redaction:
+        """What takes out only those that stand for nothing else, wherever they are found."""
+        return Redaction(each for each in self._secrets if len(each) >= ANYWHERE)
+
+    def _within(self, value: Any, redaction: Redaction, kept: frozenset[str], below: str | None) -> Any:
+        """`redaction` is that of strings."""
         if isinstance(value, str):
-            return self.of(value)
+            return redaction.of(value)
         if isinstance(value, list):
-            return [self.within(each, kept, below=below) for each in value]
-        if isinstance(value, int | float) and self.holds(str(value)):
-            return MARK
+            return [self._within(each, redaction, kept, below) for each in value]
+        if isinstance(value, int | float):
+            return MARK if len(digits := str(value)) >= ANYWHERE and self._long.holds(digits) else value
         if not isinstance(value, Mapping):
             return value
         told = {}
         for name, each in value.items():
             if below is None and name in kept:
                 told[name] = each
+            elif name in ERRORS:
+                told[name] = self.within_error(each)
             else:
-                inside = frozenset[str]() if name in ("error", "errors") else kept
-                told[self.of(name)] = self.within(each, inside, below=None if name == below else below)
+                told[self._long.of(name)] = self._within(each, redaction, kept, None if name == below else below)
         return told
 
 

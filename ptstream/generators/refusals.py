@@ -222,7 +222,7 @@ def said(text: str, redact: Callable[[str], str] = str) -> str:
     What is secret is taken out by `redact`, before what is long is cut.
     """
     try:
-        return shorten(redact(_words(strict_json.loads_mended(text))))
+        return shorten(redact(_words(strict_json.loads_mended(text), redact)))
     except ValueError:
         return shorten(redact(page_words(text) if text.lstrip().startswith("<") else text))
 
@@ -237,19 +237,19 @@ NAMES = ("error", "errors", "error_message", "error_msg", "errormessage", "messa
 """Where an object has the words of its error, the likeliest first."""
 
 
-def _words(value: Any) -> str:
+def _words(value: Any, redact: Callable[[str], str]) -> str:
     if isinstance(value, dict):
         value = {str(name).lower(): each for name, each in value.items()}
         found = (value[name] for name in NAMES if isinstance(value.get(name), str | dict | list) and value[name])
         if words := next(found, None):
-            return ": ".join(filter(None, (_words(words), _behind(value))))
+            return ": ".join(filter(None, (_words(words, redact), _behind(value, redact))))
     if isinstance(value, list) and len(value) == 1:
-        return _words(value[0])
+        return _words(value[0], redact)
     return value if isinstance(value, str) else strict_json.dumps(value, ensure_ascii=False)
 
 
-def _behind(error: dict[str, Any]) -> str:
+def _behind(error: dict[str, Any], redact: Callable[[str], str]) -> str:
     """What a gateway says that the provider behind it has said."""
     behind = error.get("metadata")
     raw = behind.get("raw") if isinstance(behind, dict) else None
-    return said(raw) if isinstance(raw, str) else ""
+    return said(raw, redact) if isinstance(raw, str) else ""

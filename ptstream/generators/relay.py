@@ -20,7 +20,7 @@ from ptstream.generators.answer import Answer
 from ptstream.generators.bodies import Body
 from ptstream.generators.connection import client_for, opened
 from ptstream.generators.openai import AFTERWARDS, JSON, events_of, items_of
-from ptstream.generators.redacted import RedactedBody
+from ptstream.generators.redacted import RedactedBody, redacted_refusal
 from ptstream.generators.redaction import Redaction
 from ptstream.generators.refusals import refused
 from ptstream.generators.upstream import COMPLETIONS, Upstream
@@ -192,10 +192,7 @@ async def _refuse(response: httpx.Response, upstream: Upstream, onward: Onward, 
             if len(body) > REFUSAL_BYTES:
                 break
     redaction = upstream.redaction()
-    told = body.decode("utf-8", "surrogateescape")
-    # What is cut off may have been the rest of a secret.
-    text = redaction.parted(told)[0] if len(body) > REFUSAL_BYTES else redaction.of(told)
-    content = text.encode("utf-8", "surrogateescape")
+    content = redacted_refusal(redaction, body, whole=len(body) <= REFUSAL_BYTES)
     onward.begin(_status(response), _headers(response, redaction) | {"content-length": str(len(content))})
     onward.put(content)
     onward.end()
