@@ -43,7 +43,12 @@ function stored(mode, ask) {
     opening.onupgradeneeded = () => opening.result.createObjectStore(STORE)
     opening.onerror = () => resolve(undefined)
     opening.onsuccess = () => {
-      const request = ask(opening.result.transaction(STORE, mode).objectStore(STORE))
+      let request
+      try {
+        request = ask(opening.result.transaction(STORE, mode).objectStore(STORE))
+      } catch {
+        return resolve(undefined) // somebody else's database of that name, as of who held the port once
+      }
       request.onsuccess = request.onerror = () => {
         opening.result.close()
         resolve(request.result)
