@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from ptstream.errors import (
@@ -32,6 +33,7 @@ from ptstream.settings import Home
 from ptstream.store import owners, schema
 from ptstream.store.cursor import Cursor
 from ptstream.store.owners import Lease
+from ptstream.store.patience import LARGE, written
 from ptstream.store.reading import State
 from ptstream.store.recover import settle, settle_all
 from ptstream.store.rows import OPENING
@@ -427,6 +429,7 @@ async def test_whatever_a_commit_raises_the_next_one_is_made(store: Store, monke
 OWNER_THAT_DIES = """
 import os, sys, anyio
 from ptstream.settings import Home
+from ptstream.store.patience import LARGE, written
 from ptstream.store.sqlite import Store
 from ptstream.store.writer import Writer
 from ptstream.owner import open_owner
@@ -703,3 +706,26 @@ def test_an_owner_whose_file_is_swept_before_it_is_locked_makes_another(
     assert os.listdir(home.owners) == [lease.id]
     assert owners.alive(home, lease.id)
     lease.release()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("size", "others"), [(LARGE + 1, True), (10, False)])
+async def test_large_words_are_written_while_others_have_their_turn(store: Store, size: int, others: bool) -> None:
+    turns = 0
+
+    async def others_work() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    words = Words(prompt="x" * size)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(others_work)
+        await anyio.lowlevel.checkpoint()
+        before = turns
+        stream = await written(store, words, lambda store: store.create(words))
+        during = turns - before
+        tasks.cancel_scope.cancel()
+    assert store.get(stream.id).words == words
+    assert (during > 0) == others

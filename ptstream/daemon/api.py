@@ -35,7 +35,7 @@ from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
 from ptstream.serving import HEADERS, error_response, until_now, wants_events
 from ptstream.settings import Home
-from ptstream.store.patience import apart, patiently
+from ptstream.store.patience import apart, written
 from ptstream.store.recover import as_it_is, listed
 from ptstream.store.search import search
 from ptstream.store.sqlite import Store
@@ -185,7 +185,7 @@ async def create(daemon: Daemon, told: dict[str, Any], check: Callable[[Words], 
         raise UsageError("parent_offset goes with parent")
     check(words)
     more = {"name": told.get("name"), "title": told.get("title"), "ttl": told.get("ttl")}
-    stream = await patiently(lambda: daemon.store.create(words, parent=parent, **more))
+    stream = await written(daemon.store, words, lambda store: store.create(words, parent=parent, **more))
     response = answer(as_json(stream, []), 201)
     response.headers["location"] = wire.STREAM.format(id=stream.id)
     return response

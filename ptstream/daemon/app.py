@@ -20,7 +20,7 @@ from ptstream.errors import UsageError
 from ptstream.fields import as_json
 from ptstream.generators import Caller
 from ptstream.serving import HEADERS
-from ptstream.store.patience import patiently
+from ptstream.store.patience import written
 
 
 async def _stop(daemon: Daemon, request: Request) -> Response:
@@ -110,7 +110,7 @@ async def _fill(daemon: Daemon, request: Request) -> Response:
     """Give a pending stream what it was made without."""
     told = await api.asked(request, "FILL")
     id, words = api.id_of(request), api.words_of(told)
-    stream = await patiently(lambda: daemon.store.fill(id, words))
+    stream = await written(daemon.store, words, lambda store: store.fill(id, words))
     return api.answer(as_json(stream, daemon.store.attempts(id)))
 
 

@@ -43,7 +43,7 @@ from ptstream.generators.redaction import Redaction
 from ptstream.generators.relay import relay
 from ptstream.generators.surrogates import mend
 from ptstream.serving import HEADERS
-from ptstream.store.patience import patiently
+from ptstream.store.patience import written
 from ptstream.streams import Flush, Status, Stream, Words
 
 STALLED = 3600.0
@@ -101,7 +101,7 @@ async def _complete(daemon: Daemon, request: Request) -> Response:
     api.only_models(words)
     name = None if words.model == DEFAULT else words.model
     target = await Models(api.own_caller(home), settings, home).target(name, daemon.local)
-    stream = await patiently(lambda: daemon.store.create(words))
+    stream = await written(daemon.store, words, lambda store: store.create(words))
     passage = _Passage(Backlog(home.path, daemon.backlogs))
     attempt = await daemon.start(stream.id, _source(target, told, passage, settings), settings)
     return await passage.answer(stream, attempt)

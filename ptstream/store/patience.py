@@ -1,6 +1,7 @@
 """The store in an event loop, which is not held up by it.
 
-A store that another process has locked is asked again, not waited for; what may be long is read in a thread.
+A store that another process has locked is asked again, not waited for; what may be long is read, and written, in a
+thread.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from ptstream.errors import StoreBusy
 from ptstream.settings import Home
 from ptstream.store.schema import BUSY_TIMEOUT
 from ptstream.store.sqlite import Store
+from ptstream.streams import Words
 
 BRIEFLY = 0.05
 """Seconds that a write may keep the event loop waiting (see `Store`), and between two tries."""
+
+LARGE = 256 * 1024
+"""Characters of a stream's words that are written in a thread: below that it takes a few milliseconds."""
 
 T = TypeVar("T")
 
@@ -40,11 +45,18 @@ async def patiently(write: Callable[[], T], meanwhile: Callable[[], Awaitable[ob
         await anyio.sleep(BRIEFLY)
 
 
-async def apart(home: Home, read: Callable[[Store], T]) -> T:
-    """What `read` finds in the store, in a thread: all of a text, say, which may be large."""
+async def written(store: Store, words: Words, write: Callable[[Store], T]) -> T:
+    """What `write` makes of a stream's words: in a thread, if they are large. Raises StoreBusy."""
+    if len(words.prompt or "") + len(words.system or "") > LARGE:
+        return await apart(store.home, write)
+    return await patiently(lambda: write(store))
 
-    def work() -> T:
+
+async def apart(home: Home, work: Callable[[Store], T]) -> T:
+    """What `work` does with the store, in a thread: read all of a text, say, which may be large."""
+
+    def done() -> T:
         with Store(home) as store:  # a store belongs to one thread
-            return read(store)
+            return work(store)
 
-    return await anyio.to_thread.run_sync(work)
+    return await anyio.to_thread.run_sync(done)
