@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -234,10 +234,22 @@ async def test_what_is_configured_is_asked_whosever_it_is(stranger: endpoint.Ser
     assert [row["id"] for row in (await Models(caller_in(home), settings, home).ollama()).rows] == list(endpoint.MODELS)
 
 
+@asynccontextmanager
+async def neighbours() -> AsyncIterator[tuple[endpoint.Server, endpoint.Server]]:
+    """A server of one's own, and a stranger's on the next port."""
+    async with AsyncExitStack() as stack:
+        while True:
+            server = await stack.enter_async_context(endpoint.serve())
+            with suppress(OSError):  # the next port is somebody's
+                stranger = await stack.enter_async_context(endpoint.serve(server.port + 1, user=STRANGER))
+                break
+        yield server, stranger
+
+
 @as_another
-async def test_a_redirect_to_a_stranger_is_not_followed(server: endpoint.Server, home: Home) -> None:
+async def test_a_redirect_to_a_stranger_is_not_followed(home: Home) -> None:
     """From a server of one's own to another port of this machine."""
-    async with endpoint.serve(server.port + 1, user=STRANGER) as stranger:
+    async with neighbours() as (server, stranger):
         models = Models(caller_in(home, OLLAMA_HOST=f"127.0.0.1:{server.port}"), Settings(), home)
         with pytest.raises(ForeignListener):
             async with aclosing(chat(models.upstream(models.endpoints["ollama"]), "moved-307-port", [])) as events:
