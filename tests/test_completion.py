@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sqlite3
@@ -13,7 +14,7 @@ from typing import Any
 
 import pexpect
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ptstream.cli import app, completion, daemon
@@ -69,11 +70,13 @@ class Line:
     def __init__(self, shell: str, cli: Cli, folder: Path) -> None:
         self.told = folder / "told"
         self.ran = folder / "ran"
+        self.completed = folder / "completed"
         python = shlex.join(PTSTREAM)
         command = folder / "bin" / "ptstream"
         command.parent.mkdir()
         command.write_text(
-            f'#!/bin/sh\ncase $1 in __complete | completion) exec {python} "$@" ;; esac\n'
+            f'#!/bin/sh\ncase $1 in completion) exec {python} "$@" ;;\n'
+            f"__complete) {python} \"$@\"; : > '{self.completed}'; exit ;; esac\n"
             f"printf '%s\\0' \"$@\" > '{self.told}.new' && mv '{self.told}.new' '{self.told}'\n"
         )
         command.chmod(0o755)
@@ -99,8 +102,13 @@ class Line:
         self.spawned.expect("ready\r\n")
 
     def entered(self, typed: str) -> list[str]:
-        """What the command is told when this was typed, and Enter."""
-        self.spawned.send(f"{typed}\r")
+        """What the command is told when this was typed, and Enter once all of it was completed."""
+        for part in re.split(r"(?<=\t)", typed):
+            self.spawned.send(part)
+            if part.endswith("\t"):
+                until(self.completed.exists)
+                self.completed.unlink()
+        self.spawned.send("\r")
         until(self.told.exists)
         words = self.told.read_bytes().decode().split("\0")[:-1]
         self.told.unlink()
@@ -183,6 +191,7 @@ def test_what_cannot_be_typed_is_offered_by_its_id(cli: Cli) -> None:
 
 
 @needs("bash")
+@example(["\\", "a\\"])
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1))
 def test_what_bash_is_given_is_that_word_to_it(words: list[str]) -> None:
     quoted = [completion._quoted(word) for word in words if word and "\n" not in word]

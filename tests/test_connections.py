@@ -76,7 +76,7 @@ def test_one_address_has_few_once_they_had_time_to_show_who_they_are(address: st
     assert crowd.dropped == [old[0]]
     young = Crowd(Connections())
     for _ in range(10 * FEW):
-        young.come("10.0.0.1")
+        young.come("10.0.0.1", age=-LIMIT)
     assert young.dropped == []
 
 

@@ -299,7 +299,7 @@ def test_who_comes_while_one_ends_is_the_next_one(cli: Cli) -> None:
         with cli.started("daemon", "run") as next_one:
             until(lambda: _holds_open(next_one.pid, lock.name))
             fcntl.flock(lock, fcntl.LOCK_UN)
-            until(lambda: os.path.exists(cli.home.socket))
+            until(lambda: cli.run("daemon", "status", code=None).returncode == 0)
             next_one.terminate()
             assert ended(next_one) == 0
 

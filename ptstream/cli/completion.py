@@ -127,7 +127,8 @@ def _words(line: str) -> list[str]:
 
 def _unquoted(word: str) -> str | None:
     """What a word without quotes is to bash; None for one that it would expand, or that quotes a part of itself."""
-    return None if _EXPANDED.search(word) else re.sub(r"\\(.)", r"\1", word).removesuffix("\\")
+    # A backslash at the end stands before what is yet to be typed.
+    return None if _EXPANDED.search(word) else re.sub(r"(?s)\\(.?)", r"\1", word)
 
 
 def _quoted(word: str) -> str:
