@@ -290,6 +290,7 @@ def test_readers_that_do_not_read_do_not_keep_it(cli: Cli, folder: Path) -> None
 # --- many at once
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to see what a daemon has open")
 def test_who_comes_while_one_ends_is_the_next_one(cli: Cli) -> None:
     """It does not listen any more, but has the lock still."""
     cli.run("daemon", "start")
