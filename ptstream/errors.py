@@ -225,6 +225,36 @@ class DaemonStopping(DaemonUnreachable):
     code = "daemon-stopping"
 
 
+class ConnectionBroken(DaemonUnreachable):
+    """The connection broke before the end: ask again from the offset that was reached."""
+
+    code = "connection-broken"
+
+
+class DaemonDied(DaemonUnreachable):
+    """The daemon that was started died before it could say why: another one may live."""
+
+    code = "daemon-died"
+
+
+class DaemonSilent(DaemonUnreachable):
+    """The daemon is there and does not answer, or may not be asked: another one would not help."""
+
+    code = "daemon-silent"
+
+
+class SshFailed(DaemonUnreachable):
+    """ssh ended before ptstream answered there. Why, it has said itself, on stderr."""
+
+    code = "ssh-failed"
+
+
+class BadAnswer(PtstreamError):
+    """What answers is there, and says what no daemon of this version does: asking again would not help."""
+
+    code = "bad-answer"
+
+
 class CallerGone(DaemonUnreachable):
     """The connection on whose behalf a drive was asked for has ended: connect again, and ask again."""
 

@@ -1,4 +1,4 @@
-"""A stream as data: the stable fields of `--json` and of the daemon's answers. On the hot path: no datetime."""
+"""A stream as data: the stable fields of `--json` and of the daemon's answers. On the fast path: no datetime."""
 
 from __future__ import annotations
 

@@ -52,6 +52,9 @@ PROOF = "PTStream"
 CALLERS = "/callers"
 """On the socket: where a connection from elsewhere says on whose behalf it drives here."""
 
+CHECK = "/check"
+"""Whether a stream could be driven, before it is made: what speaks against it, or what keeps it from that."""
+
 NOTE = "note"
 REASONING = "reasoning"
 STDERR = "stderr"

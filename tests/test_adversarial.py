@@ -12,8 +12,8 @@ import pytest
 from starlette.responses import StreamingResponse
 
 from ptstream.cli.markdown import Rendered
-from ptstream.cli.paper import _tidy
-from ptstream.cli.untrusted import Filter, clean
+from ptstream.cli.rendering import _tidy
+from ptstream.cli.control_sequences import Filter, clean
 from ptstream.durable import Asked, Reader
 from ptstream.generators.bodies import PAGE_CHARACTERS, Body, page_words
 from ptstream.generators.endings import ending_of

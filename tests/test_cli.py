@@ -598,7 +598,7 @@ def test_daemon_run_stays_in_the_foreground(cli: Cli) -> None:
     assert not os.path.exists(cli.home.socket)
 
 
-# --- help, the hot lines
+# --- help, the fast lines
 
 
 def test_help_begins_with_examples(served: Cli) -> None:
@@ -617,8 +617,8 @@ def test_help_begins_with_examples(served: Cli) -> None:
 
 
 def test_the_hot_lines_are_typers_own() -> None:
-    assert set(entry.HOT) == set(entry.POSITIONALS)
-    for name, options in entry.HOT.items():
+    assert set(entry.FAST) == set(entry.POSITIONALS)
+    for name, options in entry.FAST.items():
         if name == "__complete":
             continue
         parameters = app.load(name).params
@@ -643,8 +643,8 @@ def test_the_hot_way_and_typers_give_the_same(served: Cli) -> None:
     slowly: Lines = tuple(("--color", "auto", *words) for words in known)
     assert all(entry.parse(list(words)) is not None for words in known)
     pairs = zip(together(served, known, code=None), together(served, slowly, code=None), strict=True)
-    for (_, hot), (_, slow) in pairs:
-        assert (hot.returncode, hot.stdout, hot.stderr) == (slow.returncode, slow.stdout, slow.stderr)
+    for (_, fast), (_, slow) in pairs:
+        assert (fast.returncode, fast.stdout, fast.stderr) == (slow.returncode, slow.stdout, slow.stderr)
     unknown: Lines = (
         ("cat",),
         ("cat", "a", "b"),

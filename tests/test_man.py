@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from ptstream.cli.app import COMMANDS, application, load
-from ptstream.cli.reading import DETACHING
+from ptstream.cli.detach import DETACHING
 from ptstream.config import Endpoint, Settings
 from ptstream.errors import every_error
 from tests.conftest import needs

@@ -23,10 +23,10 @@ import pytest
 from ptstream.cli import outlet
 from ptstream.cli import screen as module
 from ptstream.cli.columns import cells, cut
-from ptstream.cli.outlet import OutputClosed, OutputFailed
+from ptstream.cli.output import OutputClosed, OutputFailed
 from ptstream.cli.panes import Panes
 from ptstream.cli.screen import Screen
-from ptstream.cli.untrusted import FORBIDDEN
+from ptstream.cli.control_sequences import FORBIDDEN
 from ptstream.errors import StreamNotFound
 
 PLAIN: dict[str, str] = {}

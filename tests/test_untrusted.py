@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import ptstream
 from ptstream.cli import untrusted
-from ptstream.cli.untrusted import FORBIDDEN, LIMIT, Filter, clean
+from ptstream.cli.control_sequences import FORBIDDEN, LIMIT, Filter, clean
 from tests.conftest import needs
 
 PAGE = Path(ptstream.__file__).parent / "web" / "untrusted.js"
@@ -201,7 +201,7 @@ def test_a_terminal_only_gets_text(text: str) -> None:
 
 def test_plain_text_needs_no_regular_expressions() -> None:
     program = (
-        "import sys; from ptstream.cli.untrusted import Filter, clean; sys.modules['re'] = None\n"
+        "import sys; from ptstream.cli.control_sequences import Filter, clean; sys.modules['re'] = None\n"
         "assert Filter().feed('Grüße, мир 世界!\\n\\t') + Filter().end() + clean('a\\nb', one_line=True)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

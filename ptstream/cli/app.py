@@ -9,21 +9,18 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any, cast
 
 import typer
 import typer.core
 import typer.main
 from typer._click.exceptions import ClickException
 
-from ptstream.cli.hot import failed
+from ptstream.cli.control_sequences import clean
+from ptstream.cli.fast_path import failed
 from ptstream.cli.screen import Screen
-from ptstream.cli.untrusted import clean
 from ptstream.errors import PtstreamError, UsageError
 from ptstream.settings import Home, find_home
-
-if TYPE_CHECKING:
-    from ptstream.ssh import Host
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ COMMANDS = {
     "demo": Command("demo", "See the idea: two panes on one stream."),
     "path": Command("path", "Print where the database is."),
     "daemon": Command("daemon", "Run, start, stop or look at the daemon."),
-    "completion": Command("completions", "Print a shell's completion script."),
+    "completion": Command("completion", "Print a shell's completion script."),
     "dial-stdio": Command("dial_stdio", "Connect standard input and output to the daemon."),
 }
 """In the order in which `--help` lists them."""
@@ -242,7 +239,7 @@ def run(words: Sequence[str]) -> int:
 def _not_understood(words: Sequence[str]) -> None:
     """A mistyped option of `tee` must not kill what stands before it in a pipe."""
     if "tee" in words and not os.isatty(0):
-        from ptstream.cli.inlet import pass_on
+        from ptstream.cli.stdin import pass_on
 
         pass_on(Screen(raw="--raw" in words))
 
@@ -252,8 +249,15 @@ def unwind_on_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def line_of(ctx: typer.Context) -> Line:
+    """What the line said before the command's name."""
+    line = ctx.obj
+    assert isinstance(line, Line)
+    return line
+
+
 def session(ctx: typer.Context, *, raw: bool = False) -> tuple[Home, Screen]:
-    """The home that the line named, and the screen as it is to be.
+    """The home that the line named, and the screen as it is to be, for a command that works on this machine alone.
 
     Raises UsageError where another machine's streams are meant, ConfigurationError where there can be no home.
     """
@@ -262,35 +266,14 @@ def session(ctx: typer.Context, *, raw: bool = False) -> tuple[Home, Screen]:
 
 def screen_of(ctx: typer.Context, *, raw: bool = False) -> Screen:
     """The screen alone."""
-    line = ctx.obj
-    assert isinstance(line, Line)
-    return Screen(color=line.color.value, raw=raw)
+    return Screen(color=line_of(ctx).color.value, raw=raw)
 
 
 def home_of(ctx: typer.Context) -> Home:
     """The home alone. Raises as `session` does."""
-    line = ctx.obj
-    assert isinstance(line, Line)
+    line = line_of(ctx)
     if line.host:
         raise UsageError(
             f"{ctx.command_path} works on this machine alone: unset PTSTREAM_HOST, or name the home here with --home"
         )
-    return line.home
-
-
-def elsewhere(ctx: typer.Context, *, raw: bool = False) -> tuple[Host, Screen] | None:
-    """The machine whose streams are meant, if not this one's, and the screen. Raises ConfigurationError."""
-    line = ctx.obj
-    assert isinstance(line, Line)
-    if not line.host:
-        return None
-    from ptstream.ssh import host_named
-
-    return host_named(line.host), screen_of(ctx, raw=raw)
-
-
-def home_here(ctx: typer.Context) -> Home:
-    """The home on this machine, whatever PTSTREAM_HOST says."""
-    line = ctx.obj
-    assert isinstance(line, Line)
     return line.home

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from ptstream.cli.untrusted import clean
+from ptstream.cli.control_sequences import clean
 
 _DEEP = 16  # of the 20 levels that the parser reads
 

@@ -1,14 +1,16 @@
-"""`ptstream cat`: a stream's text, as far as it is there. The work is done in `hot.py`."""
+"""`ptstream cat`: a stream's text, as far as it is there. A line that `entry` knows goes to `fast_path` instead."""
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Annotated
 
 import typer
 
-from ptstream.cli import hot
-from ptstream.cli.app import elsewhere, session
+from ptstream.cli.app import screen_of
 from ptstream.cli.options import Raw, StreamRef
+from ptstream.cli.with_streams import run, run_at_once
+from ptstream.protocol import Streams
 
 EXAMPLES = """
 ptstream cat @last                  the newest stream's text
@@ -25,13 +27,16 @@ def command(
     raw: Raw = False,
 ) -> None:
     """The command."""
-    if far := elsewhere(ctx, raw=raw):
-        from ptstream.cli import remote
+    screen = screen_of(ctx, raw=raw)
 
-        raise typer.Exit(remote.run(remote.cat, *far, reference, offset, wait))
-    home, screen = session(ctx, raw=raw)
-    if wait:
-        from ptstream.cli.wait import wait_first
+    async def cat(streams: Streams) -> int:
+        stream = await streams.find(reference)
+        if wait:
+            await streams.wait(stream.id)
+        async with aclosing(streams.read(stream.id, offset)) as runs:
+            async for data in runs:
+                screen.text(data)
+        screen.finish()
+        return 0
 
-        reference = wait_first(home, reference)
-    raise typer.Exit(hot.cat(home, screen, reference, offset=offset))
+    (run if wait else run_at_once)(ctx, screen, cat)

@@ -1,6 +1,6 @@
 """Text in cells of a terminal: how wide it is, how it is cut to a width, and tables of it.
 
-On the hot path: the tables of `wcwidth` are loaded only for text that needs them.
+On the fast path: the tables of `wcwidth` are loaded only for text that needs them.
 """
 
 from __future__ import annotations

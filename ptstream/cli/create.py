@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import anyio
 import typer
 
-from ptstream.cli.app import elsewhere, session
+from ptstream.cli.app import screen_of
 from ptstream.cli.options import FlushRule, Json, Model, Name, Need, System, Title, Ttl, prompt_of, text_of, ttl_of
-from ptstream.cli.screen import Screen
+from ptstream.cli.with_streams import run_at_once
 from ptstream.fields import as_json
-from ptstream.store.sqlite import Store
-from ptstream.streams import Stream, Words
+from ptstream.protocol import Streams
+from ptstream.streams import Words
 
 EXAMPLES = """
 id=$(ptstream create "Why is the sky blue?")   make it now …
@@ -35,26 +34,21 @@ def command(
     json: Json = False,
 ) -> None:
     """The command."""
-    far = elsewhere(ctx)
-    screen = far[1] if far else session(ctx)[1]
+    screen = screen_of(ctx)
     words = Words(
         prompt=prompt_of(prompt, screen.note, screen.note, Need.WHOLE),
         system=text_of(system, "--system"),
         model=model,
         flush=flush,
     )
-    if far:
-        from ptstream.cli import remote
+    seconds = ttl_of(ttl)
 
-        raise typer.Exit(anyio.run(remote.create, *far, words, name, title, ttl_of(ttl), json))
-    with Store(session(ctx)[0]) as store:
-        stream = store.create(words, name=name, title=title, ttl=ttl_of(ttl))
-    tell_made(screen, stream, json=json)
+    async def create(streams: Streams) -> int:
+        stream = await streams.create(words, name=name, title=title, ttl=seconds)
+        if json:
+            screen.data(as_json(stream))
+        else:
+            screen.text(f"{stream.id}\n")
+        return 0
 
-
-def tell_made(screen: Screen, stream: Stream, *, json: bool) -> None:
-    """Print its id, or what is known of it."""
-    if json:
-        screen.data(as_json(stream))
-    else:
-        screen.text(f"{stream.id}\n")
+    run_at_once(ctx, screen, create)

@@ -8,12 +8,15 @@ from typing import Annotated, Any
 import anyio
 import typer
 
-from ptstream import __version__, client
+from ptstream import __version__
 from ptstream.cli.app import Group, make_command, session
+from ptstream.cli.control_sequences import clean
 from ptstream.cli.describe import size
 from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
-from ptstream.cli.untrusted import clean
+from ptstream.client import control
+from ptstream.client.launch import connect_or_start
+from ptstream.client.unix_socket import connect, gone, listening
 from ptstream.errors import ConfigurationError, DaemonUnreachable, PtstreamError, UsageError
 from ptstream.settings import Home
 
@@ -94,8 +97,8 @@ def start(ctx: typer.Context) -> None:
 
 
 async def _start(home: Home, screen: Screen) -> None:
-    async with client.connect_or_start(home) as daemon:
-        status = await daemon.status()
+    async with connect_or_start(home) as daemon:
+        status = await control.status(daemon)
         screen.note(f"the daemon runs, pid {status['pid']}")
         if status["trouble"]:
             screen.note(status["trouble"])
@@ -107,15 +110,15 @@ def stop(ctx: typer.Context) -> None:
 
 
 async def _stop(home: Home, screen: Screen) -> int:
-    socket = client.listening(home)
+    socket = listening(home)
     try:
-        async with client.connect(home) as daemon:
-            status = await daemon.stop()
+        async with connect(home) as daemon:
+            status = await control.stop(daemon)
     except DaemonUnreachable:
         screen.note("the daemon is not running")
         return 0
     with anyio.move_on_after(STOP_TIME):
-        await client.gone(home, socket)
+        await gone(home, socket)
         screen.note(f"the daemon has ended (pid {status['pid']})")
         return 0
     raise PtstreamError(f"the daemon, pid {status['pid']}, has not ended within {STOP_TIME:g} s")
@@ -128,8 +131,8 @@ def status(ctx: typer.Context, json: Json = False) -> None:
 
 async def _status(home: Home, screen: Screen, json: bool) -> int:
     try:
-        async with client.connect(home) as daemon:
-            told = await daemon.status()
+        async with connect(home) as daemon:
+            told = await control.status(daemon)
     except DaemonUnreachable as error:
         if json:
             screen.data(

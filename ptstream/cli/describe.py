@@ -1,4 +1,4 @@
-"""Sizes and ages for people. On the hot path: no datetime."""
+"""Sizes and ages for people. On the fast path: no datetime."""
 
 from __future__ import annotations
 

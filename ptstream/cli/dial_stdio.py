@@ -1,7 +1,7 @@
 """`ptstream dial-stdio`: standard input and output as a connection to the daemon, for a ptstream elsewhere.
 
-What `ssh HOST ptstream dial-stdio` runs on HOST; see `ptstream/ssh.py`. It says in one line which version it is, and as
-whom a drive may be asked for through it: who calls it here, with this directory and this environment. Then it copies.
+What `ssh HOST ptstream dial-stdio` runs on HOST; see `client/ssh.py`. It says in one line which version it is, and as whom
+a drive may be asked for through it: who calls it here, with this directory and this environment. Then it copies.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import typer
 from anyio.abc import SocketStream
 
 from ptstream import wire
-from ptstream.cli.app import home_here
-from ptstream.cli.inlet import next_bytes
-from ptstream.cli.options import here
-from ptstream.cli.outlet import Outlet
-from ptstream.client import connect_or_start
+from ptstream.cli.app import line_of
+from ptstream.cli.output import Output
+from ptstream.cli.stdin import next_bytes
+from ptstream.client import control
+from ptstream.client.caller import own_context
+from ptstream.client.launch import connect_or_start
 from ptstream.errors import DaemonUnreachable, PtstreamError
 from ptstream.settings import Home
 
@@ -29,18 +30,18 @@ PTSTREAM_HOST=ssh://box ptstream ls     runs this on the box
 
 def command(ctx: typer.Context) -> None:
     """The command."""
-    raise typer.Exit(anyio.run(dial, lambda: home_here(ctx)))
+    raise typer.Exit(anyio.run(dial, lambda: line_of(ctx).home))
 
 
 async def dial(home_of: Callable[[], Home]) -> int:
     """Connect; the exit code, when either side has ended."""
     wire.quiet_cancelled_receives()
-    out = Outlet(1)
+    out = Output(1)
     async with AsyncExitStack() as stack:
         try:
             home = home_of()
             client = await stack.enter_async_context(connect_or_start(home))
-            caller = await stack.enter_async_context(client.registered(**here()))
+            caller = await stack.enter_async_context(control.registered(client, own_context()))
             path = stack.enter_context(wire.short_path(home.socket))
             daemon = await stack.enter_async_context(await anyio.connect_unix(path))
         except PtstreamError as error:
@@ -52,13 +53,13 @@ async def dial(home_of: Callable[[], Home]) -> int:
     return 0
 
 
-async def _refuse(out: Outlet, error: PtstreamError) -> int:
+async def _refuse(out: Output, error: PtstreamError) -> int:
     """Tell who asks, whose screen it is to say."""
     await out.send(wire.refusal(error))
     return error.exit_code
 
 
-async def _copy(daemon: SocketStream, out: Outlet) -> None:
+async def _copy(daemon: SocketStream, out: Output) -> None:
     """Both ways. When nothing more is asked, the daemon is told so, and what it still answers is passed on."""
 
     async def ask() -> None:

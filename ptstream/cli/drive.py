@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 import shlex
 import shutil
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from typing import Annotated
 
 import anyio
 import typer
 
 from ptstream import wire
-from ptstream.cli.app import elsewhere, session
+from ptstream.cli.app import screen_of
 from ptstream.cli.describe import age
+from ptstream.cli.detach import detachable, how_it_goes_on
 from ptstream.cli.entry import MOST_DIGITS
 from ptstream.cli.options import (
     FlushRule,
@@ -30,28 +30,19 @@ from ptstream.cli.options import (
     System,
     Title,
     Ttl,
-    here,
     prompt_of,
     text_of,
     ttl_of,
 )
-from ptstream.cli.reading import Form, detachable, form_of, goes_on, show, tell_end
 from ptstream.cli.screen import Screen
-from ptstream.client import Aside, Client, ConnectionBroken, Driven, connect, connect_or_start
-from ptstream.config import load
-from ptstream.errors import DaemonUnreachable, PtstreamError, StreamNotFound, UsageError
+from ptstream.cli.text_output import Form, form_of, say_end, show
+from ptstream.cli.with_streams import run
+from ptstream.errors import PtstreamError, StreamNotFound, UsageError
 from ptstream.fields import as_json
-from ptstream.follow import Follow
-from ptstream.generators import Caller
-from ptstream.generators.models import check, doubt
 from ptstream.generators.replay import PREFIX
-from ptstream.lineage import going_on
 from ptstream.names import as_name
-from ptstream.settings import Home
-from ptstream.store.cursor import Cursor
-from ptstream.store.recover import live_size
+from ptstream.protocol import Streams
 from ptstream.store.rows import merged
-from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream, Words
 
 EXAMPLES = """
@@ -64,8 +55,8 @@ ptstream drive --from 7h2k -p "And why?"   the next turn of a conversation
 """
 
 
-LAST_ASIDES = 1.0
-"""Seconds that notes are waited for after the text's end."""
+LAST_BESIDE = 1.0
+"""Seconds that what is said beside the text is waited for after the text's end."""
 
 
 class OnDrop(StrEnum):
@@ -139,7 +130,6 @@ def command(
     json: Json = False,
 ) -> None:
     """The command."""
-    far = elsewhere(ctx, raw=raw)
     argv: tuple[str, ...] | None = ctx.meta.get("ptstream.command")
     if argv == ():
         raise UsageError("there is no command after --")
@@ -159,53 +149,56 @@ def command(
         raise UsageError("--no-keep deletes what has been shown: it does not go with --detach")
     shown = Shown(detach, plain or raw, json, no_keep)
     order = Order(reference, after, prompt, words, name, title, ttl_of(ttl), stderr, on_drop, shown)
-    if far:
-        from ptstream.cli.remote_drive import drive as drive_there
-
-        raise typer.Exit(anyio.run(drive_there, *far, order))
-    home, screen = session(ctx, raw=raw)
-    with Store(home) as store:
-        told: list[str] = []
-        stream = _stream(store, screen, order, told.append)
-        raise typer.Exit(anyio.run(drive, store, screen, stream, order, told))
+    screen = screen_of(ctx, raw=raw)
+    run(ctx, screen, lambda streams: _drive(streams, screen, order))
 
 
 command.takes_command = True  # type: ignore[attr-defined]
 
 
-def _stream(store: Store, screen: Screen, order: Order, tell: Callable[[str], None]) -> Stream:
-    """The stream that the line means, made if it names none. Raises UsageError, WordsDiffer."""
-    found = _found(store, order.reference) if order.reference is not None else None
-    after, offset = place(order.after)
-    last = store.find(after).id if after is not None else None  # before a pipe is read: @last is another one then
-    words = asked_words(screen, order, found, tell)
-    if found is not None:
-        return store.fill(found.id, words)
-    before = None
-    if last is not None:
-        words, before = going_on(store, store.get(last), offset, words)
-    if order.name is None or not _exists(store, order.name):
-        _check(store.home, words, tell)
-    return store.create(words, name=order.name, title=order.title, parent=before, ttl=order.ttl)
+async def _drive(streams: Streams, screen: Screen, order: Order) -> int:
+    """Drive or attach, and print to the end; the exit code of that end."""
+    wire.quiet_cancelled_receives()
+    told: list[str] = []  # said once the id is
+    new = order.reference is None and not (order.name and await _exists(streams, order.name))
+    stream = await _stream(streams, screen, order, told.append, new=new)
+    return await _Drive(streams, screen, order, stream, told).run()
 
 
-def _check(home: Home, words: Words, tell: Callable[[str], None]) -> None:
-    """Raises what keeps a stream from being made; `tell` gets what speaks against its model."""
-    caller, settings = Caller(**here()), load(home)
-    check(words, caller, settings, home)
-    if said := anyio.run(doubt, words, caller, settings, home):
+async def _stream(streams: Streams, screen: Screen, order: Order, tell: Callable[[str], None], *, new: bool) -> Stream:
+    """The stream that the line means, made if it is `new`. Raises UsageError, WordsDiffer."""
+    if order.reference is not None:
+        found = await _found(streams, order.reference)
+        return await streams.fill(found.id, _words(screen, order, found, tell))
+    after, offset = _place(order.after)
+    # Before a pipe is read: @last is another one then.
+    parent = None if after is None else (await streams.find(after)).id
+    words = _words(screen, order, None, tell)
+    if new and parent is None and (said := await streams.check(words)):
         tell(said)
+    return await streams.create(
+        words, name=order.name, title=order.title, parent=parent, parent_offset=offset, ttl=order.ttl
+    )
 
 
-def _exists(store: Store, name: str) -> bool:
+async def _found(streams: Streams, reference: str) -> Stream:
+    try:
+        return await streams.find(reference)
+    except StreamNotFound as error:
+        if shutil.which(reference):
+            raise StreamNotFound(f"{error}; to run the command: ptstream drive -- {reference}") from error
+        raise
+
+
+async def _exists(streams: Streams, name: str) -> bool:
     """Whether a stream has this name. Raises UsageError for what can be none."""
     name = as_name(name)
     with contextlib.suppress(StreamNotFound):
-        return store.find(name).name == name
+        return (await streams.find(name)).name == name
     return False
 
 
-def asked_words(screen: Screen, order: Order, found: Stream | None, tell: Callable[[str], None]) -> Words:
+def _words(screen: Screen, order: Order, found: Stream | None, tell: Callable[[str], None]) -> Words:
     """What the line asks, its prompt read, of the stream that it names or of a new one. Raises UsageError.
 
     `tell` gets what is to be said of that once the id is.
@@ -227,16 +220,7 @@ def _need(order: Order, words: Words) -> Need:
     return Need.QUESTION if order.after is not None or (words.model or "").startswith(PREFIX) else Need.WHOLE
 
 
-def _found(store: Store, reference: str) -> Stream:
-    try:
-        return store.find(reference)
-    except StreamNotFound as error:
-        if shutil.which(reference):
-            raise StreamNotFound(f"{error}; to run the command: ptstream drive -- {reference}") from error
-        raise
-
-
-def place(after: str | None) -> tuple[str | None, int | None]:
+def _place(after: str | None) -> tuple[str | None, int | None]:
     """`ID@N` in its parts. A lone `@last` is no place."""
     if after is None:
         return None, None
@@ -245,118 +229,77 @@ def place(after: str | None) -> tuple[str | None, int | None]:
     return (reference, int(offset)) if reference and number else (after, None)
 
 
-async def drive(store: Store, screen: Screen, stream: Stream, order: Order, told: Sequence[str]) -> int:
-    """Drive or attach, and print to the end; the exit code of that end. `told` is said after the id."""
+class _Drive:
+    """One drive, from asking for it to its end."""
 
-    wire.quiet_cancelled_receives()
-    size = live_size(store.home, stream.id, store.state(stream.id))
-    form = form_of(stream.words, size, plain=order.shown.plain, json=order.shown.json)
+    def __init__(self, streams: Streams, screen: Screen, order: Order, stream: Stream, told: Sequence[str]) -> None:
+        """`told` is said after the id."""
+        self._streams = streams
+        self._screen = screen
+        self._order = order
+        self._stream = stream
+        self._told = told
+        self._form = form_of(stream.words, stream.bytes, plain=order.shown.plain, json=order.shown.json)
+        self._beside = 0
 
-    async def work() -> int:
-        for line in told if order.shown.detach else (stream.id, *told):
-            screen.note(line)
-        async with contextlib.AsyncExitStack() as stack:
-            if client := await _daemon(stack, store, screen, stream.id):
-                await _ask(client, store, screen, stream, order)
-            if order.shown.detach:
-                tell_detached(screen, store.get(stream.id), form)
-                return 0
-            async with anyio.create_task_group() as tasks:
-                if client:
-                    tasks.start_soon(_show_asides, client, screen, stream.id)
-                async with aclosing(_text(store, client, stream.id)) as runs:
-                    await show(screen, runs, form)
-                # The last of them may still be on the way; they end when the attempt does.
-                tasks.cancel_scope.deadline = anyio.current_time() + LAST_ASIDES
-            await screen.aside_end()
-        code = tell_end(screen, store, stream.id, form)
-        if order.shown.no_keep:
-            await anyio.to_thread.run_sync(_forget, store.home, stream.id)
+    async def run(self) -> int:
+        """Show it; its exit code."""
+        return await detachable(self._screen, self._streams, self._stream.id, self._work, self._cancel)
+
+    async def _cancel(self) -> None:
+        await self._streams.cancel(self._stream.id)
+
+    async def _work(self) -> int:
+        id, shown = self._stream.id, self._order.shown
+        for line in self._told if shown.detach else (id, *self._told):
+            self._screen.note(line)
+        await self._ask()
+        if shown.detach:
+            await self._tell_detached()
+            return 0
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._show_beside)
+            async with aclosing(self._streams.follow(id)) as runs:
+                await show(self._screen, runs, self._form)
+            tasks.cancel_scope.cancel()
+        with anyio.move_on_after(LAST_BESIDE):  # what is still to come, over a connection that stands
+            await self._show_beside()
+        await self._screen.aside_end()
+        code = say_end(self._screen, await self._streams.get(id), self._form)
+        if shown.no_keep:
+            for error in await self._streams.delete([id]):
+                raise error
         return code
 
-    async def cancel() -> None:
-        store.cancel(stream.id)
-
-    return await detachable(screen, stream.id, work, cancel, partial(goes_on, store, stream.id))
-
-
-async def _daemon(stack: contextlib.AsyncExitStack, store: Store, screen: Screen, id: str) -> Client | None:
-    """The daemon; None if there can be none, and none is needed, since the stream was begun by another one."""
-    try:
-        return await stack.enter_async_context(connect_or_start(store.home))
-    except PtstreamError as error:
-        pending = store.state(id).status is Status.PENDING
-        if pending:  # nothing that was said is lost
-            screen.note(goes_on(store, id))
-        if pending or not isinstance(error, DaemonUnreachable):
+    async def _ask(self) -> None:
+        """Ask for the drive, and say what is asked where, or that what follows was said before."""
+        on_drop = self._order.on_drop is OnDrop.CONTINUE
+        try:
+            driven = await self._streams.drive(self._stream.id, stderr=self._order.stderr, on_drop=on_drop)
+        except PtstreamError:
+            if not self._streams.begun(self._stream.id):  # nothing that was said is lost
+                self._screen.note(how_it_goes_on(self._streams, self._stream.id))
             raise
-        return None
+        stream = self._stream
+        if driven.attached and stream.status.ended and stream.ended_at is not None:
+            ago = age(stream.ended_at)
+            self._screen.note(f"{stream.id} ended {ago} ago: this is what it said, nothing is run again")
+        if driven.place and not stream.words.command and not self._order.shown.detach:
+            self._screen.note(f"model {driven.model} at {driven.place}")
 
+    async def _tell_detached(self) -> None:
+        """Print which stream it is that goes on alone."""
+        if self._form is Form.JSON:
+            self._screen.data(as_json(await self._streams.get(self._stream.id)))
+        else:
+            self._screen.text(f"{self._stream.id}\n")
 
-def _forget(home: Home, id: str) -> None:
-    with Store(home) as store:
-        store.delete(id)
-        store.shrink()
-
-
-def tell_detached(screen: Screen, stream: Stream, form: Form) -> None:
-    """Print which stream it is that goes on alone."""
-    if form is Form.JSON:
-        screen.data(as_json(stream))
-    else:
-        screen.text(f"{stream.id}\n")
-
-
-async def _ask(client: Client, store: Store, screen: Screen, stream: Stream, order: Order) -> None:
-    """Ask for the drive. A daemon that dies before it answers may have begun: then the stream is read as any other."""
-    try:
-        on_drop = order.on_drop is OnDrop.CONTINUE
-        driven = await client.drive(stream.id, **here(), stderr=order.stderr, on_drop=on_drop)
-    except PtstreamError as error:
-        if isinstance(error, DaemonUnreachable) and store.state(stream.id).status is not Status.PENDING:
-            return
-        if store.state(stream.id).status is Status.PENDING:  # nothing that was said is lost
-            screen.note(goes_on(store, stream.id))
-        raise
-    tell_driven(screen, stream, driven, order)
-
-
-def tell_driven(screen: Screen, stream: Stream, driven: Driven, order: Order) -> None:
-    """Say what is asked where, or that what follows was said before."""
-    if driven.attached and stream.status.ended and stream.ended_at is not None:
-        screen.note(f"{stream.id} ended {age(stream.ended_at)} ago: this is what it said, nothing is run again")
-    if driven.place and not stream.words.command and not order.shown.detach:
-        screen.note(f"model {driven.model} at {driven.place}")
-
-
-async def _show_asides(client: Client, screen: Screen, id: str) -> None:
-    with contextlib.suppress(ConnectionBroken):  # the text is read on without it
-        async for aside in client.asides(id):
-            await show_aside(screen, aside)
-
-
-async def show_aside(screen: Screen, aside: Aside) -> None:
-    """A note is a line of its own; reasoning and a command's stderr come in pieces."""
-    if aside.kind == wire.NOTE:
-        await screen.aside(aside.text + "\n", fresh=True)
-    else:
-        await screen.aside(aside.text)
-
-
-async def _text(store: Store, client: Client | None, id: str) -> AsyncGenerator[bytes, None]:
-    """The stream's bytes to its end: from the daemon; from one that came after it; without any, from the store."""
-    offset = 0
-    with contextlib.suppress(DaemonUnreachable):
-        if client:
-            async for data in client.text(id, offset):
-                offset += len(data)
-                yield data
-            return
-    with contextlib.suppress(DaemonUnreachable):
-        async with connect(store.home) as other:
-            async for data in other.text(id, offset):
-                offset += len(data)
-                yield data
-            return
-    async for data in Follow(store, Cursor(store, id, offset)):
-        yield data
+    async def _show_beside(self) -> None:
+        """What was not shown yet. A note is a line of its own; reasoning and a command's stderr come in pieces."""
+        async with aclosing(self._streams.beside(self._stream.id, self._beside)) as entries:
+            async for entry in entries:
+                if entry.kind == wire.NOTE:
+                    await self._screen.aside(entry.text + "\n", fresh=True)
+                else:
+                    await self._screen.aside(entry.text)
+                self._beside = entry.number

@@ -1,4 +1,4 @@
-"""Where the command begins: the hot lines, whose every word this table knows, start in a few milliseconds.
+"""Where the command begins: the fast lines, whose every word this table knows, start in a few milliseconds.
 
 `import typer` alone takes longer than they may; everything else goes to typer with its line untouched, so help,
 errors and suggestions have one author. A test holds this table to typer's own parameters.
@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-HOT: dict[str, dict[str, type]] = {
+FAST: dict[str, dict[str, type]] = {
     "cat": {"--offset": int, "--raw": bool},
     "ls": {"-q": bool, "--quiet": bool, "-n": int, "--limit": int, "--json": bool},
     "path": {},
@@ -28,9 +28,9 @@ LONG = {"-q": "quiet", "-n": "limit"}
 
 def parse(words: list[str]) -> tuple[str, list[str], dict[str, int | bool]] | None:
     """Command, positional words and options; None if the line holds anything that only typer understands."""
-    if not words or words[0] not in HOT:
+    if not words or words[0] not in FAST:
         return None
-    name, known = words[0], HOT[words[0]]
+    name, known = words[0], FAST[words[0]]
     positional: list[str] = []
     options: dict[str, int | bool] = {}
     rest = iter(words[1:])
@@ -63,14 +63,14 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_IGN if sys.argv[1:2] == ["tee"] else signal.SIG_DFL)
     secure_descriptors()
-    hot = parse(sys.argv[1:])
-    if hot is None or (os.environ.get("PTSTREAM_HOST") and hot[0] != "__complete"):
+    fast = parse(sys.argv[1:])
+    if fast is None or (os.environ.get("PTSTREAM_HOST") and fast[0] != "__complete"):
         from ptstream.cli.app import run
 
         sys.exit(run(sys.argv[1:]))
-    from ptstream.cli.hot import run_hot
+    from ptstream.cli.fast_path import run_fast
 
-    sys.exit(run_hot(*hot))
+    sys.exit(run_fast(*fast))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from rich.text import Text
 
 from ptstream.cli.blocks import Block, groups, parser
 from ptstream.cli.columns import erased
-from ptstream.cli.paper import THEME, Paper
-from ptstream.cli.untrusted import Filter
+from ptstream.cli.control_sequences import Filter
+from ptstream.cli.rendering import THEME, Rendering
 
 FRAMES = 15
 """How often a second the terminal is written to, at most."""
@@ -112,73 +112,73 @@ class _Blocks:
         self._new.clear()
         if final and incomplete:
             lines, incomplete = [*lines, incomplete], ""
-        paper = Paper(columns, self._below)
-        self._source = "\n".join([*self._print(paper, lines, final), incomplete])
-        self._below = paper.used
-        return "".join(f"{line}\n" for line in paper.lines)
+        rendering = Rendering(columns, self._below)
+        self._source = "\n".join([*self._print(rendering, lines, final), incomplete])
+        self._below = rendering.used
+        return "".join(f"{line}\n" for line in rendering.lines)
 
     def tail(self, columns: int, rows: int) -> list[str]:
         """The last rows of what is not printed, as it stands now."""
         if rows < 1 or not self._source.strip():
             return []
-        paper = Paper(columns, self._below)
+        rendering = Rendering(columns, self._below)
         if self._fence:
             if not self._fence.may_end_with(self._source):
-                paper.put(self._fence.code(self._source[-_LONG:]))
+                rendering.put(self._fence.code(self._source[-_LONG:]))
         elif len(self._source) > _LONG:
-            paper.put(Text(self._source[-_LONG:]))
+            rendering.put(Text(self._source[-_LONG:]))
         else:
             number = self._number
             for block in self._parsed(self._source):
-                paper.put_block(block, number)
+                rendering.put_block(block, number)
                 number = None
-        gap = paper.lines[:1] if paper.lines[:1] == [""] else []
-        return gap + paper.lines[len(gap) :][-rows:]
+        gap = rendering.lines[:1] if rendering.lines[:1] == [""] else []
+        return gap + rendering.lines[len(gap) :][-rows:]
 
-    def _print(self, paper: Paper, lines: list[str], final: bool) -> list[str]:
+    def _print(self, rendering: Rendering, lines: list[str], final: bool) -> list[str]:
         """Prints those of the complete lines that are finished, or all; gives back the others."""
         while lines:
-            used = self._print_code(paper, lines) if self._fence else self._print_blocks(paper, lines, final)
+            used = self._print_code(rendering, lines) if self._fence else self._print_blocks(rendering, lines, final)
             if not used:
                 break
             lines = lines[used:]
         return lines
 
-    def _print_code(self, paper: Paper, lines: list[str]) -> int:
+    def _print_code(self, rendering: Rendering, lines: list[str]) -> int:
         """Prints code line by line, as far as the fence goes. How many lines that used."""
         assert self._fence
         for used, line in enumerate(lines, 1):
             if self._fence.ends_with(line):
                 self._fence = None
                 return used
-            paper.put_line(self._fence.code(line))
+            rendering.put_line(self._fence.code(line))
         return len(lines)
 
-    def _print_blocks(self, paper: Paper, lines: list[str], final: bool) -> int:
+    def _print_blocks(self, rendering: Rendering, lines: list[str], final: bool) -> int:
         """Prints blocks up to a fence, or up to the one that may go on. How many lines that used."""
         blocks = self._parsed("\n".join(lines))
         for block in blocks:
             is_last = block is blocks[-1]
             if block.kind == "fence":
                 self._fence = _Fence.opened(block.tokens[0], lines[block.begin])
-                paper.put_gap()
+                rendering.put_gap()
                 if is_last:
                     self._number = None
                     return block.begin + 1
-                self._print_code(paper, lines[block.begin + 1 : block.end])
+                self._print_code(rendering, lines[block.begin + 1 : block.end])
                 self._fence = None
             elif is_last and not final and not block.is_closed(len(lines)):
-                return self._print_items(paper, block)
+                return self._print_items(rendering, block)
             else:
-                paper.put_block(block, self._number)
+                rendering.put_block(block, self._number)
             self._number = None
         return len(lines)
 
-    def _print_items(self, paper: Paper, block: Block) -> int:
+    def _print_items(self, rendering: Rendering, block: Block) -> int:
         """Prints all items but the last, if the block is a list. How many lines of the text that used."""
         *before, last = block.items() or [block]
         if before:
-            paper.put_block(block.without(last), self._number)
+            rendering.put_block(block.without(last), self._number)
             self._number = (block.start if self._number is None else self._number) + len(before)
         return last.begin
 

@@ -11,8 +11,9 @@ import anyio
 import typer
 
 from ptstream.cli.app import session, unwind_on_interrupt
-from ptstream.cli.options import Json, current_directory
+from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
+from ptstream.client.caller import current_directory
 from ptstream.config import load
 from ptstream.generators import Caller, pull
 from ptstream.generators.discover import discover

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-import resource
 import stat
 from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
-from typing import Annotated, TypeAlias, TypedDict
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -82,35 +81,6 @@ def seconds_of(value: str, what: str) -> float:
 def ttl_of(value: str | None) -> float | None:
     """`--ttl` in seconds. Raises UsageError."""
     return None if value is None else seconds_of(value, "--ttl")
-
-
-def current_directory() -> str:
-    """Where the caller stands. Raises UsageError if that has been removed."""
-    try:
-        return os.getcwd()
-    except OSError as error:
-        raise UsageError("the current directory is gone: change to another") from error
-
-
-class Here(TypedDict):
-    """Where a drive is asked for, as `Client.drive` takes it. `core` is the limit on core files, in bytes."""
-
-    directory: str
-    environment: dict[str, str]
-    umask: int
-    core: int
-
-
-def here() -> Here:
-    """That of this process. Raises UsageError as `current_directory` does."""
-    umask = os.umask(0)
-    os.umask(umask)
-    return Here(
-        directory=current_directory(),
-        environment=dict(os.environ),
-        umask=umask,
-        core=resource.getrlimit(resource.RLIMIT_CORE)[0],
-    )
 
 
 SILENCE = 2.0

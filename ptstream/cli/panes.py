@@ -10,8 +10,8 @@ import anyio
 from wcwidth import ljust, wrap
 
 from ptstream.cli.columns import cut, erased
+from ptstream.cli.control_sequences import Filter
 from ptstream.cli.screen import Screen
-from ptstream.cli.untrusted import Filter
 
 FRAMES = 15
 """How often a second the panes are drawn, at most."""

@@ -1,10 +1,10 @@
-"""`ptstream path`: where the database is. The work is done in `hot.py`."""
+"""`ptstream path`: where the database is. The work is done in `fast_path.py`."""
 
 from __future__ import annotations
 
 import typer
 
-from ptstream.cli import hot
+from ptstream.cli import fast_path
 from ptstream.cli.app import session
 
 EXAMPLES = """
@@ -15,4 +15,4 @@ du -h "$(ptstream path)"
 
 def command(ctx: typer.Context) -> None:
     """The command."""
-    raise typer.Exit(hot.path(*session(ctx)))
+    raise typer.Exit(fast_path.path(*session(ctx)))

@@ -7,19 +7,17 @@ import sys
 import time
 from typing import Annotated
 
-import anyio
 import typer
 
-from ptstream.cli.app import elsewhere, session
-from ptstream.cli.hot import failed
+from ptstream.cli.app import screen_of
+from ptstream.cli.control_sequences import clean
+from ptstream.cli.fast_path import failed
 from ptstream.cli.options import StatusFilter, seconds_of
 from ptstream.cli.screen import Screen
-from ptstream.cli.untrusted import clean
-from ptstream.ending import delete
+from ptstream.cli.with_streams import run
 from ptstream.errors import PtstreamError, UsageError
 from ptstream.fields import title
-from ptstream.store.recover import settle_all
-from ptstream.store.sqlite import Store
+from ptstream.protocol import Streams
 from ptstream.streams import Status, Stream
 
 EXAMPLES = """
@@ -49,49 +47,45 @@ def command(
         raise UsageError("rm takes ids, or --older-than AGE")
     if references and (status or keep):
         raise UsageError("--status and --keep go with --older-than")
-    if far := elsewhere(ctx):
-        from ptstream.cli import remote
+    screen = screen_of(ctx)
+    age = seconds_of(older_than, "--older-than") if older_than else None
 
-        if older_than:
-            raise UsageError("over ssh rm takes ids")
-        raise typer.Exit(anyio.run(remote.rm, *far, references or [], dry_run, force))
-    home, screen = session(ctx)
-    with Store(home) as store:
-        if store.exists:
-            settle_all(store)
-        if older_than:
-            meant = store.idle_since(time.time() - seconds_of(older_than, "--older-than"), status=status, keep=keep)
-            code = 0
+    async def rm(streams: Streams) -> int:
+        if age is not None:
+            meant, code = await streams.idle_since(time.time() - age, status=status, keep=keep), 0
         else:
-            meant, code = _named(store, screen, references or [])
+            meant, code = await _named(streams, screen, references or [])
         if dry_run:
-            say(screen, meant)
-        else:
-            check_running(screen, meant, force=force)
-            code = _delete(store, screen, meant) or code
-    raise typer.Exit(code)
+            _say(screen, meant)
+            return code
+        _check_running(screen, meant, force=force)
+        for error in await streams.delete([stream.id for stream in meant]):
+            code = code or failed(screen, error)
+        return code
+
+    run(ctx, screen, rm)
 
 
-def _named(store: Store, screen: Screen, references: list[str]) -> tuple[list[Stream], int]:
+async def _named(streams: Streams, screen: Screen, references: list[str]) -> tuple[list[Stream], int]:
     """The streams that were found, and the exit code of those that were not."""
     found: dict[str, Stream] = {}
     code = 0
     for reference in references:
         try:
-            stream = store.find(reference)
+            stream = await streams.find(reference)
             found[stream.id] = stream
         except PtstreamError as error:  # the others are deleted all the same
             code = code or failed(screen, error)
     return list(found.values()), code
 
 
-def say(screen: Screen, streams: list[Stream]) -> None:
+def _say(screen: Screen, streams: list[Stream]) -> None:
     """Which would be deleted."""
     for stream in streams:
         screen.text(f"{stream.id}\t{stream.status}\t{clean(title(stream), one_line=True)}\n")
 
 
-def check_running(screen: Screen, streams: list[Stream], *, force: bool) -> None:
+def _check_running(screen: Screen, streams: list[Stream], *, force: bool) -> None:
     """Before any is deleted: asks, on a terminal, whether those that run are meant. Raises UsageError if not."""
     running = [stream for stream in streams if stream.status is Status.STREAMING]
     if force or not running:
@@ -104,17 +98,3 @@ def check_running(screen: Screen, streams: list[Stream], *, force: bool) -> None
             return
         raise UsageError("nothing was deleted")
     raise UsageError(f"nothing was deleted, since {which} {verb} running: cancel it first, or use --force")
-
-
-def _delete(store: Store, screen: Screen, streams: list[Stream]) -> int:
-    """Delete them, and what they leave in file and log; the exit code."""
-    code = deleted = 0
-    for stream in streams:
-        try:
-            anyio.run(delete, store, stream.id)
-            deleted += 1
-        except PtstreamError as error:
-            code = code or failed(screen, error)
-    if deleted and not store.shrink():
-        screen.note("a reader holds on to the log: what was deleted leaves it with the next rm, or when all have ended")
-    return code

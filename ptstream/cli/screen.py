@@ -12,8 +12,8 @@ import codecs
 import os
 
 from ptstream.cli.columns import columns
-from ptstream.cli.outlet import Outlet, OutputClosed, OutputFailed
-from ptstream.cli.untrusted import Filter, clean
+from ptstream.cli.control_sequences import Filter, clean
+from ptstream.cli.output import Output, OutputClosed, OutputFailed
 
 TYPE_CHECKING = False  # importing `typing` would cost more than all the rest of this module
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class Screen:
         raw: bool = False,
     ) -> None:
         environ = os.environ if environ is None else environ
-        self._out = Outlet(out)
-        self._err = Outlet(err)
+        self._out = Output(out)
+        self._err = Output(err)
         self.terminal = self._out.terminal
         self.err_terminal = self._err.terminal
         self.color = _wanted(color, environ, self.terminal)
@@ -61,14 +61,14 @@ class Screen:
         self._form: Form = Filter()
         self._rendered: Rendered | None = None
         self._aside = Filter()
-        self._mid_line: Outlet | None = None
+        self._mid_line: Output | None = None
 
     @property
     def size(self) -> tuple[int, int]:
         """Columns and lines, as they are now; 80 and 24 where there is no terminal."""
-        for outlet in (self._out, self._err):
+        for output in (self._out, self._err):
             try:
-                size = os.get_terminal_size(outlet.fd)
+                size = os.get_terminal_size(output.fd)
             except OSError:
                 continue
             if all(size):
@@ -235,12 +235,12 @@ class Screen:
             self._mid_line = None
         return self._rendered.hide().encode()
 
-    def _gap(self, outlet: Outlet, data: bytes, fresh: bool = False) -> bytes:
+    def _gap(self, output: Output, data: bytes, fresh: bool = False) -> bytes:
         """The newline before `data`, if it is to begin a line or would go on in one that is not its own."""
         if not data:
             return b""
-        before, self._mid_line = self._mid_line, None if data.endswith(b"\n") else outlet
-        if before is outlet:
+        before, self._mid_line = self._mid_line, None if data.endswith(b"\n") else output
+        if before is output:
             return b"\n" if fresh else b""
         return b"\n" if before is not None and self.terminal and self.err_terminal else b""
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
-from typing import Annotated, Any
+from collections.abc import AsyncIterable
+from contextlib import aclosing
+from typing import Annotated
 
 import typer
 
-from ptstream.cli.app import elsewhere, session
+from ptstream.cli.app import screen_of
 from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
-from ptstream.fields import title
-from ptstream.store.search import Hit, folded, search
-from ptstream.store.sqlite import Store
+from ptstream.cli.with_streams import run_at_once
+from ptstream.protocol import Hit, Streams
+from ptstream.store.search import folded
 
 EXAMPLES = """
 ptstream search "flock"             id, offset and line of each place
@@ -36,29 +36,34 @@ def command(
     json: Json = False,
 ) -> None:
     """The command."""
-    if far := elsewhere(ctx):
-        from ptstream.cli import remote
+    screen = screen_of(ctx)
 
-        raise typer.Exit(remote.run(remote.search, *far, query, limit, json))
-    home, screen = session(ctx)
-    with Store(home) as store:
-        hits = (as_data(hit) for hit in islice(search(store, query), limit))
-        raise typer.Exit(0 if show(screen, query, hits, json=json) else NOTHING)
+    async def search(streams: Streams) -> int:
+        async with aclosing(streams.search(query, limit)) as hits:
+            found = await (
+                _show_table(screen, query, hits) if screen.terminal and not json else _show(screen, hits, json)
+            )
+        return 0 if found else NOTHING
+
+    run_at_once(ctx, screen, search)
 
 
-def show(screen: Screen, query: str, hits: Iterable[dict[str, Any]], *, json: bool) -> bool:
-    """Print the places; whether there are any. A terminal gets columns, once all are known."""
-    if screen.terminal and not json:
-        rows = [[hit["id"], str(hit["offset"]), _near(query, hit["line"])] for hit in hits]
-        screen.table(["ID", "OFFSET", "LINE"], rows, flexible=2, right=(1,))
-        return bool(rows)
+async def _show_table(screen: Screen, query: str, hits: AsyncIterable[Hit]) -> bool:
+    """Print the places in columns, once all are known; whether there are any."""
+    rows = [[hit.id, str(hit.offset), _near(query, hit.line)] async for hit in hits]
+    screen.table(["ID", "OFFSET", "LINE"], rows, flexible=2, right=(1,))
+    return bool(rows)
+
+
+async def _show(screen: Screen, hits: AsyncIterable[Hit], json: bool) -> bool:
+    """Print each place when it is found; whether there are any."""
     found = False
-    for hit in hits:
+    async for hit in hits:
         found = True
         if json:
-            screen.data(hit)
+            screen.data(hit._asdict())
         else:
-            screen.table([], [[hit["id"], str(hit["offset"]), hit["line"]]], flexible=2)
+            screen.table([], [[hit.id, str(hit.offset), hit.line]], flexible=2)
     return found
 
 
@@ -66,8 +71,3 @@ def _near(query: str, line: str) -> str:
     """The line from shortly before the query on, so that it is not what is cut off."""
     at = folded(line).find(folded(query))
     return line if at <= BEFORE else f"…{line[at - BEFORE :]}"
-
-
-def as_data(hit: Hit) -> dict[str, Any]:
-    """The stable fields of `--json`."""
-    return {"id": hit.stream.id, "title": title(hit.stream), "offset": hit.offset, "line": hit.line}

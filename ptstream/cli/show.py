@@ -6,14 +6,13 @@ from typing import Any
 
 import typer
 
-from ptstream.cli.app import elsewhere, session
+from ptstream.cli.app import screen_of
+from ptstream.cli.control_sequences import clean
 from ptstream.cli.options import Json, StreamRef
-from ptstream.cli.screen import Screen
-from ptstream.cli.untrusted import clean
+from ptstream.cli.with_streams import run_at_once
 from ptstream.fields import as_json
 from ptstream.names import shown as shown_name
-from ptstream.store.recover import as_it_is
-from ptstream.store.sqlite import Store
+from ptstream.protocol import Streams
 
 EXAMPLES = """
 ptstream show @last
@@ -23,25 +22,19 @@ ptstream show --json 7h2k | jq .attempts
 
 def command(ctx: typer.Context, reference: StreamRef, json: Json = False) -> None:
     """The command."""
-    if far := elsewhere(ctx):
-        from ptstream.cli import remote
+    screen = screen_of(ctx)
 
-        raise typer.Exit(remote.run(remote.show, *far, reference, json))
-    home, screen = session(ctx)
-    with Store(home) as store:
-        id = store.find(reference).id
-        stream = as_it_is(store, store.get(id))
-        fields = as_json(stream, store.attempts(id))
-        fields["pieces"], fields["chunks"] = store.counts(id)
-    show(screen, fields, json=json)
+    async def show(streams: Streams) -> int:
+        details = await streams.details((await streams.find(reference)).id)
+        fields = as_json(details.stream, details.attempts)
+        fields["pieces"], fields["chunks"] = details.pieces, details.chunks
+        if json:
+            screen.data(fields)
+        else:
+            screen.text("".join(_lines(fields)))
+        return 0
 
-
-def show(screen: Screen, fields: dict[str, Any], *, json: bool) -> None:
-    """Print what is known."""
-    if json:
-        screen.data(fields)
-    else:
-        screen.text("".join(_lines(fields)))
+    run_at_once(ctx, screen, show)
 
 
 def _plain(value: Any) -> str:

@@ -14,11 +14,11 @@ import anyio
 import typer
 
 from ptstream.cli.app import home_of, screen_of
-from ptstream.cli.inlet import next_bytes
-from ptstream.cli.keeping import Keeping, Wanted
 from ptstream.cli.options import FlushRule, NewName, Raw, Title, Ttl, ttl_of
-from ptstream.cli.outlet import OutputClosed, OutputFailed
+from ptstream.cli.output import OutputClosed, OutputFailed
 from ptstream.cli.screen import Screen
+from ptstream.cli.stdin import next_bytes
+from ptstream.cli.tee_stream import Keeping, Wanted
 from ptstream.errors import GeneratorError
 from ptstream.tail import Bell
 

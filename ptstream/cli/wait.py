@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 import anyio
 import typer
 
-from ptstream.cli.app import elsewhere, session
+from ptstream.cli.app import screen_of
+from ptstream.cli.detach import detachable
 from ptstream.cli.options import StreamRef, finite
-from ptstream.cli.reading import detachable, goes_on, tell_end
-from ptstream.cli.screen import Screen
+from ptstream.cli.text_output import say_end
+from ptstream.cli.with_streams import run
 from ptstream.errors import NotFinished
-from ptstream.follow import wait_for_end
-from ptstream.settings import Home
-from ptstream.store.sqlite import Store
+from ptstream.protocol import Streams
 
 EXAMPLES = """
 ptstream wait build && echo done
@@ -34,34 +32,20 @@ def command(
     ] = None,
 ) -> None:
     """The command."""
-    if far := elsewhere(ctx):
-        from ptstream.cli import remote
+    screen = screen_of(ctx)
 
-        raise typer.Exit(anyio.run(remote.wait, *far, reference, timeout))
-    raise typer.Exit(anyio.run(wait, *session(ctx), reference, timeout))
-
-
-async def wait(home: Home, screen: Screen, reference: str, timeout: float | None) -> int:
-    """Wait for the end; its exit code. Raises NotFinished after `timeout` seconds."""
-    with Store(home) as store:
-        id = store.find(reference).id
+    async def wait(streams: Streams) -> int:
+        id = (await streams.find(reference)).id
 
         async def work() -> int:
             with anyio.move_on_after(timeout):
-                await wait_for_end(store, id)
-                return tell_end(screen, store, id)
-            raise NotFinished(f"stream {id} is {store.state(id).status} still, after {timeout:g} s")
+                return say_end(screen, await streams.wait(id))
+            raise NotFinished(f"stream {id} is {(await streams.get(id)).status} still, after {timeout:g} s")
 
-        return await detachable(screen, id, work, nothing, partial(goes_on, store, id))
+        return await detachable(screen, streams, id, work, _nothing)
+
+    run(ctx, screen, wait)
 
 
-async def nothing() -> None:
+async def _nothing() -> None:
     """What Ctrl-\\ does here."""
-
-
-def wait_first(home: Home, reference: str) -> str:
-    """The same, for a command that is synchronous; the id of the stream that was meant."""
-    with Store(home) as store:
-        id = store.find(reference).id
-        anyio.run(wait_for_end, store, id)
-    return id

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import aclosing
 from functools import partial
 from typing import Annotated
 
-import anyio
 import typer
 
-from ptstream.cli.app import elsewhere, session
+from ptstream.cli.app import screen_of
+from ptstream.cli.detach import detachable
 from ptstream.cli.entry import MOST_DIGITS
 from ptstream.cli.options import Json, Plain, Raw, StreamRef
-from ptstream.cli.reading import Form, detachable, form_of, goes_on, show, tell_end
 from ptstream.cli.screen import Screen
+from ptstream.cli.text_output import form_of, say_end, show
+from ptstream.cli.with_streams import run
 from ptstream.errors import UsageError
-from ptstream.follow import Follow
-from ptstream.store.cursor import Cursor
-from ptstream.store.recover import live_size
-from ptstream.store.sqlite import Store
-from ptstream.store.wake import open_wakes
+from ptstream.protocol import Streams
 
 EXAMPLES = """
 ptstream watch @last                the newest stream, by sentences
@@ -38,45 +35,29 @@ def command(
     json: Json = False,
 ) -> None:
     """The command."""
-    if far := elsewhere(ctx, raw=raw):
-        from ptstream.cli import remote
+    screen = screen_of(ctx, raw=raw)
 
-        raise typer.Exit(anyio.run(remote.watch, *far, reference, offset, plain or raw, json))
-    home, screen = session(ctx, raw=raw)
-    with Store(home) as store:
-        stream = store.find(reference)
-        cursor = Cursor(store, stream.id, _offset(store, stream.id, offset), live=live)
-        size = live_size(home, stream.id, store.state(stream.id))
-        form = form_of(stream.words, size, plain=plain or raw, json=json)
-        raise typer.Exit(anyio.run(watch, store, screen, cursor, live, form))
+    async def watch(streams: Streams) -> int:
+        stream = await streams.find(reference)
+        begin = stream.bytes if offset == "now" else _offset_of(offset)
+        form = form_of(stream.words, stream.bytes, plain=plain or raw, json=json)
 
+        async def read() -> int:
+            async with aclosing(streams.follow(stream.id, begin, live=live)) as runs:
+                await show(screen, runs, form, begin)
+            return say_end(screen, await streams.get(stream.id), form)
 
-async def watch(store: Store, screen: Screen, cursor: Cursor, live: bool, form: Form) -> int:
-    """Print the stream from the cursor on to its end; the exit code of that end."""
+        return await detachable(screen, streams, stream.id, read, partial(_only_reads, screen, stream.id))
 
-    async def read() -> int:
-        async with AsyncExitStack() as stack:
-            wakes = None if live else await stack.enter_async_context(open_wakes(store))
-            await show(screen, Follow(store, cursor, wakes=wakes), form, cursor.offset)
-        return tell_end(screen, store, cursor.id, form)
-
-    return await detachable(
-        screen, cursor.id, read, partial(only_reads, screen, cursor.id), partial(goes_on, store, cursor.id)
-    )
+    run(ctx, screen, watch)
 
 
-async def only_reads(screen: Screen, id: str) -> None:
+async def _only_reads(screen: Screen, id: str) -> None:
     """What Ctrl-\\ does here."""
     screen.note(f"watch only reads · end it: ptstream cancel {id} · leave: Ctrl-C")
 
 
-def _offset(store: Store, id: str, word: str) -> int:
-    if word == "now":
-        return live_size(store.home, id, store.state(id))
-    return offset_of(word)
-
-
-def offset_of(word: str) -> int:
+def _offset_of(word: str) -> int:
     """`--offset` in bytes. Raises UsageError."""
     if not word.isdecimal() or len(word) > MOST_DIGITS:
         raise UsageError(f"--offset takes a number of bytes or 'now', not {word[:40]!r}")

@@ -12,7 +12,9 @@ import anyio
 import typer
 
 from ptstream.cli.app import session
-from ptstream.client import connect, connect_or_start
+from ptstream.client import control
+from ptstream.client.launch import connect_or_start
+from ptstream.client.unix_socket import connect
 from ptstream.errors import DaemonUnreachable, UsageError
 from ptstream.settings import Home
 
@@ -54,7 +56,7 @@ def _opened(home: Home, link: str) -> bool:
 
 async def _link(home: Home) -> str:
     async with connect_or_start(home) as daemon:
-        return await daemon.invite()
+        return await control.invite(daemon)
 
 
 async def _lock(home: Home) -> None:
@@ -63,7 +65,7 @@ async def _lock(home: Home) -> None:
         os.unlink(home.sessions)
     with contextlib.suppress(DaemonUnreachable):
         async with connect(home) as daemon:
-            await daemon.lock()
+            await control.lock(daemon)
 
 
 def _has_screen() -> bool:

@@ -28,7 +28,7 @@ from ptstream.daemon.gate import MAX_BODY
 from ptstream.daemon.openapi import MOST, document, parameters, validator
 from ptstream.errors import CodedBody, NotAllowed, PtstreamError, TooLarge, UsageError, ungrouped
 from ptstream.fields import as_json, title
-from ptstream.generators import Caller
+from ptstream.generators import Caller, models
 from ptstream.generators.discover import discover
 from ptstream.generators.models import GGUF
 from ptstream.generators.replay import PREFIX
@@ -132,7 +132,11 @@ async def _whole(request: Request) -> bytes:
 
 async def asked(request: Request, schema: str) -> dict[str, Any]:
     """The request's JSON, as the schema has it; what is null is left out. Raises UsageError."""
-    told = await body_of(request)
+    return fitting(await body_of(request), schema)
+
+
+def fitting(told: Any, schema: str) -> dict[str, Any]:
+    """The same of JSON that was read already."""
     try:
         validator(schema)(told)
     except JsonSchemaValueException as error:
@@ -219,6 +223,22 @@ async def show(daemon: Daemon, request: Request) -> Response:
     fields = as_json(stream, daemon.store.attempts(stream.id))
     fields["pieces"], fields["chunks"] = daemon.store.counts(stream.id)
     return answer(fields)
+
+
+async def fill(daemon: Daemon, request: Request, check: Callable[[Words], None]) -> Response:
+    """Give a pending stream what it was made without. `check` raises for words that may not be asked from there."""
+    id, words = id_of(request), words_of(await asked(request, "FILL"))
+    check(words)
+    stream = await written(daemon.store, words, lambda store: store.fill(id, words))
+    return answer(as_json(stream, daemon.store.attempts(id)))
+
+
+async def check(daemon: Daemon, words: Words, caller: Caller) -> Response:
+    """What speaks against driving these words, if anything; an error for what keeps them from being driven."""
+    home = daemon.store.home
+    settings = load(home)
+    models.check(words, caller, settings, home)
+    return answer({"doubt": await models.doubt(words, caller, settings, home)})
 
 
 async def drive(

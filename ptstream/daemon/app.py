@@ -17,10 +17,9 @@ from ptstream import wire
 from ptstream.daemon import api
 from ptstream.daemon.drives import Daemon
 from ptstream.errors import UsageError
-from ptstream.fields import as_json
 from ptstream.generators import Caller
 from ptstream.serving import HEADERS
-from ptstream.store.patience import written
+from ptstream.streams import Words
 
 
 async def _stop(daemon: Daemon, request: Request) -> Response:
@@ -37,14 +36,26 @@ async def _create(daemon: Daemon, request: Request) -> Response:
 
 async def _drive(daemon: Daemon, request: Request) -> Response:
     told = await api.body_of(request)
+    caller = _asker(daemon, told)
+    stderr, on_drop = told.get("stderr", False), told.get("on_drop", False)
+    if not isinstance(stderr, bool) or not isinstance(on_drop, bool):
+        raise UsageError("stderr and on_drop are true or false")
+    return await api.drive(daemon, request, replace(caller, stderr=stderr), api.anything, on_drop=on_drop)
+
+
+async def _check(daemon: Daemon, request: Request) -> Response:
+    told = await api.body_of(request)
+    caller = _asker(daemon, told)
+    words = api.words_of(api.fitting({name: told[name] for name in Words._fields if name in told}, "FILL"))
+    return await api.check(daemon, words, caller)
+
+
+def _asker(daemon: Daemon, told: Any) -> Caller:
+    """As whom a request is made: registered before, or as it says itself. Raises UsageError, CallerGone."""
     try:
-        stderr, on_drop = told["stderr"], told["on_drop"]
-        if not isinstance(stderr, bool) or not isinstance(on_drop, bool):
-            raise TypeError("stderr and on_drop are true or false")
-        caller = daemon.caller(told["caller"]) if "caller" in told else _caller(told)
+        return daemon.caller(told["caller"]) if "caller" in told else _caller(told)
     except (ValueError, KeyError, TypeError) as error:
         raise _no_caller(error) from error
-    return await api.drive(daemon, request, replace(caller, stderr=stderr), api.anything, on_drop=on_drop)
 
 
 def _no_caller(error: Exception) -> UsageError:
@@ -108,10 +119,7 @@ async def _registered(daemon: Daemon, request: Request, caller: Caller) -> Async
 
 async def _fill(daemon: Daemon, request: Request) -> Response:
     """Give a pending stream what it was made without."""
-    told = await api.asked(request, "FILL")
-    id, words = api.id_of(request), api.words_of(told)
-    stream = await written(daemon.store, words, lambda store: store.fill(id, words))
-    return api.answer(as_json(stream, daemon.store.attempts(id)))
+    return await api.fill(daemon, request, api.anything)
 
 
 async def _enter(daemon: Daemon, request: Request) -> Response:
@@ -131,6 +139,7 @@ ROUTES: list[tuple[str, str, api.Handler]] = [
     ("POST", wire.STREAMS, _create),
     ("PATCH", wire.STREAM, _fill),
     ("POST", wire.DRIVE, _drive),
+    ("POST", wire.CHECK, _check),
     ("POST", wire.CALLERS, _register),
     ("POST", wire.ENTER, _enter),
     ("POST", wire.LOCK, _lock),

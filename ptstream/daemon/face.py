@@ -27,9 +27,21 @@ async def _drive(daemon: Daemon, request: Request) -> Response:
     return await api.drive(daemon, request, caller, api.only_models, on_drop=told.get("on_drop", False))
 
 
+async def _fill(daemon: Daemon, request: Request) -> Response:
+    return await api.fill(daemon, request, api.only_models)
+
+
+async def _check(daemon: Daemon, request: Request) -> Response:
+    words = api.words_of(await api.asked(request, "FILL"))
+    api.only_models(words)
+    return await api.check(daemon, words, api.own_caller(daemon.store.home))
+
+
 ROUTES: list[tuple[str, str, api.Handler]] = [
     *api.ROUTES,
     ("POST", wire.STREAMS, _create),
+    ("PATCH", wire.STREAM, _fill),
+    ("POST", wire.CHECK, _check),
     ("POST", wire.DRIVE, _drive),
     ("POST", wire.COMPLETIONS, completions.complete),
     ("GET", wire.COMPLETION_MODELS, completions.list_models),

@@ -1,6 +1,6 @@
 """A descriptor to write to: whole, unbuffered, blocking or in an event loop, and what a failed write means.
 
-On the hot path: what copying bytes does not need is imported where it is used.
+On the fast path: what copying bytes does not need is imported where it is used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TYPE_CHECKING = False  # importing `typing` would cost more than all the rest of
 if TYPE_CHECKING:
     from anyio import Lock
 
-PATIENCE = 1.0
+STDERR_SECONDS = 1.0
 """Seconds that stderr waits for a terminal that takes nothing, so that no message keeps a process alive."""
 
 _SURELY = 512
@@ -36,7 +36,7 @@ class OutputFailed(PtstreamError):
     code = "output-failed"
 
 
-class Outlet:
+class Output:
     """A descriptor to write to. It belongs to others too: the shell, a pager, the rest of a pipeline."""
 
     def __init__(self, fd: int) -> None:
@@ -44,7 +44,7 @@ class Outlet:
         self.terminal = os.isatty(fd)
         self._alone: int | None = None
         self._shared = False
-        self._turn: Lock | None = None
+        self._lock: Lock | None = None
 
     def write(self, data: bytes) -> None:
         """Writes all of `data`, also where somebody has made the descriptor non-blocking."""
@@ -58,11 +58,11 @@ class Outlet:
                 raise _refusal(error) from error
 
     def try_write(self, data: bytes) -> None:
-        """Writes as much of `data` as is taken with `PATIENCE`."""
+        """Writes as much of `data` as is taken with `STDERR_SECONDS`."""
         rest = memoryview(data)
         try:
             fd = self._own() if self.terminal else self.fd
-            while rest and select([], [fd], [], PATIENCE)[1]:
+            while rest and select([], [fd], [], STDERR_SECONDS)[1]:
                 rest = rest[os.write(fd, rest[:_SURELY]) :]
         except OSError:
             return
@@ -77,8 +77,8 @@ class Outlet:
         """
         from anyio import Lock
 
-        self._turn = self._turn or Lock(fast_acquire=True)
-        async with self._turn:
+        self._lock = self._lock or Lock(fast_acquire=True)
+        async with self._lock:
             try:
                 await self._send(memoryview(data))
             except OSError as error:

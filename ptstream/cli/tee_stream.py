@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import anyio
 
 from ptstream import owner
-from ptstream.cli.reading import tell_end
 from ptstream.cli.screen import Screen
+from ptstream.cli.text_output import say_end
 from ptstream.config import Settings, load
 from ptstream.drive import PAUSED, Attempt
 from ptstream.errors import GeneratorError, NameTaken, PtstreamError, StreamFailed, ungrouped
@@ -22,6 +22,7 @@ from ptstream.generators.command import Decoder
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import Home
 from ptstream.store.patience import BRIEFLY, patiently
+from ptstream.store.recover import as_it_is
 from ptstream.store.sqlite import Store
 from ptstream.streams import Flush, Status, Stream, Words
 from ptstream.tail import Bell
@@ -165,7 +166,7 @@ class Keeping:
             self.code = StreamFailed.exit_code
             self._screen.error(StreamFailed(f"stream {id} is not kept whole: {self._trouble}"))
         else:
-            self.code = tell_end(self._screen, store, id)
+            self.code = say_end(self._screen, as_it_is(store, store.get(id)))
 
     def _tell(self, error: PtstreamError) -> None:
         self.code = error.exit_code

@@ -8,7 +8,7 @@ from contextlib import suppress
 import anyio
 import anyio.lowlevel
 
-from ptstream.cli.outlet import OutputClosed, OutputFailed
+from ptstream.cli.output import OutputClosed, OutputFailed
 from ptstream.cli.screen import Screen
 
 AT_ONCE = 64 * 1024

@@ -2,7 +2,7 @@
 
 Each connection is one `ssh HOST ptstream dial-stdio`, whose stdin and stdout are one end of a pair of sockets. ssh does
 all the authenticating; nothing but HTTP goes through it. Its stderr is a pipe of ours: what comes out of it may be from
-there, and is handed on line by line. What is asked over the connection is left to `remote.py`.
+there, and is handed on line by line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import httpx
 from anyio.abc import Process, TaskGroup
 
 from ptstream import wire
-from ptstream.errors import ConfigurationError, DaemonUnreachable
+from ptstream.client.connection import Client
+from ptstream.errors import ConfigurationError, SshFailed, ungrouped
 
 OPTIONS = (
     *("-T", "-a", "-x"),  # no terminal; no agent of ours there, and no display
@@ -61,12 +62,6 @@ URL = re.compile(
 )
 """Neither user nor host begins with a `-`, which would be an option of ssh's, nor holds what a shell takes for more
 than a word, since a user's ProxyCommand may hand it to one (CVE-2023-51385)."""
-
-
-class SshFailed(DaemonUnreachable):
-    """ssh ended before ptstream answered there. Why, it has said itself: see `Hear`."""
-
-    code = "ssh-failed"
 
 
 class Host(NamedTuple):
@@ -348,3 +343,32 @@ def _as_httpx() -> Iterator[None]:
         raise httpx.NetworkError(str(error)) from error
     except httpcore.ProtocolError as error:
         raise httpx.RemoteProtocolError(str(error)) from error
+
+
+@contextlib.asynccontextmanager
+async def connect(host: Host, hear: Hear) -> AsyncIterator[tuple[Client, Callable[[], Awaitable[Mapping[str, Any]]]]]:
+    """The daemon there, and as whom a drive is asked for there: as who was let in.
+
+    It is connected to, and started if need be, by the first request: each may raise SshFailed. `hear` is told each line
+    that ssh, or what runs there, says on stderr.
+    """
+    with ungrouped():
+        async with anyio.create_task_group() as tasks:
+            transport = Transport(host, tasks, hear)
+            # No time-out: somebody may have to type a password.
+            async with httpx.AsyncClient(
+                transport=transport,
+                base_url=wire.BASE_URL,
+                timeout=None,
+                headers=wire.PLAIN,
+                event_hooks={"response": [wire.check_plain]},
+            ) as http:
+                client = Client(host.destination, http)
+
+                async def asker() -> Mapping[str, Any]:
+                    if transport.caller is None:
+                        await client.ask("GET", wire.STATUS)  # connects
+                    return {"caller": transport.caller}
+
+                yield client, asker
+            tasks.cancel_scope.cancel()

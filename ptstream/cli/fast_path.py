@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from ptstream.cli.outlet import OutputClosed
+from ptstream.cli.output import OutputClosed
 from ptstream.cli.screen import Screen
 from ptstream.errors import PtstreamError, UsageError
 from ptstream.names import shown
@@ -17,7 +17,7 @@ from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream
 
 
-def run_hot(name: str, words: list[str], options: dict[str, Any]) -> int:
+def run_fast(name: str, words: list[str], options: dict[str, Any]) -> int:
     """Run one of them; its exit code."""
     screen = Screen(raw=bool(options.pop("raw", False)))
     try:
@@ -28,7 +28,7 @@ def run_hot(name: str, words: list[str], options: dict[str, Any]) -> int:
             return ls(home, screen, **options)
         if name == "path":
             return path(home, screen)
-        from ptstream.cli.completion import complete
+        from ptstream.cli.complete import complete
 
         return complete(home, words)
     except PtstreamError as error:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ptstream.cli.blocks import Block
-from ptstream.cli.untrusted import clean
+from ptstream.cli.control_sequences import clean
 
 THEME = "ansi_dark"
 """The sixteen colours that the user chose."""
@@ -21,7 +21,7 @@ THEME = "ansi_dark"
 _SGR = re.compile(r"(\x1b\[[\d;]*m)")
 
 
-class Paper:
+class Rendering:
     """Where rich prints to. `used` is whether there is a block above what comes next."""
 
     def __init__(self, columns: int, used: bool) -> None:

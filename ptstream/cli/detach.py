@@ -1,0 +1,73 @@
+"""How a reader leaves: signals and a closed output only ever detach it; the stream goes on."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from ptstream.cli.output import OutputClosed
+from ptstream.cli.screen import Screen
+from ptstream.errors import PtstreamError, StreamNotFound, ungrouped
+from ptstream.protocol import Streams
+
+DETACHING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+async def detachable(
+    screen: Screen,
+    streams: Streams,
+    id: str,
+    work: Callable[[], Awaitable[int]],
+    cancel: Callable[[], Awaitable[object]],
+) -> int:
+    """Run `work`; its exit code, or that of the signal that ended it. Ctrl-\\ runs `cancel` beside it.
+
+    Who leaves is told how the stream goes on. Raises what `work` raises; a closed output is an exit code, too.
+    """
+    outcome: int | PtstreamError = 1
+
+    async def working(scope: anyio.CancelScope) -> None:
+        nonlocal outcome
+        try:
+            with ungrouped():
+                outcome = await work()
+        except StreamNotFound:  # it was there
+            outcome = StreamNotFound(f"stream {id} has been deleted")
+        except PtstreamError as error:  # not through the task group, which would wrap it
+            outcome = error
+        scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.open_signal_receiver(*DETACHING, signal.SIGQUIT) as signals:
+            tasks.start_soon(working, tasks.cancel_scope)
+            async for number in signals:
+                if number == signal.SIGQUIT:
+                    tasks.start_soon(_try, screen, cancel)
+                    continue
+                outcome = 128 + number
+                screen.note(how_it_goes_on(streams, id))
+                tasks.cancel_scope.cancel()
+                break
+    if isinstance(outcome, OutputClosed):
+        if screen.err_terminal:
+            screen.note(how_it_goes_on(streams, id))
+        return outcome.exit_code
+    if isinstance(outcome, PtstreamError):
+        raise outcome
+    return outcome
+
+
+async def _try(screen: Screen, cancel: Callable[[], Awaitable[object]]) -> None:
+    try:
+        await cancel()
+    except PtstreamError as error:  # a locked store: the key may be pressed again
+        screen.error(error)
+
+
+def how_it_goes_on(streams: Streams, id: str) -> str:
+    """The one line for who leaves; it fits into 80 columns."""
+    if not streams.begun(id):
+        return f"has not begun · run it: ptstream drive {id}"
+    return f"goes on · ptstream watch {id} · ptstream cancel {id}"

@@ -1,0 +1,75 @@
+"""How a stream's text and its end are shown: as it is, rendered, or as JSON; the end is the exit code."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import AsyncIterable
+from enum import Enum
+
+import anyio
+
+from ptstream import wire
+from ptstream.cli.screen import Screen
+from ptstream.errors import ENDS, ungrouped
+from ptstream.streams import Status, Stream, Words
+
+RENDERED_BYTES = 64 * 1024
+"""How much text is rendered when it comes at once, which takes about a second."""
+
+
+class Form(Enum):
+    """How a stream's text is shown."""
+
+    TEXT = "as it is"
+    MARKDOWN = "rendered, where the terminal has colour"
+    JSON = "one object a run"
+
+
+def form_of(words: Words, size: int, *, plain: bool, json: bool) -> Form:
+    """A model's text is Markdown, unless there is so much already that rendering would keep its reader waiting."""
+    if json:
+        return Form.JSON
+    if plain or words.prompt is None or words.command or words.generator:
+        return Form.TEXT
+    return Form.MARKDOWN if size <= RENDERED_BYTES else Form.TEXT
+
+
+async def show(screen: Screen, runs: AsyncIterable[bytes], form: Form = Form.TEXT, offset: int = 0) -> None:
+    """Print the runs of a stream, which begin at byte `offset`, as they come."""
+    if form is Form.JSON:
+        await _show_json(screen, runs, offset)
+        return
+    with ungrouped():
+        async with anyio.create_task_group() as tasks:
+            if form is Form.MARKDOWN and screen.render():
+                tasks.start_soon(screen.redraw)
+            async for data in runs:
+                await screen.show(data)
+            tasks.cancel_scope.cancel()
+    await screen.show_end()
+
+
+async def _show_json(screen: Screen, runs: AsyncIterable[bytes], offset: int) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    async for data in runs:
+        offset += len(data)
+        await screen.show(wire.dumps({"text": decoder.decode(data), "offset": offset}) + b"\n")
+
+
+def say_end(screen: Screen, stream: Stream, form: Form = Form.TEXT) -> int:
+    """Say a stream's end, unless it is `done` and there is no more to say; its exit code."""
+    if form is Form.JSON:
+        screen.data({"status": stream.status.value, "offset": stream.bytes, "error": stream.error, "note": stream.note})
+    if stream.note:
+        screen.note(stream.note)
+    if stream.status in ENDS:
+        screen.error(ENDS[stream.status](end_line(stream)))
+        return ENDS[stream.status].exit_code
+    return 0
+
+
+def end_line(stream: Stream) -> str:
+    """One line on how a stream ended."""
+    words = {Status.ERROR: "ended in error", Status.TIMEOUT: "timed out", Status.CANCELLED: "was cancelled"}
+    said = f"stream {stream.id} {words.get(stream.status, stream.status)}"
+    return f"{said}: {stream.error}" if stream.error and stream.status is not Status.CANCELLED else said

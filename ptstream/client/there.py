@@ -1,0 +1,230 @@
+"""The streams that a daemon has, over HTTP: what `protocol.Streams` says of them, by whatever way it is reached.
+
+A read goes on over a new connection where one broke: the number of bytes received is where it goes on. What answers is
+not trusted: every method raises BadAnswer for what no daemon says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from ptstream import wire
+from ptstream.client import answers
+from ptstream.client.connection import Client
+from ptstream.client.reconnect import Reconnecting
+from ptstream.errors import DaemonUnreachable, NotFinished, PtstreamError, UsageError
+from ptstream.names import as_name, references
+from ptstream.protocol import Beside, Details, Driven, Hit, Listing
+from ptstream.streams import Status, Stream, Words
+
+LAST = "@last"
+
+MOST = 1000
+"""How many streams, or places, one answer of a daemon lists."""
+
+T = TypeVar("T")
+
+
+def path_of(path: str, reference: str) -> str:
+    """The path that means a stream: a name may hold what a path has another use for."""
+    return path.format(id=quote(reference, safe="@").replace(".", "%2E"))
+
+
+class There:
+    """The streams of the daemon that `client` reaches; see `protocol.Streams` for what each method does.
+
+    `asker` gives, in the wire's words, as whom a drive is asked for; `say` is told what a person is to know. What is
+    asked first fails at once if the daemon cannot be reached; once it has answered, what may be asked twice is asked
+    again.
+    """
+
+    def __init__(
+        self, client: Client, asker: Callable[[], Awaitable[Mapping[str, Any]]], say: Callable[[str], None]
+    ) -> None:
+        self._client = client
+        self._asker = asker
+        self._say = say
+        self._reconnecting = Reconnecting(say)
+        self._answered = False
+        self._pending: set[str] = set()
+
+    async def find(self, reference: str) -> Stream:
+        if reference != LAST:
+            references(reference)
+        return await self._again(lambda: self._shown(path_of(wire.STREAM, reference)))
+
+    async def get(self, id: str) -> Stream:
+        return await self._again(lambda: self._shown(wire.STREAM.format(id=id)))
+
+    async def details(self, id: str) -> Details:
+        answer = await self._again(lambda: self._client.ask("GET", wire.STREAM.format(id=id)))
+        return answers.details_of(answer, self._client.place)
+
+    async def list(self, limit: int | None = None, status: Status | None = None) -> Listing:
+        wanted = MOST + 1 if limit is None else limit
+        query = {"limit": max(1, min(wanted, MOST))} | ({"status": status.value} if status else {})
+        answer = await self._again(lambda: self._client.ask("GET", wire.STREAMS, query=query))
+        streams = answers.streams_of(answer, self._client.place)
+        return Listing(streams[:wanted], complete=not len(streams) == MOST < wanted)
+
+    async def idle_since(self, moment: float, *, status: Status | None = None, keep: int = 0) -> Sequence[Stream]:
+        raise UsageError("elsewhere streams are removed by their ids, not by age")
+
+    async def create(
+        self,
+        words: Words,
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        parent: str | None = None,
+        parent_offset: int | None = None,
+        ttl: float | None = None,
+    ) -> Stream:
+        more = {
+            "name": name if name is None else as_name(name),
+            "title": title,
+            "parent": parent,
+            "parent_offset": parent_offset,
+            "ttl": ttl,
+        }
+        answer = await self._once(self._client.ask("POST", wire.STREAMS, _told(words, more)))
+        return self._seen(answers.stream_of(answer, self._client.place))
+
+    async def fill(self, id: str, words: Words) -> Stream:
+        told = _told(words)
+        if not told:
+            return await self.get(id)
+        answer = await self._once(self._client.ask("PATCH", wire.STREAM.format(id=id), told))
+        return self._seen(answers.stream_of(answer, self._client.place))
+
+    async def check(self, words: Words) -> str | None:
+        async def ask() -> Any:
+            return await self._client.ask("POST", wire.CHECK, {**await self._asker(), **_told(words)})
+
+        said: str | None = answers.checked("doubt", await self._again(ask), self._client.place)["doubt"]
+        return said
+
+    async def drive(self, id: str, *, stderr: bool = False, on_drop: bool = False) -> Driven:
+        async def ask() -> Any:
+            told = {**await self._asker(), "on_drop": on_drop} | ({"stderr": stderr} if stderr else {})
+            return await self._client.ask("POST", wire.DRIVE.format(id=id), told)
+
+        driven = answers.driven_of(await self._again(ask), self._client.place)
+        self._pending.discard(id)
+        return driven
+
+    def begun(self, id: str) -> bool:
+        return id not in self._pending
+
+    async def follow(self, id: str, offset: int = 0, *, live: bool = True) -> AsyncGenerator[bytes, None]:
+        while True:
+            try:
+                async with aclosing(self._client.text(id, offset, stored=not live)) as runs:
+                    async for data in runs:
+                        offset += len(data)
+                        self._pending.discard(id)
+                        self._reconnecting.succeeded()
+                        yield data
+                return
+            except DaemonUnreachable as error:
+                await self._reconnecting.failed(error)
+
+    async def read(self, id: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
+        end = (await self.get(id)).bytes
+        while data := await self._again(partial(self._page, id, offset)):
+            yield data
+            offset += len(data)
+            if offset >= end:  # a fast stream would never let its reader return
+                return
+
+    async def beside(self, id: str, after: int = 0) -> AsyncGenerator[Beside, None]:
+        quietly = Reconnecting(lambda _: None)
+        while True:
+            try:
+                async with aclosing(self._client.beside(id, after)) as entries:
+                    async for entry in entries:
+                        after = entry.number
+                        quietly.succeeded()
+                        yield entry
+                return
+            except DaemonUnreachable as error:
+                try:
+                    await quietly.failed(error)
+                except DaemonUnreachable:  # the text tells
+                    return
+
+    async def wait(self, id: str) -> Stream:
+        stream = await self.get(id)
+        if not stream.status.ended:
+            # Its text is read, from where it is now, and left alone.
+            async with aclosing(self.follow(id, stream.bytes)) as runs:
+                async for _ in runs:
+                    pass
+            stream = await self.get(id)
+        return stream
+
+    async def cancel(self, id: str, *, drain: bool = False) -> Stream:
+        answer = await self._once(self._client.ask("POST", wire.CANCEL.format(id=id), {"drain": drain}))
+        check_ended(id, Status(answers.checked("state", answer, self._client.place)["status"]))
+        return await self.get(id)
+
+    async def delete(self, ids: Sequence[str]) -> Sequence[PtstreamError]:
+        failures: list[PtstreamError] = []
+        for id in ids:
+            try:
+                await self._once(self._client.answer("DELETE", wire.STREAM.format(id=id)))
+            except PtstreamError as error:
+                failures.append(error)
+        return failures
+
+    async def search(self, query: str, limit: int | None = None) -> AsyncGenerator[Hit, None]:
+        wanted = MOST + 1 if limit is None else limit
+        asked = {"q": query, "limit": min(wanted, MOST)}
+        answer = await self._again(lambda: self._client.ask("GET", wire.SEARCH, query=asked))
+        hits = answers.hits_of(answer, self._client.place)
+        for hit in hits:
+            yield hit
+        if not answer["complete"] and len(hits) < wanted:
+            self._say("there may be more places")
+
+    async def _shown(self, path: str) -> Stream:
+        return self._seen(answers.stream_of(await self._client.ask("GET", path), self._client.place))
+
+    async def _page(self, id: str, offset: int) -> bytes:
+        return await self._client.answer("GET", wire.TEXT.format(id=id), query={"offset": str(offset)})
+
+    async def _once(self, work: Awaitable[T]) -> T:
+        """What is not to be asked twice, since it may have been done."""
+        result = await work
+        self._answered = True
+        return result
+
+    async def _again(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What may be asked twice."""
+        if self._answered:
+            return await self._reconnecting.of(work)
+        return await self._once(work())
+
+    def _seen(self, stream: Stream) -> Stream:
+        if stream.status is Status.PENDING:
+            self._pending.add(stream.id)
+        else:
+            self._pending.discard(stream.id)
+        return stream
+
+
+def check_ended(id: str, status: Status) -> None:
+    """Raises NotFinished for a stream that a daemon has stopped, and that has no end yet."""
+    if status is Status.STREAMING:
+        raise NotFinished(
+            f"stream {id} is stopped; the store takes no write just now, and gets its end ('cancelled') when it does"
+        )
+
+
+def _told(words: Words, more: Mapping[str, Any] = {}) -> dict[str, Any]:
+    """The fields of a request: what is told of the words, and more."""
+    return {field: value for field, value in {**words._asdict(), **more}.items() if value is not None}

@@ -1,0 +1,177 @@
+"""What anybody wants of streams, wherever they are: one protocol, of which this file is the specification.
+
+Commands and the daemon's routes are written against `Streams` and never ask where the streams are. `here.Here` has
+those of a home on this machine, `client.there.There` those that a daemon has, over HTTP. All of them are held to what
+is written here by `tests/test_streams_contract.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import NamedTuple, Protocol
+
+from ptstream.errors import PtstreamError
+from ptstream.streams import Attempt, Status, Stream, Words
+
+
+class Driven(NamedTuple):
+    """What asking for a drive came to: which model is asked where, or that the stream was driven (or over) already."""
+
+    attached: bool
+    model: str | None
+    place: str | None
+
+
+class Beside(NamedTuple):
+    """What a generator said beside its text; `kind` is `note`, `reasoning` or `stderr`, `number` counts from 1."""
+
+    kind: str
+    text: str
+    number: int
+
+
+class Details(NamedTuple):
+    """All that is known of a stream but its text: its attempts, oldest first, and how many pieces and chunks it has."""
+
+    stream: Stream
+    attempts: list[Attempt]
+    pieces: int
+    chunks: int
+
+
+class Listing(NamedTuple):
+    """Streams, newest first; `complete` tells whether no more of them are there than were asked for."""
+
+    streams: list[Stream]
+    complete: bool
+
+
+class Hit(NamedTuple):
+    """Where a text stands: the stream's id and title, the offset in bytes where it begins, the line around it."""
+
+    id: str
+    title: str
+    offset: int
+    line: str
+
+
+class Streams(Protocol):
+    """The streams of one home. A stream is given as a reader finds it: its live text counted, a dead owner's ended.
+
+    A method that takes `id` takes a whole id, as `find` gives it. An offset is in bytes of UTF-8 from the start of the
+    text. Every method raises StreamNotFound for a stream that is not there (any more), StoreBusy and
+    ConfigurationError when the store cannot be used, and DaemonUnreachable where a daemon is needed and not reached.
+    """
+
+    async def find(self, reference: str) -> Stream:
+        """The stream meant by an id, a name, `@last`, or a beginning of an id that no other has.
+
+        Of its prompt perhaps the opening alone: `get` has all. Raises AmbiguousId, and UsageError for what can be none
+        of these.
+        """
+        ...
+
+    async def get(self, id: str) -> Stream:
+        """The stream, its prompts whole."""
+        ...
+
+    async def details(self, id: str) -> Details:
+        """The stream, its prompts whole, and what is known of its attempts."""
+        ...
+
+    async def list(self, limit: int | None = None, status: Status | None = None) -> Listing:
+        """Streams, newest first, at most `limit`, of this status if one is given. Of their prompts the openings."""
+        ...
+
+    async def idle_since(self, moment: float, *, status: Status | None = None, keep: int = 0) -> Sequence[Stream]:
+        """Streams that ended (or, pending, were made) before `moment` (Unix seconds), oldest first.
+
+        Without the `keep` newest of all; with `status`, only such. None of them is running. Raises UsageError where
+        this cannot be asked.
+        """
+        ...
+
+    async def create(
+        self,
+        words: Words,
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        parent: str | None = None,
+        parent_offset: int | None = None,
+        ttl: float | None = None,
+    ) -> Stream:
+        """Make a pending stream; with a taken name and the same words, the one that has it.
+
+        With `parent`, an id, it comes after that stream's text, up to `parent_offset` if that is given: as the next
+        turn of a conversation if there is a prompt, else as a continuation. `ttl` is how many seconds after its end it
+        is kept; None: until it is deleted. Raises NameTaken, UsageError; NotFinished for a parent that has not ended,
+        OffsetBeyondEnd.
+        """
+        ...
+
+    async def fill(self, id: str, words: Words) -> Stream:
+        """Give a pending stream what it was made without. Raises WordsDiffer for what it has otherwise, UsageError."""
+        ...
+
+    async def check(self, words: Words) -> str | None:
+        """What speaks against driving a stream of these words from here, None if nothing is known to.
+
+        Raises what keeps it from being driven at all: ConfigurationError, NoModel, ModelNotFound, NoPrompt.
+        """
+        ...
+
+    async def drive(self, id: str, *, stderr: bool = False, on_drop: bool = False) -> Driven:
+        """Have a pending stream driven; one that is driven, or has ended, is left as it is. Returns once it has begun.
+
+        `stderr` makes what a command writes there text as well. With `on_drop` it goes on when its provider breaks
+        off. Raises what stood in the way, the stream being pending still: ConfigurationError, UsageError.
+        """
+        ...
+
+    def begun(self, id: str) -> bool:
+        """Whether the stream is pending no more, as far as that is known without asking anybody. Raises nothing."""
+        ...
+
+    def follow(self, id: str, offset: int = 0, *, live: bool = True) -> AsyncGenerator[bytes, None]:
+        """The text from `offset` on, in runs of bytes as they come, until the stream has ended and all was given.
+
+        A `live` one gets every piece; else whole sentences, out of the store alone. Each byte is given once, whatever
+        broke meanwhile. Raises OffsetBeyondEnd.
+        """
+        ...
+
+    def read(self, id: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
+        """The text that is there now from `offset` on, in runs of bytes. Raises OffsetBeyondEnd."""
+        ...
+
+    def beside(self, id: str, after: int = 0) -> AsyncGenerator[Beside, None]:
+        """What the running attempt says beside its text, after that number, until it ends. Raises nothing of a
+        connection that breaks: the text tells."""
+        ...
+
+    async def wait(self, id: str) -> Stream:
+        """The stream, once it has ended."""
+        ...
+
+    async def cancel(self, id: str, *, drain: bool = False) -> Stream:
+        """End the stream, its text kept, and see its owner do it; one that has ended is left as it is.
+
+        With `drain`, a model goes on to its own end, so that its usage becomes known. Raises OwnerStopped when the
+        owner lives and does not answer; NotFinished when its generator was stopped, and the store takes no end yet.
+        """
+        ...
+
+    async def delete(self, ids: Sequence[str]) -> Sequence[PtstreamError]:
+        """Remove these streams and their text; those that run are cancelled first.
+
+        What kept any of them from being removed, an error each: one that cannot be removed keeps no other.
+        """
+        ...
+
+    def search(self, query: str, limit: int | None = None) -> AsyncGenerator[Hit, None]:
+        """Where `query` stands, newest stream first, at most `limit` places. In lower case it means capitals as well.
+
+        Raises UsageError for an empty query, and for one of more than 1,000 characters.
+        """
+        ...
