@@ -11,15 +11,15 @@ from typing import Annotated
 import anyio
 import typer
 
+from ptstream.cancellation import cancel
 from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import StreamRef
 from ptstream.cli.screen import Screen
-from ptstream.ending import cancel
+from ptstream.engine.sqlite.busy import BRIEFLY
+from ptstream.engine.sqlite.recovery import as_it_is
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import DaemonUnreachable, NotFinished, StoreBusy, UsageError
 from ptstream.settings import Home
-from ptstream.store.patience import BRIEFLY
-from ptstream.store.recover import as_it_is
-from ptstream.store.sqlite import Store
 from ptstream.streams import Stream
 
 EXAMPLES = """

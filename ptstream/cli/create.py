@@ -10,8 +10,8 @@ import typer
 from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import FlushRule, Json, Model, Name, Need, System, Title, Ttl, prompt_of, text_of, ttl_of
 from ptstream.cli.screen import Screen
+from ptstream.engine.sqlite.store import Store
 from ptstream.fields import as_json
-from ptstream.store.sqlite import Store
 from ptstream.streams import Stream, Words
 
 EXAMPLES = """

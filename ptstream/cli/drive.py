@@ -39,19 +39,19 @@ from ptstream.cli.reading import Form, detachable, form_of, goes_on, show, tell_
 from ptstream.cli.screen import Screen
 from ptstream.client import Aside, Client, ConnectionBroken, Driven, connect, connect_or_start
 from ptstream.config import load
+from ptstream.conversation import going_on
+from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.recovery import live_size
+from ptstream.engine.sqlite.rows import merged
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import DaemonUnreachable, PtstreamError, StreamNotFound, UsageError
 from ptstream.fields import as_json
 from ptstream.follow import Follow
 from ptstream.generators import Caller
 from ptstream.generators.models import check, doubt
 from ptstream.generators.replay import PREFIX
-from ptstream.lineage import going_on
 from ptstream.names import as_name
 from ptstream.settings import Home
-from ptstream.store.cursor import Cursor
-from ptstream.store.recover import live_size
-from ptstream.store.rows import merged
-from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream, Words
 
 EXAMPLES = """

@@ -18,9 +18,9 @@ import anyio
 from ptstream import wire
 from ptstream.cli.outlet import OutputClosed
 from ptstream.cli.screen import Screen
+from ptstream.engine.sqlite.recovery import settle
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ENDS, PtstreamError, StreamNotFound, ungrouped
-from ptstream.store.recover import settle
-from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Words
 
 RENDERED_BYTES = 64 * 1024

@@ -10,16 +10,16 @@ from typing import Annotated
 import anyio
 import typer
 
+from ptstream.cancellation import delete
 from ptstream.cli.app import elsewhere, session
 from ptstream.cli.hot import failed
 from ptstream.cli.options import StatusFilter, seconds_of
 from ptstream.cli.screen import Screen
 from ptstream.cli.untrusted import clean
-from ptstream.ending import delete
+from ptstream.engine.sqlite.recovery import settle_all
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import PtstreamError, UsageError
 from ptstream.fields import title
-from ptstream.store.recover import settle_all
-from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream
 
 EXAMPLES = """

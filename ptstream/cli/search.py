@@ -11,9 +11,9 @@ import typer
 from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
+from ptstream.engine.sqlite.search import Hit, folded, search
+from ptstream.engine.sqlite.store import Store
 from ptstream.fields import title
-from ptstream.store.search import Hit, folded, search
-from ptstream.store.sqlite import Store
 
 EXAMPLES = """
 ptstream search "flock"             id, offset and line of each place

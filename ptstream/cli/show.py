@@ -10,10 +10,10 @@ from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import Json, StreamRef
 from ptstream.cli.screen import Screen
 from ptstream.cli.untrusted import clean
+from ptstream.engine.sqlite.recovery import as_it_is
+from ptstream.engine.sqlite.store import Store
 from ptstream.fields import as_json
 from ptstream.names import shown as shown_name
-from ptstream.store.recover import as_it_is
-from ptstream.store.sqlite import Store
 
 EXAMPLES = """
 ptstream show @last

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import anyio
 import typer
 
+from ptstream.bell import Bell
 from ptstream.cli.app import home_of, screen_of
 from ptstream.cli.inlet import next_bytes
 from ptstream.cli.keeping import Keeping, Wanted
@@ -20,7 +21,6 @@ from ptstream.cli.options import FlushRule, NewName, Raw, Title, Ttl, ttl_of
 from ptstream.cli.outlet import OutputClosed, OutputFailed
 from ptstream.cli.screen import Screen
 from ptstream.errors import GeneratorError
-from ptstream.tail import Bell
 
 EXAMPLES = """
 make 2>&1 | ptstream tee --name build   elsewhere: ptstream watch build

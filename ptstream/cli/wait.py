@@ -12,10 +12,10 @@ from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import StreamRef, finite
 from ptstream.cli.reading import detachable, goes_on, tell_end
 from ptstream.cli.screen import Screen
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import NotFinished
 from ptstream.follow import wait_for_end
 from ptstream.settings import Home
-from ptstream.store.sqlite import Store
 
 EXAMPLES = """
 ptstream wait build && echo done

@@ -14,12 +14,12 @@ from ptstream.cli.entry import MOST_DIGITS
 from ptstream.cli.options import Json, Plain, Raw, StreamRef
 from ptstream.cli.reading import Form, detachable, form_of, goes_on, show, tell_end
 from ptstream.cli.screen import Screen
+from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.recovery import live_size
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.wakeups import open_wakes
 from ptstream.errors import UsageError
 from ptstream.follow import Follow
-from ptstream.store.cursor import Cursor
-from ptstream.store.recover import live_size
-from ptstream.store.sqlite import Store
-from ptstream.store.wake import open_wakes
 
 EXAMPLES = """
 ptstream watch @last                the newest stream, by sentences

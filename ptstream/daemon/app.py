@@ -16,11 +16,11 @@ from starlette.responses import Response, StreamingResponse
 from ptstream import wire
 from ptstream.daemon import api
 from ptstream.daemon.drives import Daemon
+from ptstream.engine.sqlite.busy import written
 from ptstream.errors import UsageError
 from ptstream.fields import as_json
 from ptstream.generators import Caller
 from ptstream.serving import HEADERS
-from ptstream.store.patience import written
 
 
 async def _stop(daemon: Daemon, request: Request) -> Response:
