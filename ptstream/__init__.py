@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ptstream.errors import NameTaken, PtstreamError, StreamCancelled, StreamFailed, StreamNotFound, StreamTimedOut
     from ptstream.generators.call import generator
     from ptstream.library import PersistentStreams, open
-    from ptstream.persisting import persist
+    from ptstream.persist_loop import persist
     from ptstream.serving import web
     from ptstream.streams import Body, Piece, Status, Stream
 
@@ -37,7 +37,7 @@ _PLACES = {
     "StreamTimedOut": "ptstream.errors",
     "generator": "ptstream.generators.call",
     "open": "ptstream.library",
-    "persist": "ptstream.persisting",
+    "persist": "ptstream.persist_loop",
     "web": "ptstream.serving",
 }
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
+from ptstream.bell import Bell
 from ptstream.generators import Beside
-from ptstream.tail import Bell
 
 MAX_ASIDES = 64 * 1024
 """Characters that are kept for a driver which connects late."""

@@ -18,14 +18,14 @@ from typing import Any, NamedTuple, Protocol
 import anyio
 
 from ptstream.asides import Asides
+from ptstream.bell import Bell
 from ptstream.config import Limits
+from ptstream.engine.sqlite.tail import Tail
 from ptstream.errors import ClaimLost, GeneratorDropped, GeneratorError, GeneratorTimeout, PtstreamError, StoreUnusable
 from ptstream.generators import Event, Generation, Note, Quiet, Reasoning, Source, Usage
 from ptstream.generators.surrogates import slices
 from ptstream.sentences import Cutter
-from ptstream.store.sqlite import Claim
-from ptstream.streams import Status
-from ptstream.tail import Bell, Tail
+from ptstream.streams import Claim, Status
 from ptstream.turns import Turns
 
 MAX_PENDING = 1024 * 1024

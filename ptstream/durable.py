@@ -17,15 +17,14 @@ import anyio
 from starlette.responses import Response, StreamingResponse
 
 from ptstream import wire
+from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.recovery import live_size, settle
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.wakeups import Polled
 from ptstream.errors import UsageError
 from ptstream.follow import Audience, Follow
 from ptstream.serving import EVENTS, HEADERS, KEEP_ALIVE, PART, until_now
-from ptstream.store.cursor import Cursor
-from ptstream.store.reading import State
-from ptstream.store.recover import live_size, settle
-from ptstream.store.sqlite import Store
-from ptstream.store.wake import Polled
-from ptstream.tail import whole
+from ptstream.streams import State, whole
 from ptstream.turns import Turns
 
 AT_ONCE = 1024 * 1024

@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 import anyio
 
-from ptstream.store.cursor import Cursor
-from ptstream.store.reading import State
-from ptstream.store.recover import settle
-from ptstream.store.sqlite import Store
-from ptstream.store.wake import SLOW_LOOK, TAIL_POLL, Wakes, open_wakes
-from ptstream.tail import Bell
+from ptstream.bell import Bell
+from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.recovery import settle
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.wakeups import SLOW_LOOK, TAIL_POLL, Wakes, open_wakes
+from ptstream.streams import State
 
 READ = 0.0002
 """Seconds that a reader's look keeps the event loop, about twice: so readers take half of its time at most."""

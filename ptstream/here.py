@@ -12,14 +12,14 @@ from contextlib import AsyncExitStack
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
+from ptstream.engine.sqlite.cursor import Cursor, read_now
+from ptstream.engine.sqlite.recovery import as_it_is, listed, settle_all
+from ptstream.engine.sqlite.search import search
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import DaemonUnreachable, PtstreamError, StoreBusy
 from ptstream.fields import title as title_of
 from ptstream.protocol import Beside, Details, Driven, Hit, Listing
 from ptstream.settings import Home
-from ptstream.store.cursor import Cursor, read_now
-from ptstream.store.recover import as_it_is, listed, settle_all
-from ptstream.store.search import search
-from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream, Words
 
 # What drives or waits is imported where it is used: `asyncio` and `httpx` take longer to load than `show` takes.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from ptstream.client.connection import Client
-    from ptstream.store.wake import Wakes
+    from ptstream.engine.sqlite.wakeups import Wakes
 
 T = TypeVar("T")
 
@@ -54,8 +54,8 @@ class Here:
         """For as long as the context lasts, with all that the protocol has."""
         import anyio
 
+        from ptstream.engine.sqlite.busy import BRIEFLY
         from ptstream.errors import ungrouped
-        from ptstream.store.patience import BRIEFLY
 
         with Store(home, patience=BRIEFLY) as store, ungrouped():
             async with anyio.create_task_group() as tasks:
@@ -107,7 +107,7 @@ class Here:
     ) -> Stream:
         before = None
         if parent is not None:
-            from ptstream.lineage import going_on
+            from ptstream.conversation import going_on
 
             words, before = going_on(self._store, self._store.get(parent), parent_offset, words)
         return await self._written(lambda: self._store.create(words, name=name, title=title, parent=before, ttl=ttl))
@@ -116,13 +116,13 @@ class Here:
         return await self._written(lambda: self._store.fill(id, words))
 
     async def delete(self, ids: Sequence[str]) -> Sequence[PtstreamError]:
-        from ptstream import ending
+        from ptstream import cancellation
 
         self._tidy()
         failures: list[PtstreamError] = []
         for id in ids:
             try:
-                await ending.delete(self._store, id)
+                await cancellation.delete(self._store, id)
             except PtstreamError as error:
                 failures.append(error)
         if len(failures) < len(ids) and not self._store.shrink():
@@ -132,13 +132,13 @@ class Here:
         return failures
 
     async def cancel(self, id: str, *, drain: bool = False) -> Stream:
-        from ptstream import ending
+        from ptstream import cancellation
 
         async def ask_the_daemon() -> None:
             """Where the store takes no mark, so that a full disk keeps no model running."""
             await self._stopped_by_daemon(id)
 
-        await ending.cancel(self._store, id, drain=drain, otherwise=None if drain else ask_the_daemon)
+        await cancellation.cancel(self._store, id, drain=drain, otherwise=None if drain else ask_the_daemon)
         return await self.get(id)
 
     # --- driving
@@ -248,13 +248,13 @@ class Here:
         """What `write` does with the store; one that is busy is tried again, without holding up the event loop."""
         if self._tasks is None:
             return write()
-        from ptstream.store.patience import patiently
+        from ptstream.engine.sqlite.busy import patiently
 
         return await patiently(write)
 
     def _watched(self) -> Wakes:
         """What wakes whoever follows by sentences: made with the first of them."""
-        from ptstream.store.wake import Wakes
+        from ptstream.engine.sqlite.wakeups import Wakes
 
         assert self._tasks is not None
         if self._wakes is None:

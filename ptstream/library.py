@@ -16,9 +16,15 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup, TaskStatus
 
-from ptstream import ending
+from ptstream import cancellation
+from ptstream.bell import Bell
 from ptstream.config import Settings, load
 from ptstream.drive import Attempt
+from ptstream.engine.sqlite.busy import BRIEFLY, patiently
+from ptstream.engine.sqlite.cursor import Cursor, read_now
+from ptstream.engine.sqlite.recovery import as_it_is, listed, live_size, settle
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.wakeups import Wakes
 from ptstream.errors import (
     ENDS,
     ClaimLost,
@@ -32,14 +38,7 @@ from ptstream.generators.call import check, from_function
 from ptstream.interrupts import Interruptible, interrupts
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import find_home
-from ptstream.store.cursor import Cursor, read_now
-from ptstream.store.patience import BRIEFLY, patiently
-from ptstream.store.reading import State
-from ptstream.store.recover import as_it_is, listed, live_size, settle
-from ptstream.store.sqlite import Store
-from ptstream.store.wake import Wakes
-from ptstream.streams import Body, Flush, Piece, Status, Stream, Words
-from ptstream.tail import Bell
+from ptstream.streams import Body, Flush, Piece, State, Status, Stream, Words
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -221,12 +220,12 @@ class PersistentStreams:
         return int(offset)
 
     async def cancel(self, id: str, *, drain: bool = False) -> State:
-        """End the stream as `cancelled`, whoever drives it; see `ending.cancel`."""
-        return await ending.cancel(self._store, id, drain=drain)
+        """End the stream as `cancelled`, whoever drives it; see `cancellation.cancel`."""
+        return await cancellation.cancel(self._store, id, drain=drain)
 
     async def delete(self, id: str) -> None:
         """Remove the stream and its text; see `delete`."""
-        await ending.delete(self._store, id)
+        await cancellation.delete(self._store, id)
 
     # --- driving
 

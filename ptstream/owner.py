@@ -12,20 +12,21 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskGroup
 
+from ptstream.bell import Bell
 from ptstream.config import Settings
+from ptstream.conversation import text_before
 from ptstream.drive import Attempt, Seams
+from ptstream.engine.sqlite.busy import apart
+from ptstream.engine.sqlite.liveness import Lease
+from ptstream.engine.sqlite.recovery import settle_all
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.tail import Tail
+from ptstream.engine.sqlite.writer import Writer
 from ptstream.errors import PtstreamError, StoreBusy
 from ptstream.follow import Audience
 from ptstream.generators import Source
-from ptstream.lineage import text_before
 from ptstream.sentences import Cutter
-from ptstream.store.owners import Lease
-from ptstream.store.patience import apart
-from ptstream.store.recover import settle_all
-from ptstream.store.sqlite import Claim, Store
-from ptstream.store.writer import Writer
-from ptstream.streams import Status
-from ptstream.tail import Bell, Tail
+from ptstream.streams import Claim, Status
 
 PATIENCE = 3.0
 """Seconds that the ends of stopped streams wait for a store that takes no write."""

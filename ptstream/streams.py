@@ -210,6 +210,36 @@ class Stream(Record):
         return Words(*(self[field] for field in Words._fields))
 
 
+class Parent(NamedTuple):
+    """What a new stream comes after: another one's text up to `offset`, which it is to continue, or to answer."""
+
+    id: str
+    offset: int
+    continued: bool
+
+
+class Claim(NamedTuple):
+    """The right to write a stream: valid while the store's epoch is this one. `begin` is an offset in bytes."""
+
+    id: str
+    epoch: int
+    begin: int
+
+
+class State(NamedTuple):
+    """A stream at one moment. `bytes` is where its chunks end; the last four describe its running attempt."""
+
+    status: Status
+    bytes: int
+    error: str | None
+    note: str | None
+    cancelling: bool
+    epoch: int
+    owner: str | None
+    begin: int
+    boot: str | None
+
+
 def new_id() -> str:
     """A fresh random id: 12 characters of Crockford's base32 (60 bits)."""
     number = int.from_bytes(os.urandom(8))
@@ -219,3 +249,15 @@ def new_id() -> str:
 def is_id(word: object) -> bool:
     """Whether it is a stream's whole id."""
     return isinstance(word, str) and len(word) == ID_LENGTH and set(word) <= set(ALPHABET)
+
+
+def whole(data: bytes) -> int:
+    """How many bytes of `data` are left without a UTF-8 character that is cut off at its end."""
+    for back in range(1, min(4, len(data)) + 1):
+        byte = data[-back]
+        if byte < 0x80:
+            break
+        if byte >= 0xC0:  # a character's first byte: is the rest of it there?
+            size = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return len(data) - back if size > back else len(data)
+    return len(data)

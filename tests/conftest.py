@@ -29,10 +29,10 @@ import pytest
 
 from ptstream import wire
 from ptstream.daemon.listener import PIPELINED
+from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.store import Store
 from ptstream.fields import as_json
 from ptstream.settings import Home
-from ptstream.store.cursor import Cursor
-from ptstream.store.sqlite import Store
 from tests.endpoint import Server, serve
 from tests.preloaded import Preloaded
 

@@ -188,7 +188,7 @@ def _load() -> None:
     import importlib
     import pkgutil
 
-    for package in ("cli", "store", "generators"):
+    for package in ("cli", "engine.sqlite", "generators"):
         folder = importlib.import_module(f"ptstream.{package}")
         for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
             importlib.import_module(module.name)

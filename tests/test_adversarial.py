@@ -20,12 +20,12 @@ from ptstream.generators.endings import ending_of
 from ptstream.generators.openai import UNKNOWN_FIELD
 from ptstream.generators.refusals import MESSAGE_BYTES, _wait_in, said
 from ptstream.generators.surrogates import Surrogates, mend
-from ptstream.lineage import without_thoughts
+from ptstream.conversation import without_thoughts
 from ptstream.origins import is_loopback, origin_of
 from ptstream.sentences import Cutter
 from ptstream.serving import PART
-from ptstream.store.search import folded
-from ptstream.store.sqlite import Store
+from ptstream.engine.sqlite.search import folded
+from ptstream.engine.sqlite.store import Store
 from ptstream.streams import Flush
 from tests.bounded import processor_seconds
 from tests.conftest import Cli

@@ -20,10 +20,10 @@ import pytest
 
 from ptstream import wire
 from ptstream.config import load
+from ptstream.engine.sqlite import schema
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ConfigurationError
 from ptstream.settings import Home
-from ptstream.store import schema
-from ptstream.store.sqlite import Store
 from tests.conftest import (
     FIRST,
     PTSTREAM,

@@ -18,8 +18,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ptstream.cli import app, completion, daemon
+from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
-from ptstream.store.sqlite import Store
 from tests.conftest import PTSTREAM, Cli, needs, until
 
 HOSTILE = [

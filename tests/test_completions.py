@@ -20,11 +20,11 @@ import pytest
 from ptstream import wire
 from ptstream.daemon import listener
 from ptstream.daemon.drives import Daemon
+from ptstream.engine.sqlite.store import Store
 from ptstream.generators import embedded
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.owner import open_owner
 from ptstream.settings import Home
-from ptstream.store.sqlite import Store
 from tests import endpoint
 from tests.conftest import LIMIT, Cli, gone, kept, told, until
 from tests.face import KEY, PASSWORD, Face, asking, daemon, face, running

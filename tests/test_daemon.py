@@ -22,13 +22,13 @@ import httpx
 import pytest
 
 from ptstream import __version__, wire
+from ptstream.engine.sqlite import schema
+from ptstream.engine.sqlite.liveness import Lease, boot_id
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.tail import Tail
 from ptstream.generators.command import descendants
 from ptstream.settings import Home
-from ptstream.store import schema
-from ptstream.store.owners import Lease, boot_id
-from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Words
-from ptstream.tail import Tail
 from tests.conftest import (
     FIRST,
     ID,

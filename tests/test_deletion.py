@@ -11,11 +11,11 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from ptstream.engine.sqlite import schema
+from ptstream.engine.sqlite.recovery import delete_expired
+from ptstream.engine.sqlite.store import VACUUM_PAGES, Store
 from ptstream.follow import wait_for_end
 from ptstream.settings import Home
-from ptstream.store import schema
-from ptstream.store.recover import delete_expired
-from ptstream.store.sqlite import VACUUM_PAGES, Store
 from ptstream.streams import Status, Words
 from tests.conftest import FIRST, Cli, Gate, detached, ended, read_exactly, until, waits
 

@@ -19,18 +19,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ptstream.asides import LEFT_OUT, MAX_ASIDES, Asides
+from ptstream.cancellation import cancel
 from ptstream.config import Limits, Settings
 from ptstream.drive import Attempt, End, encoded
-from ptstream.ending import cancel
+from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.wakeups import open_wakes
 from ptstream.errors import GeneratorDropped, GeneratorError, GeneratorTimeout, StoreBusy, StoreUnusable
 from ptstream.follow import Follow
 from ptstream.generators import Event, Note, Reasoning, Source, Usage
 from ptstream.generators.surrogates import slices
 from ptstream.owner import Owner, open_owner
-from ptstream.store.cursor import Cursor
-from ptstream.store.sqlite import Claim, Store
-from ptstream.store.wake import open_wakes
-from ptstream.streams import Flush, Status
+from ptstream.streams import Claim, Flush, Status
 from tests.conftest import read
 
 pytestmark = pytest.mark.anyio
@@ -304,10 +304,10 @@ class Clock:
     ],
 )
 async def test_time_outs(store: Store, limits: Limits, pieces: int, patient: bool, cause: str | None) -> None:
+    from ptstream.engine.sqlite.liveness import Lease
+    from ptstream.engine.sqlite.tail import Tail
+    from ptstream.engine.sqlite.writer import Writer
     from ptstream.sentences import Cutter
-    from ptstream.store.owners import Lease
-    from ptstream.store.writer import Writer
-    from ptstream.tail import Tail
 
     silent, go_on, clock = anyio.Event(), anyio.Event(), Clock()
 
@@ -368,7 +368,7 @@ async def test_a_full_disk_pauses_the_generator(store: Store, monkeypatch: pytes
 
 
 async def test_pieces_go_on_while_the_store_is_locked(store: Store) -> None:
-    from ptstream.store import schema
+    from ptstream.engine.sqlite import schema
 
     locked, go_on = anyio.Event(), anyio.Event()
 
@@ -568,7 +568,7 @@ async def test_what_no_store_takes_is_left_to_whoever_comes_after_its_owner(
 
 async def test_what_a_locked_store_refused_belongs_to_the_end(store: Store) -> None:
     """The writer gives an append back, then takes the end: nothing is missing in between."""
-    from ptstream.store import schema
+    from ptstream.engine.sqlite import schema
 
     go_on = anyio.Event()
 
@@ -605,7 +605,7 @@ async def test_what_a_locked_store_refused_belongs_to_the_end(store: Store) -> N
 
 
 async def test_a_failing_checkpoint_harms_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ptstream.store import writer
+    from ptstream.engine.sqlite import writer
 
     async def generate() -> AsyncGenerator[Event, None]:
         for n in range(20):

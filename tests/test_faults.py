@@ -113,10 +113,10 @@ def test_common() -> None:
 
 def test_a_loss_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The harness itself: were what a killed owner's tail holds not recovered, it would say so."""
-    from ptstream.store import recover
+    from ptstream.engine.sqlite import recovery
     from tests.faults import kills
 
-    monkeypatch.setattr(recover, "left_over", lambda *_: b"")
+    monkeypatch.setattr(recovery, "left_over", lambda *_: b"")
     # The command that meets the stream first is another process: here only we do.
     monkeypatch.setattr("tests.faults.verdict._meet_first", lambda *_: None)
     monkeypatch.setattr("tests.faults.scenes.EARLY", 0)

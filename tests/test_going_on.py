@@ -11,17 +11,17 @@ import anyio
 import pytest
 
 from ptstream import drive
+from ptstream.conversation import going_on, history
+from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.wakeups import open_wakes
 from ptstream.errors import GeneratorDropped, NotFinished, OffsetBeyondEnd, UsageError
 from ptstream.follow import Follow
 from ptstream.generators import Event, Source
 from ptstream.generators.models import messages
-from ptstream.lineage import going_on, history
 from ptstream.owner import open_owner
 from ptstream.settings import Home
-from ptstream.store.cursor import Cursor
-from ptstream.store.sqlite import Parent, Store
-from ptstream.store.wake import open_wakes
-from ptstream.streams import Flush, Status, Stream, Words
+from ptstream.streams import Flush, Parent, Status, Stream, Words
 from tests import endpoint
 from tests.conftest import Cli, read
 

@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ptstream import wire
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import PtstreamError
-from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Words
 from tests.conftest import FIRST, LIMIT, Cli, Gate, detached, kept, until
 

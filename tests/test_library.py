@@ -16,9 +16,9 @@ import anyio
 import pytest
 
 import ptstream
+from ptstream.engine.sqlite.recovery import settle
+from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
-from ptstream.store.recover import settle
-from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream
 from tests.conftest import read
 

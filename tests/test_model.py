@@ -19,16 +19,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from ptstream.engine.sqlite import schema
+from ptstream.engine.sqlite.cursor import Cursor, read_now
+from ptstream.engine.sqlite.liveness import Lease
+from ptstream.engine.sqlite.recovery import as_it_is, settle, settle_all
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.tail import Tail
+from ptstream.engine.sqlite.writer import Writer
 from ptstream.errors import ClaimLost, NameTaken, NotFinished, OffsetBeyondEnd, StreamNotFound
 from ptstream.settings import Home
-from ptstream.store import schema
-from ptstream.store.cursor import Cursor, read_now
-from ptstream.store.owners import Lease
-from ptstream.store.recover import as_it_is, settle, settle_all
-from ptstream.store.sqlite import Claim, Parent, Store
-from ptstream.store.writer import Writer
-from ptstream.streams import Status, Words
-from ptstream.tail import Tail
+from ptstream.streams import Claim, Parent, Status, Words
 from tests.conftest import read
 
 LONG = "x世🙂" * 40_000

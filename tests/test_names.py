@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 
 import ptstream
 from ptstream import wire
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import StreamNotFound, UsageError
 from ptstream.names import as_name, is_name, references, shown
 from ptstream.settings import Home
-from ptstream.store.sqlite import Store
 from tests.conftest import Cli, ended, listening, needs, together, told, until
 from tests.test_completion import HOSTILE, UNSEEN, plant
 

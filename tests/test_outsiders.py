@@ -9,9 +9,9 @@ import sqlite3
 import pexpect
 import pytest
 
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import DaemonUnreachable
 from ptstream.fields import as_json, from_json
-from ptstream.store.sqlite import Store
 from ptstream.streams import Words
 from tests.conftest import PTSTREAM, Cli
 

@@ -25,17 +25,17 @@ import ptstream
 from ptstream import ownership
 from ptstream.config import Endpoint, load
 from ptstream.daemon.keys import token_of
+from ptstream.engine.sqlite.liveness import alive, boot_id, sweep
+from ptstream.engine.sqlite.recovery import as_it_is
+from ptstream.engine.sqlite.schema import CLAIM
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.tail import TailReader
 from ptstream.errors import ConfigurationError, StoreUnusable
 from ptstream.generators import Caller, embedded
 from ptstream.generators.discover import discover
 from ptstream.generators.endpoints import key_for
 from ptstream.settings import Home, find_home
-from ptstream.store.owners import alive, boot_id, sweep
-from ptstream.store.recover import as_it_is
-from ptstream.store.schema import CLAIM
-from ptstream.store.sqlite import Store
 from ptstream.streams import Words
-from ptstream.tail import TailReader
 from tests.conftest import PTSTREAM, Cli, Lines, together
 
 STRANGER = 65534

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from ptstream.store.sqlite import Store
+from ptstream.engine.sqlite.store import Store
 from ptstream.streams import Words
 from tests.browser import browser, context, needs_browser, page  # noqa: F401
 from tests.conftest import ID, until

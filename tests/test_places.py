@@ -19,13 +19,13 @@ import pytest
 
 from ptstream import settings, wire
 from ptstream.config import Settings, load
+from ptstream.engine.sqlite.liveness import boot_id
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ConfigurationError
 from ptstream.filesystem import NETWORK_FILESYSTEMS, filesystem_of, lacking
 from ptstream.generators.command import descendants
 from ptstream.owner import open_owner
 from ptstream.settings import Home, find_home
-from ptstream.store.owners import boot_id
-from ptstream.store.sqlite import Store
 from tests.conftest import PTSTREAM, Cli, needs
 
 

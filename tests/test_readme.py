@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ptstream.cli.app import COMMANDS
 from ptstream.config import KEYS, Endpoint
+from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
-from ptstream.store.sqlite import Store
 from tests.conftest import Cli
 
 README = (Path(__file__).parent.parent / "README.md").read_text()

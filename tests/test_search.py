@@ -18,14 +18,14 @@ from starlette.types import Message
 from ptstream import wire
 from ptstream.daemon import api
 from ptstream.daemon.drives import Daemon
+from ptstream.engine.sqlite import search as module
+from ptstream.engine.sqlite.search import folded, search
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import UsageError
 from ptstream.generators import Event, Source
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.owner import open_owner
 from ptstream.settings import Home
-from ptstream.store import search as module
-from ptstream.store.search import folded, search
-from ptstream.store.sqlite import Store
 from ptstream.streams import Flush
 from tests.bounded import processor_seconds
 from tests.conftest import FIRST, Cli, Gate, detached, kept, stop_daemon

@@ -13,8 +13,8 @@ import anyio
 import pytest
 
 import ptstream
+from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
-from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream
 
 pytestmark = pytest.mark.anyio

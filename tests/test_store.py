@@ -17,6 +17,15 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from ptstream.engine.sqlite import liveness, schema
+from ptstream.engine.sqlite.busy import LARGE, written
+from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.liveness import Lease
+from ptstream.engine.sqlite.recovery import settle, settle_all
+from ptstream.engine.sqlite.rows import OPENING
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.tail import Tail
+from ptstream.engine.sqlite.writer import Writer
 from ptstream.errors import (
     AmbiguousId,
     ClaimLost,
@@ -30,17 +39,7 @@ from ptstream.errors import (
     WordsDiffer,
 )
 from ptstream.settings import Home
-from ptstream.store import owners, schema
-from ptstream.store.cursor import Cursor
-from ptstream.store.owners import Lease
-from ptstream.store.patience import LARGE, written
-from ptstream.store.reading import State
-from ptstream.store.recover import settle, settle_all
-from ptstream.store.rows import OPENING
-from ptstream.store.sqlite import Claim, Parent, Store
-from ptstream.store.writer import Writer
-from ptstream.streams import Status, Words
-from ptstream.tail import Tail
+from ptstream.streams import Claim, Parent, State, Status, Words
 from tests.conftest import read
 
 
@@ -147,7 +146,7 @@ async def test_a_closing_writer_gives_back_what_a_locked_store_did_not_take(stor
 
 
 def test_the_log_is_checkpointed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ptstream.store import writer as module
+    from ptstream.engine.sqlite import writer as module
 
     monkeypatch.setattr(module, "CHECKPOINT_BYTES", 200_000)
 
@@ -242,16 +241,16 @@ def test_a_living_owner_keeps_its_streams(store: Store) -> None:
     anyio.run(claim)
     settle_all(store)
     assert store.state(id).status is Status.STREAMING
-    assert owners.alive(store.home, lease.id)
+    assert liveness.alive(store.home, lease.id)
     lease.release()
     settle_all(store)
     assert store.state(id).status is Status.ERROR
-    assert not owners.alive(store.home, lease.id)
+    assert not liveness.alive(store.home, lease.id)
 
 
 def test_a_stopped_owner_is_alive(store: Store, home: Home) -> None:
     home.make()
-    script = "import sys; from ptstream.settings import Home; from ptstream.store.owners import Lease\n"
+    script = "import sys; from ptstream.settings import Home; from ptstream.engine.sqlite.liveness import Lease\n"
     script += "print(Lease(Home(sys.argv[1])).id, flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", script, home.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -259,10 +258,10 @@ def test_a_stopped_owner_is_alive(store: Store, home: Home) -> None:
         assert process.stdout is not None
         name = process.stdout.readline().strip()
         process.send_signal(signal.SIGSTOP)
-        assert owners.alive(home, name)
+        assert liveness.alive(home, name)
         process.kill()
         process.wait()
-        assert not owners.alive(home, name)
+        assert not liveness.alive(home, name)
 
 
 def test_a_forked_child_does_not_keep_the_lease(home: Home) -> None:
@@ -278,7 +277,7 @@ def test_a_forked_child_does_not_keep_the_lease(home: Home) -> None:
         os.read(began, 1)
         os.close(lease._fd)  # as the death of this process would
         lease._fd = -1
-        assert not owners.alive(home, lease.id)
+        assert not liveness.alive(home, lease.id)
     finally:
         os.write(writing, b"x")
         os.waitpid(child, 0)
@@ -313,17 +312,17 @@ def test_a_recoverer_that_is_killed_between_any_two_statements(store: Store) -> 
         script = (
             "import os, sys\n"
             "from ptstream.settings import Home\n"
-            "from ptstream.store import recover, sqlite\n"
-            "store = sqlite.Store(Home(sys.argv[1])); id, at = sys.argv[2:]\n"
+            "from ptstream.engine.sqlite import recovery, store as module\n"
+            "store = module.Store(Home(sys.argv[1])); id, at = sys.argv[2:]\n"
             "def die(*_): os.kill(os.getpid(), 9)\n"
             "if at == 'before': store.flush = die\n"
-            "if at == 'after': recover._forget = die\n"
+            "if at == 'after': recovery._forget = die\n"
             "if at == 'inside':\n"
-            "    connection = sqlite.schema.connect_writer(store.home)\n"
+            "    connection = module.schema.connect_writer(store.home)\n"
             "    connection.create_function('die', 0, die)\n"
             "    connection.execute('CREATE TEMP TRIGGER t AFTER INSERT ON main.chunks BEGIN SELECT die(); END')\n"
             "    store._writer = connection\n"
-            "recover.settle(store, id, store.state(id))\n"
+            "recovery.settle(store, id, store.state(id))\n"
         )
         done = subprocess.run([sys.executable, "-c", script, store.home.path, id, kill_at], capture_output=True)
         assert done.returncode == -signal.SIGKILL, done.stderr
@@ -339,7 +338,7 @@ def test_an_owner_killed_between_any_two_system_calls(home: Home, store: Store) 
     script = (
         "import os, sys, anyio\n"
         "from ptstream.settings import Home\n"
-        "from ptstream.store.sqlite import Store\n"
+        "from ptstream.engine.sqlite.store import Store\n"
         "from ptstream.owner import open_owner\n"
         "from ptstream.generators import Source\n"
         "from ptstream.streams import Flush\n"
@@ -429,13 +428,14 @@ async def test_whatever_a_commit_raises_the_next_one_is_made(store: Store, monke
 OWNER_THAT_DIES = """
 import os, sys, anyio
 from ptstream.settings import Home
-from ptstream.store.patience import LARGE, written
-from ptstream.store.sqlite import Store
-from ptstream.store.writer import Writer
+from ptstream.engine.sqlite.busy import LARGE, written
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.writer import Writer
 from ptstream.owner import open_owner
 from ptstream.generators import Source
 from ptstream.streams import Flush
-from ptstream import tail, owner as module
+from ptstream import owner as module
+from ptstream.engine.sqlite import tail
 
 left = int(sys.argv[2])
 def step():
@@ -686,7 +686,7 @@ def test_a_path_with_every_character(folder: Path) -> None:
 def test_an_owner_that_was_killed_as_it_was_born_leaves_nothing(home: Home, store: Store) -> None:
     home.make()
     Path(home.owners, "0123456789abcdef.new").touch()
-    owners.sweep(home, frozenset())
+    liveness.sweep(home, frozenset())
     assert os.listdir(home.owners) == []
 
 
@@ -704,7 +704,7 @@ def test_an_owner_whose_file_is_swept_before_it_is_locked_makes_another(
     monkeypatch.setattr(os, "rename", swept_once)
     lease = Lease(home)
     assert os.listdir(home.owners) == [lease.id]
-    assert owners.alive(home, lease.id)
+    assert liveness.alive(home, lease.id)
     lease.release()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ptstream.store import schema
+from ptstream.engine.sqlite import schema
 from tests.conftest import PTSTREAM, Cli, ended, kept, read_exactly, told, until
 
 BYTES = bytes(range(256)) * 40 + "Grüße, 世界 🙂\r\n\0end without a line feed \ufffd".encode() + b"\xe4\xb8"

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 
 from ptstream import __version__
+from ptstream.engine.sqlite import schema
 from ptstream.settings import Home
-from ptstream.store import schema
 from tests.conftest import (
     FIRST,
     ROOT,
@@ -47,8 +47,8 @@ COLUMN = "mood TEXT NOT NULL DEFAULT 'calm'"
 
 EDITS = {
     "__init__.py": (f'__version__ = "{__version__}"', f'__version__ = "{NEWER}"'),
-    "store/schema.py": ("opening TEXT\n);", f"opening TEXT, {COLUMN}\n);"),
-    "store/rows.py": ('"id, name, title,', '"id, name, title || mood,'),
+    "engine/sqlite/schema.py": ("opening TEXT\n);", f"opening TEXT, {COLUMN}\n);"),
+    "engine/sqlite/rows.py": ('"id, name, title,', '"id, name, title || mood,'),
 }
 """File of the package → what stands there, and what a newer version has instead."""
 
@@ -74,7 +74,7 @@ def copy(folder: Path, step: str) -> Path:
     for name, (before, after) in EDITS.items():
         edit(folder / "ptstream" / name, before, after)
     steps = {**schema.STEPS, schema.VERSION: (f"ALTER TABLE streams ADD COLUMN {COLUMN}", step)}
-    text = folder / "ptstream" / "store" / "schema.py"
+    text = folder / "ptstream" / "engine" / "sqlite" / "schema.py"
     edit(text, f"VERSION = {schema.VERSION}\n", f"VERSION = {schema.VERSION + 1}\n")
     edit(text, "STEPS: dict[int, tuple[str, ...]] = {", f"STEPS: dict[int, tuple[str, ...]] = {steps!r} or {{")
     return folder

@@ -23,9 +23,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 import ptstream
+from ptstream.engine.sqlite.store import Store
 from ptstream.serving import PART
 from ptstream.settings import Home
-from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Words
 from tests import web
 from tests.conftest import LIMIT, ROOT, ended, needs, until

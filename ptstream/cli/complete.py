@@ -80,8 +80,8 @@ def _streams(home: Home) -> list[tuple[str, str]]:
     if os.environ.get("PTSTREAM_HOST"):  # no TAB opens an ssh
         return []
     from ptstream.cli.control_sequences import clean
+    from ptstream.engine.sqlite.store import Store
     from ptstream.fields import title
-    from ptstream.store.sqlite import Store
 
     try:
         with Store(home) as store:

@@ -20,9 +20,9 @@ from ptstream.cli.app import session, unwind_on_interrupt
 from ptstream.cli.options import finite
 from ptstream.cli.panes import Panes
 from ptstream.cli.screen import Screen
+from ptstream.engine.sqlite.store import Store
 from ptstream.generators import Generation, replay
 from ptstream.settings import Home
-from ptstream.store.sqlite import Store
 from ptstream.streams import Piece, Stream
 
 EXAMPLES = """

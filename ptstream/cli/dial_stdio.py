@@ -1,7 +1,7 @@
 """`ptstream dial-stdio`: standard input and output as a connection to the daemon, for a ptstream elsewhere.
 
-What `ssh HOST ptstream dial-stdio` runs on HOST; see `client/ssh.py`. It says in one line which version it is, and as whom
-a drive may be asked for through it: who calls it here, with this directory and this environment. Then it copies.
+What `ssh HOST ptstream dial-stdio` runs on HOST; see `client/ssh.py`. It says in one line which version it is, and as
+whom a drive may be asked for through it: who calls it here, with this directory and environment. Then it copies.
 """
 
 from __future__ import annotations

@@ -37,12 +37,12 @@ from ptstream.cli.options import (
 from ptstream.cli.screen import Screen
 from ptstream.cli.text_output import Form, form_of, say_end, show
 from ptstream.cli.with_streams import run
+from ptstream.engine.sqlite.rows import merged
 from ptstream.errors import PtstreamError, StreamNotFound, UsageError
 from ptstream.fields import as_json
 from ptstream.generators.replay import PREFIX
 from ptstream.names import as_name
 from ptstream.protocol import Streams
-from ptstream.store.rows import merged
 from ptstream.streams import Status, Stream, Words
 
 EXAMPLES = """

@@ -8,12 +8,12 @@ from typing import Any
 
 from ptstream.cli.output import OutputClosed
 from ptstream.cli.screen import Screen
+from ptstream.engine.sqlite.cursor import Cursor, read_now
+from ptstream.engine.sqlite.recovery import as_it_is, listed
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import PtstreamError, UsageError
 from ptstream.names import shown
 from ptstream.settings import Home, find_home
-from ptstream.store.cursor import Cursor, read_now
-from ptstream.store.recover import as_it_is, listed
-from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream
 
 

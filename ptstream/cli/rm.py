@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -79,13 +80,13 @@ async def _named(streams: Streams, screen: Screen, references: list[str]) -> tup
     return list(found.values()), code
 
 
-def _say(screen: Screen, streams: list[Stream]) -> None:
+def _say(screen: Screen, streams: Sequence[Stream]) -> None:
     """Which would be deleted."""
     for stream in streams:
         screen.text(f"{stream.id}\t{stream.status}\t{clean(title(stream), one_line=True)}\n")
 
 
-def _check_running(screen: Screen, streams: list[Stream], *, force: bool) -> None:
+def _check_running(screen: Screen, streams: Sequence[Stream], *, force: bool) -> None:
     """Before any is deleted: asks, on a terminal, whether those that run are meant. Raises UsageError if not."""
     running = [stream for stream in streams if stream.status is Status.STREAMING]
     if force or not running:

@@ -12,8 +12,8 @@ from ptstream.cli.app import screen_of
 from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run_at_once
+from ptstream.engine.sqlite.search import folded
 from ptstream.protocol import Hit, Streams
-from ptstream.store.search import folded
 
 EXAMPLES = """
 ptstream search "flock"             id, offset and line of each place

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import anyio
 import typer
 
+from ptstream.bell import Bell
 from ptstream.cli.app import home_of, screen_of
 from ptstream.cli.options import FlushRule, NewName, Raw, Title, Ttl, ttl_of
 from ptstream.cli.output import OutputClosed, OutputFailed
@@ -20,7 +21,6 @@ from ptstream.cli.screen import Screen
 from ptstream.cli.stdin import next_bytes
 from ptstream.cli.tee_stream import Keeping, Wanted
 from ptstream.errors import GeneratorError
-from ptstream.tail import Bell
 
 EXAMPLES = """
 make 2>&1 | ptstream tee --name build   elsewhere: ptstream watch build

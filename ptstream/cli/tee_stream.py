@@ -12,20 +12,20 @@ from dataclasses import dataclass
 import anyio
 
 from ptstream import owner
+from ptstream.bell import Bell
 from ptstream.cli.screen import Screen
 from ptstream.cli.text_output import say_end
 from ptstream.config import Settings, load
 from ptstream.drive import PAUSED, Attempt
+from ptstream.engine.sqlite.busy import BRIEFLY, patiently
+from ptstream.engine.sqlite.recovery import as_it_is
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import GeneratorError, NameTaken, PtstreamError, StreamFailed, ungrouped
 from ptstream.generators import Event, Note, Source
 from ptstream.generators.command import Decoder
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import Home
-from ptstream.store.patience import BRIEFLY, patiently
-from ptstream.store.recover import as_it_is
-from ptstream.store.sqlite import Store
 from ptstream.streams import Flush, Status, Stream, Words
-from ptstream.tail import Bell
 
 HOLD = 2.0
 """Seconds that bytes wait for their keeping before they are passed on all the same."""

@@ -21,24 +21,24 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from ptstream import durable, ending, strict_json, wire
+from ptstream import cancellation, durable, strict_json, wire
 from ptstream.config import load
+from ptstream.conversation import going_on
 from ptstream.daemon.drives import Daemon
 from ptstream.daemon.gate import MAX_BODY
 from ptstream.daemon.openapi import MOST, document, parameters, validator
+from ptstream.engine.sqlite.busy import apart, written
+from ptstream.engine.sqlite.recovery import as_it_is, listed
+from ptstream.engine.sqlite.search import search
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import CodedBody, NotAllowed, PtstreamError, TooLarge, UsageError, ungrouped
 from ptstream.fields import as_json, title
 from ptstream.generators import Caller, models
 from ptstream.generators.discover import discover
 from ptstream.generators.models import GGUF
 from ptstream.generators.replay import PREFIX
-from ptstream.lineage import going_on
 from ptstream.serving import HEADERS, error_response, until_now, wants_events
 from ptstream.settings import Home
-from ptstream.store.patience import apart, written
-from ptstream.store.recover import as_it_is, listed
-from ptstream.store.search import search
-from ptstream.store.sqlite import Store
 from ptstream.streams import Flush, Status, Words
 
 USUALLY = 100
@@ -273,7 +273,7 @@ async def delete(daemon: Daemon, request: Request) -> Response:
 
 def _delete(home: Home, id: str) -> None:
     with Store(home) as store:
-        anyio.run(ending.delete, store, id)
+        anyio.run(cancellation.delete, store, id)
         store.shrink()
 
 

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import IO
 
+from ptstream.bell import Bell
 from ptstream.errors import PtstreamError, StreamFailed
-from ptstream.tail import Bell
 
 MEMORY = 1024 * 1024
 """Bytes that wait in memory; what comes beyond that waits in files."""

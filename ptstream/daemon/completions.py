@@ -24,6 +24,7 @@ from ptstream.daemon.drives import Daemon
 from ptstream.daemon.keys import SHORTEST_TOKEN
 from ptstream.daemon.openapi import validator
 from ptstream.drive import Attempt, End
+from ptstream.engine.sqlite.busy import written
 from ptstream.errors import (
     ENDS,
     DaemonStopping,
@@ -43,7 +44,6 @@ from ptstream.generators.redaction import Redaction
 from ptstream.generators.relay import relay
 from ptstream.generators.surrogates import mend
 from ptstream.serving import HEADERS
-from ptstream.store.patience import written
 from ptstream.streams import Flush, Status, Stream, Words
 
 STALLED = 3600.0

@@ -13,21 +13,21 @@ from typing import Any, Protocol
 
 import anyio
 
-from ptstream import __version__, ending, wire
+from ptstream import __version__, cancellation, wire
 from ptstream.asides import Asides
 from ptstream.config import Settings, load
+from ptstream.conversation import history, text_before
 from ptstream.daemon.backlog import Room
 from ptstream.drive import Attempt
+from ptstream.engine.sqlite.busy import apart, patiently
+from ptstream.engine.sqlite.recovery import settle
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import CallerGone, ClaimLost, ConfigurationError, DaemonStopping, PtstreamError, UsageError
 from ptstream.generators import Beside, Caller, Note, Reasoning, Source, Stderr
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.generators.models import resolve
 from ptstream.generators.openai import Learned
-from ptstream.lineage import history, text_before
 from ptstream.owner import Owner
-from ptstream.store.patience import apart, patiently
-from ptstream.store.recover import settle
-from ptstream.store.sqlite import Store
 from ptstream.streams import Status, Stream, Words
 
 REMEMBERED = 64
@@ -134,14 +134,14 @@ class Daemon:
             raise CallerGone("the connection that asks for the drive is not there (any more)") from error
 
     async def cancel(self, id: str, *, drain: bool = False) -> dict[str, Any]:
-        """End a stream; one that is driven here at once, also when the store takes no mark. See `ending.cancel`."""
+        """End a stream; one that is driven here at once, also when the store takes no mark. See `cancellation`."""
         attempt = self.owner.running.get(id)
         if attempt and not drain:
             attempt.stop(Status.CANCELLED, f"cancelled at byte {attempt.offset}")
-            with anyio.move_on_after(ending.ANSWER_TIME):
+            with anyio.move_on_after(cancellation.ANSWER_TIME):
                 await attempt.ended.wait()
         else:
-            await ending.cancel(self.store, id, drain=drain)
+            await cancellation.cancel(self.store, id, drain=drain)
         state = self.store.state(id)
         return {"id": id, "status": state.status, "bytes": state.bytes, "error": state.error}
 

@@ -29,13 +29,13 @@ from ptstream.daemon.drives import Daemon, Face
 from ptstream.daemon.init import leave_process_one
 from ptstream.daemon.listener import KEPT, LINGER, USUAL, Address, Listener, Server, address_of
 from ptstream.daemon.log import begin as begin_log
+from ptstream.engine.sqlite.busy import BRIEFLY
+from ptstream.engine.sqlite.recovery import delete_expired
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ConfigurationError, PtstreamError, StoreNewer, ungrouped
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.owner import open_owner
 from ptstream.settings import Home
-from ptstream.store.patience import BRIEFLY
-from ptstream.store.recover import delete_expired
-from ptstream.store.sqlite import Store
 
 log = logging.getLogger("ptstream")
 

@@ -9,8 +9,8 @@ from typing import Any
 import fastjsonschema
 
 from ptstream import __version__, wire
+from ptstream.engine.sqlite.search import LONGEST_QUERY
 from ptstream.names import LONGEST
-from ptstream.store.search import LONGEST_QUERY
 from ptstream.streams import Flush, Status
 
 Schema = dict[str, Any]

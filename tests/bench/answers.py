@@ -18,13 +18,13 @@ from typing import Any
 import anyio
 
 from ptstream.config import Settings
+from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.wakeups import open_wakes
 from ptstream.follow import Follow
 from ptstream.generators import Event, Source
 from ptstream.owner import open_owner
 from ptstream.settings import Home
-from ptstream.store.cursor import Cursor
-from ptstream.store.sqlite import Store
-from ptstream.store.wake import open_wakes
 from ptstream.streams import Flush, Status
 from tests.bench.english import pieces
 from tests.bench.long_answer import MARK, Cost

@@ -20,17 +20,17 @@ from statistics import median
 
 import anyio
 
+from ptstream.engine.sqlite.liveness import Lease
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.writer import Writer
 from ptstream.settings import Home
-from ptstream.store.owners import Lease
-from ptstream.store.sqlite import Claim, Store
-from ptstream.store.writer import Writer
-from ptstream.streams import Status
+from ptstream.streams import Claim, Status
 from tests.bench.report import Row, Section, compared, latencies, number, percentile
 from tests.bench.surroundings import await_ready, cpu_seconds, module, output, running, temporary_home
 
 OURS, RAW = "as it is", "raw inotify"
 STEPS = ("step=1", "step=5", "step=20")
-"""`watchfiles` looks for events that often, in milliseconds; see `store/wake.py`."""
+"""`watchfiles` looks for events that often, in milliseconds; see `engine/sqlite/wakeups.py`."""
 
 WARM_UP = 5
 FLOWING, SPARSE = 0.1, 1.5

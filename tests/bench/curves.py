@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from ptstream.engine.sqlite import schema
 from ptstream.settings import Home
-from ptstream.store import schema
-from ptstream.store.sqlite import Claim
+from ptstream.streams import Claim
 from tests.bench.english import pieces
 from tests.bench.report import Row, Section, compared, number
 from tests.bench.surroundings import claimed, output, running, temporary_home

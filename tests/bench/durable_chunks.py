@@ -17,10 +17,11 @@ from statistics import median
 
 import anyio
 
+from ptstream.engine.sqlite import schema
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.writer import CHECKPOINT_BYTES, Writer
 from ptstream.settings import Home
-from ptstream.store import schema
-from ptstream.store.sqlite import Claim, Store
-from ptstream.store.writer import CHECKPOINT_BYTES, Writer
+from ptstream.streams import Claim
 from tests.bench.english import pieces
 from tests.bench.report import Row, Section, number
 from tests.bench.surroundings import claimed, temporary_home

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from ptstream.store.sqlite import Store
+from ptstream.engine.sqlite.store import Store
 from ptstream.streams import Words
 from tests.bench.report import Section, compared, latencies
 from tests.bench.schedule import PIECES_PER_TURN

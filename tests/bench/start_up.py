@@ -12,8 +12,8 @@ import sys
 import time
 from statistics import median
 
+from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
-from ptstream.store.sqlite import Store
 from ptstream.streams import Status
 from tests.bench.english import pieces
 from tests.bench.report import Section, compared

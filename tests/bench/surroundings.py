@@ -19,10 +19,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from ptstream.engine.sqlite import schema
 from ptstream.settings import Home
-from ptstream.store import schema
-from ptstream.store.sqlite import Claim
-from ptstream.streams import new_id
+from ptstream.streams import Claim, new_id
 
 TREE = Path(__file__).parents[2]
 """The directory from which `python -m tests.bench…` is found."""

@@ -18,13 +18,13 @@ import anyio
 
 from ptstream.config import Settings
 from ptstream.drive import Attempt
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.tail import Tail
 from ptstream.generators import Event, Source
 from ptstream.owner import open_owner
 from ptstream.sentences import Cutter
 from ptstream.settings import Home
-from ptstream.store.sqlite import Claim, Store
-from ptstream.streams import Flush, Status
-from ptstream.tail import Tail
+from ptstream.streams import Claim, Flush, Status
 from tests.bench.english import pieces
 from tests.bench.report import Row, Section, compared
 from tests.bench.surroundings import temporary_home

@@ -20,11 +20,11 @@ from unittest import mock
 import anyio
 import watchfiles
 
+from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.wakeups import open_wakes
 from ptstream.follow import Follow
 from ptstream.settings import Home
-from ptstream.store.cursor import Cursor
-from ptstream.store.sqlite import Store
-from ptstream.store.wake import open_wakes
 
 FIRST_POLL, LAST_POLL = 0.0005, 0.02
 """Seconds between two looks at the number of commits after an event: the event comes before the commit counts."""
@@ -57,7 +57,7 @@ async def watch(home: Home, id: str, lateness: Lateness) -> None:
 
 
 def with_step(step: int) -> Any:
-    """watchfiles told another step, whatever `store/wake.py` tells it."""
+    """watchfiles told another step, whatever `engine/sqlite/wakeups.py` tells it."""
     real = watchfiles.awatch
 
     def awatch(*paths: str, **options: Any) -> AsyncIterator[Any]:

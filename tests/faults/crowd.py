@@ -16,11 +16,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from ptstream import wire
 from ptstream.daemon.keys import token_of
+from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.wakeups import open_wakes
 from ptstream.follow import Follow
 from ptstream.settings import Home
-from ptstream.store.cursor import Cursor
-from ptstream.store.sqlite import Store
-from ptstream.store.wake import open_wakes
 
 KINDS = ("honest", "silent", "cut", "returning", "slow", "honest", "silent", "returning", "cut", "honest")
 """Of ten readers: three that read, two that come back again and again, two whose connections are cut at any byte, two

@@ -27,9 +27,9 @@ from typing import IO
 
 import ptstream
 from ptstream import wire
+from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
-from ptstream.store.cursor import Cursor
-from ptstream.store.sqlite import Store
 from tests.faults.ears import LIMIT, Ears, Feeder, Late, Recording
 
 TREE = str(Path(ptstream.__file__).parents[1])

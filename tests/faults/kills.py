@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ptstream.errors import ENDS
-from ptstream.store.reading import State
-from ptstream.tail import whole
+from ptstream.streams import State, whole
 from tests.faults.ears import Feeder
 from tests.faults.ground import PTSTREAM, Actor, Ground, ground, read, terminal
 from tests.faults.runs import Run

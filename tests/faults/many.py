@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 
-from ptstream.store import schema
+from ptstream.engine.sqlite import schema
 from ptstream.streams import Words, new_id
 from tests.faults.ground import Ground, ground, read
 from tests.faults.runs import Run

@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ptstream.engine.sqlite import liveness
+from ptstream.engine.sqlite.recovery import settle_all
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ENDS
-from ptstream.store import owners
-from ptstream.store.reading import State
-from ptstream.store.recover import settle_all
-from ptstream.store.sqlite import Store
-from ptstream.streams import Status
+from ptstream.streams import State, Status
 from tests.faults.ground import Actor, Ground, read
 from tests.faults.tally import Tally
 from tests.faults.text import common
@@ -110,7 +109,7 @@ def _around(told: Told, seen: Seen, at: int) -> str:
 
 
 def _judge_end(here: Ground, tally: Tally, id: str, state: State) -> None:
-    living = state.owner is not None and owners.alive(here.home, state.owner)
+    living = state.owner is not None and liveness.alive(here.home, state.owner)
     if state.status is Status.STREAMING and not living:
         tally.endless += 1
         tally.check(False, f"{id}: streaming, and its owner is dead")

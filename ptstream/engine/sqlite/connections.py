@@ -12,9 +12,9 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
+from ptstream.engine.sqlite import schema
 from ptstream.errors import StoreBusy, StoreUnusable
 from ptstream.settings import Home
-from ptstream.store import schema
 
 Self = TypeVar("Self", bound="Connections")
 

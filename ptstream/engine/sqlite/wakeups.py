@@ -15,9 +15,9 @@ from collections.abc import AsyncIterator
 
 import anyio
 
+from ptstream.bell import Bell
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ungrouped
-from ptstream.store.sqlite import Store
-from ptstream.tail import Bell
 
 SLOW_LOOK = 1.0
 """Seconds after which a reader looks without having been told to."""

@@ -10,11 +10,11 @@ import re
 import shlex
 from contextlib import suppress
 
+from ptstream.engine.sqlite.cursor import Cursor, read_now
+from ptstream.engine.sqlite.recovery import as_it_is
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import NotFinished, OffsetBeyondEnd, StreamNotFound, UsageError
-from ptstream.store.cursor import Cursor, read_now
-from ptstream.store.recover import as_it_is
-from ptstream.store.sqlite import Parent, Store
-from ptstream.streams import Stream, Words
+from ptstream.streams import Parent, Stream, Words
 
 _TAG = r"(?:think(?:ing)?|thoughts?|reasoning)"
 

@@ -20,12 +20,12 @@ import aiosqlite
 import anyio
 
 from ptstream import strict_json
+from ptstream.bell import Bell
+from ptstream.engine.sqlite import liveness, schema
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ClaimLost, PtstreamError, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.settings import Home
-from ptstream.store import owners, schema
-from ptstream.store.sqlite import Claim, Store
-from ptstream.streams import Status
-from ptstream.tail import Bell
+from ptstream.streams import Claim, Status
 
 CHECKPOINT_BYTES = 4 * 1024 * 1024
 """The size of the write-ahead log from which on a writer brings it back into the database."""
@@ -99,7 +99,7 @@ class Writer:
         values = {
             "id": id,
             "owner": self._owner,
-            "boot": owners.boot_id(),
+            "boot": liveness.boot_id(),
             "at": time.time(),
             "model": _storable(model),
             "place": _storable(place),

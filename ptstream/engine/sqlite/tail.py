@@ -9,32 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 
+from ptstream.bell import Bell
 from ptstream.ownership import opened
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import anyio
-
-
-class Bell:
-    """A wake-up without content. Take the next ring *before* the look it guards; a ring is replaced, not queued."""
-
-    def __init__(self) -> None:
-        self._next: anyio.Event | None = None
-
-    def next(self) -> anyio.Event:
-        """The event that the next `ring` sets."""
-        if self._next is None:
-            import anyio
-
-            self._next = anyio.Event()
-        return self._next
-
-    def ring(self) -> None:
-        """Wake whoever waits. Costs next to nothing when nobody does."""
-        if self._next is not None:
-            waiting, self._next = self._next, None
-            waiting.set()
+from ptstream.streams import whole
 
 
 class Tail:
@@ -99,15 +76,3 @@ class TailReader:
             self._fd = -1
 
     __del__ = close
-
-
-def whole(data: bytes) -> int:
-    """How many bytes of `data` are left without a UTF-8 character that is cut off at its end."""
-    for back in range(1, min(4, len(data)) + 1):
-        byte = data[-back]
-        if byte < 0x80:
-            break
-        if byte >= 0xC0:  # a character's first byte: is the rest of it there?
-            size = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-            return len(data) - back if size > back else len(data)
-    return len(data)

@@ -11,14 +11,13 @@ import os
 import time
 from typing import NamedTuple
 
+from ptstream.engine.sqlite import liveness
+from ptstream.engine.sqlite.reader import owner_dead
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ConfigurationError, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.ownership import opened
 from ptstream.settings import Home
-from ptstream.store import owners
-from ptstream.store.reading import State, owner_dead
-from ptstream.store.sqlite import Store
-from ptstream.streams import Status, Stream
-from ptstream.tail import whole
+from ptstream.streams import State, Status, Stream, whole
 
 
 class Left(NamedTuple):
@@ -55,7 +54,7 @@ def left_over(store: Store, id: str, state: State) -> bytes:
 
     Raises StoreUnusable for a tail that cannot be read now.
     """
-    if state.boot != owners.boot_id():
+    if state.boot != liveness.boot_id():
         return b""
     try:
         with open(opened(store.tail_path(id, state.epoch)), "rb") as file:
@@ -84,7 +83,7 @@ def settle_all(store: Store) -> None:
         if name not in needed:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(store.home.tails, name))
-    owners.sweep(store.home, store.owners_in_use())
+    liveness.sweep(store.home, store.owners_in_use())
 
 
 def delete_expired(home: Home) -> int:

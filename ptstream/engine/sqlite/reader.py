@@ -7,14 +7,10 @@ Synchronous, plain `sqlite3`; it needs no write permission and never waits for a
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
-from ptstream.errors import AmbiguousId, StreamNotFound
-from ptstream.names import references
-from ptstream.settings import Home
-from ptstream.store import owners
-from ptstream.store.connections import Connections
-from ptstream.store.rows import (
+from ptstream.engine.sqlite import liveness
+from ptstream.engine.sqlite.connections import Connections
+from ptstream.engine.sqlite.rows import (
     ATTEMPT_COLUMNS,
     LISTED_COLUMNS,
     STREAM_COLUMNS,
@@ -22,27 +18,16 @@ from ptstream.store.rows import (
     attempt_of,
     stream_of,
 )
-from ptstream.streams import Attempt, Status, Stream
+from ptstream.errors import AmbiguousId, StreamNotFound
+from ptstream.names import references
+from ptstream.settings import Home
+from ptstream.streams import Attempt, State, Status, Stream
 
 PAGE = 256 * 1024
 """Bytes of text that one look takes from the database, about: a reader never holds more."""
 
 LASTING = "s.ended_at IS NULL OR s.ttl IS NULL OR s.ttl >= 0"
 """Whether a stream `s` is not one that is to be deleted as soon as it has ended (see `sqlite.DELETED`)."""
-
-
-class State(NamedTuple):
-    """A stream at one moment. `bytes` is where its chunks end; the last four describe its running attempt."""
-
-    status: Status
-    bytes: int
-    error: str | None
-    note: str | None
-    cancelling: bool
-    epoch: int
-    owner: str | None
-    begin: int
-    boot: str | None
 
 
 class Reading(Connections):
@@ -202,4 +187,4 @@ class Reading(Connections):
 
 def owner_dead(home: Home, state: State) -> bool:
     """Whether the stream is `streaming` under an owner that is no more."""
-    return state.status is Status.STREAMING and (state.owner is None or not owners.alive(home, state.owner))
+    return state.status is Status.STREAMING and (state.owner is None or not liveness.alive(home, state.owner))

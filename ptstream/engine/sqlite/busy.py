@@ -12,10 +12,10 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
+from ptstream.engine.sqlite.schema import BUSY_TIMEOUT
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import StoreBusy
 from ptstream.settings import Home
-from ptstream.store.schema import BUSY_TIMEOUT
-from ptstream.store.sqlite import Store
 from ptstream.streams import Words
 
 BRIEFLY = 0.05

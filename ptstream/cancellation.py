@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
+from ptstream.engine.sqlite.busy import patiently
+from ptstream.engine.sqlite.recovery import settle
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import NotFinished, OwnerStopped, StreamNotFound
 from ptstream.follow import wait_for_end
-from ptstream.store.patience import patiently
-from ptstream.store.reading import State
-from ptstream.store.recover import settle
-from ptstream.store.sqlite import Store
+from ptstream.streams import State
 
 ANSWER_TIME = 2.0
 """Seconds after which an owner that lives and does not end a cancelled stream is said to be stopped."""

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 from typing import NamedTuple
 
+from ptstream.engine.sqlite.cursor import Cursor, read_now
+from ptstream.engine.sqlite.recovery import listed
+from ptstream.engine.sqlite.store import Store
 from ptstream.errors import StreamNotFound, UsageError
-from ptstream.store.cursor import Cursor, read_now
-from ptstream.store.recover import listed
-from ptstream.store.sqlite import Store
 from ptstream.streams import Stream
 
 BLOCK = 256 * 1024

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from ptstream.engine.sqlite import liveness
+from ptstream.engine.sqlite.reader import PAGE
+from ptstream.engine.sqlite.recovery import Left, settle
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.tail import TailReader
 from ptstream.errors import OffsetBeyondEnd, StreamNotFound, UsageError
-from ptstream.store import owners
-from ptstream.store.reading import PAGE, State
-from ptstream.store.recover import Left, settle
-from ptstream.store.sqlite import Store
-from ptstream.streams import Status
-from ptstream.tail import TailReader
+from ptstream.streams import State, Status
 
 
 class Cursor:
@@ -110,7 +110,7 @@ class Cursor:
 
     def _open_tail(self) -> None:
         state = self.state
-        if state is None or state.status is not Status.STREAMING or state.boot != owners.boot_id():
+        if state is None or state.status is not Status.STREAMING or state.boot != liveness.boot_id():
             return
         # Gone, not made yet, or out of reach: the next look tells.
         with contextlib.suppress(OSError):

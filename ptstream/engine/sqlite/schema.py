@@ -11,9 +11,9 @@ import os
 import sqlite3
 from collections.abc import Iterator
 
+from ptstream.engine.sqlite import liveness
 from ptstream.errors import StoreNewer, StoreUnusable
 from ptstream.settings import Home
-from ptstream.store import owners
 
 VERSION = 2
 APPLICATION_ID = 0x70747331  # "pts1", so that `file` and we can tell our database from another's
@@ -300,7 +300,7 @@ def _driven(connection: sqlite3.Connection, home: Home) -> list[str]:
         "SELECT s.id, a.owner FROM streams s JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch"
         " WHERE s.status = 'streaming' ORDER BY s.seq"
     )
-    return [id for id, owner in rows if owners.alive(home, owner)]
+    return [id for id, owner in rows if liveness.alive(home, owner)]
 
 
 @contextlib.contextmanager

@@ -10,18 +10,11 @@ import os
 import sqlite3
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from ptstream.errors import (
-    NameTaken,
-    NotFinished,
-    StreamNotFound,
-    WordsDiffer,
-)
-from ptstream.names import as_name
-from ptstream.store import schema
-from ptstream.store.reading import Reading, State
-from ptstream.store.rows import (
+from ptstream.engine.sqlite import schema
+from ptstream.engine.sqlite.reader import Reading
+from ptstream.engine.sqlite.rows import (
     STREAM_COLUMNS,
     WHOLE,
     check_one_generator,
@@ -33,7 +26,14 @@ from ptstream.store.rows import (
     prompts_of,
     stream_of,
 )
-from ptstream.streams import Status, Stream, Words, new_id
+from ptstream.errors import (
+    NameTaken,
+    NotFinished,
+    StreamNotFound,
+    WordsDiffer,
+)
+from ptstream.names import as_name
+from ptstream.streams import Parent, State, Status, Stream, Words, new_id
 
 VACUUM_PAGES = 256
 """Pages of free space that one transaction gives back: others write in between, and it fits SQLite's page cache (2 MB):
@@ -42,22 +42,6 @@ what does not is spilled into the log."""
 
 DELETED = -1.0
 """The time to live of a stream that is to be deleted as soon as it has ended: from its end on, no reader finds it."""
-
-
-class Parent(NamedTuple):
-    """What a new stream comes after: another one's text up to `offset`, which it is to continue, or to answer."""
-
-    id: str
-    offset: int
-    continued: bool
-
-
-class Claim(NamedTuple):
-    """The right to write a stream: valid while the store's epoch is this one. `begin` is an offset in bytes."""
-
-    id: str
-    epoch: int
-    begin: int
 
 
 class Store(Reading):
