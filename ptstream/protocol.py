@@ -86,8 +86,8 @@ class Streams(Protocol):
     async def idle_since(self, moment: float, *, status: Status | None = None, keep: int = 0) -> Sequence[Stream]:
         """Streams that ended (or, pending, were made) before `moment` (Unix seconds), oldest first.
 
-        Without the `keep` newest of all; with `status`, only such. None of them is running. Raises UsageError where
-        this cannot be asked.
+        Without the `keep` newest of all; with `status`, only such. None of them is running. There may be more of
+        them than are given: those that are, are the oldest.
         """
         ...
 

@@ -11,21 +11,21 @@ from collections.abc import Callable
 import pytest
 from starlette.responses import StreamingResponse
 
+from ptstream.cli.control_sequences import Filter, clean
 from ptstream.cli.markdown import Rendered
 from ptstream.cli.rendering import _tidy
-from ptstream.cli.control_sequences import Filter, clean
+from ptstream.conversation import without_thoughts
 from ptstream.durable import Asked, Reader
+from ptstream.engine.sqlite.search import folded
+from ptstream.engine.sqlite.store import Store
 from ptstream.generators.bodies import PAGE_CHARACTERS, Body, page_words
 from ptstream.generators.endings import ending_of
 from ptstream.generators.openai import UNKNOWN_FIELD
 from ptstream.generators.refusals import MESSAGE_BYTES, _wait_in, said
 from ptstream.generators.surrogates import Surrogates, mend
-from ptstream.conversation import without_thoughts
 from ptstream.origins import is_loopback, origin_of
 from ptstream.sentences import Cutter
 from ptstream.serving import PART
-from ptstream.engine.sqlite.search import folded
-from ptstream.engine.sqlite.store import Store
 from ptstream.streams import Flush
 from tests.bounded import processor_seconds
 from tests.conftest import Cli

@@ -16,7 +16,9 @@ import pytest
 from anyio.abc import SocketStream
 
 from ptstream import wire
-from ptstream.client import connect
+from ptstream.client import control, ssh
+from ptstream.client.ssh import host_named
+from ptstream.client.unix_socket import connect
 from ptstream.config import Settings
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import models as module
@@ -26,9 +28,7 @@ from ptstream.generators.models import Models
 from ptstream.generators.openai import chat, models
 from ptstream.generators.refusals import Refused
 from ptstream.generators.upstream import Upstream
-from ptstream.remote import connect_to
 from ptstream.settings import Home
-from ptstream.ssh import host_named
 from tests import endpoint
 from tests.conftest import LIMIT, Face, hear_nothing, listening
 from tests.test_models import caller_in
@@ -145,12 +145,13 @@ async def test_nor_over_ssh(folder: Path) -> None:
     """An ssh that is none, and says what a far machine might."""
     (folder / "greeting").write_bytes(wire.greeting("c"))
     (folder / "answer").write_bytes(ANSWER + endpoint.BOMB)
-    ssh = folder / "ssh"
-    ssh.write_text(f"#!/bin/sh\ncd '{folder}'\ncat greeting\nread line\ncat answer\nexec cat > requests\n")
-    ssh.chmod(0o700)
-    async with connect_to(host_named("ssh://box", {"PTSTREAM_SSH": str(ssh)}), hear_nothing) as remote:
+    program = folder / "ssh"
+    program.write_text(f"#!/bin/sh\ncd '{folder}'\ncat greeting\nread line\ncat answer\nexec cat > requests\n")
+    program.chmod(0o700)
+    host = host_named("ssh://box", {"PTSTREAM_SSH": str(program)})
+    async with ssh.connect(host, hear_nothing) as (client, _):
         with pytest.raises(ConfigurationError, match=r"the answer is compressed \(gzip, gzip\)"):
-            await remote.status()
+            await control.status(client)
 
 
 # --- how much

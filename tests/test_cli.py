@@ -18,7 +18,7 @@ from typing import Any
 import pexpect
 import pytest
 
-from ptstream.cli import app, completion, entry
+from ptstream.cli import app, complete, entry
 from tests.conftest import (
     FIRST,
     ID,
@@ -603,7 +603,7 @@ def test_daemon_run_stays_in_the_foreground(cli: Cli) -> None:
 
 def test_help_begins_with_examples(served: Cli) -> None:
     names: Lines = ((), *((name,) for name in app.COMMANDS if name != "daemon"))
-    names += tuple(("daemon", name) for name in completion.DAEMON)
+    names += tuple(("daemon", name) for name in complete.DAEMON)
     top: Any = app.application()
     for name in names:
         command, context = top, top.make_context("ptstream", [], resilient_parsing=True)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ptstream.cli import app, completion, daemon
+from ptstream.cli import app, complete, daemon
 from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
 from tests.conftest import PTSTREAM, Cli, needs, until
@@ -123,7 +123,7 @@ def line(request: pytest.FixtureRequest, cli: Cli, folder: Path) -> Iterator[Lin
     made.spawned.close(force=True)
 
 
-SHELLS = [pytest.param(shell, marks=needs(shell)) for shell in completion.SHELLS]
+SHELLS = [pytest.param(shell, marks=needs(shell)) for shell in complete.SHELLS]
 
 
 @pytest.mark.parametrize("line", SHELLS, indirect=True)
@@ -168,7 +168,7 @@ def test_bash_goes_on_where_its_user_has_begun(line: Line, cli: Cli) -> None:
 def test_zsh_finds_the_script_as_a_file(line: Line, cli: Cli, folder: Path) -> None:
     plant(cli.home, HOSTILE)
     (folder / "functions").mkdir()
-    (folder / "functions" / "_ptstream").write_text(completion.SCRIPTS["zsh"])
+    (folder / "functions" / "_ptstream").write_text(complete.SCRIPTS["zsh"])
     line.spawned.sendline("exec zsh -f -i")
     line.spawned.sendline(f"fpath=({folder}/functions $fpath); autoload -Uz compinit; compinit -u -D; echo a''gain")
     line.spawned.expect("again\r\n")
@@ -185,7 +185,7 @@ def test_a_script_that_does_not_quote_is_offered_no_such_name(cli: Cli) -> None:
 
 def test_what_cannot_be_typed_is_offered_by_its_id(cli: Cli) -> None:
     plant(cli.home, UNSEEN)
-    lines = cli.out("__complete", completion.QUOTING, "cat", "").splitlines()
+    lines = cli.out("__complete", complete.QUOTING, "cat", "").splitlines()
     assert len(lines) == 1 + len(UNSEEN)
     assert all(len(line.partition("\t")[0]) == 12 for line in lines[1:])
 
@@ -194,29 +194,29 @@ def test_what_cannot_be_typed_is_offered_by_its_id(cli: Cli) -> None:
 @example(["\\", "a\\"])
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1))
 def test_what_bash_is_given_is_that_word_to_it(words: list[str]) -> None:
-    quoted = [completion._quoted(word) for word in words if word and "\n" not in word]
+    quoted = [complete._quoted(word) for word in words if word and "\n" not in word]
     script = "".join(f"printf '%s\\0' {word}\n" for word in quoted)
     done = subprocess.run(["bash"], input=script.encode(), capture_output=True, check=True)
     assert done.stdout.decode().split("\0")[:-1] == [word for word in words if word and "\n" not in word]
-    assert [completion._unquoted(word) for word in quoted] == [word for word in words if word and "\n" not in word]
+    assert [complete._unquoted(word) for word in quoted] == [word for word in words if word and "\n" not in word]
 
 
-@pytest.mark.parametrize("shell", [shell for shell in completion.SHELLS if shutil.which(shell)])
+@pytest.mark.parametrize("shell", [shell for shell in complete.SHELLS if shutil.which(shell)])
 def test_the_scripts_parse(shell: str) -> None:
     done = subprocess.run([*PTSTREAM, "completion", shell], capture_output=True, check=True)
     assert subprocess.run([shell, "-n"], input=done.stdout, capture_output=True).stderr == b""
 
 
 def test_completion_knows_every_command() -> None:
-    assert list(completion.COMMANDS) == list(app.COMMANDS)
-    assert list(completion.DAEMON) == [function.__name__ for function, *_ in daemon.COMMANDS]
+    assert list(complete.COMMANDS) == list(app.COMMANDS)
+    assert list(complete.DAEMON) == [function.__name__ for function, *_ in daemon.COMMANDS]
     with_id = set()
     for name in app.COMMANDS:
         command: Any = app.load(name)
         arguments = [each for each in getattr(command, "params", ()) if each.param_type_name == "argument"]
         if any(argument.name in ("reference", "references") for argument in arguments):
             with_id.add(name)
-    assert with_id == completion.TAKES_ID
+    assert with_id == complete.TAKES_ID
 
 
 def test_completion_never_complains(cli: Cli) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ptstream import wire
-from ptstream.client import BadAnswer
-from ptstream.errors import DaemonUnreachable
-from ptstream.remote import Remote, connect_to
-from ptstream.ssh import SshFailed, host_named
+from ptstream.client.ssh import connect, host_named
+from ptstream.client.there import There
+from ptstream.errors import BadAnswer, DaemonUnreachable, SshFailed
+from ptstream.streams import Words
 from tests.conftest import Cli, hear_nothing
 from tests.faults.fuzz import far
 from tests.faults.fuzz.ssh import FIELDS
@@ -34,33 +35,36 @@ def stream(**odd: Any) -> str:
     return json.dumps(FIELDS | odd)
 
 
-async def show(remote: Remote) -> object:
-    return await remote.show("x")
+@asynccontextmanager
+async def reached(program: str) -> AsyncIterator[There]:
+    host = host_named("ssh://box", {"PTSTREAM_SSH": program})
+    async with connect(host, hear_nothing) as (client, asker):
+        yield There(client, asker, lambda _: None, pauses=())
 
 
-async def asides(remote: Remote) -> object:
-    return [each async for each in remote.asides("x")]
+async def every(entries: AsyncIterable[Any]) -> list[Any]:
+    return [each async for each in entries]
 
 
-CALLS: dict[str, Callable[[Remote], Any]] = {
-    "show": show,
-    "streams": lambda remote: remote.streams(5, None),
-    "create": lambda remote: remote.create({}),
-    "fill": lambda remote: remote.fill("x", {}),
-    "cancel": lambda remote: remote.cancel("x"),
-    "search": lambda remote: remote.search("x", 5),
-    "drive": lambda remote: remote.drive_there("x"),
-    "asides": asides,
+CALLS: dict[str, Callable[[There], Any]] = {
+    "find": lambda there: there.find("x"),
+    "details": lambda there: there.details("x"),
+    "list": lambda there: there.list(5),
+    "create": lambda there: there.create(Words(prompt="x")),
+    "fill": lambda there: there.fill("x", Words(prompt="x")),
+    "check": lambda there: there.check(Words(prompt="x")),
+    "cancel": lambda there: there.cancel("x"),
+    "search": lambda there: every(there.search("x", 5)),
+    "drive": lambda there: there.drive("x"),
 }
 
 
 @pytest.mark.parametrize("answer", ["no", "", "null", "[]", "[" * 3000, "9" * 5000, "{}", '{"streams": [1]}'])
-@pytest.mark.parametrize("call", [name for name in CALLS if name not in ("asides", "drive")])
+@pytest.mark.parametrize("call", CALLS)
 async def test_what_no_daemon_answers_is_said_to_be_that(folder: Path, call: str, answer: str) -> None:
-    host = host_named("ssh://box", {"PTSTREAM_SSH": ssh(folder, answer)})
-    async with connect_to(host, hear_nothing) as remote:
+    async with reached(ssh(folder, answer)) as there:
         with pytest.raises(BadAnswer, match="box"):
-            await CALLS[call](remote)
+            await CALLS[call](there)
 
 
 @pytest.mark.parametrize(
@@ -78,56 +82,51 @@ async def test_what_no_daemon_answers_is_said_to_be_that(folder: Path, call: str
         {"ended_at": 0},
         {"error": ["x"]},
         {"attempts": [[1]]},
-        {"more": [1]},
     ],
     ids=str,
 )
 async def test_a_stream_with_one_thing_odd_is_none(folder: Path, odd: dict[str, Any]) -> None:
-    host = host_named("ssh://box", {"PTSTREAM_SSH": ssh(folder, stream(**odd))})
-    async with connect_to(host, hear_nothing) as remote:
+    async with reached(ssh(folder, stream(**odd))) as there:
         with pytest.raises(BadAnswer, match="no daemon of this version"):
-            await remote.show("x")
+            await there.details("x")
 
 
 async def test_a_stream_that_is_one_is_shown(folder: Path) -> None:
-    attempts = [{"epoch": 1, "usage": {"total_tokens": 3}, "place": None}]
-    host = host_named("ssh://box", {"PTSTREAM_SSH": ssh(folder, stream(attempts=attempts))})
-    async with connect_to(host, hear_nothing) as remote:
-        assert (await remote.show("x"))["attempts"] == attempts
+    attempt = {"epoch": 1, "owner": "o", "begin": 0, "started_at": FIELDS["created_at"], "ended_at": None, "pieces": 2}
+    attempts = [attempt | {"cause": None, "usage": {"total_tokens": 3}, "model": "m", "place": None}]
+    async with reached(ssh(folder, stream(attempts=attempts))) as there:
+        (found,) = (await there.details("x")).attempts
+    assert (found.usage, found.pieces, found.place) == ({"total_tokens": 3}, 2, None)
 
 
 @pytest.mark.parametrize("data", ["no", "[", "5", "null", "9" * 5000])
 async def test_an_aside_that_is_none(folder: Path, data: str) -> None:
-    host = host_named("ssh://box", {"PTSTREAM_SSH": ssh(folder, f"event: note\nid: 1\ndata: {data}\n\n")})
-    async with connect_to(host, hear_nothing) as remote:
+    async with reached(ssh(folder, f"event: note\nid: 1\ndata: {data}\n\n")) as there:
         with pytest.raises(BadAnswer, match="none of its events"):
-            await asides(remote)
+            await every(there.beside("x"))
 
 
 @pytest.mark.parametrize(
     "greeting", [b"[" * 70_000, b"9" * 5000 + b"\n", b"null\n", b"[]\n", b'{"ptstream": "0.1.0"}\n']
 )
 async def test_a_greeting_that_is_none(folder: Path, greeting: bytes) -> None:
-    host = host_named("ssh://box", {"PTSTREAM_SSH": ssh(folder, "", greeting)})
-    async with connect_to(host, hear_nothing) as remote:
+    async with reached(ssh(folder, "", greeting)) as there:
         with pytest.raises(DaemonUnreachable, match="must print nothing"):
-            await remote.show("x")
+            await there.details("x")
 
 
 async def test_what_is_no_http_is_not_repeated_at_length(folder: Path) -> None:
     greeting = b'{"ptstream": "0.1.0", "caller": "a-caller"}\nHTTP/1.1 10' + b"1" * 3000 + b" OK\r\n\r\n"
-    host = host_named("ssh://box", {"PTSTREAM_SSH": ssh(folder, "", greeting)})
-    async with connect_to(host, hear_nothing) as remote:
+    async with reached(ssh(folder, "", greeting)) as there:
         with pytest.raises(DaemonUnreachable) as caught:
-            await remote.show("x")
+            await there.details("x")
     assert len(str(caught.value)) < 400
 
 
 async def test_a_side_that_says_nothing_more_and_stays_is_left(folder: Path) -> None:
-    host = host_named("ssh://box", {"PTSTREAM_SSH": ssh(folder, "", greeting=b"no line")})
-    async with connect_to(host, hear_nothing) as remote:
+    async with reached(ssh(folder, "", greeting=b"no line")) as there:
         with pytest.raises(SshFailed, match="closed its output, after it had printed b'no line'"):
-            await remote.show("x")
+            await there.details("x")
 
 
 def test_the_command_says_so_in_one_line(cli: Cli, folder: Path) -> None:

@@ -16,7 +16,6 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,12 @@ import pexpect
 import pytest
 
 from ptstream import wire
-from ptstream.client import BadAnswer, Client
-from ptstream.remote import Persistence, connect_to, follow
+from ptstream.client.connection import Client
+from ptstream.client.ssh import connect, host_named
+from ptstream.client.there import There
+from ptstream.errors import BadAnswer, SshFailed
 from ptstream.settings import Home
-from ptstream.ssh import SshFailed, host_named
+from ptstream.streams import Words
 from tests.conftest import (
     FIRST,
     LIMIT,
@@ -190,9 +191,8 @@ def test_a_model_is_asked_for_there(box: Box) -> None:
     config.write_text('model = "nosuch/model"\n')
     done = box.cli.run("drive", "-p", "x", code=4, env={"PTSTREAM_MODEL": "replay:/here"})
     config.unlink()
-    id, said = done.stderr.decode().splitlines()
-    assert said.startswith("ptstream: no model or endpoint is called nosuch/model")
-    box.cli.run("show", id, code=3)
+    assert done.stderr.startswith(b"ptstream: no model or endpoint is called nosuch/model")
+    assert json.loads(box.there.out("ls", "--json", "-n", "1"))["title"] != "x"
 
 
 def test_a_pending_stream_gets_its_words_when_it_is_driven(box: Box) -> None:
@@ -294,7 +294,10 @@ def test_rm_there(box: Box) -> None:
     done = box.cli.run("rm", ids[0], "nosuchthing", ids[1], code=3)
     assert b"nosuchthing" in done.stderr
     box.cli.run("show", ids[1], code=3)
-    assert b"over ssh rm takes ids" in box.cli.run("rm", "--older-than", "1d", code=2).stderr
+    idle = box.cli.out("create", "c").strip()
+    assert idle in box.cli.out("rm", "--older-than", "0s", "--dry-run")
+    box.cli.run("rm", "--older-than", "0s", "--status", "pending")
+    box.cli.run("show", idle, code=3)
 
 
 def test_rm_there_of_what_runs(box: Box, gate: Gate) -> None:
@@ -399,9 +402,9 @@ async def test_a_host_that_stays_away_is_given_up(box: Box, gate: Gate, monkeypa
     notes: list[str] = []
     text = b""
     with pytest.raises(SshFailed) as failure:
-        async with connect_to(host_named("ssh://box"), hear_nothing) as far:
-            persistence = Persistence(notes.append, pauses=(0.01, 0.01))
-            async with aclosing(follow(far, id, 0, persistence)) as runs:
+        async with connect(host_named("ssh://box"), hear_nothing) as (client, asker):
+            far = There(client, asker, notes.append, pauses=(0.01, 0.01))
+            async with aclosing(far.follow(id)) as runs:
                 async for data in runs:
                     text += data
                     (box.folder / "authorized_keys").rename(box.folder / "away")
@@ -418,13 +421,13 @@ async def test_a_drive_is_asked_for_again_by_who_is_connected_by_then(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PTSTREAM_SSH", box.cli.environment["PTSTREAM_SSH"])
-    async with connect_to(host_named("ssh://box"), hear_nothing) as far:
-        id = (await far.create({"command": ["pwd"]}))["id"]
+    async with connect(host_named("ssh://box"), hear_nothing) as (client, asker):
+        far = There(client, asker, lambda _: None, pauses=(0.01,) * 5)
+        id = (await far.create(Words(command=("pwd",)))).id
         for pid in children(os.getpid(), "ssh"):
             os.kill(pid, signal.SIGKILL)
-        persistence = Persistence(lambda _: None, pauses=(0.01,) * 5)
-        assert not (await persistence.of(partial(far.drive_there, id))).attached
-        async with aclosing(follow(far, id, 0, persistence)) as runs:
+        assert not (await far.drive(id)).attached
+        async with aclosing(far.follow(id)) as runs:
             assert b"".join([data async for data in runs]).decode() == f"{USER.pw_dir}\n"
 
 
@@ -456,7 +459,7 @@ def test_a_user_and_a_port_are_passed_on(box: Box) -> None:
 )
 def test_a_host_that_is_none(box: Box, tmp_path: Path, url: str) -> None:
     done = box.cli.run("ls", env={"PTSTREAM_HOST": url}, code=4, cwd=tmp_path)
-    assert b"must be ssh://[USER@]HOST[:PORT]" in done.stderr
+    assert b"PTSTREAM_HOST is " in done.stderr
     assert not os.listdir(tmp_path)
 
 
@@ -529,7 +532,7 @@ async def test_nor_is_an_event_without_end() -> None:
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://x") as http:
         with pytest.raises(BadAnswer, match="more than 64 MiB at once"):
-            async for _ in Client("x", http).asides("y"):
+            async for _ in Client("x", http).beside("y"):
                 pass
 
 

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ptstream
-from ptstream.cli import untrusted
+from ptstream.cli import control_sequences
 from ptstream.cli.control_sequences import FORBIDDEN, LIMIT, Filter, clean
 from tests.conftest import needs
 
-PAGE = Path(ptstream.__file__).parent / "web" / "untrusted.js"
+PAGE = Path(ptstream.__file__).parent / "web" / "control_sequences.js"
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """All that have Unicode's property Bidi_Control."""
@@ -139,12 +139,12 @@ def test_cut_anywhere_it_is_the_same(text: str, data: st.DataObject) -> None:
 
 @given(st.text(st.characters(exclude_categories=("Cc", "Cf", "Cn", "Cs", "Zl", "Zp"), exclude_characters=UNSEEN)))
 def test_text_without_controls_is_left_alone(text: str) -> None:
-    assert filtered(*text) == text or re.search(f"[{untrusted.UNSEEN}]{{4}}", text)
+    assert filtered(*text) == text or re.search(f"[{control_sequences.UNSEEN}]{{4}}", text)
 
 
 def test_no_more_unseen_characters_than_writing_needs_follow_each_other() -> None:
     for character in UNSEEN:
-        assert filtered(*("a" + character * 9 + "b")) == "a" + character * untrusted.IN_A_ROW + "b"
+        assert filtered(*("a" + character * 9 + "b")) == "a" + character * control_sequences.IN_A_ROW + "b"
     sieve = Filter()
     pieces = ["\ufe0f\ufe0f", "\x1b[m", "", "\ufe0f\ufe0f", "a"]
     assert [sieve.feed(piece) for piece in pieces] == ["\ufe0f\ufe0f", "", "", "\ufe0f", "a"]

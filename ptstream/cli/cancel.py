@@ -8,6 +8,7 @@ import typer
 
 from ptstream.cli.app import screen_of
 from ptstream.cli.options import StreamRef
+from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run
 from ptstream.errors import UsageError
 from ptstream.protocol import Streams
@@ -29,16 +30,17 @@ def command(
 ) -> None:
     """The command."""
     screen = screen_of(ctx)
+    run(ctx, screen, lambda streams: cancel(streams, screen, reference, drain=drain, quiet=quiet))
 
-    async def cancel(streams: Streams) -> int:
-        before = await streams.find(reference)
-        if drain and before.words.command:
-            raise UsageError("a command has no usage to wait for: cancel it without --drain")
-        stream = await streams.cancel(before.id, drain=drain)
-        if not quiet:
-            when, kept = ("had", "") if before.status.ended else ("has", " are kept")
-            already = " already" if before.status.ended else ""
-            screen.note(f"stream {stream.id} {when} ended{already} ({stream.status}), {stream.bytes} bytes{kept}")
-        return 0
 
-    run(ctx, screen, cancel)
+async def cancel(streams: Streams, screen: Screen, reference: str, *, drain: bool, quiet: bool) -> int:
+    """Cancel a stream, see its end, and say how it ended."""
+    before = await streams.find(reference)
+    if drain and before.words.command:
+        raise UsageError("a command has no usage to wait for: cancel it without --drain")
+    stream = await streams.cancel(before.id, drain=drain)
+    if not quiet:
+        when, kept = ("had", "") if before.status.ended else ("has", " are kept")
+        already = " already" if before.status.ended else ""
+        screen.note(f"stream {stream.id} {when} ended{already} ({stream.status}), {stream.bytes} bytes{kept}")
+    return 0

@@ -9,6 +9,7 @@ import typer
 
 from ptstream.cli.app import screen_of
 from ptstream.cli.options import Raw, StreamRef
+from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run, run_at_once
 from ptstream.protocol import Streams
 
@@ -28,15 +29,18 @@ def command(
 ) -> None:
     """The command."""
     screen = screen_of(ctx, raw=raw)
+    (run if wait else run_at_once)(
+        ctx, screen, lambda streams: cat(streams, screen, reference, offset=offset, wait=wait)
+    )
 
-    async def cat(streams: Streams) -> int:
-        stream = await streams.find(reference)
-        if wait:
-            await streams.wait(stream.id)
-        async with aclosing(streams.read(stream.id, offset)) as runs:
-            async for data in runs:
-                screen.text(data)
-        screen.finish()
-        return 0
 
-    (run if wait else run_at_once)(ctx, screen, cat)
+async def cat(streams: Streams, screen: Screen, reference: str, *, offset: int, wait: bool) -> int:
+    """Print what is there from byte `offset` on."""
+    stream = await streams.find(reference)
+    if wait:
+        await streams.wait(stream.id)
+    async with aclosing(streams.read(stream.id, offset)) as runs:
+        async for data in runs:
+            screen.text(data)
+    screen.finish()
+    return 0

@@ -8,6 +8,7 @@ import typer
 
 from ptstream.cli.app import screen_of
 from ptstream.cli.options import FlushRule, Json, Model, Name, Need, System, Title, Ttl, prompt_of, text_of, ttl_of
+from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run_at_once
 from ptstream.fields import as_json
 from ptstream.protocol import Streams
@@ -42,13 +43,25 @@ def command(
         flush=flush,
     )
     seconds = ttl_of(ttl)
+    run_at_once(
+        ctx, screen, lambda streams: create(streams, screen, words, name=name, title=title, ttl=seconds, json=json)
+    )
 
-    async def create(streams: Streams) -> int:
-        stream = await streams.create(words, name=name, title=title, ttl=seconds)
-        if json:
-            screen.data(as_json(stream))
-        else:
-            screen.text(f"{stream.id}\n")
-        return 0
 
-    run_at_once(ctx, screen, create)
+async def create(
+    streams: Streams,
+    screen: Screen,
+    words: Words,
+    *,
+    name: str | None,
+    title: str | None,
+    ttl: float | None,
+    json: bool,
+) -> int:
+    """Make it, and print its id, or what is known of it."""
+    stream = await streams.create(words, name=name, title=title, ttl=ttl)
+    if json:
+        screen.data(as_json(stream))
+    else:
+        screen.text(f"{stream.id}\n")
+    return 0

@@ -9,8 +9,10 @@ import typer
 from ptstream.cli.app import screen_of
 from ptstream.cli.fast_path import show_list
 from ptstream.cli.options import Json, StatusFilter
+from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run_at_once
 from ptstream.protocol import Streams
+from ptstream.streams import Status
 
 EXAMPLES = """
 ptstream ls -n 10                   the ten newest
@@ -30,12 +32,15 @@ def command(
 ) -> None:
     """The command."""
     screen = screen_of(ctx)
+    run_at_once(ctx, screen, lambda streams: ls(streams, screen, quiet=quiet, limit=limit, status=status, json=json))
 
-    async def ls(streams: Streams) -> int:
-        listing = await streams.list(limit, status)
-        show_list(screen, listing.streams, quiet=quiet, json=json)
-        if not listing.complete:
-            screen.note(f"the {len(listing.streams)} newest: there may be more")
-        return 0
 
-    run_at_once(ctx, screen, ls)
+async def ls(
+    streams: Streams, screen: Screen, *, quiet: bool, limit: int | None, status: Status | None, json: bool
+) -> int:
+    """List streams, newest first."""
+    listing = await streams.list(limit, status)
+    show_list(screen, listing.streams, quiet=quiet, json=json)
+    if not listing.complete:
+        screen.note(f"the {len(listing.streams)} newest: there may be more")
+    return 0

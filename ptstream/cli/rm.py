@@ -50,24 +50,41 @@ def command(
         raise UsageError("--status and --keep go with --older-than")
     screen = screen_of(ctx)
     age = seconds_of(older_than, "--older-than") if older_than else None
+    run(
+        ctx,
+        screen,
+        lambda streams: rm(
+            streams, screen, references or [], age=age, status=status, keep=keep, dry_run=dry_run, force=force
+        ),
+    )
 
-    async def rm(streams: Streams) -> int:
-        if age is not None:
-            meant, code = await streams.idle_since(time.time() - age, status=status, keep=keep), 0
-        else:
-            meant, code = await _named(streams, screen, references or [])
-        if dry_run:
-            _say(screen, meant)
-            return code
-        _check_running(screen, meant, force=force)
-        for error in await streams.delete([stream.id for stream in meant]):
-            code = code or failed(screen, error)
+
+async def rm(
+    streams: Streams,
+    screen: Screen,
+    references: Sequence[str],
+    *,
+    age: float | None,
+    status: Status | None,
+    keep: int,
+    dry_run: bool,
+    force: bool,
+) -> int:
+    """Delete the streams that are named, or those that ended `age` seconds ago; the exit code."""
+    if age is not None:
+        meant, code = await streams.idle_since(time.time() - age, status=status, keep=keep), 0
+    else:
+        meant, code = await _named(streams, screen, references)
+    if dry_run:
+        _say(screen, meant)
         return code
+    _check_running(screen, meant, force=force)
+    for error in await streams.delete([stream.id for stream in meant]):
+        code = code or failed(screen, error)
+    return code
 
-    run(ctx, screen, rm)
 
-
-async def _named(streams: Streams, screen: Screen, references: list[str]) -> tuple[list[Stream], int]:
+async def _named(streams: Streams, screen: Screen, references: Sequence[str]) -> tuple[list[Stream], int]:
     """The streams that were found, and the exit code of those that were not."""
     found: dict[str, Stream] = {}
     code = 0

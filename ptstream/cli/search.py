@@ -37,15 +37,14 @@ def command(
 ) -> None:
     """The command."""
     screen = screen_of(ctx)
+    run_at_once(ctx, screen, lambda streams: search(streams, screen, query, limit=limit, json=json))
 
-    async def search(streams: Streams) -> int:
-        async with aclosing(streams.search(query, limit)) as hits:
-            found = await (
-                _show_table(screen, query, hits) if screen.terminal and not json else _show(screen, hits, json)
-            )
-        return 0 if found else NOTHING
 
-    run_at_once(ctx, screen, search)
+async def search(streams: Streams, screen: Screen, query: str, *, limit: int | None, json: bool) -> int:
+    """Print where a text stands; NOTHING if it stands nowhere."""
+    async with aclosing(streams.search(query, limit)) as hits:
+        found = await (_show_table(screen, query, hits) if screen.terminal and not json else _show(screen, hits, json))
+    return 0 if found else NOTHING
 
 
 async def _show_table(screen: Screen, query: str, hits: AsyncIterable[Hit]) -> bool:

@@ -9,6 +9,7 @@ import typer
 from ptstream.cli.app import screen_of
 from ptstream.cli.control_sequences import clean
 from ptstream.cli.options import Json, StreamRef
+from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run_at_once
 from ptstream.fields import as_json
 from ptstream.names import shown as shown_name
@@ -23,18 +24,19 @@ ptstream show --json 7h2k | jq .attempts
 def command(ctx: typer.Context, reference: StreamRef, json: Json = False) -> None:
     """The command."""
     screen = screen_of(ctx)
+    run_at_once(ctx, screen, lambda streams: show(streams, screen, reference, json=json))
 
-    async def show(streams: Streams) -> int:
-        details = await streams.details((await streams.find(reference)).id)
-        fields = as_json(details.stream, details.attempts)
-        fields["pieces"], fields["chunks"] = details.pieces, details.chunks
-        if json:
-            screen.data(fields)
-        else:
-            screen.text("".join(_lines(fields)))
-        return 0
 
-    run_at_once(ctx, screen, show)
+async def show(streams: Streams, screen: Screen, reference: str, *, json: bool) -> int:
+    """Print what is known of a stream."""
+    details = await streams.details((await streams.find(reference)).id)
+    fields = as_json(details.stream, details.attempts)
+    fields["pieces"], fields["chunks"] = details.pieces, details.chunks
+    if json:
+        screen.data(fields)
+    else:
+        screen.text("".join(_lines(fields)))
+    return 0
 
 
 def _plain(value: Any) -> str:

@@ -10,6 +10,7 @@ import typer
 from ptstream.cli.app import screen_of
 from ptstream.cli.detach import detachable
 from ptstream.cli.options import StreamRef, finite
+from ptstream.cli.screen import Screen
 from ptstream.cli.text_output import say_end
 from ptstream.cli.with_streams import run
 from ptstream.errors import NotFinished
@@ -33,18 +34,19 @@ def command(
 ) -> None:
     """The command."""
     screen = screen_of(ctx)
+    run(ctx, screen, lambda streams: wait(streams, screen, reference, timeout))
 
-    async def wait(streams: Streams) -> int:
-        id = (await streams.find(reference)).id
 
-        async def work() -> int:
-            with anyio.move_on_after(timeout):
-                return say_end(screen, await streams.wait(id))
-            raise NotFinished(f"stream {id} is {(await streams.get(id)).status} still, after {timeout:g} s")
+async def wait(streams: Streams, screen: Screen, reference: str, timeout: float | None) -> int:
+    """Wait for the end; its exit code. Raises NotFinished after `timeout` seconds."""
+    id = (await streams.find(reference)).id
 
-        return await detachable(screen, streams, id, work, _nothing)
+    async def work() -> int:
+        with anyio.move_on_after(timeout):
+            return say_end(screen, await streams.wait(id))
+        raise NotFinished(f"stream {id} is {(await streams.get(id)).status} still, after {timeout:g} s")
 
-    run(ctx, screen, wait)
+    return await detachable(screen, streams, id, work, _nothing)
 
 
 async def _nothing() -> None:

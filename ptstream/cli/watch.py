@@ -36,20 +36,27 @@ def command(
 ) -> None:
     """The command."""
     screen = screen_of(ctx, raw=raw)
+    run(
+        ctx,
+        screen,
+        lambda streams: watch(streams, screen, reference, offset=offset, live=live, plain=plain or raw, json=json),
+    )
 
-    async def watch(streams: Streams) -> int:
-        stream = await streams.find(reference)
-        begin = stream.bytes if offset == "now" else _offset_of(offset)
-        form = form_of(stream.words, stream.bytes, plain=plain or raw, json=json)
 
-        async def read() -> int:
-            async with aclosing(streams.follow(stream.id, begin, live=live)) as runs:
-                await show(screen, runs, form, begin)
-            return say_end(screen, await streams.get(stream.id), form)
+async def watch(
+    streams: Streams, screen: Screen, reference: str, *, offset: str, live: bool, plain: bool, json: bool
+) -> int:
+    """Print the stream from there to its end; the exit code of that end."""
+    stream = await streams.find(reference)
+    begin = stream.bytes if offset == "now" else _offset_of(offset)
+    form = form_of(stream.words, stream.bytes, plain=plain, json=json)
 
-        return await detachable(screen, streams, stream.id, read, partial(_only_reads, screen, stream.id))
+    async def read() -> int:
+        async with aclosing(streams.follow(stream.id, begin, live=live)) as runs:
+            await show(screen, runs, form, begin)
+        return say_end(screen, await streams.get(stream.id), form)
 
-    run(ctx, screen, watch)
+    return await detachable(screen, streams, stream.id, read, partial(_only_reads, screen, stream.id))
 
 
 async def _only_reads(screen: Screen, id: str) -> None:

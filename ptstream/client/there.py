@@ -6,6 +6,7 @@ not trusted: every method raises BadAnswer for what no daemon says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -15,8 +16,8 @@ from urllib.parse import quote
 from ptstream import wire
 from ptstream.client import answers
 from ptstream.client.connection import Client
-from ptstream.client.reconnect import Reconnecting
-from ptstream.errors import DaemonUnreachable, NotFinished, PtstreamError, UsageError
+from ptstream.client.reconnect import PAUSES, Reconnecting
+from ptstream.errors import DaemonUnreachable, NotFinished, PtstreamError
 from ptstream.names import as_name, references
 from ptstream.protocol import Beside, Details, Driven, Hit, Listing
 from ptstream.streams import Status, Stream, Words
@@ -43,12 +44,17 @@ class There:
     """
 
     def __init__(
-        self, client: Client, asker: Callable[[], Awaitable[Mapping[str, Any]]], say: Callable[[str], None]
+        self,
+        client: Client,
+        asker: Callable[[], Awaitable[Mapping[str, Any]]],
+        say: Callable[[str], None],
+        pauses: Sequence[float] = PAUSES,
     ) -> None:
         self._client = client
         self._asker = asker
         self._say = say
-        self._reconnecting = Reconnecting(say)
+        self._reconnecting = Reconnecting(say, pauses)
+        self._pauses = pauses
         self._answered = False
         self._pending: set[str] = set()
 
@@ -66,13 +72,16 @@ class There:
 
     async def list(self, limit: int | None = None, status: Status | None = None) -> Listing:
         wanted = MOST + 1 if limit is None else limit
-        query = {"limit": max(1, min(wanted, MOST))} | ({"status": status.value} if status else {})
+        query: dict[str, Any] = {"limit": max(1, min(wanted, MOST))} | ({"status": status.value} if status else {})
         answer = await self._again(lambda: self._client.ask("GET", wire.STREAMS, query=query))
         streams = answers.streams_of(answer, self._client.place)
         return Listing(streams[:wanted], complete=not len(streams) == MOST < wanted)
 
     async def idle_since(self, moment: float, *, status: Status | None = None, keep: int = 0) -> Sequence[Stream]:
-        raise UsageError("elsewhere streams are removed by their ids, not by age")
+        query: dict[str, Any] = {"idle_since": math.ceil(moment), "keep": keep, "limit": MOST}
+        query |= {"status": status.value} if status else {}
+        answer = await self._again(lambda: self._client.ask("GET", wire.STREAMS, query=query))
+        return answers.streams_of(answer, self._client.place)
 
     async def create(
         self,
@@ -142,7 +151,7 @@ class There:
                 return
 
     async def beside(self, id: str, after: int = 0) -> AsyncGenerator[Beside, None]:
-        quietly = Reconnecting(lambda _: None)
+        quietly = Reconnecting(lambda _: None, self._pauses)
         while True:
             try:
                 async with aclosing(self._client.beside(id, after)) as entries:

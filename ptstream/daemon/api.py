@@ -150,6 +150,14 @@ def id_of(request: Request) -> str:
     return id
 
 
+def number_of(request: Request, name: str) -> int:
+    """A parameter that is a number from 0 on, 0 if it is not given. Raises UsageError."""
+    word = request.query_params.get(name, "0")
+    if not (word.isascii() and word.isdecimal() and len(word) <= 18):
+        raise UsageError(f"{name} is a number from 0 on")
+    return int(word)
+
+
 def count_of(request: Request) -> int:
     """The parameter `limit`. Raises UsageError."""
     word = request.query_params.get("limit", str(USUALLY))
@@ -172,7 +180,12 @@ async def show_list(daemon: Daemon, request: Request) -> Response:
     word = request.query_params.get("status")
     if word is not None and word not in list(Status):
         raise UsageError(f"status is one of {', '.join(Status)}")
-    streams = listed(daemon.store, count_of(request), Status(word) if word else None)
+    status = Status(word) if word else None
+    if "idle_since" in request.query_params:
+        moment, keep = number_of(request, "idle_since"), number_of(request, "keep")
+        idle = daemon.store.idle_since(moment, status=status, keep=keep)
+        return answer({"streams": [as_json(stream) for stream in idle[: count_of(request)]]})
+    streams = listed(daemon.store, count_of(request), status)
     return answer({"streams": [as_json(stream) for stream in streams]})
 
 
@@ -225,10 +238,8 @@ async def show(daemon: Daemon, request: Request) -> Response:
     return answer(fields)
 
 
-async def fill(daemon: Daemon, request: Request, check: Callable[[Words], None]) -> Response:
-    """Give a pending stream what it was made without. `check` raises for words that may not be asked from there."""
-    id, words = id_of(request), words_of(await asked(request, "FILL"))
-    check(words)
+async def fill(daemon: Daemon, id: str, words: Words) -> Response:
+    """Give a pending stream what it was made without."""
     stream = await written(daemon.store, words, lambda store: store.fill(id, words))
     return answer(as_json(stream, daemon.store.attempts(id)))
 

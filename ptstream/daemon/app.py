@@ -46,7 +46,7 @@ async def _drive(daemon: Daemon, request: Request) -> Response:
 async def _check(daemon: Daemon, request: Request) -> Response:
     told = await api.body_of(request)
     caller = _asker(daemon, told)
-    words = api.words_of(api.fitting({name: told[name] for name in Words._fields if name in told}, "FILL"))
+    words = api.words_of(api.fitting({name: told[name] for name in Words._fields if name in told}, "FILL_HERE"))
     return await api.check(daemon, words, caller)
 
 
@@ -119,7 +119,7 @@ async def _registered(daemon: Daemon, request: Request, caller: Caller) -> Async
 
 async def _fill(daemon: Daemon, request: Request) -> Response:
     """Give a pending stream what it was made without."""
-    return await api.fill(daemon, request, api.anything)
+    return await api.fill(daemon, api.id_of(request), api.words_of(await api.asked(request, "FILL_HERE")))
 
 
 async def _enter(daemon: Daemon, request: Request) -> Response:

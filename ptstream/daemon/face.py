@@ -28,11 +28,13 @@ async def _drive(daemon: Daemon, request: Request) -> Response:
 
 
 async def _fill(daemon: Daemon, request: Request) -> Response:
-    return await api.fill(daemon, request, api.only_models)
+    words = api.words_of(await api.asked(request, "FILL_HERE"))
+    api.only_models(words)
+    return await api.fill(daemon, api.id_of(request), words)
 
 
 async def _check(daemon: Daemon, request: Request) -> Response:
-    words = api.words_of(await api.asked(request, "FILL"))
+    words = api.words_of(await api.asked(request, "FILL_HERE"))
     api.only_models(words)
     return await api.check(daemon, words, api.own_caller(daemon.store.home))
 

@@ -75,10 +75,11 @@ CREATE_HERE = _object(
 COMPLETION = _object({"model": _or_null(TEXT)}, more=True)
 """OpenAI's request for an answer. All of it is the provider's to judge, but who that is."""
 
-FILL = _object(
-    {name: CREATE_HERE["properties"][name] for name in ("prompt", "system", "model", "command", "generator", "flush")}
-)
-"""What a pending stream was made without, on the socket as well."""
+FILL = _object({name: CREATE["properties"][name] for name in ("prompt", "system", "model", "flush")})
+"""What a pending stream was made without, or what is to be driven."""
+
+FILL_HERE = _object(FILL["properties"] | {name: CREATE_HERE["properties"][name] for name in ("command", "generator")})
+"""The same on the socket."""
 
 DRIVE = _object({"on_drop": {"type": "boolean"}})
 CANCEL = _object({"drain": {"type": "boolean"}})
@@ -116,6 +117,7 @@ BODIES = {
     "CREATE": CREATE,
     "CREATE_HERE": CREATE_HERE,
     "FILL": FILL,
+    "FILL_HERE": FILL_HERE,
     "DRIVE": DRIVE,
     "CANCEL": CANCEL,
     "COMPLETION": COMPLETION,
@@ -166,14 +168,27 @@ def _paths() -> dict[str, Any]:
             "get": _operation(
                 "Streams, newest first",
                 {"200": _json(_object({"streams": {"type": "array", "items": STREAM}}, required=("streams",)))},
-                query={"limit": _count(), "status": {"type": "string", "enum": [status.value for status in Status]}},
+                query={
+                    "limit": _count(),
+                    "status": {"type": "string", "enum": [status.value for status in Status]},
+                    "idle_since": _number("only those that ended before this moment, oldest first: Unix seconds"),
+                    "keep": _number("with idle_since: without so many of the newest of all"),
+                },
             ),
             "post": _operation("Make a pending stream", {"201": _json(STREAM)}, body=CREATE),
         },
         wire.STREAM: {
             "parameters": [stream],
             "get": _operation("What is known of a stream", {"200": _json(STREAM)}),
+            "patch": _operation("Give a pending one what it was made without", {"200": _json(STREAM)}, body=FILL),
             "delete": _operation("Delete it; one that runs is cancelled first", {"204": {"description": "deleted"}}),
+        },
+        wire.CHECK: {
+            "post": _operation(
+                "Whether these words could be driven: what speaks against it, if anything",
+                {"200": _json(_object({"doubt": _or_null(TEXT)}, required=("doubt",)))},
+                body=FILL,
+            ),
         },
         wire.DRIVE: {
             "parameters": [stream],
@@ -263,6 +278,10 @@ _EVENTS: Schema = {
 
 def _count() -> Schema:
     return {"type": "integer", "minimum": 1, "maximum": MOST}
+
+
+def _number(description: str) -> Schema:
+    return {"type": "integer", "minimum": 0, "maximum": 10**15, "description": description}
 
 
 def _json(schema: Schema) -> Schema:

@@ -18,11 +18,17 @@ import anyio
 from hypothesis import strategies as st
 
 from ptstream import wire
-from ptstream.cli import remote
+from ptstream.cli.cancel import cancel
+from ptstream.cli.create import create
+from ptstream.cli.ls import ls
+from ptstream.cli.rm import rm
 from ptstream.cli.screen import Screen
+from ptstream.cli.search import search as find
+from ptstream.cli.show import show
+from ptstream.client import ssh
+from ptstream.client.ssh import Host, host_named
+from ptstream.client.there import There
 from ptstream.errors import PtstreamError, ungrouped
-from ptstream.remote import Persistence, connect_to, follow
-from ptstream.ssh import Host, host_named
 from ptstream.streams import Words
 from tests.faults.ears import LIMIT
 from tests.faults.fuzz.grammar import CUTS, broken, one_of, pieces
@@ -284,30 +290,30 @@ async def _within(work: Callable[[], Awaitable[object]]) -> None:
 
 
 async def _command(name: str, host: Host, screen: Screen) -> None:
-    match name:
-        case "ls":
-            await remote.ls(host, screen, False, 5, None, False)
-        case "show":
-            await remote.show(host, screen, "x", False)
-        case "create":
-            await remote.create(host, screen, Words(prompt="x"), None, None, None, False)
-        case "cancel":
-            await remote.cancel(host, screen, "x", False, False)
-        case "rm":
-            await remote.rm(host, screen, ["x"], True, False)
-        case "search":
-            await remote.search(host, screen, "x", 5, False)
-        case _:
-            await _follow(host, screen)
+    async with ssh.connect(host, screen.overheard(host.destination)) as (client, asker):
+        there = There(client, asker, screen.note, pauses=())
+        match name:
+            case "ls":
+                await ls(there, screen, quiet=False, limit=5, status=None, json=False)
+            case "show":
+                await show(there, screen, "x", json=False)
+            case "create":
+                await create(there, screen, Words(prompt="x"), name=None, title=None, ttl=None, json=False)
+            case "cancel":
+                await cancel(there, screen, "x", drain=False, quiet=False)
+            case "rm":
+                await rm(there, screen, ["x"], age=None, status=None, keep=0, dry_run=True, force=False)
+            case "search":
+                await find(there, screen, "x", limit=5, json=False)
+            case _:
+                await _follow(there, screen)
 
 
-async def _follow(host: Host, screen: Screen) -> None:
-    async with connect_to(host, screen.overheard(host.destination)) as far:
-        persistence = Persistence(screen.note, ())
-        async with aclosing(follow(far, "x", 0, persistence)) as runs:
-            async for data in runs:
-                screen.text(data[:500])  # what a terminal holds until it is taken
-        async with aclosing(far.asides("x")) as asides:
-            async for aside in asides:
-                await screen.aside(aside.text[:500])
-        screen.finish()
+async def _follow(there: There, screen: Screen) -> None:
+    async with aclosing(there.follow("x")) as runs:
+        async for data in runs:
+            screen.text(data[:500])  # what a terminal holds until it is taken
+    async with aclosing(there.beside("x")) as entries:
+        async for entry in entries:
+            await screen.aside(entry.text[:500])
+    screen.finish()

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pyte
 from hypothesis import strategies as st
 
-from ptstream.cli.screen import Screen
 from ptstream.cli.control_sequences import FORBIDDEN, LIMIT, Filter, clean
+from ptstream.cli.screen import Screen
 from tests.faults.fuzz.grammar import CUTS, ODD_TEXT, broken_text, one_of, pieces
 from tests.faults.fuzz.growth import Pumped, grows_evenly
 from tests.faults.fuzz.search import Look, Wrong, search
