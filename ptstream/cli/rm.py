@@ -77,6 +77,7 @@ async def rm(
         meant, code = await _named(streams, screen, references)
     if dry_run:
         _say(screen, meant)
+    if dry_run or not meant:
         return code
     _check_running(screen, meant, force=force)
     for error in await streams.delete([stream.id for stream in meant]):
