@@ -6,7 +6,7 @@ Only where the store takes no mark, the daemon is asked to its face, so that a f
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio
 import typer
@@ -15,12 +15,12 @@ from ptstream.cancellation import cancel
 from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import StreamRef
 from ptstream.cli.screen import Screen
-from ptstream.engine.sqlite.busy import BRIEFLY
+from ptstream.engine.sqlite.engine import BRIEFLY, attached
 from ptstream.engine.sqlite.recovery import as_it_is
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import DaemonUnreachable, NotFinished, StoreBusy, UsageError
 from ptstream.settings import Home
-from ptstream.streams import Stream
+from ptstream.streams import State, Stream
 
 EXAMPLES = """
 ptstream cancel @last
@@ -43,13 +43,18 @@ def command(
 
         raise typer.Exit(anyio.run(remote.cancel, *far, reference, drain, quiet))
     home, screen = session(ctx)
-    with Store(home, patience=BRIEFLY) as store:
+    with Store(home, busy_timeout=BRIEFLY) as store:
         stream = as_it_is(store, store.find(reference))
         check_drain(stream, drain)
         otherwise = None if drain else partial(_ask_the_daemon, home, stream.id)
-        state = anyio.run(partial(cancel, store, stream.id, drain=drain, otherwise=otherwise))
+        state = anyio.run(partial(_cancelled, store, stream.id, drain=drain, otherwise=otherwise))
     if not quiet:
         tell_cancelled(screen, stream, state.status, state.bytes)
+
+
+async def _cancelled(store: Store, id: str, **how: Any) -> State:
+    async with attached(store) as engine:
+        return await cancel(engine, id, **how)
 
 
 def check_drain(stream: Stream, drain: bool) -> None:

@@ -40,9 +40,8 @@ from ptstream.cli.screen import Screen
 from ptstream.client import Aside, Client, ConnectionBroken, Driven, connect, connect_or_start
 from ptstream.config import load
 from ptstream.conversation import going_on
-from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.recovery import live_size
-from ptstream.engine.sqlite.rows import merged
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import DaemonUnreachable, PtstreamError, StreamNotFound, UsageError
 from ptstream.fields import as_json
@@ -52,7 +51,7 @@ from ptstream.generators.models import check, doubt
 from ptstream.generators.replay import PREFIX
 from ptstream.names import as_name
 from ptstream.settings import Home
-from ptstream.streams import Status, Stream, Words
+from ptstream.streams import Parent, Status, Stream, Words, merged
 
 EXAMPLES = """
 ptstream drive -p "Why is the sky blue?"   ask the default model
@@ -183,10 +182,15 @@ def _stream(store: Store, screen: Screen, order: Order, tell: Callable[[str], No
         return store.fill(found.id, words)
     before = None
     if last is not None:
-        words, before = going_on(store, store.get(last), offset, words)
+        words, before = anyio.run(_going_on, store, store.get(last), offset, words)
     if order.name is None or not _exists(store, order.name):
         _check(store.home, words, tell)
     return store.create(words, name=order.name, title=order.title, parent=before, ttl=order.ttl)
+
+
+async def _going_on(store: Store, parent: Stream, offset: int | None, words: Words) -> tuple[Words, Parent]:
+    async with attached(store) as engine:
+        return await going_on(engine, parent, offset, words)
 
 
 def _check(home: Home, words: Words, tell: Callable[[str], None]) -> None:
@@ -358,5 +362,6 @@ async def _text(store: Store, client: Client | None, id: str) -> AsyncGenerator[
                 offset += len(data)
                 yield data
             return
-    async for data in Follow(store, Cursor(store, id, offset)):
-        yield data
+    async with attached(store) as engine:
+        async for data in Follow(engine.cursor(id, offset)):
+            yield data

@@ -18,7 +18,7 @@ import anyio
 from ptstream import wire
 from ptstream.cli.outlet import OutputClosed
 from ptstream.cli.screen import Screen
-from ptstream.engine.sqlite.recovery import settle
+from ptstream.engine.sqlite.recovery import state
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ENDS, PtstreamError, StreamNotFound, ungrouped
 from ptstream.streams import Status, Words
@@ -135,7 +135,7 @@ async def _show_json(screen: Screen, runs: AsyncIterable[bytes], offset: int) ->
 
 def tell_end(screen: Screen, store: Store, id: str, form: Form = Form.TEXT) -> int:
     """The stream's end as the store has it: said, unless it is `done`, and given as the exit code."""
-    return say_end(screen, id, settle(store, id, store.state(id)).state, form)
+    return say_end(screen, id, state(store, id), form)
 
 
 class End(Protocol):

@@ -16,7 +16,8 @@ from ptstream.cli.hot import failed
 from ptstream.cli.options import StatusFilter, seconds_of
 from ptstream.cli.screen import Screen
 from ptstream.cli.untrusted import clean
-from ptstream.engine.sqlite.recovery import settle_all
+from ptstream.engine.sqlite.engine import attached
+from ptstream.engine.sqlite.recovery import recover_all
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import PtstreamError, UsageError
 from ptstream.fields import title
@@ -58,7 +59,7 @@ def command(
     home, screen = session(ctx)
     with Store(home) as store:
         if store.exists:
-            settle_all(store)
+            recover_all(store)
         if older_than:
             meant = store.idle_since(time.time() - seconds_of(older_than, "--older-than"), status=status, keep=keep)
             code = 0
@@ -106,12 +107,17 @@ def check_running(screen: Screen, streams: list[Stream], *, force: bool) -> None
     raise UsageError(f"nothing was deleted, since {which} {verb} running: cancel it first, or use --force")
 
 
+async def _removed(store: Store, id: str) -> None:
+    async with attached(store) as engine:
+        await delete(engine, id)
+
+
 def _delete(store: Store, screen: Screen, streams: list[Stream]) -> int:
     """Delete them, and what they leave in file and log; the exit code."""
     code = deleted = 0
     for stream in streams:
         try:
-            anyio.run(delete, store, stream.id)
+            anyio.run(_removed, store, stream.id)
             deleted += 1
         except PtstreamError as error:
             code = code or failed(screen, error)

@@ -11,9 +11,11 @@ import typer
 from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
-from ptstream.engine.sqlite.search import Hit, folded, search
+from ptstream.engine.protocol import Hit
+from ptstream.engine.sqlite.search import search
 from ptstream.engine.sqlite.store import Store
 from ptstream.fields import title
+from ptstream.text_search import folded
 
 EXAMPLES = """
 ptstream search "flock"             id, offset and line of each place

@@ -12,9 +12,9 @@ from ptstream.cli.app import elsewhere, session
 from ptstream.cli.options import StreamRef, finite
 from ptstream.cli.reading import detachable, goes_on, tell_end
 from ptstream.cli.screen import Screen
+from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import NotFinished
-from ptstream.follow import wait_for_end
 from ptstream.settings import Home
 
 EXAMPLES = """
@@ -48,11 +48,17 @@ async def wait(home: Home, screen: Screen, reference: str, timeout: float | None
 
         async def work() -> int:
             with anyio.move_on_after(timeout):
-                await wait_for_end(store, id)
+                async with attached(store) as engine:
+                    await engine.ended(id)
                 return tell_end(screen, store, id)
             raise NotFinished(f"stream {id} is {store.state(id).status} still, after {timeout:g} s")
 
         return await detachable(screen, id, work, nothing, partial(goes_on, store, id))
+
+
+async def _ended(store: Store, id: str) -> None:
+    async with attached(store) as engine:
+        await engine.ended(id)
 
 
 async def nothing() -> None:
@@ -63,5 +69,5 @@ def wait_first(home: Home, reference: str) -> str:
     """The same, for a command that is synchronous; the id of the stream that was meant."""
     with Store(home) as store:
         id = store.find(reference).id
-        anyio.run(wait_for_end, store, id)
+        anyio.run(_ended, store, id)
     return id

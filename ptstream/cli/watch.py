@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import Annotated
 
@@ -14,10 +13,9 @@ from ptstream.cli.entry import MOST_DIGITS
 from ptstream.cli.options import Json, Plain, Raw, StreamRef
 from ptstream.cli.reading import Form, detachable, form_of, goes_on, show, tell_end
 from ptstream.cli.screen import Screen
-from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.recovery import live_size
 from ptstream.engine.sqlite.store import Store
-from ptstream.engine.sqlite.wakeups import open_wakes
 from ptstream.errors import UsageError
 from ptstream.follow import Follow
 
@@ -45,24 +43,21 @@ def command(
     home, screen = session(ctx, raw=raw)
     with Store(home) as store:
         stream = store.find(reference)
-        cursor = Cursor(store, stream.id, _offset(store, stream.id, offset), live=live)
+        begin = _offset(store, stream.id, offset)
         size = live_size(home, stream.id, store.state(stream.id))
         form = form_of(stream.words, size, plain=plain or raw, json=json)
-        raise typer.Exit(anyio.run(watch, store, screen, cursor, live, form))
+        raise typer.Exit(anyio.run(watch, store, screen, stream.id, begin, live, form))
 
 
-async def watch(store: Store, screen: Screen, cursor: Cursor, live: bool, form: Form) -> int:
-    """Print the stream from the cursor on to its end; the exit code of that end."""
+async def watch(store: Store, screen: Screen, id: str, begin: int, live: bool, form: Form) -> int:
+    """Print the stream from byte `begin` on to its end; the exit code of that end."""
 
     async def read() -> int:
-        async with AsyncExitStack() as stack:
-            wakes = None if live else await stack.enter_async_context(open_wakes(store))
-            await show(screen, Follow(store, cursor, wakes=wakes), form, cursor.offset)
-        return tell_end(screen, store, cursor.id, form)
+        async with attached(store) as engine:
+            await show(screen, Follow(engine.cursor(id, begin, live=live)), form, begin)
+        return tell_end(screen, store, id, form)
 
-    return await detachable(
-        screen, cursor.id, read, partial(only_reads, screen, cursor.id), partial(goes_on, store, cursor.id)
-    )
+    return await detachable(screen, id, read, partial(only_reads, screen, id), partial(goes_on, store, id))
 
 
 async def only_reads(screen: Screen, id: str) -> None:

@@ -16,7 +16,6 @@ from starlette.responses import Response, StreamingResponse
 from ptstream import wire
 from ptstream.daemon import api
 from ptstream.daemon.drives import Daemon
-from ptstream.engine.sqlite.busy import written
 from ptstream.errors import UsageError
 from ptstream.fields import as_json
 from ptstream.generators import Caller
@@ -110,8 +109,8 @@ async def _fill(daemon: Daemon, request: Request) -> Response:
     """Give a pending stream what it was made without."""
     told = await api.asked(request, "FILL")
     id, words = api.id_of(request), api.words_of(told)
-    stream = await written(daemon.store, words, lambda store: store.fill(id, words))
-    return api.answer(as_json(stream, daemon.store.attempts(id)))
+    stream = await daemon.engine.fill(id, words)
+    return api.answer(as_json(stream, await daemon.engine.attempts(id)))
 
 
 async def _enter(daemon: Daemon, request: Request) -> Response:

@@ -23,7 +23,7 @@ async def _create(daemon: Daemon, request: Request) -> Response:
 
 async def _drive(daemon: Daemon, request: Request) -> Response:
     told: dict[str, Any] = await api.asked(request, "DRIVE")
-    caller = api.own_caller(daemon.store.home)
+    caller = api.own_caller(daemon.home)
     return await api.drive(daemon, request, caller, api.only_models, on_drop=told.get("on_drop", False))
 
 
