@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ptstream.engine.sqlite import migration, schema
+from ptstream.engine.sqlite import schema
 from ptstream.errors import StoreBusy, StoreUnusable
 from ptstream.settings import Home
 
@@ -83,8 +83,10 @@ class Connections:
             connection = self._open("mode=ro&immutable=1")
             found = schema.check_version(connection, self.home)
             if 0 < found < schema.VERSION:
-                raise migration.unmigratable(self.home, found, "its directory is read-only") from None
+                raise schema.unmigratable(self.home, found, "its directory is read-only") from None
         if 0 < found < schema.VERSION:  # of an older ptstream: nothing here knows its tables
+            from ptstream.engine.sqlite import migration  # late, as in `writer`
+
             connection.close()
             migration.prepare(self.home)
             return self._connect_reader()
@@ -113,5 +115,7 @@ class Connections:
     def writer(self) -> sqlite3.Connection:
         """The connection that may write; a database is made first, if there is none. Raises ConfigurationError."""
         if self._writer is None:
+            from ptstream.engine.sqlite import migration  # late: `cat` and `ls` only read
+
             self._writer = migration.connect_writer(self.home, self._busy_timeout)
         return self._writer

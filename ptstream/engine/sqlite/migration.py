@@ -56,7 +56,7 @@ def prepare(home: Home) -> None:
             with locked(home.lock("schema")):
                 _make(connection, home)
     except (sqlite3.Error, OSError) as error:
-        raise (unmigratable(home, found, error) if found else schema.translate(error, home)) from error
+        raise (schema.unmigratable(home, found, error) if found else schema.translate(error, home)) from error
     finally:
         connection.close()
 
@@ -107,11 +107,3 @@ def _driven(connection: sqlite3.Connection, home: Home) -> list[str]:
         " WHERE s.status = 'streaming' ORDER BY s.seq"
     )
     return [id for id, owner in rows if liveness.alive(home, owner)]
-
-
-def unmigratable(home: Home, found: int, why: object) -> StoreUnusable:
-    """What it means that an older ptstream's database stays as it is."""
-    return StoreUnusable(
-        f"{home.database} is of an older ptstream (schema {found}) and could not be migrated to this one's"
-        f" ({schema.VERSION}): {why}; run a command of this one where it can be written"
-    )

@@ -148,6 +148,14 @@ def translate(error: sqlite3.Error | OSError, home: Home) -> StoreUnusable:
     return StoreUnusable(home.why_unfit() or f"the database {home.database} cannot be used: {error}")
 
 
+def unmigratable(home: Home, found: int, why: object) -> StoreUnusable:
+    """What it means that an older ptstream's database stays as it is."""
+    return StoreUnusable(
+        f"{home.database} is of an older ptstream (schema {found}) and could not be migrated to this one's"
+        f" ({VERSION}): {why}; run a command of this one where it can be written"
+    )
+
+
 def check_version(connection: sqlite3.Connection, home: Home) -> int:
     """The schema's version in the file, 0 for an empty one.
 

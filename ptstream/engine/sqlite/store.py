@@ -5,10 +5,9 @@ Where it is done: `reader.py` looks, `changes.py` changes, `checkpoints.py` give
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Self
 
-from ptstream.engine.sqlite import checkpoints, schema
+from ptstream.engine.sqlite import schema
 from ptstream.engine.sqlite.changes import Changes
 from ptstream.engine.sqlite.connections import Connections
 from ptstream.engine.sqlite.reader import Reader
@@ -34,12 +33,17 @@ class Store:
 
         self.create, self.fill, self.begin = changes.create, changes.fill, changes.begin
         self.cancel, self.delete, self.flush = changes.cancel, changes.delete, changes.flush
-        self.shrink = partial(checkpoints.shrink, connections)
 
     @property
     def exists(self) -> bool:
         """Whether there is a database at all. Raises StoreUnusable where one may not look."""
         return self.connections.exists
+
+    def shrink(self) -> bool:
+        """Give deleted streams' space back, and empty the log; see `checkpoints.shrink`."""
+        from ptstream.engine.sqlite import checkpoints  # late: `cat` and `ls` need none of it
+
+        return checkpoints.shrink(self.connections)
 
     def __enter__(self) -> Self:
         return self
