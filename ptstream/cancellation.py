@@ -7,11 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from ptstream.engine.sqlite.busy import patiently
-from ptstream.engine.sqlite.recovery import settle
-from ptstream.engine.sqlite.store import Store
+from ptstream.engine.protocol import Engine
 from ptstream.errors import NotFinished, OwnerStopped, StreamNotFound
-from ptstream.follow import wait_for_end
 from ptstream.streams import State
 
 ANSWER_TIME = 2.0
@@ -19,7 +16,7 @@ ANSWER_TIME = 2.0
 
 
 async def cancel(
-    store: Store,
+    engine: Engine,
     id: str,
     *,
     drain: bool = False,
@@ -29,26 +26,25 @@ async def cancel(
     """Cancel, and wait for the end: of a pending stream at once, else its owner's. What has ended stays as it is.
 
     With `drain`, a model goes on to its own end, so that its usage becomes known; that text is discarded. With
-    `delete`, the end of a running one is a StreamNotFound, for every reader. `otherwise` is asked when the store does
+    `delete`, the end of a running one is a StreamNotFound, for every reader. `otherwise` is asked when the engine does
     not take the mark. Raises OwnerStopped when the owner lives and does not answer within 2 s, StreamNotFound,
     StoreBusy.
     """
-    settle(store, id, store.state(id))
-    state = await patiently(lambda: store.cancel(id, drain=drain, delete=delete), otherwise)
+    state = await engine.cancel(id, drain=drain, delete=delete, otherwise=otherwise)
     if state.status.ended:
         return state
     with anyio.move_on_after(ANSWER_TIME):
-        return await wait_for_end(store, id)
+        return await engine.ended(id)
     raise OwnerStopped(
         f"stream {id} is marked, but its owner does not answer: a stopped process ends it when it goes on"
     )
 
 
-async def delete(store: Store, id: str) -> None:
+async def delete(engine: Engine, id: str) -> None:
     """Remove the stream and its text; one that is streaming is cancelled first. Raises StreamNotFound, OwnerStopped."""
     try:
-        await patiently(lambda: store.delete(id))
+        await engine.delete(id)
     except NotFinished:
         with contextlib.suppress(StreamNotFound):  # which its end is, for us as for every reader
-            await cancel(store, id, delete=True)
-        await patiently(lambda: store.delete(id))
+            await cancel(engine, id, delete=True)
+        await engine.delete(id)

@@ -10,9 +10,7 @@ import re
 import shlex
 from contextlib import suppress
 
-from ptstream.engine.sqlite.cursor import Cursor, read_now
-from ptstream.engine.sqlite.recovery import as_it_is
-from ptstream.engine.sqlite.store import Store
+from ptstream.engine.protocol import Engine
 from ptstream.errors import NotFinished, OffsetBeyondEnd, StreamNotFound, UsageError
 from ptstream.streams import Parent, Stream, Words
 
@@ -25,35 +23,34 @@ THOUGHTS = re.compile(
 )
 """The thinking aloud that an answer begins with; some chat templates write the opening tag, which then is not in it."""
 
-Turn = dict[str, str]
+Message = dict[str, str]
 """A message of a conversation: its `role` (user or assistant) and its `content`."""
 
 
-def text_before(store: Store, id: str, offset: int | None = None) -> str:
+async def text_before(engine: Engine, id: str, offset: int | None = None) -> str:
     """A stream's text up to byte `offset`, or all there is.
 
     Raises OffsetBeyondEnd, UsageError for an offset inside a character, StreamNotFound.
     """
-    end = as_it_is(store, store.get(id)).bytes if offset is None else offset
-    text = b"".join(read_now(Cursor(store, id), end))
+    text = await engine.text(id, 0, offset)
     if offset is not None and len(text) < offset:
         raise OffsetBeyondEnd(f"stream {id} ends at byte {len(text)}, before byte {offset}")
     try:
-        return text[:offset].decode()
+        return text.decode()
     except UnicodeDecodeError as error:
         raise UsageError(f"byte {offset} of stream {id} lies inside a character") from error
 
 
-def going_on(store: Store, parent: Stream, offset: int | None, given: Words) -> tuple[Words, Parent]:
+async def going_on(engine: Engine, parent: Stream, offset: int | None, given: Words) -> tuple[Words, Parent]:
     """What a stream is asked that comes after `parent`: its next turn if it is given a prompt, else its continuation.
 
     What is not given is the parent's; but what a command said is asked about, and not said again: that takes a model.
     Raises NotFinished for a parent without an end, OffsetBeyondEnd, UsageError.
     """
-    parent = as_it_is(store, parent)
+    parent = await engine.as_it_is(parent)
     if not parent.status.ended:
         raise NotFinished(f"stream {parent.id} is {parent.status}: cancel it, or wait for its end, to go on from it")
-    end = len(text_before(store, parent.id, offset).encode())
+    end = len((await text_before(engine, parent.id, offset)).encode())
     had = parent.words
     if given.command or given.generator or given.model or (given.prompt is not None and had.command):
         had = had._replace(command=None, generator=None, model=None)
@@ -61,15 +58,16 @@ def going_on(store: Store, parent: Stream, offset: int | None, given: Words) -> 
     return words, Parent(parent.id, end, continued=given.prompt is None)
 
 
-def history(store: Store, stream: Stream) -> list[Turn]:
+async def history(engine: Engine, stream: Stream) -> list[Message]:
     """The conversation before the stream, oldest message first. What has been deleted of it is left out."""
-    newest_first: list[Turn] = []
+    newest_first: list[Message] = []
     # Not by recursion: a conversation may have more turns than Python has frames.
     with suppress(StreamNotFound):
         while stream.parent is not None:
-            parent = store.get(stream.parent)
+            parent = await engine.get(stream.parent)
             if stream.seam == 0 and stream.parent_offset is not None and not _says_it_again(stream, parent):
-                newest_first += _turns(parent, text_before(store, parent.id, stream.parent_offset))[::-1]
+                text = await text_before(engine, parent.id, stream.parent_offset)
+                newest_first += _messages(parent, text)[::-1]
             stream = parent
     return newest_first[::-1]
 
@@ -79,14 +77,14 @@ def _says_it_again(stream: Stream, parent: Stream) -> bool:
     return stream.parent_offset == 0 and stream.words.prompt == parent.words.prompt
 
 
-def _turns(stream: Stream, text: str) -> list[Turn]:
+def _messages(stream: Stream, text: str) -> list[Message]:
     """What a stream that said `text` is in a conversation: an answer; or, of a command, what its user shows."""
     prompt = stream.words.prompt
     if stream.words.command:
         return [{"role": "user", "content": _transcript(stream, text)}]
-    turns = [{"role": "user", "content": prompt}] if prompt else []
+    asked = [{"role": "user", "content": prompt}] if prompt else []
     said = without_thoughts(text)
-    return [*turns, {"role": "assistant", "content": said}] if said else turns
+    return [*asked, {"role": "assistant", "content": said}] if said else asked
 
 
 def _transcript(stream: Stream, text: str) -> str:

@@ -17,10 +17,7 @@ import anyio
 from starlette.responses import Response, StreamingResponse
 
 from ptstream import wire
-from ptstream.engine.sqlite.cursor import Cursor
-from ptstream.engine.sqlite.recovery import live_size, settle
-from ptstream.engine.sqlite.store import Store
-from ptstream.engine.sqlite.wakeups import Polled
+from ptstream.engine.protocol import Engine
 from ptstream.errors import UsageError
 from ptstream.follow import Audience, Follow
 from ptstream.serving import EVENTS, HEADERS, KEEP_ALIVE, PART, until_now
@@ -94,18 +91,26 @@ def _offset(word: str) -> int | None:
 
 
 class Reader:
-    """One request's reading of one stream. Raises StreamNotFound, OffsetBeyondEnd, UsageError before it answers."""
+    """One request's reading of one stream. Made by `begun`."""
 
-    def __init__(self, store: Store, id: str, ask: Asked, audience: Audience | None = None) -> None:
-        self._store = store
+    def __init__(self, engine: Engine, id: str, ask: Asked, settled: State, audience: Audience | None = None) -> None:
         self._id = id
         self._ask = ask
-        self._settled = settle(store, id, store.state(id)).state
-        self._begin = self._size(self._settled) if ask.offset is None else ask.offset
-        self._cursor = Cursor(store, id, self._begin, live=not ask.stored)
-        self._follow = Follow(store, self._cursor, wakes=Polled(store) if ask.stored else None, audience=audience)
-        # `now` and no more: what comes after this very moment is for the next request.
-        self._first = b"" if ask.offset is None and ask.live is None else self._cursor.read()
+        self._settled = settled
+        size = settled.bytes if ask.stored else settled.size
+        self._begin = size if ask.offset is None else ask.offset
+        self._cursor = engine.cursor(id, self._begin, live=not ask.stored)
+        self._follow = Follow(self._cursor, audience=audience)
+        self._first = b""
+
+    @classmethod
+    async def begun(cls, engine: Engine, id: str, ask: Asked, audience: Audience | None = None) -> Reader:
+        """One that has looked. Raises StreamNotFound, OffsetBeyondEnd, UsageError."""
+        reader = cls(engine, id, ask, await engine.settled(id), audience)
+        if ask.offset is not None or ask.live is not None:
+            # `now` and no more: what comes after this very moment is for the next request.
+            reader._first = await reader._cursor.read()
+        return reader
 
     async def respond(self, *, none_match: str | None = None) -> Response:
         """The answer. `none_match` is the request's If-None-Match."""
@@ -117,35 +122,35 @@ class Reader:
             headers |= {"stream-sse-data-encoding": "base64"} if self._ask.exact else {}
             return StreamingResponse(self._events(), media_type=EVENTS, headers=headers)
         # Nothing more, for whoever reads on: 204, after which no browser comes back (WHATWG HTML, 9.2.3).
-        data = self._all_now() if self._first else b""
+        data = await self._all_now() if self._first else b""
         if self._ask.live and not data and not self._closed:
             data = await self._next()
-        return self._answer(data, none_match)
+        return await self._answer(data, none_match)
 
     @property
     def _closed(self) -> bool:
         """Whether the stream has ended, and the reader has all of it."""
         return self._cursor.ended or (self._cursor.state is None and self._settled.status.ended)
 
-    def _all_now(self) -> bytes:
+    async def _all_now(self) -> bytes:
         """What is there, AT_ONCE about."""
         data, self._first = [self._first], b""
         while data[-1] and sum(map(len, data)) < AT_ONCE:
-            data.append(self._cursor.read())
+            data.append(await self._cursor.read())
         return b"".join(data)
 
     async def _next(self) -> bytes:
         with anyio.move_on_after(LONG_POLL):
             try:
                 self._first = await anext(self._follow)
-                return self._all_now()
+                return await self._all_now()
             except StopAsyncIteration:
                 pass
         return b""
 
-    def _answer(self, data: bytes, none_match: str | None) -> Response:
+    async def _answer(self, data: bytes, none_match: str | None) -> Response:
         closed, end = self._closed, self._cursor.offset
-        headers = HEADERS | self._where()
+        headers = HEADERS | await self._where()
         if self._ask.live:
             headers |= {} if closed else {"stream-cursor": str(self._live_cursor())}
             if not data:
@@ -157,11 +162,11 @@ class Reader:
                 return Response(status_code=304, headers=headers)
         return Response(data, media_type=TEXT, headers=headers)
 
-    def head(self) -> Response:
+    async def head(self) -> Response:
         """What HEAD says: where the stream stands, whatever offset was asked for."""
         state = self._state()
         headers = HEADERS | {
-            "stream-next-offset": offset_word(self._size(state)),
+            "stream-next-offset": offset_word(await self._cursor.size()),
             "stream-id": self._id,
             "content-type": TEXT,
         }
@@ -169,18 +174,14 @@ class Reader:
         del answer.headers["content-length"]
         return answer
 
-    def _where(self) -> dict[str, str]:
+    async def _where(self) -> dict[str, str]:
         headers = {"stream-next-offset": offset_word(self._cursor.offset), "stream-id": self._id}
         if self._closed:
             return headers | {"stream-up-to-date": "true"} | _closed(self._state())
-        return headers | ({"stream-up-to-date": "true"} if self._up_to_date() else {})
+        return headers | ({"stream-up-to-date": "true"} if await self._up_to_date() else {})
 
-    def _up_to_date(self) -> bool:
-        return self._cursor.offset >= self._size(self._state())
-
-    def _size(self, state: State) -> int:
-        """Where the text ends now, as far as it is asked for."""
-        return state.bytes if self._ask.stored else live_size(self._store.home, self._id, state)
+    async def _up_to_date(self) -> bool:
+        return self._cursor.offset >= await self._cursor.size()
 
     def _state(self) -> State:
         return self._cursor.state or self._settled
@@ -197,10 +198,10 @@ class Reader:
     async def _events(self) -> AsyncIterator[bytes]:
         turns = Turns()
         if self._first or not self._cursor.ended:
-            for event in self._parts(self._first):
+            for event in self._parts(self._first, await self._up_to_date()):
                 yield event
                 await turns.give()
-        size = self._size(self._settled) if self._ask.until_now else None
+        size = await self._cursor.size() if self._ask.until_now else None
         while not self._cursor.ended and (size is None or self._cursor.offset < size):
             data = None
             with anyio.move_on_after(KEEP_ALIVE):
@@ -208,13 +209,14 @@ class Reader:
                     data = await anext(self._follow)
                 except StopAsyncIteration:
                     break
-            for event in [b": still there\n\n"] if data is None else self._parts(data):
+            up_to_date = await self._up_to_date()
+            for event in [b": still there\n\n"] if data is None else self._parts(data, up_to_date):
                 yield event
                 await turns.give()
         if self._cursor.ended:
             yield self._control({"upToDate": True, "streamClosed": True, **_told(self._state())})
 
-    def _parts(self, data: bytes) -> Iterator[bytes]:
+    def _parts(self, data: bytes, up_to_date: bool) -> Iterator[bytes]:
         """The data, if there is any, in parts, and where each leaves the reader."""
         cursor = {"streamCursor": str(self._live_cursor())}
         begin = self._cursor.offset - len(data)
@@ -223,7 +225,7 @@ class Reader:
             begin += size
             yield self._data(data[:size]) + self._control(cursor, begin)
             data = data[size:]
-        more = {"upToDate": True} if self._up_to_date() else {}
+        more = {"upToDate": True} if up_to_date else {}
         yield self._data(data) + self._control({**cursor, **more})
 
     def _data(self, data: bytes) -> bytes:

@@ -17,18 +17,13 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup, TaskStatus
 
 from ptstream import cancellation
-from ptstream.bell import Bell
 from ptstream.config import Settings, load
-from ptstream.drive import Attempt
-from ptstream.engine.sqlite.busy import BRIEFLY, patiently
-from ptstream.engine.sqlite.cursor import Cursor, read_now
-from ptstream.engine.sqlite.recovery import as_it_is, listed, live_size, settle
-from ptstream.engine.sqlite.store import Store
-from ptstream.engine.sqlite.wakeups import Wakes
+from ptstream.drive import Drive
+from ptstream.engine import open_engine
+from ptstream.engine.protocol import Engine
 from ptstream.errors import (
     ENDS,
     ClaimLost,
-    PtstreamError,
     UsageError,
     ungrouped,
 )
@@ -47,7 +42,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("ptstream")
 
-PATIENCE = 1.0
+SAID_AFTER = 1.0
 """Seconds of waiting for running drives after which the log says so."""
 
 Generate = Callable[..., Any]
@@ -60,7 +55,7 @@ class Pieces:
     def __init__(self, follow: Follow, begin: Callable[[], Any] | None = None) -> None:
         self._follow = follow
         self._begin = begin
-        self._attempt: Attempt | None = None
+        self._drive: Drive | None = None
 
     def __aiter__(self) -> Pieces:
         return self
@@ -68,7 +63,7 @@ class Pieces:
     async def begin(self) -> None:
         """Have the drive begin, if there is one to begin: the first `anext` does it, too."""
         if self._begin is not None:
-            self._attempt = await self._begin()
+            self._drive = await self._begin()
             self._begin = None
 
     async def __anext__(self) -> Piece:
@@ -86,24 +81,23 @@ class Pieces:
 
     def _raise_bad_end(self, state: State | None) -> None:
         if state is not None and state.status in ENDS:
-            exception = self._attempt.end.exception if self._attempt and self._attempt.end else None
+            exception = self._drive.end.exception if self._drive and self._drive.end else None
             raise ENDS[state.status](state.error or f"the stream was {state.status}") from exception
 
 
 class PersistentStreams:
     """The streams of one home, and the drives of this program. Made by `open`."""
 
-    def __init__(self, store: Store, settings: Settings, tasks: TaskGroup, under_way: Interruptible) -> None:
-        self._store = store
+    def __init__(self, engine: Engine, settings: Settings, tasks: TaskGroup, under_way: Interruptible) -> None:
+        self._engine = engine
         self._settings = settings
         self._tasks = tasks
         self._under_way = under_way
         self._owner: Owner | None = None
-        self._audience = Audience(self._bell)
+        self._audience = Audience()
         self._owner_lock = anyio.Lock()
         self._leave = anyio.Event()
-        self._left = anyio.Event()
-        self._wakes: Wakes | None = None
+        self._disowned = anyio.Event()
 
     async def create(
         self,
@@ -120,7 +114,7 @@ class PersistentStreams:
         Raises NameTaken for a taken name with other words, UsageError for a name that cannot be one.
         """
         words = Words(prompt=prompt, system=system, model=model, flush=flush)
-        return (await patiently(lambda: self._store.create(words, name=name, title=title))).id
+        return (await self._engine.create(words, name=name, title=title)).id
 
     def drive(self, id: str, generate: Generate) -> Pieces:
         """Run `generate` as the stream's text, from the first `anext` on, and read it from its start.
@@ -133,32 +127,34 @@ class PersistentStreams:
         return self._driven(id, lambda: self.start(id, generate, logged=False))
 
     def _driven(self, id: str, begin: Callable[[], Any]) -> Pieces:
-        return Pieces(Follow(self._store, Cursor(self._store, id), audience=self._audience), begin)
+        return Pieces(Follow(self._engine.cursor(id), audience=self._audience), begin)
 
     async def stream(self, id: str) -> Stream:
         """What is known of the stream. Raises StreamNotFound."""
-        return self._store.get(id)
+        return await self._engine.get(id)
 
     async def streams(self, limit: int | None = None) -> list[Stream]:
         """The streams there are, newest first. Of their prompts only the openings: `stream` has all."""
-        return listed(self._store, limit)
+        return await self._engine.listed(limit)
 
     async def body(self, id: str) -> Body:
         """All the text there is now, the tail included, and the status. Raises StreamNotFound."""
-        cursor, runs = Cursor(self._store, id), []
-        for data in read_now(cursor, as_it_is(self._store, self._store.get(id)).bytes):
+        size = (await self._engine.settled(id)).size  # a fast stream would never let its reader return
+        cursor, runs = self._engine.cursor(id), []
+        while data := await cursor.read():
             runs.append(data)
+            if cursor.offset >= size:
+                break
             await anyio.lowlevel.checkpoint()
+        cursor.close()
         assert cursor.state is not None
         return Body(b"".join(runs).decode(), cursor.state.status, cursor.offset, cursor.state.error)
 
     def follow(self, id: str, offset: int = 0, *, live: bool = True) -> Pieces:
         """Read the stream from byte `offset` to its end: every piece as it comes, or whole sentences out of the
         database if not `live`. Raises ValueError for an offset inside a character."""
-        if live:
-            return Pieces(Follow(self._store, Cursor(self._store, id, offset), audience=self._audience))
-        follow = Follow(self._store, Cursor(self._store, id, offset, live=False), wakes=self._open_wakes())
-        return Pieces(follow)
+        audience = self._audience if live else None
+        return Pieces(Follow(self._engine.cursor(id, offset, live=live), audience=audience))
 
     # --- as answers of a web app
 
@@ -173,12 +169,12 @@ class PersistentStreams:
         from ptstream import serving
 
         check(generate)
-        try:
-            self._store.state(id)
-        except PtstreamError as error:
-            return serving.error_response(error)
-        pieces = self._driven(id, lambda: self.start(id, generate))
-        return serving.Answer(self._read(id, pieces), serving.TEXT, self._under_way)
+
+        async def read() -> serving.Read:
+            await self._engine.settled(id)
+            return self._read(id, self._driven(id, lambda: self.start(id, generate)))
+
+        return serving.Answer(id, read, serving.TEXT, self._under_way)
 
     def events(self, id: str, offset: int | str = 0) -> Response:
         """The same as `follow`, as server-sent events, for whoever does not drive.
@@ -190,30 +186,27 @@ class PersistentStreams:
         """
         from ptstream import serving
 
-        try:
-            return serving.Answer(self._read_from(id, offset), serving.EVENTS, self._under_way)
-        except PtstreamError as error:
-            return serving.error_response(error)
+        return serving.Answer(id, partial(self._read_from, id, offset), serving.EVENTS, self._under_way)
 
-    def _read_from(self, id: str, offset: int | str) -> serving.Read:
-        begin = self._checked(id, offset)
+    async def _read_from(self, id: str, offset: int | str) -> serving.Read:
+        begin = await self._checked(id, offset)
         return self._read(id, self.follow(id, begin), begin)
 
     def _read(self, id: str, pieces: Pieces, offset: int = 0) -> serving.Read:
         from ptstream import serving
 
-        def size() -> int:
-            return live_size(self._store.home, id, settle(self._store, id, self._store.state(id)).state)
+        async def size() -> int:
+            return (await self._engine.settled(id)).size
 
         again = partial(self._read_from, id)
-        return serving.Read(id, pieces, size, lambda: self._store.get(id), again, offset)
+        return serving.Read(id, pieces, size, partial(self._engine.get, id), again, offset)
 
-    def _checked(self, id: str, offset: int | str) -> int:
+    async def _checked(self, id: str, offset: int | str) -> int:
         """The offset, if one can follow from there. Raises UsageError, OffsetBeyondEnd, StreamNotFound."""
         if isinstance(offset, str) and not (offset.isascii() and offset.isdecimal()):
             raise UsageError("an offset is a number of bytes")
-        cursor = Cursor(self._store, id, int(offset))
-        inside = 0x80 <= int.from_bytes(cursor.read()[:1], "big") < 0xC0
+        cursor = self._engine.cursor(id, int(offset))
+        inside = 0x80 <= int.from_bytes((await cursor.read())[:1], "big") < 0xC0
         cursor.close()
         if inside:
             raise UsageError(f"offset {offset} lies inside a character")
@@ -221,42 +214,32 @@ class PersistentStreams:
 
     async def cancel(self, id: str, *, drain: bool = False) -> State:
         """End the stream as `cancelled`, whoever drives it; see `cancellation.cancel`."""
-        return await cancellation.cancel(self._store, id, drain=drain)
+        return await cancellation.cancel(self._engine, id, drain=drain)
 
     async def delete(self, id: str) -> None:
         """Remove the stream and its text; see `delete`."""
-        await cancellation.delete(self._store, id)
+        await cancellation.delete(self._engine, id)
 
     # --- driving
 
-    def _bell(self, id: str) -> Bell | None:
-        return self._owner.bell(id) if self._owner else None
-
-    def _open_wakes(self) -> Wakes:
-        if self._wakes is None:
-            self._store.home.make()
-            self._wakes = Wakes(self._store)
-            self._tasks.start_soon(self._wakes.watch)
-        return self._wakes
-
-    async def start(self, id: str, generate: Generate, *, logged: bool = True) -> Attempt | None:
-        """Begin what `drive` does, without reading: the attempt, None if the stream was driven elsewhere or has ended.
+    async def start(self, id: str, generate: Generate, *, logged: bool = True) -> Drive | None:
+        """Begin what `drive` does, without reading; None if the stream was driven elsewhere or has ended.
 
         What the generator raises is `logged`, since nobody may be there to whom it is told. Raises TypeError for a
         function that is no generator, StreamNotFound, StoreBusy.
         """
         check(generate)
-        stream = self._store.get(id)
-        if settle(self._store, id, self._store.state(id)).state.status is not Status.PENDING:
+        stream = await self._engine.get(id)
+        if (await self._engine.settled(id)).status is not Status.PENDING:
             return self._owner.running.get(id) if self._owner else None
         owner = await self._own()
         try:
-            attempt = await owner.start(id, function_source(generate, stream), self._settings)
+            drive = await owner.start(id, function_source(generate, stream), self._settings)
         except ClaimLost:
             return owner.running.get(id)
         if logged:
-            self._tasks.start_soon(_log_failure, attempt)
-        return attempt
+            self._tasks.start_soon(_log_failure, drive)
+        return drive
 
     async def _own(self) -> Owner:
         async with self._owner_lock:
@@ -266,11 +249,11 @@ class PersistentStreams:
 
     async def _be_owner(self, *, task_status: TaskStatus[Owner]) -> None:
         try:
-            async with open_owner(self._store) as owner:
+            async with open_owner(self._engine) as owner:
                 task_status.started(owner)
                 await self._leave.wait()
         finally:
-            self._left.set()
+            self._disowned.set()
 
     async def _finish(self, grace: float | None) -> None:
         """Wait for the running drives, at most `grace` seconds or until the process is told to end; then end them."""
@@ -280,26 +263,26 @@ class PersistentStreams:
         with anyio.move_on_after(grace) as waiting, interrupts(waiting.cancel):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_say_what_runs, running, waiting)
-                for attempt in running:
-                    await attempt.ended.wait()
+                for drive in running:
+                    await drive.ended.wait()
                 tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             self._leave.set()
-            await self._left.wait()
+            await self._disowned.wait()
 
 
-async def _log_failure(attempt: Attempt) -> None:
-    await attempt.ended.wait()
-    if attempt.end is not None and attempt.end.exception is not None:
-        logger.error("stream %s: %s", attempt.claim.id, attempt.end.cause, exc_info=attempt.end.exception)
+async def _log_failure(drive: Drive) -> None:
+    await drive.ended.wait()
+    if drive.end is not None and drive.end.exception is not None:
+        logger.error("stream %s: %s", drive.claim.id, drive.end.cause, exc_info=drive.end.exception)
 
 
-async def _say_what_runs(attempts: list[Attempt], waiting: anyio.CancelScope) -> None:
+async def _say_what_runs(drives: list[Drive], waiting: anyio.CancelScope) -> None:
     """Once they have been waited for a while, who is still to end, and when."""
-    await anyio.sleep(PATIENCE)
-    ids = [attempt.claim.id for attempt in attempts if not attempt.ended.is_set()]
-    left = waiting.deadline - anyio.current_time()
-    limit = "" if left == math.inf else f", at most {left:.0f} s more"
+    await anyio.sleep(SAID_AFTER)
+    ids = [drive.claim.id for drive in drives if not drive.ended.is_set()]
+    rest = waiting.deadline - anyio.current_time()
+    limit = "" if rest == math.inf else f", at most {rest:.0f} s more"
     logger.warning("waiting for what still runs%s (Ctrl-C ends it now): %s", limit, ", ".join(ids))
 
 
@@ -324,9 +307,9 @@ async def open(path: str | None = None, *, grace: float | None = None) -> AsyncI
     """
     home = find_home(path)
     settings = load(home)
-    with Store(home, patience=BRIEFLY) as store, Interruptible() as under_way, ungrouped():
-        async with anyio.create_task_group() as tasks:
-            streams = PersistentStreams(store, settings, tasks, under_way)
+    with Interruptible() as under_way, ungrouped():
+        async with open_engine(home) as engine, anyio.create_task_group() as tasks:
+            streams = PersistentStreams(engine, settings, tasks, under_way)
             grace_now: float | None = 0
             try:
                 yield streams

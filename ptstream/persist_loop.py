@@ -53,7 +53,7 @@ def _persist(pieces: Iterable[str], name: str | None, path: str | None) -> Gener
             keeper.keep(piece)
             yield piece
     except GeneratorExit:
-        keeper.finish(_Left())
+        keeper.finish(_LoopLeft())
         raise
     except BaseException as error:
         keeper.finish(error)
@@ -87,10 +87,10 @@ class _PersistedAsync:
 
     def __del__(self) -> None:
         if self._keeper is not None:
-            self._keeper.finish(_Left())
+            self._keeper.finish(_LoopLeft())
 
 
-class _Left(Exception):
+class _LoopLeft(Exception):
     """The loop was left."""
 
 
@@ -110,7 +110,7 @@ class _Keeper:
         self._kept: anyio.Event
         self._over = False
         self._pid = os.getpid()
-        threading.Thread(target=self._run, args=(name, path), name="ptstream persist", daemon=True).start()
+        threading.Thread(target=self._work, args=(name, path), name="ptstream persist", daemon=True).start()
         self._begun.result()
         atexit.register(self._leave)
 
@@ -134,19 +134,19 @@ class _Keeper:
         self._ended.result()
 
     def _leave(self) -> None:
-        self.finish(_Left())
+        self.finish(_LoopLeft())
 
-    def _run(self, name: str | None, path: str | None) -> None:
+    def _work(self, name: str | None, path: str | None) -> None:
         end: BaseException | None = None
         try:
-            anyio.run(self._live, name, path)
+            anyio.run(self._feed, name, path)
         except BaseException as error:
             end = error
         if not self._begun.done():
             self._begun.set_exception(end or PtstreamError("the stream did not begin"))
         self._ended.set_result(end)
 
-    async def _live(self, name: str | None, path: str | None) -> None:
+    async def _feed(self, name: str | None, path: str | None) -> None:
         async with open(path) as streams:
             id = await streams.create(name=name, title=os.path.basename(sys.argv[0]) or "a program")
             stream = await streams.stream(id)
@@ -156,11 +156,11 @@ class _Keeper:
                 self._kept = anyio.Event()
                 self._send, receive = anyio.create_memory_object_stream[str](0)
                 with self._send, receive:
-                    attempt = await streams.start(id, partial(self._pieces, receive), logged=False)
-                    if attempt is None:
+                    drive = await streams.start(id, partial(self._pieces, receive), logged=False)
+                    if drive is None:
                         raise NameTaken(f"the name {name!r} is taken by stream {id}, which is driven already")
                     self._begun.set_result(None)
-                    await attempt.ended.wait()
+                    await drive.ended.wait()
                 self._over = True
                 self._kept.set()
                 await self._portal.stop(cancel_remaining=False)
@@ -183,7 +183,7 @@ class _Keeper:
                 # Asked for the next one: this one is kept.
                 length += len(piece.encode("utf-8", "replace"))
                 self._kept.set()
-        if isinstance(self._error, _Left):
+        if isinstance(self._error, _LoopLeft):
             raise GeneratorError(f"left at byte {length}")
         if self._error is not None:
             raise GeneratorError(f"{type(self._error).__name__}: {self._error}") from self._error

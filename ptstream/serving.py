@@ -12,7 +12,7 @@ those that collect everything, and for whoever has no connection to spare.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -79,9 +79,9 @@ class Read:
 
     id: str
     pieces: Pieces
-    size: Callable[[], int]
-    end: Callable[[], Stream]
-    again: Callable[[str], Read]
+    size: Callable[[], Awaitable[int]]
+    end: Callable[[], Awaitable[Stream]]
+    again: Callable[[str], Awaitable[Read]]
     offset: int = 0
 
 
@@ -94,30 +94,33 @@ class Answer(StreamingResponse):
     when its connection is gone. One that has had the `end` is answered with 204, and asks no more (WHATWG HTML, 9.2.3).
     """
 
-    def __init__(self, read: Read, media_type: str, under_way: Interruptible) -> None:
-        self._read = read
+    def __init__(self, id: str, read: Callable[[], Awaitable[Read]], media_type: str, under_way: Interruptible) -> None:
+        """What `read` raises, when the answer is sent, is what the answer says."""
+        self._begin = read
         self._under_way = under_way
-        body = _events(read) if media_type == EVENTS else _text(read.pieces)
-        super().__init__(body, media_type=media_type, headers=HEADERS | {"stream-id": read.id})
+        super().__init__((), media_type=media_type, headers=HEADERS | {"stream-id": id})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._read.pieces.begin()
+            read = await self._begin()
+            await read.pieces.begin()
             headers = Headers(scope=scope)
             if self.media_type == EVENTS or wants_events(headers):
-                self._give_events(headers)
+                await self._give_events(read, headers)
+            else:
+                self.body_iterator = _text(read.pieces)
         except PtstreamError as error:
             return await error_response(error)(scope, receive, send)
         return await super().__call__(scope, receive, send)
 
-    def _give_events(self, headers: Mapping[str, str]) -> None:
+    async def _give_events(self, read: Read, headers: Mapping[str, str]) -> None:
         self.media_type, self.headers["content-type"] = EVENTS, f"{EVENTS}; charset=utf-8"
         if last := headers.get("last-event-id"):
-            end = self._read.end()
+            end = await read.end()
             if end.status.ended and last == _end_id(end):
                 self.status_code = 204
-            self._read = self._read.again(last)
-        self.body_iterator = _events(self._read, self._read.size() if until_now(headers) else None)
+            read = await read.again(last)
+        self.body_iterator = _events(read, await read.size() if until_now(headers) else None)
 
     async def stream_response(self, send: Send) -> None:
         """Without its last message, the server breaks the connection off."""
@@ -157,7 +160,7 @@ async def _events(read: Read, until: int | None = None) -> AsyncIterator[bytes]:
             offset = piece.offset
             for part in _parts(piece):
                 yield b"id: %016d\ndata: %s\n\n" % (part.offset, wire.dumps(part.text))
-    ended = read.end()
+    ended = await read.end()
     if ended.status.ended and offset >= ended.bytes:
         told = {"status": ended.status.value, "error": ended.error, "note": ended.note, "offset": ended.bytes}
         yield b"event: end\nid: %s\ndata: %s\n\n" % (_end_id(ended).encode(), wire.dumps(told))

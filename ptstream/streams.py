@@ -128,6 +128,11 @@ class Words(NamedTuple):
     flush: Flush | None = None
 
 
+def merged(had: Words, given: Words) -> Words:
+    """What a stream has been asked, its open words taken from `given`."""
+    return had._replace(**{word: value for word, value in given._asdict().items() if getattr(had, word) is None})
+
+
 class Attempt(NamedTuple):
     """One claim of a stream by an owner. `begin` is the offset where its text starts; times are Unix seconds."""
 
@@ -227,17 +232,13 @@ class Claim(NamedTuple):
 
 
 class State(NamedTuple):
-    """A stream at one moment. `bytes` is where its chunks end; the last four describe its running attempt."""
+    """Where a stream stands at one moment. Its chunks end at byte `bytes`, its text, the tail's included, at `size`."""
 
     status: Status
     bytes: int
+    size: int
     error: str | None
     note: str | None
-    cancelling: bool
-    epoch: int
-    owner: str | None
-    begin: int
-    boot: str | None
 
 
 def new_id() -> str:

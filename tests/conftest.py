@@ -18,20 +18,23 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+import anyio
 import httpx
 import hypothesis
 import pytest
 
 from ptstream import wire
 from ptstream.daemon.listener import PIPELINED
-from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.cursor import TextCursor
+from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
 from ptstream.fields import as_json
+from ptstream.owner import Owner, open_owner
 from ptstream.settings import Home
 from tests.endpoint import Server, serve
 from tests.preloaded import Preloaded
@@ -49,6 +52,8 @@ LIMIT = 30.0
 """Seconds after which something waited for is taken to never come."""
 
 ID = re.compile(r"[0-9a-hjkmnp-tv-z]{12}")
+
+T = TypeVar("T")
 
 Lines: TypeAlias = tuple[tuple[str, ...], ...]
 
@@ -97,6 +102,38 @@ def store(home: Home) -> Iterator[Store]:
     """The store of the home."""
     with Store(home) as opened:
         yield opened
+
+
+@contextlib.asynccontextmanager
+async def owning(store: Store) -> AsyncIterator[Owner]:
+    """An owner of streams in the store."""
+    async with attached(store) as engine, open_owner(engine) as owner:
+        yield owner
+
+
+def engaged(store: Store, work: Callable[..., Awaitable[T]], *words: Any) -> T:
+    """What `work` gives for an engine over the store, in an event loop of its own."""
+
+    async def run() -> T:
+        async with attached(store) as engine:
+            return await work(engine, *words)
+
+    return anyio.run(run)
+
+
+async def answered(app: Any) -> tuple[int, bytes]:
+    """The HTTP status and the whole body with which an ASGI application answers a GET."""
+    said: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        await anyio.sleep_forever()
+        return {}
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    await app({"type": "http", "method": "GET", "headers": []}, receive, send)
+    return said[0]["status"], b"".join(message["body"] for message in said[1:])
 
 
 def started(words: Sequence[str], environment: dict[str, str], *, fresh: bool = False, **more: Any) -> Any:
@@ -320,7 +357,7 @@ def gate(folder: Path) -> Iterator[Gate]:
 
 def read(store: Store, id: str, offset: int = 0, *, live: bool = True) -> bytes:
     """All the text that is there from `offset`."""
-    cursor, text = Cursor(store, id, offset, live=live), b""
+    cursor, text = TextCursor(store, id, offset, live=live), b""
     while data := cursor.read():
         text += data
     cursor.close()

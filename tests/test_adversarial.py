@@ -16,7 +16,7 @@ from ptstream.cli.markdown import Rendered
 from ptstream.cli.rendering import _tidy
 from ptstream.conversation import without_thoughts
 from ptstream.durable import Asked, Reader
-from ptstream.engine.sqlite.search import folded
+from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
 from ptstream.generators.bodies import PAGE_CHARACTERS, Body, page_words
 from ptstream.generators.endings import ending_of
@@ -27,6 +27,7 @@ from ptstream.origins import is_loopback, origin_of
 from ptstream.sentences import Cutter
 from ptstream.serving import PART
 from ptstream.streams import Flush
+from ptstream.text_search import folded
 from tests.bounded import processor_seconds
 from tests.conftest import Cli
 
@@ -120,8 +121,10 @@ async def test_events_are_made_in_parts_whatever_they_hold(cli: Cli, store: Stor
     size = 200_000
     cli.run("tee", input=b"\n" * size)
     (stream,) = store.streams()
-    answer = await Reader(store, stream.id, Asked(0, "sse", 0, exact=False)).respond()
-    assert isinstance(answer, StreamingResponse)
-    sizes = [len(event) async for event in answer.body_iterator]
+    async with attached(store) as engine:
+        reader = await Reader.begun(engine, stream.id, Asked(0, "sse", 0, exact=False))
+        answer = await reader.respond()
+        assert isinstance(answer, StreamingResponse)
+        sizes = [len(event) async for event in answer.body_iterator]
     assert sum(sizes) > 6 * size
     assert max(sizes) < 8 * PART

@@ -23,10 +23,9 @@ from ptstream.daemon.drives import Daemon
 from ptstream.engine.sqlite.store import Store
 from ptstream.generators import embedded
 from ptstream.generators.llamacpp import LocalServer
-from ptstream.owner import open_owner
 from ptstream.settings import Home
 from tests import endpoint
-from tests.conftest import LIMIT, Cli, gone, kept, told, until
+from tests.conftest import LIMIT, Cli, gone, kept, owning, told, until
 from tests.face import KEY, PASSWORD, Face, asking, daemon, face, running
 
 __all__ = ["daemon", "face"]
@@ -427,9 +426,11 @@ async def test_a_stalled_client_is_waited_for_however_long(
     monkeypatch.setattr(listener, "STALL_TIME", 0.01)
     store.home.make()
     Path(store.home.config).write_text(f'[endpoints.mine]\nbase_url = "{server.base_url}"\n')
-    async with open_owner(store) as owner, anyio.create_task_group() as tasks, httpx.AsyncClient(timeout=None) as http:
+    async with owning(store) as owner, anyio.create_task_group() as tasks, httpx.AsyncClient(timeout=None) as http:
         door = listener.Listener(
-            Daemon(store, owner, LocalServer(store.home, tasks)), listener.Address("127.0.0.1", 0), token=False
+            Daemon(store.home, owner.engine, owner, LocalServer(store.home, tasks)),
+            listener.Address("127.0.0.1", 0),
+            token=False,
         )
         tasks.start_soon(door.serve)
         body = {"model": "mine/huge", "messages": ASKED, "stream": True}

@@ -25,7 +25,7 @@ from ptstream import __version__, wire
 from ptstream.engine.sqlite import schema
 from ptstream.engine.sqlite.liveness import Lease, boot_id
 from ptstream.engine.sqlite.store import Store
-from ptstream.engine.sqlite.tail import Tail
+from ptstream.engine.sqlite.tail import FileTail
 from ptstream.generators.command import descendants
 from ptstream.settings import Home
 from ptstream.streams import Status, Words
@@ -550,11 +550,11 @@ def test_a_daemon_that_dies_while_it_is_asked(cli: Cli, store: Store) -> None:
     def begin() -> None:
         with Store(store.home) as own:
             dead = Lease(own.home)
-            begun = own._connection().execute(
+            begun = own.connections.writer().execute(
                 schema.CLAIM, {"id": id, "owner": dead.id, "boot": boot_id(), "at": 0.0, "model": "m", "place": "p"}
             )
             assert begun.fetchall() == [(1, 0)]
-            tail = Tail(own.tail_path(id, 1), 0)
+            tail = FileTail(own.tail_path(id, 1), 0)
             tail.append(b"begun")
             tail.close()
             dead.void()

@@ -11,13 +11,13 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from ptstream.engine.sqlite import schema
-from ptstream.engine.sqlite.recovery import delete_expired
-from ptstream.engine.sqlite.store import VACUUM_PAGES, Store
-from ptstream.follow import wait_for_end
+from ptstream.engine.sqlite import migration
+from ptstream.engine.sqlite.checkpoints import VACUUM_PAGES
+from ptstream.engine.sqlite.engine import attached
+from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
 from ptstream.streams import Status, Words
-from tests.conftest import FIRST, Cli, Gate, detached, ended, read_exactly, until, waits
+from tests.conftest import FIRST, Cli, Gate, detached, ended, engaged, read_exactly, until, waits
 
 SECRET = b"the-password-is-xyzzy"
 
@@ -51,7 +51,7 @@ def test_space_goes_back_many_pages_a_step(store: Store) -> None:
     """Each step is a durable commit: not one a page, and not all at once either."""
     id = store.create(Words(prompt="x" * 3_000_000)).id
     store.delete(id)
-    connection = store._connection()
+    connection = store.connections.writer()
     free = connection.execute("PRAGMA freelist_count").fetchone()[0]
     said: list[str] = []
     connection.set_trace_callback(said.append)
@@ -61,10 +61,10 @@ def test_space_goes_back_many_pages_a_step(store: Store) -> None:
 
 def test_a_reader_that_holds_on_delays_only_the_log(cli: Cli, home: Home) -> None:
     cli.run("tee", "--name", "secret", input=SECRET)
-    reader = schema.connect_writer(home)
+    reader = migration.connect_writer(home)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM chunks").fetchone()
-    with Store(home, patience=0.01) as store:
+    with Store(home, busy_timeout=0.01) as store:
         store.delete(store.find("secret").id)
         assert not store.shrink()
         reader.execute("ROLLBACK")
@@ -89,7 +89,7 @@ def test_rm_of_a_running_stream_ends_its_readers(cli: Cli, store: Store) -> None
 def test_by_age(cli: Cli, store: Store) -> None:
     ids = [store.create(name=f"n{n}").id for n in range(6)]
     store.cancel(ids[0])
-    with store._writing() as connection:
+    with store.connections.writing() as connection:
         connection.execute("UPDATE streams SET created_at = created_at - 86400, ended_at = ended_at - 86400")
     fresh = store.create(name="fresh").id
     listed = cli.out("rm", "--older-than", "23h", "--keep", "3", "--dry-run").splitlines()
@@ -111,8 +111,8 @@ def test_by_age(cli: Cli, store: Store) -> None:
 def test_a_time_to_live(cli: Cli, home: Home, store: Store) -> None:
     cli.run("tee", "--ttl", "30d", "--name", "month", input=SECRET)
     cli.run("tee", "--name", "ever", input="x")
-    assert delete_expired(home) == 0
-    with store._writing() as connection:
+    assert engaged(store, lambda engine: engine.delete_expired()) == 0
+    with store.connections.writing() as connection:
         connection.execute("UPDATE streams SET ended_at = ended_at - 31 * 86400")
     store.close()
     cli.run("daemon", "start")
@@ -137,7 +137,8 @@ async def test_waiting_for_a_deleted_stream(store: Store) -> None:
 
     async def wait() -> None:
         try:
-            await wait_for_end(store, id)
+            async with attached(store) as engine:
+                await engine.ended(id)
         except StreamNotFound as error:
             gone.append(error)
 

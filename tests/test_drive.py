@@ -7,8 +7,7 @@ import gc
 import os
 import sqlite3
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,17 +20,18 @@ from hypothesis import strategies as st
 from ptstream.asides import LEFT_OUT, MAX_ASIDES, Asides
 from ptstream.cancellation import cancel
 from ptstream.config import Limits, Settings
-from ptstream.drive import Attempt, End, encoded
-from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.drive import Drive, encoded
+from ptstream.engine.sqlite.cursor import TextCursor
 from ptstream.engine.sqlite.store import Store
-from ptstream.engine.sqlite.wakeups import open_wakes
+from ptstream.engine.sqlite.writer import SqliteWriter
 from ptstream.errors import GeneratorDropped, GeneratorError, GeneratorTimeout, StoreBusy, StoreUnusable
 from ptstream.follow import Follow
 from ptstream.generators import Event, Note, Reasoning, Source, Usage
 from ptstream.generators.surrogates import slices
-from ptstream.owner import Owner, open_owner
+from ptstream.outcome import Outcome
+from ptstream.owner import Owner
 from ptstream.streams import Claim, Flush, Status
-from tests.conftest import read
+from tests.conftest import owning, read
 
 pytestmark = pytest.mark.anyio
 
@@ -42,13 +42,13 @@ def source(generate: Generate, *, patient: bool = False, flush: Flush = Flush.SE
     return Source("test", "here", flush, generate, patient=patient)
 
 
-@asynccontextmanager
-async def owning(store: Store) -> AsyncIterator[Owner]:
-    async with open_owner(store) as owner:
-        yield owner
+def writer_of(owner: Owner) -> SqliteWriter:
+    """What commits, whose statements a test lets fail."""
+    assert isinstance(owner._writer, SqliteWriter)
+    return owner._writer
 
 
-async def driven(store: Store, owner: Owner, generate: Generate, *, patient: bool = False) -> Attempt:
+async def driven(store: Store, owner: Owner, generate: Generate, *, patient: bool = False) -> Drive:
     """A stream driven to its end."""
     attempt = await owner.start(store.create().id, source(generate, patient=patient))
     await attempt.ended.wait()
@@ -67,7 +67,7 @@ async def test_text_usage_and_asides(store: Store) -> None:
     async with owning(store) as owner:
         attempt = await driven(store, owner, generate)
         id = attempt.claim.id
-        assert attempt.end == End(Status.DONE, None)
+        assert attempt.end == Outcome(Status.DONE, None)
         assert attempt.asides.since(0)[0] == [Reasoning("Let me think."), Note("halfway")]
         assert read(store, id) == b"One. Two."
         (kept,) = store.attempts(id)
@@ -124,7 +124,7 @@ async def test_what_was_asked_is_let_go_at_the_end(store: Store) -> None:
             assert asked() is None
         finally:
             gc.enable()
-        assert attempt.end == End(Status.DONE, None)
+        assert attempt.end == Outcome(Status.DONE, None)
 
 
 async def test_every_piece_is_in_the_tail_before_it_is_shown(store: Store) -> None:
@@ -162,7 +162,7 @@ async def test_cancel_reaches_a_silent_generator(store: Store) -> None:
     async with owning(store) as owner:
         id = store.create().id
         attempt = await owner.start(id, source(generate))
-        follow = Follow(store, Cursor(store, id), audience=owner.audience)
+        follow = Follow(owner.engine.cursor(id), audience=owner.audience)
         assert await anext(follow) == b"Begun"
         with Store(store.home) as elsewhere:
             elsewhere.cancel(id)
@@ -189,7 +189,7 @@ async def test_a_drained_generator_ends_its_stream_at_once_and_tells_its_usage(s
         attempt = await owner.start(id, source(generate))
         while attempt.pieces == 0:
             await anyio.lowlevel.checkpoint()
-        await cancel(store, id, drain=True)
+        await cancel(owner.engine, id, drain=True)
         before = store.state(id)
         assert (before.status, before.error) == (Status.CANCELLED, "cancelled at byte 8")
         assert (store.attempts(id)[0].usage, id in owner.running) == (None, True)
@@ -243,9 +243,9 @@ async def test_a_drained_generator_ends_by_a_further_cancel(store: Store) -> Non
     async with owning(store) as owner:
         id = store.create().id
         await owner.start(id, source(generate))
-        await cancel(store, id, drain=True)
+        await cancel(owner.engine, id, drain=True)
         assert id in owner.running
-        assert (await cancel(store, id)).status is Status.CANCELLED
+        assert (await cancel(owner.engine, id)).status is Status.CANCELLED
         while id in owner.running:
             await anyio.lowlevel.checkpoint()
 
@@ -258,7 +258,7 @@ async def test_a_drained_generator_ends_with_its_owner(store: Store) -> None:
     async with owning(store) as owner:
         id = store.create().id
         attempt = await owner.start(id, source(generate))
-        await cancel(store, id, drain=True)
+        await cancel(owner.engine, id, drain=True)
         await attempt.ended.wait()
         assert id in owner.running
         assert store.state(id).status is Status.CANCELLED
@@ -280,7 +280,7 @@ async def test_what_a_generator_says_after_its_end_is_decided_does_not_count(sto
         attempt.stop(Status.CANCELLED, "first")
         attempt.stop(Status.ERROR, "second")
         await attempt.ended.wait()
-        assert attempt.end == End(Status.CANCELLED, "first")
+        assert attempt.end == Outcome(Status.CANCELLED, "first")
 
 
 class Clock:
@@ -305,8 +305,8 @@ class Clock:
 )
 async def test_time_outs(store: Store, limits: Limits, pieces: int, patient: bool, cause: str | None) -> None:
     from ptstream.engine.sqlite.liveness import Lease
-    from ptstream.engine.sqlite.tail import Tail
-    from ptstream.engine.sqlite.writer import Writer
+    from ptstream.engine.sqlite.tail import FileTail
+    from ptstream.engine.sqlite.writer import SqliteWriter
     from ptstream.sentences import Cutter
 
     silent, go_on, clock = anyio.Event(), anyio.Event(), Clock()
@@ -319,13 +319,11 @@ async def test_time_outs(store: Store, limits: Limits, pieces: int, patient: boo
 
     id = store.create().id
     lease = Lease(store.home)
-    writer = Writer(store, lease.id)
+    writer = SqliteWriter(store, lease.id)
     async with writer.open(), anyio.create_task_group() as tasks:
         claim = await writer.claim(id)
-        tail = Tail(store.tail_path(id, claim.epoch), 0)
-        attempt = Attempt(
-            claim, source(generate, patient=patient), tail, Cutter(Flush.SENTENCES), writer, limits, clock
-        )
+        tail = FileTail(store.tail_path(id, claim.epoch), 0)
+        attempt = Drive(claim, source(generate, patient=patient), tail, Cutter(Flush.SENTENCES), writer, limits, clock)
         tasks.start_soon(attempt.run)
         await silent.wait()
         clock.now += 60
@@ -368,7 +366,7 @@ async def test_a_full_disk_pauses_the_generator(store: Store, monkeypatch: pytes
 
 
 async def test_pieces_go_on_while_the_store_is_locked(store: Store) -> None:
-    from ptstream.engine.sqlite import schema
+    from ptstream.engine.sqlite import migration
 
     locked, go_on = anyio.Event(), anyio.Event()
 
@@ -381,10 +379,10 @@ async def test_pieces_go_on_while_the_store_is_locked(store: Store) -> None:
     async with owning(store) as owner:
         id = store.create().id
         attempt = await owner.start(id, source(generate))
-        other = schema.connect_writer(store.home)
+        other = migration.connect_writer(store.home)
         other.execute("BEGIN IMMEDIATE")
         locked.set()
-        cursor = Cursor(store, id)
+        cursor = TextCursor(store, id)
         text = b""
         while b"number 99." not in text:
             text += cursor.read()
@@ -408,11 +406,10 @@ async def test_a_watcher_gets_every_sentence_and_the_end(store: Store) -> None:
     async with owning(store) as owner:
         id = store.create().id
         got = b""
-        async with open_wakes(store) as wakes:
-            await owner.start(id, source(generate))
-            follow = Follow(store, Cursor(store, id, live=False), wakes=wakes)
-            async for data in follow:
-                got += data
+        await owner.start(id, source(generate))
+        follow = Follow(owner.engine.cursor(id, live=False))
+        async for data in follow:
+            got += data
         assert got == "".join(f"Sentence number {n}. " for n in range(50)).encode()
         assert follow.cursor.state is not None
         assert follow.cursor.state.status is Status.DONE
@@ -451,7 +448,7 @@ async def test_a_deleted_stream_ends_its_attempt(store: Store) -> None:
     async with owning(store) as owner:
         id = store.create().id
         attempt = await owner.start(id, source(generate))
-        with store._writing() as connection:
+        with store.connections.writing() as connection:
             connection.execute("DELETE FROM streams WHERE id = ?", (id,))
         await attempt.ended.wait()
         assert owner.running == {}
@@ -459,9 +456,9 @@ async def test_a_deleted_stream_ends_its_attempt(store: Store) -> None:
 
 
 async def test_no_room_for_a_tail(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ptstream.owner
+    from ptstream.engine.sqlite import writer
 
-    def full(path: str, begin: int) -> None:
+    def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     async def generate() -> AsyncGenerator[Event, None]:
@@ -469,7 +466,7 @@ async def test_no_room_for_a_tail(store: Store, monkeypatch: pytest.MonkeyPatch)
 
     async with owning(store) as owner:
         id = store.create().id
-        monkeypatch.setattr(ptstream.owner, "Tail", full)
+        monkeypatch.setattr(writer, "FileTail", full)
         with pytest.raises(StoreBusy, match="No space"):
             await owner.start(id, source(generate))
     assert store.state(id).error == "no tail could be made: No space left on device"
@@ -493,7 +490,7 @@ async def test_one_bad_generator_takes_nothing_else_along(store: Store) -> None:
             await driven(store, owner, bad)
         go_on.set()
         await attempt.ended.wait()
-        assert attempt.end == End(Status.DONE, None)
+        assert attempt.end == Outcome(Status.DONE, None)
 
 
 async def test_a_cancel_that_came_right_after_the_claim(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -504,15 +501,15 @@ async def test_a_cancel_that_came_right_after_the_claim(store: Store, monkeypatc
         yield ""
 
     async with owning(store) as owner:
-        id, claim = store.create().id, owner._writer.claim
+        id, claim = store.create().id, writer_of(owner).claim
 
         async def claim_and_be_cancelled(*words: str) -> Claim:
             got = await claim(*words)
             store.cancel(id)
-            owner._stop_cancelled()
+            await owner._stop_cancelled()
             return got
 
-        monkeypatch.setattr(owner._writer, "claim", claim_and_be_cancelled)
+        monkeypatch.setattr(writer_of(owner), "claim", claim_and_be_cancelled)
         attempt = await owner.start(id, source(generate))
         await attempt.ended.wait()
     assert store.state(id).status is Status.CANCELLED
@@ -534,7 +531,7 @@ async def test_a_living_owner_does_not_give_up_an_end_that_a_broken_database_ref
     async with owning(store) as owner:
         id = store.create().id
         attempt = await owner.start(id, source(generate))
-        monkeypatch.setattr(owner._writer, "_execute", broken)
+        monkeypatch.setattr(writer_of(owner), "_execute", broken)
         await refused.wait()
         assert read(store, id) == b"One. Two. "
         monkeypatch.undo()
@@ -554,11 +551,11 @@ async def test_what_no_store_takes_is_left_to_whoever_comes_after_its_owner(
     async def broken(*_: object) -> None:
         raise sqlite3.DatabaseError("database disk image is malformed")
 
-    monkeypatch.setattr("ptstream.owner.PATIENCE", 0.1)
+    monkeypatch.setattr("ptstream.owner.END_WAIT", 0.1)
     async with owning(store) as owner:
         id = store.create().id
         attempt = await owner.start(id, source(generate))
-        monkeypatch.setattr(owner._writer, "_execute", broken)
+        monkeypatch.setattr(writer_of(owner), "_execute", broken)
         while attempt.pieces == 0:
             await anyio.lowlevel.checkpoint()
     assert os.listdir(store.home.tails) == [f"{id}.1"]
@@ -568,7 +565,7 @@ async def test_what_no_store_takes_is_left_to_whoever_comes_after_its_owner(
 
 async def test_what_a_locked_store_refused_belongs_to_the_end(store: Store) -> None:
     """The writer gives an append back, then takes the end: nothing is missing in between."""
-    from ptstream.engine.sqlite import schema
+    from ptstream.engine.sqlite import migration
 
     go_on = anyio.Event()
 
@@ -583,20 +580,20 @@ async def test_what_a_locked_store_refused_belongs_to_the_end(store: Store) -> N
         attempt = await owner.start(id, source(generate))
         while store.state(id).bytes == 0:
             await anyio.sleep(0.001)
-        other = schema.connect_writer(store.home)
+        other = migration.connect_writer(store.home)
         other.execute("BEGIN IMMEDIATE")
         go_on.set()
         while owner.trouble is None:
             await anyio.sleep(0.001)
-        append = owner._writer._commit_persistently
+        append = writer_of(owner)._commit_persistently
 
         async def let_go_after_one(group: list[Any]) -> None:
             await append(group)
             if other.in_transaction:
                 other.execute("ROLLBACK")
 
-        owner._writer._commit_persistently = let_go_after_one  # type: ignore[method-assign]
-        owner._writer.close()
+        writer_of(owner)._commit_persistently = let_go_after_one  # type: ignore[method-assign]
+        writer_of(owner).close()
         await attempt.ended.wait()
         if other.in_transaction:
             other.execute("ROLLBACK")
@@ -605,16 +602,16 @@ async def test_what_a_locked_store_refused_belongs_to_the_end(store: Store) -> N
 
 
 async def test_a_failing_checkpoint_harms_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ptstream.engine.sqlite import writer
+    from ptstream.engine.sqlite import checkpoints
 
     async def generate() -> AsyncGenerator[Event, None]:
         for n in range(20):
             yield f"Sentence number {n}. "
             await anyio.sleep(0.001)
 
-    monkeypatch.setattr(writer, "CHECKPOINT_BYTES", 1)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_BYTES", 1)
     async with owning(store) as owner:
-        execute, failed = owner._writer._execute, 0
+        execute, failed = writer_of(owner)._execute, 0
 
         async def full(sql: str, values: Any) -> Any:
             nonlocal failed
@@ -623,11 +620,11 @@ async def test_a_failing_checkpoint_harms_nothing(store: Store, monkeypatch: pyt
                 raise sqlite3.OperationalError("database or disk is full")
             return await execute(sql, values)
 
-        monkeypatch.setattr(owner._writer, "_execute", full)
+        monkeypatch.setattr(writer_of(owner)._checkpoints, "_execute", full)
         attempt = await driven(store, owner, generate)
-        assert attempt.end == End(Status.DONE, None)
+        assert attempt.end == Outcome(Status.DONE, None)
         assert failed == 1
-        assert owner._writer._no_checkpoint_before > 0
+        assert writer_of(owner)._checkpoints._not_before > 0
     assert read(store, attempt.claim.id).decode() == "".join(f"Sentence number {n}. " for n in range(20))
 
 
@@ -648,31 +645,31 @@ async def test_a_row_that_cannot_be_written_takes_no_other_along(store: Store, m
         attempt = await owner.start(store.create().id, source(good))
         strange = await driven(store, owner, odd)
         assert store.state(strange.claim.id).error == "RuntimeError: ?"
-        execute = owner._writer._execute
+        execute = writer_of(owner)._execute
 
         async def picky(sql: str, values: Any) -> Any:
             if any(value == "bad" for value in values):
                 raise OverflowError("string longer than INT_MAX bytes")
             return await execute(sql, values)
 
-        monkeypatch.setattr(owner._writer, "_execute", picky)
+        monkeypatch.setattr(writer_of(owner), "_execute", picky)
         async with anyio.create_task_group() as tasks:
             for text in ("bad", "fine"):
                 id = store.create().id
-                claim = await owner._writer.claim(id)
+                claim = await writer_of(owner).claim(id)
                 tasks.start_soon(_appended, owner, claim, text)
         go_on.set()
         await attempt.ended.wait()
-        assert attempt.end == End(Status.DONE, None)
+        assert attempt.end == Outcome(Status.DONE, None)
 
 
 async def _appended(owner: Owner, claim: Claim, text: str) -> None:
     if text == "bad":
         with pytest.raises(StoreUnusable, match="INT_MAX"):
-            await owner._writer.append(claim, 0, text, 1)
+            await writer_of(owner).append(claim, 0, text, 1)
     else:
-        await owner._writer.append(claim, 0, text, 1)
-        assert owner.store.state(claim.id).bytes == len(text)
+        await writer_of(owner).append(claim, 0, text, 1)
+        assert (await owner.engine.settled(claim.id)).bytes == len(text)
 
 
 async def test_an_unfinished_word_first_does_not_stop_the_timer(store: Store) -> None:

@@ -28,11 +28,11 @@ from ptstream.daemon.gate import MAX_BODIES, MAX_BODY
 from ptstream.daemon.keys import Keys, token_of
 from ptstream.daemon.listener import KEPT, PIPELINED, Address, address_of
 from ptstream.daemon.rate import Rate
-from ptstream.engine.sqlite.search import LONGEST_QUERY
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ConfigurationError
 from ptstream.settings import Home
 from ptstream.streams import Parent, Words
+from ptstream.text_search import LONGEST_QUERY
 from tests.conftest import (
     FIRST,
     LIMIT,

@@ -103,7 +103,7 @@ async def test_a_stream_that_is_one_is_shown(folder: Path) -> None:
 async def test_an_aside_that_is_none(folder: Path, data: str) -> None:
     async with reached(ssh(folder, f"event: note\nid: 1\ndata: {data}\n\n")) as there:
         with pytest.raises(BadAnswer, match="none of its events"):
-            await every(there.beside("x"))
+            await every(there.remarks("x"))
 
 
 @pytest.mark.parametrize(

@@ -10,20 +10,17 @@ from typing import Any
 import anyio
 import pytest
 
-from ptstream import drive
+from ptstream import resumption
 from ptstream.conversation import going_on, history
-from ptstream.engine.sqlite.cursor import Cursor
 from ptstream.engine.sqlite.store import Store
-from ptstream.engine.sqlite.wakeups import open_wakes
 from ptstream.errors import GeneratorDropped, NotFinished, OffsetBeyondEnd, UsageError
 from ptstream.follow import Follow
 from ptstream.generators import Event, Source
 from ptstream.generators.models import messages
-from ptstream.owner import open_owner
 from ptstream.settings import Home
 from ptstream.streams import Flush, Parent, Status, Stream, Words
 from tests import endpoint
-from tests.conftest import Cli, read
+from tests.conftest import Cli, engaged, owning, read
 
 TEXT = "One two three. Für fünf Füße. Seven eight nine. Ten."
 
@@ -35,7 +32,7 @@ def ended(store: Store, words: Words, text: str, parent: Parent | None = None) -
         yield text
 
     async def run() -> str:
-        async with open_owner(store) as owner:
+        async with owning(store) as owner:
             id = store.create(words, parent=parent).id
             attempt = await owner.start(id, Source("m", "here", Flush.SENTENCES, generate))
             await attempt.ended.wait()
@@ -65,24 +62,24 @@ def dropping(times: int, pause: anyio.Event | None = None) -> Source:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drive, "BACKOFF", 0.0)
+    monkeypatch.setattr(resumption, "BACKOFF", 0.0)
 
 
 @pytest.mark.anyio
 @pytest.mark.usefixtures("at_once")
 async def test_on_drop_the_same_stream_goes_on(store: Store) -> None:
     live, stored = b"", b""
-    async with open_owner(store) as owner, open_wakes(store) as wakes, anyio.create_task_group() as tasks:
+    async with owning(store) as owner, anyio.create_task_group() as tasks:
         id = store.create().id
 
         async def watch() -> None:
             nonlocal stored
-            async for data in Follow(store, Cursor(store, id, live=False), wakes=wakes):
+            async for data in Follow(owner.engine.cursor(id, live=False)):
                 stored += data
 
         tasks.start_soon(watch)
         attempt = await owner.start(id, dropping(2), on_drop=True)
-        async for data in Follow(store, Cursor(store, id), audience=owner.audience):
+        async for data in Follow(owner.engine.cursor(id), audience=owner.audience):
             live += data
         await attempt.ended.wait()
     assert live.decode() == stored.decode() == read(store, id).decode() == TEXT
@@ -105,7 +102,7 @@ async def test_it_gives_up_after_a_while(store: Store) -> None:
     async def drop(_: str = "") -> AsyncGenerator[Event, None]:
         yield hang_up()
 
-    async with open_owner(store) as owner:
+    async with owning(store) as owner:
         attempt = await owner.start(
             store.create().id, Source("m", "p", Flush.SENTENCES, drop, go_on=drop), on_drop=True
         )
@@ -116,7 +113,7 @@ async def test_it_gives_up_after_a_while(store: Store) -> None:
 
 @pytest.mark.anyio
 async def test_without_on_drop_it_ends(store: Store) -> None:
-    async with open_owner(store) as owner:
+    async with owning(store) as owner:
         attempt = await owner.start(store.create().id, dropping(1))
         await attempt.ended.wait()
         assert read(store, attempt.claim.id) == b"One two three. "
@@ -126,7 +123,7 @@ async def test_without_on_drop_it_ends(store: Store) -> None:
 @pytest.mark.anyio
 @pytest.mark.usefixtures("at_once")
 async def test_a_cancel_wins_over_a_further_attempt(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with open_owner(store) as owner:
+    async with owning(store) as owner:
         id, reclaim = store.create().id, owner._writer.reclaim
 
         async def cancelled_first(*words: Any) -> Any:
@@ -152,17 +149,19 @@ async def test_a_cancel_wins_over_a_further_attempt(store: Store, monkeypatch: p
 def test_what_it_inherits(store: Store) -> None:
     parent = ended(store, Words(prompt="Why?", system="S", model="m"), TEXT)
     size = len(TEXT.encode())
-    assert going_on(store, parent, None, Words()) == (parent.words, Parent(parent.id, size, True))
-    assert going_on(store, parent, 15, Words(model="n"))[0] == Words(prompt="Why?", system="S", model="n")
-    assert going_on(store, parent, None, Words(command=("x",)))[0] == Words(prompt="Why?", system="S", command=("x",))
-    words, before = going_on(store, parent, None, Words(prompt="And?"))
+    assert engaged(store, going_on, parent, None, Words()) == (parent.words, Parent(parent.id, size, True))
+    assert engaged(store, going_on, parent, 15, Words(model="n"))[0] == Words(prompt="Why?", system="S", model="n")
+    assert engaged(store, going_on, parent, None, Words(command=("x",)))[0] == Words(
+        prompt="Why?", system="S", command=("x",)
+    )
+    words, before = engaged(store, going_on, parent, None, Words(prompt="And?"))
     assert (words.prompt, before) == ("And?", Parent(parent.id, size, False))
     with pytest.raises(OffsetBeyondEnd):
-        going_on(store, parent, size + 1, Words())
+        engaged(store, going_on, parent, size + 1, Words())
     with pytest.raises(UsageError, match="inside a character"):
-        going_on(store, parent, 17, Words())
+        engaged(store, going_on, parent, 17, Words())
     with pytest.raises(NotFinished):
-        going_on(store, store.create(), None, Words())
+        engaged(store, going_on, store.create(), None, Words())
 
 
 def test_the_conversation_before(store: Store) -> None:
@@ -172,19 +171,23 @@ def test_the_conversation_before(store: Store) -> None:
     store.begin(rest.id, "Because. ")
     third = store.create(Words(prompt="And?"), parent=Parent(rest.id, 9, False))
     said = [("user", "Who?"), ("assistant", "Me. "), ("user", "Why?"), ("assistant", "Because. ")]
-    assert [(turn["role"], turn["content"]) for turn in history(store, third)] == said
-    assert history(store, store.get(rest.id)) == history(store, second) == history(store, third)[:2]
+    assert [(turn["role"], turn["content"]) for turn in engaged(store, history, third)] == said
+    assert (
+        engaged(store, history, store.get(rest.id))
+        == engaged(store, history, second)
+        == engaged(store, history, third)[:2]
+    )
     assert read(store, rest.id) == b"Because. "
     store.delete(first.id)
-    assert [turn["content"] for turn in history(store, third)] == ["Why?", "Because. "]
+    assert [turn["content"] for turn in engaged(store, history, third)] == ["Why?", "Because. "]
 
 
 def test_a_question_that_got_no_answer_belongs_to_the_conversation(store: Store) -> None:
     first = ended(store, Words(prompt="Who?"), "")
     again = ended(store, Words(prompt="Who?"), "Me.", Parent(first.id, 0, True))
     following = store.create(Words(prompt="Why?"), parent=Parent(first.id, 0, False))
-    assert history(store, following) == [{"role": "user", "content": "Who?"}]
-    assert history(store, again) == []
+    assert engaged(store, history, following) == [{"role": "user", "content": "Who?"}]
+    assert engaged(store, history, again) == []
 
 
 @pytest.mark.parametrize(
@@ -205,7 +208,7 @@ def test_thinking_aloud_is_not_sent_back(store: Store, answer: str, told: str | 
     first = ended(store, Words(prompt="Who?"), answer)
     assert read(store, first.id).decode() == answer
     second = store.create(Words(prompt="Why?"), parent=Parent(first.id, len(answer), False))
-    assert [turn["content"] for turn in history(store, second)] == ["Who?", *([told] if told else [])]
+    assert [turn["content"] for turn in engaged(store, history, second)] == ["Who?", *([told] if told else [])]
 
 
 def test_a_long_prompt_is_taken_over_whole(cli: Cli, store: Store) -> None:
@@ -280,14 +283,14 @@ async def test_a_commands_text_is_asked_about_and_not_made_again(cli: Cli, home:
 
 def test_what_a_command_was_given_is_shown_too(store: Store) -> None:
     command = ended(store, Words(prompt="b\na\n", command=("sort", "-u")), "a\nb\n")
-    words, before = going_on(store, command, None, Words(prompt="Why?"))
+    words, before = engaged(store, going_on, command, None, Words(prompt="Why?"))
     question = store.create(words, parent=before)
     said = [{"role": "user", "content": "$ sort -u\nstandard input:\nb\na\noutput:\na\nb"}]
-    assert history(store, question) == said
+    assert engaged(store, history, question) == said
     assert messages(words, history=said) == [{"role": "user", "content": f"{said[0]['content']}\n\nWhy?"}]
-    again, _ = going_on(store, command, None, Words())
+    again, _ = engaged(store, going_on, command, None, Words())
     assert again.command == ("sort", "-u")
-    with_another, _ = going_on(store, command, None, Words(prompt="c", command=("wc",)))
+    with_another, _ = engaged(store, going_on, command, None, Words(prompt="c", command=("wc",)))
     assert with_another == Words(prompt="c", command=("wc",))
 
 
@@ -295,7 +298,7 @@ def test_a_question_without_an_answer_stays_in_the_conversation(store: Store) ->
     first = ended(store, Words(prompt="Who?"), "")
     second = ended(store, Words(prompt="Why?"), "Because.", Parent(first.id, 0, False))
     third = store.create(Words(prompt="And?"), parent=Parent(second.id, 8, False))
-    assert messages(third.words, history=history(store, third)) == [
+    assert messages(third.words, history=engaged(store, history, third)) == [
         {"role": "user", "content": "Who?\n\nWhy?"},
         {"role": "assistant", "content": "Because."},
         {"role": "user", "content": "And?"},

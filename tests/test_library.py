@@ -16,11 +16,11 @@ import anyio
 import pytest
 
 import ptstream
-from ptstream.engine.sqlite.recovery import settle
+from ptstream.engine.sqlite.recovery import settled
 from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
 from ptstream.streams import Status, Stream
-from tests.conftest import read
+from tests.conftest import answered, read
 
 pytestmark = pytest.mark.anyio
 
@@ -200,7 +200,8 @@ async def test_events_begin_at_a_character(home: Home) -> None:
         id = await pts.create()
         async for _ in pts.drive(id, generate):
             pass
-        assert [pts.events(id, offset).status_code for offset in (0, 1, 2, "2", 3)] == [200, 400, 200, 200, 416]
+        said = [(await answered(pts.events(id, offset)))[0] for offset in (0, 1, 2, "2", 3)]
+        assert said == [200, 400, 200, 200, 416]
 
 
 async def plain(_: Stream, model: str, *, times: int = 1) -> AsyncIterator[str]:
@@ -406,7 +407,7 @@ def test_no_way_out_hangs(home: Home, way: str) -> None:
     assert done.returncode == 0, done.stderr
     with Store(home) as store:
         id = store.find("n").id
-        found = settle(store, id, store.state(id)).state
+        found = settled(store, id).standing
     cause = "its program ended" if "run(main" in way else "its owner died"
     assert (found.status, found.error, found.bytes) == (Status.ERROR, f"{cause} at byte 7", 7)
 

@@ -19,13 +19,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from ptstream.engine.sqlite import schema
-from ptstream.engine.sqlite.cursor import Cursor, read_now
+from ptstream.engine.sqlite import migration
+from ptstream.engine.sqlite.cursor import TextCursor, read_now
 from ptstream.engine.sqlite.liveness import Lease
-from ptstream.engine.sqlite.recovery import as_it_is, settle, settle_all
+from ptstream.engine.sqlite.recovery import as_it_is, recover_all, settled
 from ptstream.engine.sqlite.store import Store
-from ptstream.engine.sqlite.tail import Tail
-from ptstream.engine.sqlite.writer import Writer
+from ptstream.engine.sqlite.tail import FileTail
+from ptstream.engine.sqlite.writer import SqliteWriter
 from ptstream.errors import ClaimLost, NameTaken, NotFinished, OffsetBeyondEnd, StreamNotFound
 from ptstream.settings import Home
 from ptstream.streams import Claim, Parent, Status, Words
@@ -47,7 +47,7 @@ class Owner:
         self.lives = True
         self._portal = portal
         self._store = Store(home)  # of the event loop's thread
-        self._writer = portal.call(Writer, self._store, self.lease.id)
+        self._writer = portal.call(SqliteWriter, self._store, self.lease.id)
         self._opened = portal.wrap_async_context_manager(self._writer.open())
         self._opened.__enter__()
 
@@ -73,7 +73,7 @@ class Model:
     error: str | None = None
     claim: Claim | None = None
     owner: Any = None
-    tail: Tail | None = None
+    tail: FileTail | None = None
     gone: bool = False
     last: Any = None
 
@@ -102,7 +102,7 @@ class Reader:
     """One that comes back: `got` is what it was given since `start`."""
 
     model: Model
-    cursor: Cursor
+    cursor: TextCursor
     live: bool
     start: int
     got: bytes = b""
@@ -136,7 +136,7 @@ class Streams(RuleBasedStateMachine):
         self.readers: list[Reader] = []
         with contextlib.ExitStack() as stack:
             self.home = Home(stack.enter_context(tempfile.TemporaryDirectory(prefix="pts-")) + "/home")
-            schema.prepare(self.home)
+            migration.prepare(self.home)
             self.store = stack.enter_context(Store(self.home))
             self.portal = stack.enter_context(start_blocking_portal())
             self.stack = stack
@@ -156,7 +156,10 @@ class Streams(RuleBasedStateMachine):
     def rows(self, id: str = "%") -> list[Any]:
         """All that the database holds, of one stream or of all."""
         tables = (("streams", "id"), ("attempts", "stream"), ("chunks", "stream"))
-        return [self.store._read(f"SELECT * FROM {table} WHERE {column} LIKE ?", (id,)) for table, column in tables]
+        return [
+            self.store.connections.read(f"SELECT * FROM {table} WHERE {column} LIKE ?", (id,))
+            for table, column in tables
+        ]
 
     @contextlib.contextmanager
     def refused(self, error: type[Exception]) -> Iterator[None]:
@@ -188,11 +191,11 @@ class Streams(RuleBasedStateMachine):
     def claim(self, model: Model, which: int) -> None:
         if model.status is Status.PENDING:
             model.owner, model.status = self.owners[which], Status.STREAMING
-            model.claim = model.owner.does(Writer.claim, model.id)
+            model.claim = model.owner.does(SqliteWriter.claim, model.id)
             assert model.claim == (model.id, 1, len(model.chunks))
         else:
             with self.refused(ClaimLost):
-                self.owners[which].does(Writer.claim, model.id)
+                self.owners[which].does(SqliteWriter.claim, model.id)
 
     @on("driven", text=TEXTS)
     def write(self, model: Model, text: str) -> None:
@@ -201,14 +204,14 @@ class Streams(RuleBasedStateMachine):
     def write_and_a_part(self, model: Model, text: str, cut: bytes) -> None:
         assert model.claim
         if model.tail is None:
-            model.tail = Tail(self.store.tail_path(model.id, model.claim.epoch), model.claim.begin)
+            model.tail = FileTail(self.store.tail_path(model.id, model.claim.epoch), model.claim.begin)
         model.tail.append(text.encode() + cut)
         model.rest += text.encode()
 
     @on("driven", size=st.integers(0, 9) | st.none())
     def append(self, model: Model, size: int | None) -> None:
         text = model.rest.decode()[:size]
-        model.owner.does(Writer.append, model.claim, len(model.chunks), text, 1)
+        model.owner.does(SqliteWriter.append, model.claim, len(model.chunks), text, 1)
         model.chunks, model.rest = model.chunks + text.encode(), model.rest.removeprefix(text.encode())
 
     @on("claim", epoch=st.sampled_from((-1, 0, 1)), start=st.sampled_from((-1, 1, 7)), which=st.integers(0, 1))
@@ -217,15 +220,19 @@ class Streams(RuleBasedStateMachine):
         assert model.claim
         claim = model.claim._replace(epoch=model.claim.epoch + epoch)
         words = (claim, len(model.chunks) + (0 if epoch or model.status.ended else start), "refused")
-        for what, more in ((Writer.append, (1,)), (Writer.finish, (1, Status.DONE, None, None)), (Writer.reclaim, ())):
+        for what, more in (
+            (SqliteWriter.append, (1,)),
+            (SqliteWriter.finish, (1, Status.DONE, None, None)),
+            (SqliteWriter.reclaim, ()),
+        ):
             with self.refused(ClaimLost):
                 self.owners[which].does(what, *words, *more)
 
     @on("driven")
     def go_on_in_a_further_attempt(self, model: Model) -> None:
-        model.owner.does(Writer.append, model.claim, len(model.chunks), model.rest.decode(), 1)
+        model.owner.does(SqliteWriter.append, model.claim, len(model.chunks), model.rest.decode(), 1)
         model.chunks, model.rest = model.text, b""
-        model.claim = model.owner.does(Writer.reclaim, model.claim, len(model.chunks), "dropped")
+        model.claim = model.owner.does(SqliteWriter.reclaim, model.claim, len(model.chunks), "dropped")
         if model.tail:
             model.tail.discard()
             model.tail = None
@@ -233,7 +240,7 @@ class Streams(RuleBasedStateMachine):
     @on("driven", status=ENDS, discard=st.booleans())
     def finish(self, model: Model, status: Status, discard: bool) -> None:
         cause = None if status is Status.DONE else f"the cause of {status}"
-        model.owner.does(Writer.finish, model.claim, len(model.chunks), model.rest.decode(), 1, status, cause, {})
+        model.owner.does(SqliteWriter.finish, model.claim, len(model.chunks), model.rest.decode(), 1, status, cause, {})
         model.end(status, cause)
         if model.tail and discard:
             model.tail.discard()
@@ -260,12 +267,12 @@ class Streams(RuleBasedStateMachine):
     def meet(self, model: Model, how: int) -> None:
         model.met()
         if how == 0:
-            assert settle(self.store, model.id, self.store.state(model.id)).state.status is model.status
+            assert settled(self.store, model.id).standing.status is model.status
         elif how == 1:
             found = as_it_is(self.store, self.store.get(model.id))
             assert (found.status, found.bytes, found.error) == (model.status, len(model.text), model.error)
         elif how == 2:
-            assert b"".join(read_now(Cursor(self.store, model.id), len(model.text))) == model.text
+            assert b"".join(read_now(TextCursor(self.store, model.id), len(model.text))) == model.text
         else:
             assert read(self.store, model.id, live=how == 3) == (model.text if how == 3 else model.chunks)
 
@@ -284,8 +291,8 @@ class Streams(RuleBasedStateMachine):
     def meet_without_being_able_to_write(self, model: Model) -> None:
         with (
             self.refused(ZeroDivisionError),
-            contextlib.closing(schema.connect_writer(self.home)) as other,
-            Store(self.home, patience=0) as reader,
+            contextlib.closing(migration.connect_writer(self.home)) as other,
+            Store(self.home, busy_timeout=0) as reader,
         ):
             other.execute("BEGIN IMMEDIATE")
             assert read(reader, model.id) == model.text
@@ -295,7 +302,7 @@ class Streams(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        settle_all(self.store)
+        recover_all(self.store)
         for model in self.models:
             model.met()
         claims = [model.claim for model in self.models if model.driven and model.tail and model.claim]
@@ -313,13 +320,13 @@ class Streams(RuleBasedStateMachine):
         model.gone = True
         assert self.rows(model.id) == [[], [], []]
         with self.refused(StreamNotFound):
-            self.owners[0].does(Writer.claim, model.id)
+            self.owners[0].does(SqliteWriter.claim, model.id)
         assert self.store.shrink()
 
     @on("id", live=st.booleans(), share=st.floats(0, 1.1))
     def open_a_reader(self, model: Model, live: bool, share: float) -> None:
         start = round(len(model.text) * share)
-        self.readers.append(Reader(model, Cursor(self.store, model.id, start, live=live), live, start))
+        self.readers.append(Reader(model, TextCursor(self.store, model.id, start, live=live), live, start))
 
     @precondition(lambda self: self.readers)
     @rule(data=st.data(), look=st.booleans())
@@ -356,7 +363,7 @@ class Streams(RuleBasedStateMachine):
         """The chunks, each of which begins where the one before it ends."""
         text = b""
         select = "SELECT start, stop, CAST(text AS BLOB) FROM chunks WHERE stream = ? ORDER BY start"
-        for start, stop, chunk in self.store._read(select, (id,)):
+        for start, stop, chunk in self.store.connections.read(select, (id,)):
             assert (start, stop) == (len(text), len(text) + len(chunk))
             text += chunk
         return text

@@ -24,9 +24,8 @@ from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ConfigurationError
 from ptstream.filesystem import NETWORK_FILESYSTEMS, filesystem_of, lacking
 from ptstream.generators.command import descendants
-from ptstream.owner import open_owner
 from ptstream.settings import Home, find_home
-from tests.conftest import PTSTREAM, Cli, needs
+from tests.conftest import PTSTREAM, Cli, needs, owning
 
 
 def test_the_home() -> None:
@@ -118,7 +117,7 @@ def test_a_copied_home_is_tried_by_its_first_owner(cli: Cli, monkeypatch: pytest
 
     async def own() -> None:
         with Store(cli.home) as store:
-            async with open_owner(store):
+            async with owning(store):
                 raise AssertionError("it was taken")
 
     with pytest.raises(ConfigurationError, match="memory cannot be shared"):

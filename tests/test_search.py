@@ -19,16 +19,16 @@ from ptstream import wire
 from ptstream.daemon import api
 from ptstream.daemon.drives import Daemon
 from ptstream.engine.sqlite import search as module
-from ptstream.engine.sqlite.search import folded, search
+from ptstream.engine.sqlite.search import search
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import UsageError
 from ptstream.generators import Event, Source
 from ptstream.generators.llamacpp import LocalServer
-from ptstream.owner import open_owner
 from ptstream.settings import Home
 from ptstream.streams import Flush
+from ptstream.text_search import LONGEST_QUERY, folded
 from tests.bounded import processor_seconds
-from tests.conftest import FIRST, Cli, Gate, detached, kept, stop_daemon
+from tests.conftest import FIRST, Cli, Gate, detached, kept, owning, stop_daemon
 
 
 def kept_as(cli: Cli, text: str) -> str:
@@ -164,8 +164,8 @@ def test_lines_are_not_looked_for_far_away(cli: Cli, store: Store) -> None:
 
 def test_a_query_is_bounded(cli: Cli, store: Store) -> None:
     kept_as(cli, "x" * 3000)
-    assert len(list(search(store, "x" * module.LONGEST_QUERY))) == 3
-    said = cli.run("search", "x" * (module.LONGEST_QUERY + 1), code=2).stderr.decode()
+    assert len(list(search(store, "x" * LONGEST_QUERY))) == 3
+    said = cli.run("search", "x" * (LONGEST_QUERY + 1), code=2).stderr.decode()
     assert "1000 characters at most" in said
 
 
@@ -175,14 +175,15 @@ async def test_a_search_ends_with_its_client(store: Store) -> None:
         for _ in range(400):
             yield "a" * 65_535 + "\n"
 
-    async with open_owner(store) as owner, anyio.create_task_group() as tasks:
+    async with owning(store) as owner, anyio.create_task_group() as tasks:
         attempt = await owner.start(store.create().id, Source("test", "here", Flush.LINES, text))
         await attempt.ended.wait()
-        daemon = Daemon(store, owner, LocalServer(store.home, tasks))
+        searches = owner.engine._searches  # type: ignore[attr-defined]
+        daemon = Daemon(store.home, owner.engine, owner, LocalServer(store.home, tasks))
 
         async def receive() -> Message:
             """The client goes as soon as the search has begun."""
-            while not daemon.searches.borrowed_tokens:
+            while not searches.borrowed_tokens:
                 await anyio.lowlevel.checkpoint()
             return {"type": "http.disconnect"}
 
@@ -193,7 +194,7 @@ async def test_a_search_ends_with_its_client(store: Store) -> None:
         scope = {"type": "http", "method": "GET", "path": wire.SEARCH, "query_string": b"q=b", "headers": []}
         answer = await api.find(daemon, Request(scope, receive))
         assert json.loads(bytes(answer.body))["complete"] is False
-        assert not daemon.searches.borrowed_tokens
+        assert not searches.borrowed_tokens
         # One that is heard to its end.
         answer = await api.find(daemon, Request(scope, stay))
         assert json.loads(bytes(answer.body)) == {"hits": [], "complete": True}

@@ -532,7 +532,7 @@ async def test_nor_is_an_event_without_end() -> None:
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://x") as http:
         with pytest.raises(BadAnswer, match="more than 64 MiB at once"):
-            async for _ in Client("x", http).beside("y"):
+            async for _ in Client("x", http).remarks("y"):
                 pass
 
 

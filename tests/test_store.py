@@ -17,15 +17,16 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from ptstream.engine.sqlite import liveness, schema
-from ptstream.engine.sqlite.busy import LARGE, written
-from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite import liveness, migration
+from ptstream.engine.sqlite.cursor import TextCursor
+from ptstream.engine.sqlite.engine import LARGE, attached
 from ptstream.engine.sqlite.liveness import Lease
-from ptstream.engine.sqlite.recovery import settle, settle_all
+from ptstream.engine.sqlite.reader import Standing
+from ptstream.engine.sqlite.recovery import recover_all, settled
 from ptstream.engine.sqlite.rows import OPENING
 from ptstream.engine.sqlite.store import Store
-from ptstream.engine.sqlite.tail import Tail
-from ptstream.engine.sqlite.writer import Writer
+from ptstream.engine.sqlite.tail import FileTail
+from ptstream.engine.sqlite.writer import SqliteWriter
 from ptstream.errors import (
     AmbiguousId,
     ClaimLost,
@@ -39,7 +40,7 @@ from ptstream.errors import (
     WordsDiffer,
 )
 from ptstream.settings import Home
-from ptstream.streams import Claim, Parent, State, Status, Words
+from ptstream.streams import Claim, Parent, Status, Words
 from tests.conftest import read
 
 
@@ -51,11 +52,11 @@ def row(claim: Claim, start: int, text: str, status: Status | None = None) -> tu
 @pytest.mark.anyio
 async def test_one_claim(store: Store) -> None:
     id = store.create(Words(prompt="x")).id
-    first, second = Writer(store, "one"), Writer(store, "two")
+    first, second = SqliteWriter(store, "one"), SqliteWriter(store, "two")
     got: list[Claim] = []
     lost: list[ClaimLost] = []
 
-    async def claim(writer: Writer) -> None:
+    async def claim(writer: SqliteWriter) -> None:
         try:
             got.append(await writer.claim(id))
         except ClaimLost as error:
@@ -73,7 +74,7 @@ async def test_one_claim(store: Store) -> None:
 async def test_appends_are_fenced_and_nothing_follows_the_end(store: Store) -> None:
     id = store.create().id
     lease = Lease(store.home)
-    writer = Writer(store, lease.id)
+    writer = SqliteWriter(store, lease.id)
     async with writer.open():
         claim = await writer.claim(id)
         await writer.append(claim, 0, "One. ", 1)
@@ -97,7 +98,7 @@ async def test_appends_are_fenced_and_nothing_follows_the_end(store: Store) -> N
 async def test_flushes_of_many_streams_are_one_group(store: Store) -> None:
     ids = [store.create().id for _ in range(600)]
     lease = Lease(store.home)
-    writer = Writer(store, lease.id)
+    writer = SqliteWriter(store, lease.id)
     async with writer.open():
         claims = [await writer.claim(id) for id in ids]
         async with anyio.create_task_group() as tasks:
@@ -111,8 +112,8 @@ async def test_flushes_of_many_streams_are_one_group(store: Store) -> None:
 async def test_a_locked_store_delays_and_loses_nothing(store: Store) -> None:
     id = store.create().id
     lease = Lease(store.home)
-    writer = Writer(store, lease.id)
-    other = schema.connect_writer(store.home)
+    writer = SqliteWriter(store, lease.id)
+    other = migration.connect_writer(store.home)
     async with writer.open(), anyio.create_task_group() as tasks:
         assert writer._connection is not None
         await writer._connection.execute_fetchall("PRAGMA busy_timeout=1")
@@ -132,8 +133,8 @@ async def test_a_locked_store_delays_and_loses_nothing(store: Store) -> None:
 @pytest.mark.anyio
 async def test_a_closing_writer_gives_back_what_a_locked_store_did_not_take(store: Store) -> None:
     id = store.create().id
-    writer = Writer(store, "owner")
-    other = schema.connect_writer(store.home)
+    writer = SqliteWriter(store, "owner")
+    other = migration.connect_writer(store.home)
     async with writer.open():
         assert writer._connection is not None
         await writer._connection.execute_fetchall("PRAGMA busy_timeout=1")
@@ -146,13 +147,13 @@ async def test_a_closing_writer_gives_back_what_a_locked_store_did_not_take(stor
 
 
 def test_the_log_is_checkpointed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ptstream.engine.sqlite import writer as module
+    from ptstream.engine.sqlite import checkpoints as module
 
     monkeypatch.setattr(module, "CHECKPOINT_BYTES", 200_000)
 
     async def write() -> None:
         id = store.create().id
-        writer = Writer(store, "owner")
+        writer = SqliteWriter(store, "owner")
         async with writer.open():
             claim, offset = await writer.claim(id), 0
             for _ in range(60):
@@ -172,7 +173,7 @@ def orphan(store: Store, chunks: str, tail: bytes) -> tuple[str, Claim]:
     dead = Lease(store.home)
 
     async def begin() -> Claim:
-        writer = Writer(store, dead.id)
+        writer = SqliteWriter(store, dead.id)
         async with writer.open():
             claim = await writer.claim(id)
             if chunks:
@@ -180,7 +181,7 @@ def orphan(store: Store, chunks: str, tail: bytes) -> tuple[str, Claim]:
             return claim
 
     claim = anyio.run(begin)
-    file = Tail(store.tail_path(id, claim.epoch), 0)
+    file = FileTail(store.tail_path(id, claim.epoch), 0)
     file.append(tail)
     file.close()
     dead.void()
@@ -205,7 +206,7 @@ def test_a_character_cut_by_the_death_is_left_out(store: Store) -> None:
 
 def test_a_tail_of_another_boot_is_not_trusted(store: Store) -> None:
     id, _ = orphan(store, "Stored. ", b"Stored. \0\0\0\0")
-    with store._writing() as connection:
+    with store.connections.writing() as connection:
         connection.execute("UPDATE attempts SET boot = 'another'")
     assert read(store, id) == b"Stored. "
 
@@ -219,11 +220,11 @@ def test_a_missing_tail_means_an_empty_rest(store: Store) -> None:
 
 def test_who_cannot_write_lays_the_tail_over(store: Store) -> None:
     id, _ = orphan(store, "Stored. ", b"Stored. And shown")
-    other = schema.connect_writer(store.home)
+    other = migration.connect_writer(store.home)
     other.execute("BEGIN IMMEDIATE")
-    with Store(store.home, patience=0.001) as reader:
+    with Store(store.home, busy_timeout=0.001) as reader:
         assert read(reader, id) == b"Stored. And shown"
-        told = settle(reader, id, reader.state(id)).state
+        told = settled(reader, id).standing
         assert (told.status, told.error) == (Status.ERROR, "its owner died at byte 17")
         assert reader.state(id).status is Status.STREAMING
     other.close()
@@ -234,16 +235,16 @@ def test_a_living_owner_keeps_its_streams(store: Store) -> None:
     lease = Lease(store.home)
 
     async def claim() -> None:
-        writer = Writer(store, lease.id)
+        writer = SqliteWriter(store, lease.id)
         async with writer.open():
             await writer.claim(id)
 
     anyio.run(claim)
-    settle_all(store)
+    recover_all(store)
     assert store.state(id).status is Status.STREAMING
     assert liveness.alive(store.home, lease.id)
     lease.release()
-    settle_all(store)
+    recover_all(store)
     assert store.state(id).status is Status.ERROR
     assert not liveness.alive(store.home, lease.id)
 
@@ -312,17 +313,17 @@ def test_a_recoverer_that_is_killed_between_any_two_statements(store: Store) -> 
         script = (
             "import os, sys\n"
             "from ptstream.settings import Home\n"
-            "from ptstream.engine.sqlite import recovery, store as module\n"
+            "from ptstream.engine.sqlite import migration, recovery, store as module\n"
             "store = module.Store(Home(sys.argv[1])); id, at = sys.argv[2:]\n"
             "def die(*_): os.kill(os.getpid(), 9)\n"
             "if at == 'before': store.flush = die\n"
             "if at == 'after': recovery._forget = die\n"
             "if at == 'inside':\n"
-            "    connection = module.schema.connect_writer(store.home)\n"
+            "    connection = migration.connect_writer(store.home)\n"
             "    connection.create_function('die', 0, die)\n"
             "    connection.execute('CREATE TEMP TRIGGER t AFTER INSERT ON main.chunks BEGIN SELECT die(); END')\n"
-            "    store._writer = connection\n"
-            "recovery.settle(store, id, store.state(id))\n"
+            "    store.connections._writer = connection\n"
+            "recovery.settled(store, id)\n"
         )
         done = subprocess.run([sys.executable, "-c", script, store.home.path, id, kill_at], capture_output=True)
         assert done.returncode == -signal.SIGKILL, done.stderr
@@ -339,7 +340,7 @@ def test_an_owner_killed_between_any_two_system_calls(home: Home, store: Store) 
         "import os, sys, anyio\n"
         "from ptstream.settings import Home\n"
         "from ptstream.engine.sqlite.store import Store\n"
-        "from ptstream.owner import open_owner\n"
+        "from tests.conftest import owning\n"
         "from ptstream.generators import Source\n"
         "from ptstream.streams import Flush\n"
         "async def pieces():\n"
@@ -347,7 +348,7 @@ def test_an_owner_killed_between_any_two_system_calls(home: Home, store: Store) 
         "async def main():\n"
         "    with Store(Home(sys.argv[1])) as store:\n"
         "        id = store.create().id; print(id, flush=True)\n"
-        "        async with open_owner(store) as owner:\n"
+        "        async with owning(store) as owner:\n"
         "            attempt = await owner.start(id, Source('m', 'p', Flush.SENTENCES, pieces))\n"
         "            await attempt.ended.wait()\n"
         "anyio.run(main)\n"
@@ -356,7 +357,7 @@ def test_an_owner_killed_between_any_two_system_calls(home: Home, store: Store) 
     for _ in range(6):
         with subprocess.Popen([sys.executable, "-c", script, home.path], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            cursor = Cursor(store, process.stdout.readline().strip())
+            cursor = TextCursor(store, process.stdout.readline().strip())
             seen, wanted = b"", chance.randrange(1, 60_000)
             while len(seen) < wanted:
                 seen += cursor.read()
@@ -374,8 +375,8 @@ def test_an_end_that_came_after_the_look_is_the_end(store: Store) -> None:
     id = store.create().id
     lease = Lease(store.home)
 
-    async def drive() -> State:
-        writer = Writer(store, lease.id)
+    async def drive() -> Standing:
+        writer = SqliteWriter(store, lease.id)
         async with writer.open():
             claim = await writer.claim(id)
             seen = store.state(id)
@@ -384,10 +385,10 @@ def test_an_end_that_came_after_the_look_is_the_end(store: Store) -> None:
 
     seen = anyio.run(drive)
     lease.release()
-    other = schema.connect_writer(store.home)
+    other = migration.connect_writer(store.home)
     other.execute("BEGIN IMMEDIATE")
-    with Store(store.home, patience=0.001) as reader:
-        assert settle(reader, id, seen).state.status is Status.DONE
+    with Store(store.home, busy_timeout=0.001) as reader:
+        assert settled(reader, id, seen).standing.status is Status.DONE
     other.close()
 
 
@@ -397,13 +398,13 @@ def test_text_before_the_tail_is_read_without_waiting(store: Store) -> None:
     lease = Lease(store.home)
 
     async def claim() -> Claim:
-        writer = Writer(store, lease.id)
+        writer = SqliteWriter(store, lease.id)
         async with writer.open():
             return await writer.claim(id)
 
-    tail = Tail(store.tail_path(id, anyio.run(claim).epoch), 600_000)
+    tail = FileTail(store.tail_path(id, anyio.run(claim).epoch), 600_000)
     tail.append(b"y")
-    cursor, text = Cursor(store, id), b""
+    cursor, text = TextCursor(store, id), b""
     while data := cursor.read(look=not text):
         text += data
     assert text == b"x" * 600_000 + b"y"
@@ -414,11 +415,11 @@ def test_text_before_the_tail_is_read_without_waiting(store: Store) -> None:
 @pytest.mark.anyio
 async def test_whatever_a_commit_raises_the_next_one_is_made(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     id = store.create().id
-    writer = Writer(store, "owner")
+    writer = SqliteWriter(store, "owner")
     async with writer.open():
         claim = await writer.claim(id)
         with monkeypatch.context() as patch:
-            patch.setattr(writer, "_checkpointing", lambda: 1 // 0)
+            patch.setattr(writer._checkpoints, "due", lambda: 1 // 0)
             with pytest.raises(StoreUnusable, match="ZeroDivisionError"):
                 await writer.append(claim, 0, "One.", 1)
         await writer.append(claim, 0, "One.", 1)
@@ -428,13 +429,12 @@ async def test_whatever_a_commit_raises_the_next_one_is_made(store: Store, monke
 OWNER_THAT_DIES = """
 import os, sys, anyio
 from ptstream.settings import Home
-from ptstream.engine.sqlite.busy import LARGE, written
 from ptstream.engine.sqlite.store import Store
-from ptstream.engine.sqlite.writer import Writer
+from ptstream.engine.sqlite.writer import SqliteWriter
+from ptstream.engine.sqlite.engine import attached
 from ptstream.owner import open_owner
 from ptstream.generators import Source
 from ptstream.streams import Flush
-from ptstream import owner as module
 from ptstream.engine.sqlite import tail
 
 left = int(sys.argv[2])
@@ -453,8 +453,8 @@ def around(kind, name, is_async=False):
             step(); got = real(*words); step(); return got
     setattr(kind, name, both)
 
-around(Writer, '_execute', True)
-for name in ('__init__', 'append', 'discard', 'close'): around(tail.Tail, name)
+around(SqliteWriter, '_execute', True)
+for name in ('__init__', 'append', 'discard', 'close'): around(tail.FileTail, name)
 
 async def pieces():
     for n in range(3):
@@ -464,7 +464,7 @@ async def pieces():
 async def main():
     with Store(Home(sys.argv[1])) as store:
         id = store.create().id; print(id, flush=True)
-        async with open_owner(store) as owner:
+        async with attached(store) as engine, open_owner(engine) as owner:
             attempt = await owner.start(id, Source('m', 'p', Flush.SENTENCES, pieces))
             await attempt.ended.wait()
 anyio.run(main)
@@ -491,7 +491,7 @@ def test_an_owner_killed_between_any_two_statements(home: Home, store: Store) ->
             break
     assert survived
     assert set(ends) == {Status.PENDING, Status.ERROR, Status.DONE}
-    settle_all(store)
+    recover_all(store)
     assert os.listdir(home.tails) == os.listdir(home.owners) == []
 
 
@@ -502,7 +502,7 @@ def test_an_owner_killed_between_any_two_statements(home: Home, store: Store) ->
 async def test_any_offset_reads_the_rest(store: Store) -> None:
     id = store.create().id
     text = "Grüße, 世界! 🙂 \0 end."
-    writer = Writer(store, "owner")
+    writer = SqliteWriter(store, "owner")
     async with writer.open():
         claim, offset = await writer.claim(id), 0
         for word in text.split(" "):
@@ -514,15 +514,15 @@ async def test_any_offset_reads_the_rest(store: Store) -> None:
     with pytest.raises(OffsetBeyondEnd):
         read(store, id, len(data) + 1)
     with pytest.raises(UsageError):
-        Cursor(store, id, -1)
+        TextCursor(store, id, -1)
 
 
 def test_a_deleted_stream_ends_its_readers(store: Store) -> None:
     id, _ = orphan(store, "Stored. ", b"")
-    cursor = Cursor(store, id)
+    cursor = TextCursor(store, id)
     assert cursor.read() == b"Stored. "
-    other = Cursor(store, id)
-    settle(store, id, store.state(id))
+    other = TextCursor(store, id)
+    settled(store, id)
     store.delete(id)
     with pytest.raises(StreamNotFound):
         other.read()
@@ -530,7 +530,7 @@ def test_a_deleted_stream_ends_its_readers(store: Store) -> None:
 
 def test_a_reader_is_told_of_the_deletion_as_often_as_it_asks(store: Store) -> None:
     id = store.create().id
-    cursor = Cursor(store, id)
+    cursor = TextCursor(store, id)
     assert cursor.read() == b""
     store.delete(id)
     for _ in range(2):
@@ -609,7 +609,7 @@ def test_cancel_and_delete(store: Store) -> None:
     id = store.create().id
 
     async def claim() -> None:
-        writer = Writer(store, lease.id)
+        writer = SqliteWriter(store, lease.id)
         async with writer.open():
             await writer.claim(id)
 
@@ -665,7 +665,7 @@ def test_another_programs_database(home: Home, store: Store) -> None:
 
 def test_a_newer_database(home: Home, store: Store) -> None:
     store.create()
-    with store._writing() as connection:
+    with store.connections.writing() as connection:
         connection.execute("PRAGMA user_version=99")
     for use in (Store(home).streams, Store(home).create):
         with pytest.raises(StoreUnusable, match="newer"):
@@ -720,11 +720,11 @@ async def test_large_words_are_written_while_others_have_their_turn(store: Store
             await anyio.lowlevel.checkpoint()
 
     words = Words(prompt="x" * size)
-    async with anyio.create_task_group() as tasks:
+    async with attached(store) as engine, anyio.create_task_group() as tasks:
         tasks.start_soon(others_work)
         await anyio.lowlevel.checkpoint()
         before = turns
-        stream = await written(store, words, lambda store: store.create(words))
+        stream = await engine.create(words)
         during = turns - before
         tasks.cancel_scope.cancel()
     assert store.get(stream.id).words == words

@@ -1,4 +1,4 @@
-"""What `protocol.Streams` says, held against each of its implementations: here, and there by each way that leads there.
+"""What `streams_protocol.Streams` says, held against each implementation: here, and there by each way that leads there.
 
 One home and one daemon for all of them; a scripted endpoint is its model. Another engine, or another way, is one more
 line in WAYS.
@@ -17,7 +17,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ptstream.cli.with_streams import _result
+from ptstream.cli.at_once import AtOnce, result_of
 from ptstream.client import https, ssh
 from ptstream.client.caller import own_context
 from ptstream.client.launch import connect_or_start
@@ -36,8 +36,8 @@ from ptstream.errors import (
     WordsDiffer,
 )
 from ptstream.here import Here
-from ptstream.protocol import Streams
 from ptstream.streams import Status, Stream, Words
+from ptstream.streams_protocol import Streams
 from tests.conftest import Face, hear_nothing, listening
 from tests.endpoint import PIECES
 
@@ -216,10 +216,10 @@ async def test_what_cannot_be_driven_is_known_before_it_is_made(streams: Streams
 
 async def test_a_drive_is_followed_to_its_end(streams: Streams) -> None:
     stream = await streams.create(ASKED)
-    assert not streams.begun(stream.id)
+    assert not await streams.begun(stream.id)
     told = await streams.drive(stream.id)
     assert (told.attached, told.model) == (False, "ok")
-    assert streams.begun(stream.id)
+    assert await streams.begun(stream.id)
     assert await joined(streams.follow(stream.id)) == TEXT
     assert await joined(streams.follow(stream.id, live=False)) == TEXT
     ended = await streams.wait(stream.id)
@@ -231,7 +231,7 @@ async def test_a_drive_that_cannot_begin_leaves_its_stream_pending(streams: Stre
     stream = await streams.create(Words(prompt="x", model="nosuch/model"))
     with pytest.raises(ConfigurationError):
         await streams.drive(stream.id)
-    assert not streams.begun(stream.id)
+    assert not await streams.begun(stream.id)
     assert (await streams.get(stream.id)).status is Status.PENDING
 
 
@@ -277,11 +277,11 @@ async def test_leaving_is_not_cancelling(streams: Streams) -> None:
 async def test_what_is_said_beside_the_text(streams: Streams) -> None:
     stream = await streams.create(Words(prompt="x", model="mine/reasoning"))
     await streams.drive(stream.id)
-    async with aclosing(streams.beside(stream.id)) as entries:
+    async with aclosing(streams.remarks(stream.id)) as entries:
         first = [entry async for entry in entries]
     assert "reasoning" in {entry.kind for entry in first}
     assert [entry.number for entry in first] == list(range(1, len(first) + 1))
-    async with aclosing(streams.beside(stream.id, first[-1].number)) as entries:
+    async with aclosing(streams.remarks(stream.id, first[-1].number)) as entries:
         assert [entry async for entry in entries] == []
 
 
@@ -349,18 +349,16 @@ async def test_a_text_is_found(streams: Streams) -> None:
 
 def test_here_what_asks_alone_needs_no_event_loop(face: Face) -> None:
     """So that `show` and `ls` need not load one."""
-    with Here.without_loop(face.cli.home, print) as streams:
+    with AtOnce.opened(face.cli.home) as streams:
 
         async def work() -> str:
             made = await streams.create(Words())
-            await streams.fill(made.id, ASKED)
             assert (await streams.find(made.id)).id == (await streams.details(made.id)).stream.id
             assert (await streams.list(1)).streams[0].id == made.id
             assert await joined(streams.read(made.id)) == b""
-            assert [hit async for hit in streams.search("nowhere to be found")] == []
             return made.id
 
-        assert _result(work())
+        assert result_of(work())
 
 
 async def test_over_the_network_nothing_but_models_is_driven(face: Face) -> None:

@@ -28,7 +28,7 @@ from ptstream.serving import PART
 from ptstream.settings import Home
 from ptstream.streams import Status, Words
 from tests import web
-from tests.conftest import LIMIT, ROOT, ended, needs, until
+from tests.conftest import LIMIT, ROOT, answered, ended, needs, until
 from tests.endpoint import PIECES, TEXT, Server
 from tests.test_readme import blocks
 
@@ -149,9 +149,8 @@ async def test_events_hold_little_each(tmp_path: Path) -> None:
     async for _ in ptstream.persist(once(text), name="large", path=str(tmp_path)):
         pass
     async with ptstream.open(str(tmp_path)) as pts:
-        (id,) = [stream.id for stream in pts._store.streams()]
-        answer: Any = pts.events(id, 7)
-        body = b"".join([bytes(run) async for run in answer.body_iterator])
+        (id,) = [stream.id for stream in await pts.streams()]
+        _, body = await answered(pts.events(id, 7))
     found, end = "", 7
     begun, *blocks = body.decode().split("\n\n")
     assert begun == ": here"

@@ -11,7 +11,7 @@ from ptstream.cli.options import StreamRef
 from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run
 from ptstream.errors import UsageError
-from ptstream.protocol import Streams
+from ptstream.streams_protocol import Streams
 
 EXAMPLES = """
 ptstream cancel @last

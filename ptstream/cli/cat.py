@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from ptstream.cli.app import screen_of
+from ptstream.cli.at_once import Asked
 from ptstream.cli.options import Raw, StreamRef
 from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run, run_at_once
-from ptstream.protocol import Streams
+from ptstream.streams_protocol import Streams
 
 EXAMPLES = """
 ptstream cat @last                  the newest stream's text
@@ -29,18 +30,22 @@ def command(
 ) -> None:
     """The command."""
     screen = screen_of(ctx, raw=raw)
-    (run if wait else run_at_once)(
-        ctx, screen, lambda streams: cat(streams, screen, reference, offset=offset, wait=wait)
-    )
+    if wait:
+        run(ctx, screen, lambda streams: _waited(streams, screen, reference, offset=offset))
+    run_at_once(ctx, screen, lambda streams: cat(streams, screen, reference, offset=offset))
 
 
-async def cat(streams: Streams, screen: Screen, reference: str, *, offset: int, wait: bool) -> int:
+async def cat(streams: Asked, screen: Screen, reference: str, *, offset: int) -> int:
     """Print what is there from byte `offset` on."""
     stream = await streams.find(reference)
-    if wait:
-        await streams.wait(stream.id)
     async with aclosing(streams.read(stream.id, offset)) as runs:
         async for data in runs:
             screen.text(data)
     screen.finish()
     return 0
+
+
+async def _waited(streams: Streams, screen: Screen, reference: str, *, offset: int) -> int:
+    stream = await streams.find(reference)
+    await streams.wait(stream.id)
+    return await cat(streams, screen, stream.id, offset=offset)

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from ptstream.cli.app import screen_of
+from ptstream.cli.at_once import Asked
 from ptstream.cli.options import FlushRule, Json, Model, Name, Need, System, Title, Ttl, prompt_of, text_of, ttl_of
 from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run_at_once
 from ptstream.fields import as_json
-from ptstream.protocol import Streams
 from ptstream.streams import Words
 
 EXAMPLES = """
@@ -49,7 +49,7 @@ def command(
 
 
 async def create(
-    streams: Streams,
+    streams: Asked,
     screen: Screen,
     words: Words,
     *,

@@ -20,7 +20,7 @@ from ptstream.cli.app import session, unwind_on_interrupt
 from ptstream.cli.options import finite
 from ptstream.cli.panes import Panes
 from ptstream.cli.screen import Screen
-from ptstream.engine.sqlite.store import Store
+from ptstream.engine import open_engine
 from ptstream.generators import Generation, replay
 from ptstream.settings import Home
 from ptstream.streams import Piece, Stream
@@ -81,8 +81,8 @@ async def demo(screen: Screen, folder: str, rate: float) -> None:
             both.start_soon(_pane, pts.drive(id, generate), panes.left)
             both.start_soon(_pane, pts.follow(id, live=False), panes.right)
         tasks.cancel_scope.cancel()
-    with Store(Home(folder)) as store:
-        panes.counts(*store.counts(id))
+    async with open_engine(Home(folder)) as engine:
+        panes.counts(*await engine.counts(id))
     await panes.finish()
 
 
@@ -92,7 +92,7 @@ async def _pane(pieces: AsyncIterator[Piece], add: Callable[[str], None]) -> Non
 
 
 async def _count(folder: str, id: str, panes: Panes) -> None:
-    with Store(Home(folder)) as store:
+    async with open_engine(Home(folder)) as engine:
         while True:
-            panes.counts(*store.counts(id))
+            panes.counts(*await engine.counts(id))
             await anyio.sleep(0.1)

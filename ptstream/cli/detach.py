@@ -10,7 +10,7 @@ import anyio
 from ptstream.cli.output import OutputClosed
 from ptstream.cli.screen import Screen
 from ptstream.errors import PtstreamError, StreamNotFound, ungrouped
-from ptstream.protocol import Streams
+from ptstream.streams_protocol import Streams
 
 DETACHING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -47,12 +47,12 @@ async def detachable(
                     tasks.start_soon(_try, screen, cancel)
                     continue
                 outcome = 128 + number
-                screen.note(how_it_goes_on(streams, id))
+                screen.note(await how_it_goes_on(streams, id))
                 tasks.cancel_scope.cancel()
                 break
     if isinstance(outcome, OutputClosed):
         if screen.err_terminal:
-            screen.note(how_it_goes_on(streams, id))
+            screen.note(await how_it_goes_on(streams, id))
         return outcome.exit_code
     if isinstance(outcome, PtstreamError):
         raise outcome
@@ -66,8 +66,8 @@ async def _try(screen: Screen, cancel: Callable[[], Awaitable[object]]) -> None:
         screen.error(error)
 
 
-def how_it_goes_on(streams: Streams, id: str) -> str:
+async def how_it_goes_on(streams: Streams, id: str) -> str:
     """The one line for who leaves; it fits into 80 columns."""
-    if not streams.begun(id):
+    if not await streams.begun(id):
         return f"has not begun · run it: ptstream drive {id}"
     return f"goes on · ptstream watch {id} · ptstream cancel {id}"

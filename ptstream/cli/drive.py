@@ -37,13 +37,12 @@ from ptstream.cli.options import (
 from ptstream.cli.screen import Screen
 from ptstream.cli.text_output import Form, form_of, say_end, show
 from ptstream.cli.with_streams import run
-from ptstream.engine.sqlite.rows import merged
 from ptstream.errors import PtstreamError, StreamNotFound, UsageError
 from ptstream.fields import as_json
 from ptstream.generators.replay import PREFIX
 from ptstream.names import as_name
-from ptstream.protocol import Streams
-from ptstream.streams import Status, Stream, Words
+from ptstream.streams import Status, Stream, Words, merged
+from ptstream.streams_protocol import Streams
 
 EXAMPLES = """
 ptstream drive -p "Why is the sky blue?"   ask the default model
@@ -55,7 +54,7 @@ ptstream drive --from 7h2k -p "And why?"   the next turn of a conversation
 """
 
 
-LAST_BESIDE = 1.0
+LAST_REMARKS = 1.0
 """Seconds that what is said beside the text is waited for after the text's end."""
 
 
@@ -240,7 +239,7 @@ class _Drive:
         self._stream = stream
         self._told = told
         self._form = form_of(stream.words, stream.bytes, plain=order.shown.plain, json=order.shown.json)
-        self._beside = 0
+        self._remark = 0
 
     async def run(self) -> int:
         """Show it; its exit code."""
@@ -258,12 +257,12 @@ class _Drive:
             await self._tell_detached()
             return 0
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._show_beside)
+            tasks.start_soon(self._show_remarks)
             async with aclosing(self._streams.follow(id)) as runs:
                 await show(self._screen, runs, self._form)
             tasks.cancel_scope.cancel()
-        with anyio.move_on_after(LAST_BESIDE):  # what is still to come, over a connection that stands
-            await self._show_beside()
+        with anyio.move_on_after(LAST_REMARKS):  # what is still to come, over a connection that stands
+            await self._show_remarks()
         await self._screen.aside_end()
         code = say_end(self._screen, await self._streams.get(id), self._form)
         if shown.no_keep:
@@ -277,8 +276,8 @@ class _Drive:
         try:
             driven = await self._streams.drive(self._stream.id, stderr=self._order.stderr, on_drop=on_drop)
         except PtstreamError:
-            if not self._streams.begun(self._stream.id):  # nothing that was said is lost
-                self._screen.note(how_it_goes_on(self._streams, self._stream.id))
+            if not await self._streams.begun(self._stream.id):  # nothing that was said is lost
+                self._screen.note(await how_it_goes_on(self._streams, self._stream.id))
             raise
         stream = self._stream
         if driven.attached and stream.status.ended and stream.ended_at is not None:
@@ -294,12 +293,12 @@ class _Drive:
         else:
             self._screen.text(f"{self._stream.id}\n")
 
-    async def _show_beside(self) -> None:
+    async def _show_remarks(self) -> None:
         """What was not shown yet. A note is a line of its own; reasoning and a command's stderr come in pieces."""
-        async with aclosing(self._streams.beside(self._stream.id, self._beside)) as entries:
+        async with aclosing(self._streams.remarks(self._stream.id, self._remark)) as entries:
             async for entry in entries:
                 if entry.kind == wire.NOTE:
                     await self._screen.aside(entry.text + "\n", fresh=True)
                 else:
                     await self._screen.aside(entry.text)
-                self._beside = entry.number
+                self._remark = entry.number

@@ -8,7 +8,7 @@ from typing import Any
 
 from ptstream.cli.output import OutputClosed
 from ptstream.cli.screen import Screen
-from ptstream.engine.sqlite.cursor import Cursor, read_now
+from ptstream.engine.sqlite.cursor import TextCursor, read_now
 from ptstream.engine.sqlite.recovery import as_it_is, listed
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import PtstreamError, UsageError
@@ -49,7 +49,7 @@ def cat(home: Home, screen: Screen, reference: str, *, offset: int = 0) -> int:
     """Print what is there, from byte `offset` on, in constant memory. A dead owner's stream gets its end first."""
     with Store(home) as store:
         stream = as_it_is(store, store.find(reference))
-        for data in read_now(Cursor(store, stream.id, offset), stream.bytes):
+        for data in read_now(TextCursor(store, stream.id, offset), stream.bytes):
             screen.text(data)
     screen.finish()
     return 0

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from ptstream.cli.app import screen_of
+from ptstream.cli.at_once import Asked
 from ptstream.cli.fast_path import show_list
 from ptstream.cli.options import Json, StatusFilter
 from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run_at_once
-from ptstream.protocol import Streams
 from ptstream.streams import Status
 
 EXAMPLES = """
@@ -36,7 +36,7 @@ def command(
 
 
 async def ls(
-    streams: Streams, screen: Screen, *, quiet: bool, limit: int | None, status: Status | None, json: bool
+    streams: Asked, screen: Screen, *, quiet: bool, limit: int | None, status: Status | None, json: bool
 ) -> int:
     """List streams, newest first."""
     listing = await streams.list(limit, status)

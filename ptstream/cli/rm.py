@@ -18,8 +18,8 @@ from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run
 from ptstream.errors import PtstreamError, UsageError
 from ptstream.fields import title
-from ptstream.protocol import Streams
 from ptstream.streams import Status, Stream
+from ptstream.streams_protocol import Streams
 
 EXAMPLES = """
 ptstream rm 7h2k 9qm4

@@ -11,9 +11,9 @@ import typer
 from ptstream.cli.app import screen_of
 from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
-from ptstream.cli.with_streams import run_at_once
-from ptstream.engine.sqlite.search import folded
-from ptstream.protocol import Hit, Streams
+from ptstream.cli.with_streams import run
+from ptstream.streams_protocol import Match, Streams
+from ptstream.text_search import folded
 
 EXAMPLES = """
 ptstream search "flock"             id, offset and line of each place
@@ -37,7 +37,7 @@ def command(
 ) -> None:
     """The command."""
     screen = screen_of(ctx)
-    run_at_once(ctx, screen, lambda streams: search(streams, screen, query, limit=limit, json=json))
+    run(ctx, screen, lambda streams: search(streams, screen, query, limit=limit, json=json))
 
 
 async def search(streams: Streams, screen: Screen, query: str, *, limit: int | None, json: bool) -> int:
@@ -47,14 +47,14 @@ async def search(streams: Streams, screen: Screen, query: str, *, limit: int | N
     return 0 if found else NOTHING
 
 
-async def _show_table(screen: Screen, query: str, hits: AsyncIterable[Hit]) -> bool:
+async def _show_table(screen: Screen, query: str, hits: AsyncIterable[Match]) -> bool:
     """Print the places in columns, once all are known; whether there are any."""
     rows = [[hit.id, str(hit.offset), _near(query, hit.line)] async for hit in hits]
     screen.table(["ID", "OFFSET", "LINE"], rows, flexible=2, right=(1,))
     return bool(rows)
 
 
-async def _show(screen: Screen, hits: AsyncIterable[Hit], json: bool) -> bool:
+async def _show(screen: Screen, hits: AsyncIterable[Match], json: bool) -> bool:
     """Print each place when it is found; whether there are any."""
     found = False
     async for hit in hits:

@@ -7,13 +7,13 @@ from typing import Any
 import typer
 
 from ptstream.cli.app import screen_of
+from ptstream.cli.at_once import Asked
 from ptstream.cli.control_sequences import clean
 from ptstream.cli.options import Json, StreamRef
 from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run_at_once
 from ptstream.fields import as_json
 from ptstream.names import shown as shown_name
-from ptstream.protocol import Streams
 
 EXAMPLES = """
 ptstream show @last
@@ -27,7 +27,7 @@ def command(ctx: typer.Context, reference: StreamRef, json: Json = False) -> Non
     run_at_once(ctx, screen, lambda streams: show(streams, screen, reference, json=json))
 
 
-async def show(streams: Streams, screen: Screen, reference: str, *, json: bool) -> int:
+async def show(streams: Asked, screen: Screen, reference: str, *, json: bool) -> int:
     """Print what is known of a stream."""
     details = await streams.details((await streams.find(reference)).id)
     fields = as_json(details.stream, details.attempts)

@@ -16,10 +16,9 @@ from ptstream.bell import Bell
 from ptstream.cli.screen import Screen
 from ptstream.cli.text_output import say_end
 from ptstream.config import Settings, load
-from ptstream.drive import PAUSED, Attempt
-from ptstream.engine.sqlite.busy import BRIEFLY, patiently
-from ptstream.engine.sqlite.recovery import as_it_is
-from ptstream.engine.sqlite.store import Store
+from ptstream.drive import PAUSED, Drive
+from ptstream.engine import open_engine
+from ptstream.engine.protocol import Engine
 from ptstream.errors import GeneratorError, NameTaken, PtstreamError, StreamFailed, ungrouped
 from ptstream.generators import Event, Note, Source
 from ptstream.generators.command import Decoder
@@ -33,7 +32,7 @@ HOLD = 2.0
 LATE = 4 * 1024 * 1024
 """Bytes that may wait for their keeping then. With more, keeping is given up."""
 
-PATIENCE = 10.0
+STORE_WAIT = 10.0
 """Seconds after the end of the input that a store or a disk which takes nothing is waited for."""
 
 
@@ -120,10 +119,10 @@ class Keeping:
         self._screen = screen
         self._wanted = wanted
         self._owner: Owner | None = None
-        self._attempt: Attempt | None = None
+        self._attempt: Drive | None = None
         self._seen = 0
         self._trouble: str | None = None
-        self._patience = PATIENCE
+        self._wait = STORE_WAIT
 
     async def run(self) -> None:
         """Until the end of the feed, or until it cannot be kept any more. Raises nothing."""
@@ -140,13 +139,13 @@ class Keeping:
     async def _run(self) -> None:
         wanted = self._wanted()
         settings = load(wanted.home)
-        with Store(wanted.home, patience=BRIEFLY) as store:
-            stream = await patiently(lambda: _made(store, wanted))
+        async with open_engine(wanted.home) as engine:
+            stream = await _made(engine, wanted)
             self._screen.note(stream.id)
             with ungrouped():
-                async with open_owner(store) as self._owner:
+                async with open_owner(engine) as self._owner:
                     await self._keep(self._owner, stream, settings)
-            self._tell_end(store, stream.id)
+            await self._tell_end(engine, stream.id)
 
     async def _keep(self, keeper: Owner, stream: Stream, settings: Settings) -> None:
         self._attempt = attempt = await keeper.start(stream.id, self._source(), settings)
@@ -158,15 +157,15 @@ class Keeping:
         self._say_notes(attempt)
         self.cancelled = attempt.end is not None and attempt.end.status is Status.CANCELLED
 
-    def _tell_end(self, store: Store, id: str) -> None:
+    async def _tell_end(self, engine: Engine, id: str) -> None:
         """As the store has it; where it takes no end, whoever reads next writes one, but the cause is known here."""
         end = self._attempt and self._attempt.end
-        if end and not store.state(id).status.ended:
+        if end and not (await engine.get(id)).status.ended:
             self._trouble = self._trouble or end.cause
             self.code = StreamFailed.exit_code
             self._screen.error(StreamFailed(f"stream {id} is not kept whole: {self._trouble}"))
         else:
-            self.code = say_end(self._screen, as_it_is(store, store.get(id)))
+            self.code = say_end(self._screen, await engine.as_it_is(await engine.get(id)))
 
     def _tell(self, error: PtstreamError) -> None:
         self.code = error.exit_code
@@ -174,34 +173,34 @@ class Keeping:
 
     def stop(self, cause: str) -> None:
         """End the stream in error, with what was kept, and soon."""
-        self._patience = owner.PATIENCE
+        self._wait = owner.END_WAIT
         if self._attempt:
             self._attempt.stop(Status.ERROR, f"{cause} at byte {self._attempt.offset}")
 
     async def finish(self) -> None:
         """Wait for the end. What cannot be written is left to recovery after a while."""
         while not self.ended.is_set():
-            with anyio.move_on_after(self._patience):
+            with anyio.move_on_after(self._wait):
                 await self.ended.wait()
             if not self.ended.is_set() and self._owner and (self._owner.trouble or self._paused):
-                await self._owner.stop("what was left could not be kept", patience=0)
+                await self._owner.stop("what was left could not be kept", seconds=0)
 
     @property
     def _paused(self) -> bool:
         return self._attempt is not None and self._attempt.paused
 
-    async def _give_up_when_overrun(self, attempt: Attempt) -> None:
+    async def _give_up_when_overrun(self, attempt: Drive) -> None:
         await self.feed.overrun.wait()
         why = self._trouble or (self._owner and self._owner.trouble)
         attempt.stop(Status.ERROR, f"not kept from byte {attempt.offset} on: {why or 'keeping it took too long'}")
 
-    async def _show_notes(self, attempt: Attempt) -> None:
+    async def _show_notes(self, attempt: Drive) -> None:
         while True:
             rung = attempt.asides.bell.next()
             self._say_notes(attempt)
             await rung.wait()
 
-    def _say_notes(self, attempt: Attempt) -> None:
+    def _say_notes(self, attempt: Drive) -> None:
         entries, self._seen = attempt.asides.since(self._seen)
         for entry in entries:
             if entry.text.startswith(PAUSED):  # told at the end, unless it has passed by then
@@ -229,9 +228,9 @@ class Keeping:
             raise self.feed.failure
 
 
-def _made(store: Store, wanted: Wanted) -> Stream:
+async def _made(engine: Engine, wanted: Wanted) -> Stream:
     """A pending stream. Raises NameTaken, UsageError for what can be no name, StoreBusy."""
-    stream = store.create(Words(flush=wanted.flush), name=wanted.name, title=wanted.title, ttl=wanted.ttl)
+    stream = await engine.create(Words(flush=wanted.flush), name=wanted.name, title=wanted.title, ttl=wanted.ttl)
     if stream.status is not Status.PENDING or stream.words._replace(flush=None) != Words():
         raise NameTaken(f"the name {wanted.name!r} is taken by stream {stream.id}, which is {stream.status}")
     return stream

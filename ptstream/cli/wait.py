@@ -14,7 +14,7 @@ from ptstream.cli.screen import Screen
 from ptstream.cli.text_output import say_end
 from ptstream.cli.with_streams import run
 from ptstream.errors import NotFinished
-from ptstream.protocol import Streams
+from ptstream.streams_protocol import Streams
 
 EXAMPLES = """
 ptstream wait build && echo done

@@ -16,7 +16,7 @@ from ptstream.cli.screen import Screen
 from ptstream.cli.text_output import form_of, say_end, show
 from ptstream.cli.with_streams import run
 from ptstream.errors import UsageError
-from ptstream.protocol import Streams
+from ptstream.streams_protocol import Streams
 
 EXAMPLES = """
 ptstream watch @last                the newest stream, by sentences

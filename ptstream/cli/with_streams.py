@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import typer
 
 from ptstream.cli.app import line_of
+from ptstream.cli.at_once import Asked, AtOnce, result_of
 from ptstream.cli.screen import Screen
-from ptstream.here import Here
-from ptstream.protocol import Streams
-
-T = TypeVar("T")
+from ptstream.streams_protocol import Streams
 
 Work = Callable[[Streams], Coroutine[Any, Any, int]]
 """What a command does with the streams; its result is the exit code."""
@@ -29,6 +27,8 @@ async def opened(ctx: typer.Context, screen: Screen) -> AsyncIterator[Streams]:
         async with elsewhere(line.host, screen.note, screen.overheard) as there:
             yield there
     else:
+        from ptstream.here import Here
+
         async with Here.opened(line.home, screen.note) as here:
             yield here
 
@@ -44,20 +44,10 @@ def run(ctx: typer.Context, screen: Screen, work: Work) -> NoReturn:
     raise typer.Exit(anyio.run(worked))
 
 
-def run_at_once(ctx: typer.Context, screen: Screen, work: Work) -> NoReturn:
-    """The same for work that neither drives nor waits: here that needs no event loop, which takes long to load."""
+def run_at_once(ctx: typer.Context, screen: Screen, work: Callable[[Asked], Coroutine[Any, Any, int]]) -> NoReturn:
+    """The same for work that neither drives nor waits: here it needs no event loop, which takes long to load."""
     line = line_of(ctx)
     if line.host:
         run(ctx, screen, work)
-    with Here.without_loop(line.home, screen.note) as streams:
-        raise typer.Exit(_result(work(streams)))
-
-
-def _result(work: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine returns that never suspends."""
-    try:
-        work.send(None)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    raise RuntimeError("a command that was to be done at once waits")
+    with AtOnce.opened(line.home) as streams:
+        raise typer.Exit(result_of(work(streams)))

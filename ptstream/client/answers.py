@@ -10,8 +10,8 @@ import fastjsonschema
 
 from ptstream.errors import BadAnswer
 from ptstream.fields import from_json, moment_of
-from ptstream.protocol import Details, Driven, Hit
 from ptstream.streams import Attempt, Status, Stream
+from ptstream.streams_protocol import Details, Driven, Match
 
 _TEXT: dict[str, Any] = {"type": "string"}
 _TEXT_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
@@ -108,9 +108,9 @@ def driven_of(answer: Mapping[str, Any], place: str) -> Driven:
     return Driven(fields["attached"], fields["model"], fields["place"])
 
 
-def hits_of(answer: Mapping[str, Any], place: str) -> list[Hit]:
+def hits_of(answer: Mapping[str, Any], place: str) -> list[Match]:
     """Where a text was found. Raises BadAnswer."""
-    return [Hit(**{name: hit[name] for name in Hit._fields}) for hit in checked("found", answer, place)["hits"]]
+    return [Match(**{name: hit[name] for name in Match._fields}) for hit in checked("found", answer, place)["hits"]]
 
 
 def _attempt(fields: Mapping[str, Any]) -> Attempt:

@@ -15,7 +15,7 @@ import httpx_sse
 from ptstream import strict_json, wire
 from ptstream.errors import BadAnswer, ConnectionBroken, DaemonUnreachable
 from ptstream.origins import shown
-from ptstream.protocol import Beside
+from ptstream.streams_protocol import Remark
 
 ANSWER_BYTES = 64 * 1024 * 1024
 """How long an answer, or an event, may be that is read whole: who answers may be another machine."""
@@ -77,7 +77,7 @@ class Client:
         except httpx.TransportError as error:
             raise ConnectionBroken(f"the connection to the daemon at {self.place} broke") from error
 
-    async def beside(self, id: str, after: int = 0) -> AsyncGenerator[Beside, None]:
+    async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[Remark, None]:
         """Reasoning and notes of the running attempt, after that number, until it ends.
 
         Raises ConnectionBroken, BadAnswer.
@@ -91,9 +91,9 @@ class Client:
         except httpx.TransportError as error:
             raise ConnectionBroken(f"the connection to the daemon at {self.place} broke") from error
 
-    def _said(self, event: httpx_sse.ServerSentEvent) -> Beside:
+    def _said(self, event: httpx_sse.ServerSentEvent) -> Remark:
         try:
-            said = Beside(event.event, strict_json.loads(event.data), int(event.id))
+            said = Remark(event.event, strict_json.loads(event.data), int(event.id))
         except (ValueError, RecursionError) as error:
             raise BadAnswer(f"the daemon at {self.place} says something that is none of its events: {error}") from error
         if not isinstance(said.text, str):

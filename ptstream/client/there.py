@@ -1,4 +1,4 @@
-"""The streams that a daemon has, over HTTP: what `protocol.Streams` says of them, by whatever way it is reached.
+"""The streams that a daemon has, over HTTP: by whatever way it is reached.
 
 A read goes on over a new connection where one broke: the number of bytes received is where it goes on. What answers is
 not trusted: every method raises BadAnswer for what no daemon says.
@@ -19,8 +19,8 @@ from ptstream.client.connection import Client
 from ptstream.client.reconnect import PAUSES, Reconnecting
 from ptstream.errors import DaemonUnreachable, NotFinished, PtstreamError
 from ptstream.names import as_name, references
-from ptstream.protocol import Beside, Details, Driven, Hit, Listing
 from ptstream.streams import Status, Stream, Words
+from ptstream.streams_protocol import Details, Driven, Listing, Match, Remark
 
 LAST = "@last"
 
@@ -36,7 +36,7 @@ def path_of(path: str, reference: str) -> str:
 
 
 class There:
-    """The streams of the daemon that `client` reaches; see `protocol.Streams` for what each method does.
+    """The streams of the daemon that `client` reaches; see `streams_protocol.Streams` for what each method does.
 
     `asker` gives, in the wire's words, as whom a drive is asked for; `say` is told what a person is to know. What is
     asked first fails at once if the daemon cannot be reached; once it has answered, what may be asked twice is asked
@@ -126,7 +126,7 @@ class There:
         self._pending.discard(id)
         return driven
 
-    def begun(self, id: str) -> bool:
+    async def begun(self, id: str) -> bool:
         return id not in self._pending
 
     async def follow(self, id: str, offset: int = 0, *, live: bool = True) -> AsyncGenerator[bytes, None]:
@@ -150,11 +150,11 @@ class There:
             if offset >= end:  # a fast stream would never let its reader return
                 return
 
-    async def beside(self, id: str, after: int = 0) -> AsyncGenerator[Beside, None]:
+    async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[Remark, None]:
         quietly = Reconnecting(lambda _: None, self._pauses)
         while True:
             try:
-                async with aclosing(self._client.beside(id, after)) as entries:
+                async with aclosing(self._client.remarks(id, after)) as entries:
                     async for entry in entries:
                         after = entry.number
                         quietly.succeeded()
@@ -190,7 +190,7 @@ class There:
                 failures.append(error)
         return failures
 
-    async def search(self, query: str, limit: int | None = None) -> AsyncGenerator[Hit, None]:
+    async def search(self, query: str, limit: int | None = None) -> AsyncGenerator[Match, None]:
         wanted = MOST + 1 if limit is None else limit
         asked = {"q": query, "limit": min(wanted, MOST)}
         answer = await self._again(lambda: self._client.ask("GET", wire.SEARCH, query=asked))

@@ -7,10 +7,7 @@ its own answer ends with it.
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import anyio
@@ -27,10 +24,7 @@ from ptstream.conversation import going_on
 from ptstream.daemon.drives import Daemon
 from ptstream.daemon.gate import MAX_BODY
 from ptstream.daemon.openapi import MOST, document, parameters, validator
-from ptstream.engine.sqlite.busy import apart, written
-from ptstream.engine.sqlite.recovery import as_it_is, listed
-from ptstream.engine.sqlite.search import search
-from ptstream.engine.sqlite.store import Store
+from ptstream.engine.protocol import Engine, Hit
 from ptstream.errors import CodedBody, NotAllowed, PtstreamError, TooLarge, UsageError, ungrouped
 from ptstream.fields import as_json, title
 from ptstream.generators import Caller, models
@@ -67,7 +61,7 @@ def routes(daemon: Daemon, handlers: Sequence[tuple[str, str, Handler]]) -> list
             method = "GET" if request.method == "HEAD" else request.method
             _check_query(request, parameters(path, method))
             if "id" in request.path_params:  # once: @last is another stream soon
-                request.path_params["id"] = daemon.store.find(request.path_params["id"]).id
+                request.path_params["id"] = (await daemon.engine.find(request.path_params["id"])).id
             return await methods[method](daemon, request)
 
         return endpoint
@@ -183,9 +177,9 @@ async def show_list(daemon: Daemon, request: Request) -> Response:
     status = Status(word) if word else None
     if "idle_since" in request.query_params:
         moment, keep = number_of(request, "idle_since"), number_of(request, "keep")
-        idle = daemon.store.idle_since(moment, status=status, keep=keep)
+        idle = await daemon.engine.idle_since(moment, status=status, keep=keep)
         return answer({"streams": [as_json(stream) for stream in idle[: count_of(request)]]})
-    streams = listed(daemon.store, count_of(request), status)
+    streams = await daemon.engine.listed(count_of(request), status)
     return answer({"streams": [as_json(stream) for stream in streams]})
 
 
@@ -194,15 +188,14 @@ async def create(daemon: Daemon, told: dict[str, Any], check: Callable[[Words], 
     words = words_of(told)
     parent = None
     if "parent" in told:
-        before = daemon.store.get(daemon.store.find(told["parent"]).id)
+        before = await daemon.engine.get((await daemon.engine.find(told["parent"])).id)
         offset = int(told["parent_offset"]) if "parent_offset" in told else None  # 5.0 is an integer as well
-        given = words
-        words, parent = await apart(daemon.store.home, lambda store: going_on(store, before, offset, given))
+        words, parent = await going_on(daemon.engine, before, offset, words)
     elif "parent_offset" in told:
         raise UsageError("parent_offset goes with parent")
     check(words)
     more = {"name": told.get("name"), "title": told.get("title"), "ttl": told.get("ttl")}
-    stream = await written(daemon.store, words, lambda store: store.create(words, parent=parent, **more))
+    stream = await daemon.engine.create(words, parent=parent, **more)
     response = answer(as_json(stream, []), 201)
     response.headers["location"] = wire.STREAM.format(id=stream.id)
     return response
@@ -232,21 +225,21 @@ def only_models(words: Words) -> None:
 
 async def show(daemon: Daemon, request: Request) -> Response:
     """What is known of a stream."""
-    stream = as_it_is(daemon.store, daemon.store.get(id_of(request)))
-    fields = as_json(stream, daemon.store.attempts(stream.id))
-    fields["pieces"], fields["chunks"] = daemon.store.counts(stream.id)
+    stream = await daemon.engine.as_it_is(await daemon.engine.get(id_of(request)))
+    fields = as_json(stream, await daemon.engine.attempts(stream.id))
+    fields["pieces"], fields["chunks"] = await daemon.engine.counts(stream.id)
     return answer(fields)
 
 
 async def fill(daemon: Daemon, id: str, words: Words) -> Response:
     """Give a pending stream what it was made without."""
-    stream = await written(daemon.store, words, lambda store: store.fill(id, words))
-    return answer(as_json(stream, daemon.store.attempts(id)))
+    stream = await daemon.engine.fill(id, words)
+    return answer(as_json(stream, await daemon.engine.attempts(id)))
 
 
 async def check(daemon: Daemon, words: Words, caller: Caller) -> Response:
     """What speaks against driving these words, if anything; an error for what keeps them from being driven."""
-    home = daemon.store.home
+    home = daemon.home
     settings = load(home)
     models.check(words, caller, settings, home)
     return answer({"doubt": await models.doubt(words, caller, settings, home)})
@@ -267,7 +260,8 @@ async def drive(
         return answer(told)
     events = wants_events(request.headers)
     ask = durable.Asked(0, "sse" if events else "1", 0, events, until_now=until_now(request.headers))
-    return await durable.Reader(daemon.store, told["id"], ask, daemon.owner.audience).respond()
+    reader = await durable.Reader.begun(daemon.engine, told["id"], ask, daemon.owner.audience)
+    return await reader.respond()
 
 
 async def cancel(daemon: Daemon, request: Request) -> Response:
@@ -277,15 +271,10 @@ async def cancel(daemon: Daemon, request: Request) -> Response:
 
 
 async def delete(daemon: Daemon, request: Request) -> Response:
-    """Remove it. In a thread of its own: a large one takes seconds, and generators go on meanwhile."""
-    await anyio.to_thread.run_sync(_delete, daemon.store.home, id_of(request))
+    """Remove it."""
+    await cancellation.delete(daemon.engine, id_of(request))
+    await daemon.engine.shrink()
     return Response(status_code=204)
-
-
-def _delete(home: Home, id: str) -> None:
-    with Store(home) as store:
-        anyio.run(cancellation.delete, store, id)
-        store.shrink()
 
 
 # --- text
@@ -294,9 +283,9 @@ def _delete(home: Home, id: str) -> None:
 async def show_text(daemon: Daemon, request: Request) -> Response:
     """Its text, see `durable`."""
     ask = durable.asked(request.query_params, request.headers)
-    reader = durable.Reader(daemon.store, id_of(request), ask, daemon.owner.audience)
+    reader = await durable.Reader.begun(daemon.engine, id_of(request), ask, daemon.owner.audience)
     if request.method == "HEAD":
-        return reader.head()
+        return await reader.head()
     return await reader.respond(none_match=request.headers.get("if-none-match"))
 
 
@@ -319,24 +308,17 @@ def _streamed(request: Request, body: AsyncIterable[bytes], media_type: str) -> 
 async def find(daemon: Daemon, request: Request) -> Response:
     """Where the parameter `q` stands, as far as SEARCH_TIME allows, and while its client is there to hear it."""
     query, limit = request.query_params.get("q", ""), count_of(request)
-    deadline, gone = time.monotonic() + SEARCH_TIME, threading.Event()
-    found: dict[str, Any] = {}
-
-    def over() -> bool:
-        return gone.is_set() or time.monotonic() > deadline
+    found: dict[str, Any] = {"hits": [], "complete": False}
 
     with ungrouped():
         async with anyio.create_task_group() as tasks:
 
             async def give_up() -> None:
                 await left(request)
-                gone.set()
                 tasks.cancel_scope.cancel()  # one that waits for its turn, too
 
             tasks.start_soon(give_up)
-            found = await anyio.to_thread.run_sync(
-                _find, daemon.store.home, query, limit, over, limiter=daemon.searches
-            )
+            found = await _find(daemon.engine, query, limit)
             tasks.cancel_scope.cancel()
     return answer(found)
 
@@ -347,16 +329,19 @@ async def left(request: Request) -> None:
         pass
 
 
-def _find(home: Home, query: str, limit: int, over: Callable[[], bool]) -> dict[str, Any]:
-    with Store(home) as store:
-        hits = list(islice(search(store, query, over), limit))
+async def _find(engine: Engine, query: str, limit: int) -> dict[str, Any]:
+    hits: list[Hit] = []
+    with anyio.move_on_after(SEARCH_TIME) as scope:
+        async with engine.search(query) as places:
+            while len(hits) < limit and (hit := await anext(places, None)):
+                hits.append(hit)
     found = [{"id": hit.stream.id, "title": title(hit.stream), "offset": hit.offset, "line": hit.line} for hit in hits]
-    return {"hits": found, "complete": len(found) < limit and not over()}
+    return {"hits": found, "complete": len(found) < limit and not scope.cancelled_caught}
 
 
 async def show_models(daemon: Daemon, request: Request) -> Response:
     """What can be asked, the default first."""
-    home = daemon.store.home
+    home = daemon.home
     found = await discover(own_caller(home), load(home), home)
     fields = ("name", "place", "problem", "default")
     return answer({"models": [{field: getattr(each, field) for field in fields} for each in found]})

@@ -23,8 +23,7 @@ from ptstream.daemon.backlog import Backlog
 from ptstream.daemon.drives import Daemon
 from ptstream.daemon.keys import SHORTEST_TOKEN
 from ptstream.daemon.openapi import validator
-from ptstream.drive import Attempt, End
-from ptstream.engine.sqlite.busy import written
+from ptstream.drive import Drive
 from ptstream.errors import (
     ENDS,
     DaemonStopping,
@@ -43,6 +42,7 @@ from ptstream.generators.openai import WHOLE_TIME
 from ptstream.generators.redaction import Redaction
 from ptstream.generators.relay import relay
 from ptstream.generators.surrogates import mend
+from ptstream.outcome import Outcome
 from ptstream.serving import HEADERS
 from ptstream.streams import Flush, Status, Stream, Words
 
@@ -84,7 +84,7 @@ async def show_model(daemon: Daemon, request: Request) -> Response:
 
 async def _models(daemon: Daemon) -> list[dict[str, Any]]:
     """The models that can be asked, the default first. A file is not named to who may not know of it."""
-    home = daemon.store.home
+    home = daemon.home
     found = await discover(api.own_caller(home), load(home), home)
     able = [each for each in found if not each.problem and not each.name.startswith(GGUF)]
     return [{"id": each.name, "object": "model", "created": 0, "owned_by": each.place or "?"} for each in able]
@@ -94,14 +94,14 @@ async def _complete(daemon: Daemon, request: Request) -> Response:
     told = await _told(request)
     if daemon.stop.is_set():
         raise DaemonStopping("the daemon is stopping")
-    home = daemon.store.home
+    home = daemon.home
     settings = load(home)
     _check_own_key(request, told)
     words = _words(told)
     api.only_models(words)
     name = None if words.model == DEFAULT else words.model
     target = await Models(api.own_caller(home), settings, home).target(name, daemon.local)
-    stream = await written(daemon.store, words, lambda store: store.create(words))
+    stream = await daemon.engine.create(words)
     passage = _Passage(Backlog(home.path, daemon.backlogs))
     attempt = await daemon.start(stream.id, _source(target, told, passage, settings), settings)
     return await passage.answer(stream, attempt)
@@ -192,7 +192,7 @@ class _Passage:
         """See `relay.Onward`."""
         self._backlog.end(StreamFailed("an answer to a client, whose stream has ended before it"))
 
-    async def answer(self, stream: Stream, attempt: Attempt) -> Response:
+    async def answer(self, stream: Stream, attempt: Drive) -> Response:
         """The answer to the client, once it has begun, or cannot begin any more."""
         try:
             async with anyio.create_task_group() as tasks:
@@ -235,7 +235,7 @@ async def _wait(event: anyio.Event, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-def _error(end: End) -> PtstreamError:
+def _error(end: Outcome) -> PtstreamError:
     """Why there is no answer."""
     if isinstance(end.exception, PtstreamError):
         return end.exception

@@ -18,16 +18,15 @@ from ptstream.asides import Asides
 from ptstream.config import Settings, load
 from ptstream.conversation import history, text_before
 from ptstream.daemon.backlog import Room
-from ptstream.drive import Attempt
-from ptstream.engine.sqlite.busy import apart, patiently
-from ptstream.engine.sqlite.recovery import settle
-from ptstream.engine.sqlite.store import Store
+from ptstream.drive import Drive
+from ptstream.engine.protocol import Engine
 from ptstream.errors import CallerGone, ClaimLost, ConfigurationError, DaemonStopping, PtstreamError, UsageError
 from ptstream.generators import Beside, Caller, Note, Reasoning, Source, Stderr
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.generators.models import resolve
 from ptstream.generators.openai import Learned
 from ptstream.owner import Owner
+from ptstream.settings import Home
 from ptstream.streams import Status, Stream, Words
 
 REMEMBERED = 64
@@ -53,7 +52,8 @@ async def _nowhere() -> Face:
 class Daemon:
     """What the routes work on. `stop` is set when the daemon is to end."""
 
-    store: Store
+    home: Home
+    engine: Engine
     owner: Owner
     local: LocalServer
     learned: Learned = field(default_factory=Learned)
@@ -64,8 +64,6 @@ class Daemon:
     asides_of: dict[str, tuple[Asides, anyio.Event]] = field(default_factory=dict)
     callers: dict[str, Caller] = field(default_factory=dict)
     """On whose behalf connections from elsewhere drive here, for as long as each lasts."""
-    searches: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
-    """One search at a time: each takes the interpreter's lock from the generators, and a thread from all else."""
     backlogs: Room = field(default_factory=Room)
     """For what waits for clients that are slower than their answers."""
     began: float = field(default_factory=time.monotonic)
@@ -81,8 +79,8 @@ class Daemon:
         return {
             "pid": os.getpid(),
             "version": __version__,
-            "socket": self.store.home.socket,
-            "database": self.store.home.database,
+            "socket": self.home.socket,
+            "database": self.engine.location,
             "listen": self.face and self.face.url,
             "running": len(self.owner.running),
             "paused": sum(attempt.paused for attempt in self.owner.running.values()),
@@ -101,14 +99,14 @@ class Daemon:
         """
         if self.stop.is_set():
             raise DaemonStopping("the daemon is stopping")
-        state, _ = settle(self.store, id, self.store.state(id))
-        stream = self.store.get(id)
+        state = await self.engine.settled(id)
+        stream = await self.engine.get(id)
         check(stream.words)
         if state.status is not Status.PENDING:
             return _attached(stream)
-        settings = load(self.store.home)  # each time: what the user changes counts from the next drive on
-        before = await apart(self.store.home, lambda store: history(store, stream)) if stream.parent else []
-        source = await resolve(stream, caller, settings, self.store.home, self.local, before, self.learned)
+        settings = load(self.home)  # each time: what the user changes counts from the next drive on
+        before = await history(self.engine, stream) if stream.parent else []
+        source = await resolve(stream, caller, settings, self.home, self.local, before, self.learned)
         if on_drop and source.go_on is None:
             raise UsageError(f"{source.model} cannot go on from a text that broke off: leave out --on-drop")
         note = await self._begin(stream, source)
@@ -120,7 +118,7 @@ class Daemon:
             attempt.asides.add(Note(note))
         return {"id": id, "attached": False, "model": source.model, "place": source.place}
 
-    async def start(self, id: str, source: Source, settings: Settings, *, on_drop: bool = False) -> Attempt:
+    async def start(self, id: str, source: Source, settings: Settings, *, on_drop: bool = False) -> Drive:
         """See `Owner.start`; what is said beside the text is kept for whoever asks for it."""
         attempt = await self.owner.start(id, source, settings, on_drop=on_drop)
         self._remember(attempt)
@@ -141,8 +139,8 @@ class Daemon:
             with anyio.move_on_after(cancellation.ANSWER_TIME):
                 await attempt.ended.wait()
         else:
-            await cancellation.cancel(self.store, id, drain=drain)
-        state = self.store.state(id)
+            await cancellation.cancel(self.engine, id, drain=drain)
+        state = await self.engine.settled(id)
         return {"id": id, "status": state.status, "bytes": state.bytes, "error": state.error}
 
     async def _begin(self, stream: Stream, source: Source) -> str | None:
@@ -151,13 +149,13 @@ class Daemon:
             return None
         parent, offset, text = stream.parent, stream.parent_offset, ""
         if source.go_on:
-            text = await apart(self.store.home, lambda store: text_before(store, parent, offset))
-        await patiently(lambda: self.store.begin(stream.id, text))
+            text = await text_before(self.engine, parent, offset)
+        await self.engine.begin(stream.id, text)
         if source.go_on:
             return f"goes on from {stream.parent} at byte {stream.parent_offset}"
         return f"{source.model} cannot go on from a text: it begins anew"
 
-    def _remember(self, attempt: Attempt) -> None:
+    def _remember(self, attempt: Drive) -> None:
         """For a driver that asks for notes after a short end. Not the attempt, which holds its caller's environment."""
         self.asides_of[attempt.claim.id] = (attempt.asides, attempt.ended)
         ended = [id for id, (_, end) in self.asides_of.items() if end.is_set()]

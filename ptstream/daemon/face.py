@@ -23,7 +23,7 @@ async def _create(daemon: Daemon, request: Request) -> Response:
 
 async def _drive(daemon: Daemon, request: Request) -> Response:
     told: dict[str, Any] = await api.asked(request, "DRIVE")
-    caller = api.own_caller(daemon.store.home)
+    caller = api.own_caller(daemon.home)
     return await api.drive(daemon, request, caller, api.only_models, on_drop=told.get("on_drop", False))
 
 
@@ -36,7 +36,7 @@ async def _fill(daemon: Daemon, request: Request) -> Response:
 async def _check(daemon: Daemon, request: Request) -> Response:
     words = api.words_of(await api.asked(request, "FILL_HERE"))
     api.only_models(words)
-    return await api.check(daemon, words, api.own_caller(daemon.store.home))
+    return await api.check(daemon, words, api.own_caller(daemon.home))
 
 
 ROUTES: list[tuple[str, str, api.Handler]] = [

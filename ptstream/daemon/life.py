@@ -29,9 +29,8 @@ from ptstream.daemon.drives import Daemon, Face
 from ptstream.daemon.init import leave_process_one
 from ptstream.daemon.listener import KEPT, LINGER, USUAL, Address, Listener, Server, address_of
 from ptstream.daemon.log import begin as begin_log
-from ptstream.engine.sqlite.busy import BRIEFLY
-from ptstream.engine.sqlite.recovery import delete_expired
-from ptstream.engine.sqlite.store import Store
+from ptstream.engine import open_engine
+from ptstream.engine.protocol import Engine
 from ptstream.errors import ConfigurationError, PtstreamError, StoreNewer, ungrouped
 from ptstream.generators.llamacpp import LocalServer
 from ptstream.owner import open_owner
@@ -154,9 +153,13 @@ def _allow_many_files() -> None:
 
 async def _live(home: Home, ready: object, listen: str | None, token: bool, plain_http: bool) -> None:
     wire.quiet_cancelled_receives()
-    with Store(home, patience=BRIEFLY) as store, ungrouped():
-        async with open_owner(store) as owner, anyio.create_task_group() as tasks:
-            daemon = Daemon(store, owner, LocalServer(home, tasks))
+    with ungrouped():
+        async with (
+            open_engine(home, many_readers=True) as engine,
+            open_owner(engine) as owner,
+            anyio.create_task_group() as tasks,
+        ):
+            daemon = Daemon(home, engine, owner, LocalServer(home, tasks))
             doors = _Doors(daemon, tasks, token=token, plain_http=plain_http)
             if listen:
                 doors.open(address_of(listen))
@@ -177,7 +180,7 @@ async def _live(home: Home, ready: object, listen: str | None, token: bool, plai
             )
             tasks.start_soon(_watch_signals, daemon)
             place = _Place(home.socket)
-            tasks.start_soon(_delete_expired, home)
+            tasks.start_soon(_delete_expired, engine)
             tasks.start_soon(_end_when_displaced, daemon, place)
             tasks.start_soon(_end_when_migrated, daemon)
             tasks.start_soon(_end_when_told, daemon, server, doors)
@@ -236,11 +239,10 @@ async def _end_when_displaced(daemon: Daemon, place: _Place) -> None:
 
     Without its database, whatever it wrote is lost.
     """
-    database = _Place(daemon.store.home.database)
 
     def missed() -> str | None:
-        if database.lost:
-            return database.path
+        if lost := daemon.engine.lost:
+            return lost
         if daemon.owner.running:
             return None
         # Installed elsewhere, or not any more: llama.cpp's process, for one, can no longer be started.
@@ -257,7 +259,7 @@ async def _end_when_migrated(daemon: Daemon) -> None:
     while daemon.failure is None:
         await anyio.sleep(PLACE_POLL)
         try:
-            daemon.store.check()
+            await daemon.engine.check()
         except StoreNewer as error:
             daemon.failure = error
             daemon.stop.set()
@@ -265,10 +267,10 @@ async def _end_when_migrated(daemon: Daemon) -> None:
             pass
 
 
-async def _delete_expired(home: Home) -> None:
+async def _delete_expired(engine: Engine) -> None:
     while True:
         try:
-            if count := await anyio.to_thread.run_sync(delete_expired, home):
+            if count := await engine.delete_expired():
                 log.info("deleted %d expired streams", count)
         except (PtstreamError, OSError) as error:  # a store that is busy, or out of reach, is asked again
             log.warning("expired streams are not deleted: %s", error)
@@ -319,7 +321,7 @@ class _Doors:
 
     def _configured(self) -> Address | None:
         """Where the config file has it listen. Raises ConfigurationError for one that is refused."""
-        home = self._daemon.store.home
+        home = self._daemon.home
         configured = load(home).listen
         try:
             return address_of(configured) if configured else None

@@ -101,7 +101,7 @@ class Listener:
     """The daemon's face on one address, listening from the start on. Raises ConfigurationError."""
 
     def __init__(self, daemon: Daemon, address: Address, *, token: bool = True, plain_http: bool = False) -> None:
-        home = daemon.store.home
+        home = daemon.home
         settings = load(home)
         self._socket = _bound(address)
         host, port = self._socket.getsockname()[:2]

@@ -9,9 +9,9 @@ from typing import Any
 import fastjsonschema
 
 from ptstream import __version__, wire
-from ptstream.engine.sqlite.search import LONGEST_QUERY
 from ptstream.names import LONGEST
 from ptstream.streams import Flush, Status
+from ptstream.text_search import LONGEST_QUERY
 
 Schema = dict[str, Any]
 

@@ -1,1 +1,35 @@
-"""What keeps streams. Each engine is a folder here; SQLite with tail files, on one machine, is the one there is."""
+"""What keeps streams. Each engine is a folder here, which nobody outside names: `open_engine` finds it by its URL.
+
+What an engine is to whoever uses it stands in `protocol.py`, and so does what it must promise.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+from ptstream.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ptstream.engine.protocol import Engine
+    from ptstream.settings import Home
+
+ENGINES = {"sqlite": "ptstream.engine.sqlite.engine"}
+"""A URL's scheme → the module that has its `opened`, imported when such a URL is opened."""
+
+
+def open_engine(home: Home, url: str = "sqlite:", *, many_readers: bool = False) -> AbstractAsyncContextManager[Engine]:
+    """The engine that `url` names; without one, the database in `home`. Its tasks end with the context.
+
+    `many_readers`: of a process whose readers come and go by hundreds, as the daemon's. Raises ConfigurationError for
+    an engine that there is not; what cannot be reached is said by whoever asks for something first.
+    """
+    import importlib
+
+    scheme = url.partition(":")[0]
+    if scheme not in ENGINES:
+        raise ConfigurationError(f"there is no engine for {scheme}: (there is {', '.join(ENGINES)})")
+    made: AbstractAsyncContextManager[Engine] = importlib.import_module(ENGINES[scheme]).opened(
+        home, url, many_readers=many_readers
+    )
+    return made

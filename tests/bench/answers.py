@@ -18,9 +18,8 @@ from typing import Any
 import anyio
 
 from ptstream.config import Settings
-from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
-from ptstream.engine.sqlite.wakeups import open_wakes
 from ptstream.follow import Follow
 from ptstream.generators import Event, Source
 from ptstream.owner import open_owner
@@ -50,8 +49,8 @@ async def _received(home: Home, id: str) -> int:
     """Bytes that a watcher got by the stream's end."""
     size = 0
     with Store(home) as store:
-        async with open_wakes(store) as wakes:
-            async for data in Follow(store, Cursor(store, id, live=False), wakes=wakes):
+        async with attached(store) as engine:
+            async for data in Follow(engine.cursor(id, live=False)):
                 size += len(data)
     return size
 
@@ -65,7 +64,7 @@ async def ours(home: Home, text: list[str]) -> Cost:
         sent = await _received(home, stream)
 
     with Store(home) as store:
-        async with open_owner(store) as owner:
+        async with attached(store) as engine, open_owner(engine) as owner:
             stream = store.create().id
             before = _log_size(home)
             async with anyio.create_task_group() as tasks:

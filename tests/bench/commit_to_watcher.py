@@ -22,7 +22,7 @@ import anyio
 
 from ptstream.engine.sqlite.liveness import Lease
 from ptstream.engine.sqlite.store import Store
-from ptstream.engine.sqlite.writer import Writer
+from ptstream.engine.sqlite.writer import SqliteWriter
 from ptstream.settings import Home
 from ptstream.streams import Claim, Status
 from tests.bench.report import Row, Section, compared, latencies, number, percentile
@@ -45,7 +45,7 @@ class Watched:
     """A stream that is written here and watched by a process."""
 
     claim: Claim
-    writer: Writer
+    writer: SqliteWriter
     process: subprocess.Popen[bytes]
     offset: int = 0
     found: list[int] = field(default_factory=list)
@@ -70,7 +70,7 @@ async def _watched(way: str, home: Home) -> AsyncIterator[Watched]:
         lease = Lease(home)
         stack.callback(lease.release)
         process = stack.enter_context(running(module("watchers", way, home.path, id), home))
-        writer = Writer(store, lease.id)
+        writer = SqliteWriter(store, lease.id)
         await stack.enter_async_context(writer.open())
         claim = await writer.claim(id)
         await anyio.to_thread.run_sync(await_ready, process)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from ptstream.engine.sqlite import schema
+from ptstream.engine.sqlite import migration, schema
 from ptstream.settings import Home
 from ptstream.streams import Claim
 from tests.bench.english import pieces
@@ -71,7 +71,7 @@ def _grown(home: Home, streams: int, first: str) -> Grown:
 def _add_ended(home: Home, texts: Sequence[str]) -> list[str]:
     """Streams that are `done` and hold these texts; their ids."""
     claims = claimed(home, len(texts))
-    with closing(schema.connect_writer(home)) as connection:
+    with closing(migration.connect_writer(home)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         for claim, text in zip(claims, texts, strict=True):
             _end(connection, claim, text)

@@ -17,9 +17,10 @@ from statistics import median
 
 import anyio
 
-from ptstream.engine.sqlite import schema
+from ptstream.engine.sqlite import migration
+from ptstream.engine.sqlite.checkpoints import CHECKPOINT_BYTES
 from ptstream.engine.sqlite.store import Store
-from ptstream.engine.sqlite.writer import CHECKPOINT_BYTES, Writer
+from ptstream.engine.sqlite.writer import SqliteWriter
 from ptstream.settings import Home
 from ptstream.streams import Claim
 from tests.bench.english import pieces
@@ -38,7 +39,7 @@ SIZE = len(TEXT)
 class Ours:
     """Streams that append through one `Writer`, each as soon as its last chunk is durable."""
 
-    writer: Writer
+    writer: SqliteWriter
     claims: list[Claim]
     offset: int = 0
 
@@ -94,7 +95,7 @@ async def _compare(streams: int, turns: int, seconds: float) -> Row:
         our_home, other_home = (stack.enter_context(temporary_home()) for _ in range(2))
         plain = _plain(other_home, streams)
         stack.callback(plain.connection.close)
-        ours = Ours(Writer(stack.enter_context(Store(our_home)), "bench"), claimed(our_home, streams))
+        ours = Ours(SqliteWriter(stack.enter_context(Store(our_home)), "bench"), claimed(our_home, streams))
         async with ours.writer.open():
             groups = max(2, int(seconds / (plain.run(5) / 5)))
             await ours.run(2)
@@ -112,7 +113,7 @@ async def _compare(streams: int, turns: int, seconds: float) -> Row:
 def _plain(home: Home, streams: int) -> Plain:
     """A database of ours with so many streams, and a connection as ours are."""
     ids = [claim.id for claim in claimed(home, streams)]
-    return Plain(home, schema.connect_writer(home), ids)
+    return Plain(home, migration.connect_writer(home), ids)
 
 
 def measure(quick: bool) -> Section:

@@ -19,7 +19,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ptstream.engine.sqlite import schema
+from ptstream.engine.sqlite import migration, schema
 from ptstream.settings import Home
 from ptstream.streams import Claim, new_id
 
@@ -44,7 +44,7 @@ def temporary_home() -> Iterator[Home]:
 def claimed(home: Home, count: int) -> list[Claim]:
     """So many streams that are being driven by nobody in particular, made in one transaction."""
     claims = [Claim(new_id(), 1, 0) for _ in range(count)]
-    with closing(schema.connect_writer(home)) as connection:
+    with closing(migration.connect_writer(home)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         for claim in claims:
             connection.execute(

@@ -1,6 +1,6 @@
 """What a piece costs on its way through the heart: the tail alone, then generator, tail and cutter together.
 
-The tail's append is set against one bare `os.write` to a file opened for appending. The whole way is `drive.Attempt`
+The tail's append is set against one bare `os.write` to a file opened for appending. The whole way is `drive.Drive`
 with a generator that never waits, set against a loop that writes each piece of the same generator to a file; with a
 store that does nothing, so that the cutter's share shows (lines, sentences, no rule at all), and with the real one.
 Blocks in turn, medians.
@@ -17,9 +17,10 @@ from statistics import median
 import anyio
 
 from ptstream.config import Settings
-from ptstream.drive import Attempt
+from ptstream.drive import Drive
+from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
-from ptstream.engine.sqlite.tail import Tail
+from ptstream.engine.sqlite.tail import FileTail
 from ptstream.generators import Event, Source
 from ptstream.owner import open_owner
 from ptstream.sentences import Cutter
@@ -37,7 +38,23 @@ class NoStore:
     """Takes every flush at once and forgets it."""
 
     trouble: str | None = None
+    warning: str | None = None
     closing = False
+
+    def close(self) -> None:
+        """Nothing is waited for."""
+
+    async def claim(self, id: str, *_: object) -> Claim:
+        """Not asked for."""
+        return Claim(id, 1, 0)
+
+    async def tail(self, claim: Claim) -> FileTail:
+        """Not asked for."""
+        raise NotImplementedError
+
+    async def cancelling(self) -> list[tuple[str, bool]]:
+        """None."""
+        return []
 
     async def append(self, *_: object, **__: object) -> None:
         """Done."""
@@ -49,7 +66,7 @@ class NoStore:
         """Not asked for: the generator never breaks off."""
         return claim
 
-    def is_over(self, *_: object, **__: object) -> bool:
+    async def is_over(self, *_: object, **__: object) -> bool:
         """Nobody ends it but its generator."""
         return False
 
@@ -119,7 +136,7 @@ def bare_writes(path: str, data: list[bytes]) -> float:
 
 def tail_appends(path: str, data: list[bytes]) -> float:
     """Microseconds an append."""
-    tail = Tail(path, 0)
+    tail = FileTail(path, 0)
 
     def work() -> None:
         for each in data:
@@ -145,7 +162,7 @@ async def bare_loop(path: str, text: list[str]) -> float:
 
 async def attempt(path: str, text: list[str], cutter: Cutter) -> float:
     """Microseconds a piece of a whole attempt, the store left out."""
-    drive = Attempt(Claim("bench", 1, 0), _source(text), Tail(path, 0), cutter, NoStore())
+    drive = Drive(Claim("bench", 1, 0), _source(text), FileTail(path, 0), cutter, NoStore())
     began = time.perf_counter()
     await drive.run()
     taken = time.perf_counter() - began
@@ -157,7 +174,7 @@ async def attempt(path: str, text: list[str], cutter: Cutter) -> float:
 async def stored(home: Home, text: list[str]) -> float:
     """Microseconds a piece of a whole attempt, the real store included, from its claim to its end."""
     with Store(home) as store:
-        async with open_owner(store) as owner:
+        async with attached(store) as engine, open_owner(engine) as owner:
             id = store.create().id
             began = time.perf_counter()
             await (await owner.start(id, _source(text), Settings())).ended.wait()

@@ -20,9 +20,8 @@ from unittest import mock
 import anyio
 import watchfiles
 
-from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
-from ptstream.engine.sqlite.wakeups import open_wakes
 from ptstream.follow import Follow
 from ptstream.settings import Home
 
@@ -50,9 +49,9 @@ class Lateness:
 async def watch(home: Home, id: str, lateness: Lateness) -> None:
     """ptstream's watcher."""
     with Store(home) as store:
-        async with open_wakes(store) as wakes:
+        async with attached(store) as engine:
             _ready()
-            async for data in Follow(store, Cursor(store, id, live=False), wakes=wakes):
+            async for data in Follow(engine.cursor(id, live=False)):
                 lateness.take(data)
 
 

@@ -16,9 +16,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from ptstream import wire
 from ptstream.daemon.keys import token_of
-from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
-from ptstream.engine.sqlite.wakeups import open_wakes
 from ptstream.follow import Follow
 from ptstream.settings import Home
 
@@ -158,11 +157,8 @@ async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
 async def follow(home: str, id: str, count: int) -> None:
     """So many followers of the store, every other one live, over one watch on its folder."""
     with Store(Home(home)) as store:
-        async with open_wakes(store) as wakes:
-            follows = [
-                Follow(store, Cursor(store, id, live=number % 2 == 0), wakes=None if number % 2 == 0 else wakes)
-                for number in range(count)
-            ]
+        async with attached(store) as engine:
+            follows = [Follow(engine.cursor(id, live=number % 2 == 0)) for number in range(count)]
             print("all there", flush=True)
             await asyncio.gather(
                 *(_digested(one, "watch" if n % 2 else "watch --live") for n, one in enumerate(follows))

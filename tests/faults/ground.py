@@ -27,7 +27,7 @@ from typing import IO
 
 import ptstream
 from ptstream import wire
-from ptstream.engine.sqlite.cursor import Cursor
+from ptstream.engine.sqlite.cursor import TextCursor
 from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
 from tests.faults.ears import LIMIT, Ears, Feeder, Late, Recording
@@ -295,9 +295,9 @@ def ground(chance: random.Random, *, folder: str | None = None) -> Iterator[Grou
         yield here
 
 
-def read(store: Store, id: str, *, live: bool = True) -> tuple[bytes, Cursor]:
+def read(store: Store, id: str, *, live: bool = True) -> tuple[bytes, TextCursor]:
     """All the text that is there now, and the cursor that read it (closed), for the state that it saw."""
-    cursor, text = Cursor(store, id, live=live), bytearray()
+    cursor, text = TextCursor(store, id, live=live), bytearray()
     while data := cursor.read():
         text += data
     cursor.close()

@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from ptstream.engine.sqlite.reader import Standing
 from ptstream.errors import ENDS
-from ptstream.streams import State, whole
+from ptstream.streams import whole
 from tests.faults.ears import Feeder
 from tests.faults.ground import PTSTREAM, Actor, Ground, ground, read, terminal
 from tests.faults.runs import Run
@@ -78,7 +79,7 @@ def _went_to_the_end(tally: Tally, id: str, seen: Seen, actors: list[Actor]) -> 
         tally.check("Traceback" not in actor.said, actor.said)
 
 
-def _exit_code(state: State) -> int:
+def _exit_code(state: Standing) -> int:
     return ENDS[state.status].exit_code if state.status in ENDS else 0
 
 

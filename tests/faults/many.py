@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 
-from ptstream.engine.sqlite import schema
+from ptstream.engine.sqlite import migration, schema
 from ptstream.streams import Words, new_id
 from tests.faults.ground import Ground, ground, read
 from tests.faults.runs import Run
@@ -97,7 +97,7 @@ def _seconds(here: Ground, words: Sequence[str], quick: bool) -> float:
 
 def _make_ended(here: Ground, texts: Sequence[bytes]) -> list[Told]:
     """Streams that are `done`, as an owner's commits would leave them, but all in one transaction."""
-    with closing(schema.connect_writer(here.home)) as connection:
+    with closing(migration.connect_writer(here.home)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         told = [_insert_ended(connection, text) for text in texts]
         connection.execute("COMMIT")

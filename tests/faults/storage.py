@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ptstream import wire
-from ptstream.engine.sqlite.writer import CHECKPOINT_BYTES, CHECKPOINT_PAUSE
+from ptstream.engine.sqlite.checkpoints import CHECKPOINT_BYTES, CHECKPOINT_PAUSE
 from ptstream.streams import Words
 from tests.faults.ground import Actor, Ground, ground, read
 from tests.faults.runs import Run

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ptstream.engine.sqlite import liveness
-from ptstream.engine.sqlite.recovery import settle_all
+from ptstream.engine.sqlite.reader import Standing
+from ptstream.engine.sqlite.recovery import recover_all
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ENDS
-from ptstream.streams import State, Status
+from ptstream.streams import Status
 from tests.faults.ground import Actor, Ground, read
 from tests.faults.tally import Tally
 from tests.faults.text import common
@@ -45,7 +46,7 @@ class Seen:
     """A stream as the store shows it."""
 
     text: bytes
-    state: State
+    state: Standing
 
 
 def judge(here: Ground, tally: Tally, streams: Sequence[Told], *, quiet: bool = True) -> dict[str, Seen]:
@@ -68,7 +69,7 @@ def judge(here: Ground, tally: Tally, streams: Sequence[Told], *, quiet: bool = 
 def nothing_left(here: Ground, tally: Tally) -> None:
     """After a sweep and without a living owner there is neither a tail nor a lock of one."""
     with here.store() as store:
-        settle_all(store)
+        recover_all(store)
     left = os.listdir(here.home.tails) + os.listdir(here.home.owners)
     tally.check(not left, f"left behind: {left}")
 
@@ -108,7 +109,7 @@ def _around(told: Told, seen: Seen, at: int) -> str:
     return f"{seen.text[at : at + 20]!r} instead of {told.text[at : at + 20]!r}, {seen.state}"
 
 
-def _judge_end(here: Ground, tally: Tally, id: str, state: State) -> None:
+def _judge_end(here: Ground, tally: Tally, id: str, state: Standing) -> None:
     living = state.owner is not None and liveness.alive(here.home, state.owner)
     if state.status is Status.STREAMING and not living:
         tally.endless += 1
@@ -123,8 +124,8 @@ def _laid_over(here: Ground, streams: Sequence[Told]) -> dict[str, Seen]:
 
 def _seen(store: Store, id: str) -> Seen:
     text, cursor = read(store, id)
-    assert cursor.state is not None
-    return Seen(text, cursor.state)
+    assert cursor.standing is not None
+    return Seen(text, cursor.standing)
 
 
 @contextlib.contextmanager

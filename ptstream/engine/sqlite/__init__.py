@@ -1,5 +1,5 @@
-"""What is kept: streams, their attempts and chunks, who owns them, and how a reader learns of news.
+"""Streams on one machine: a SQLite database in WAL mode, a tail file for each running attempt, a lock for each owner.
 
-The rows above this package use `Store` (anybody, synchronous), `Writer` (an owner's appends), `Cursor` (text at an
-offset, now) and `Wakes`; none of them asks which engine is beneath.
+`engine.py` is all of it in an event loop, `store.py` in a plain thread (`cat`, `ls`). `writer.py` commits, and
+`checkpoints.py` keeps the log small. `recovery.py` ends what dead owners left, `liveness.py` tells who is dead.
 """

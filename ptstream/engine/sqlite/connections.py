@@ -1,7 +1,7 @@
 """How a home's database is reached: one connection that only reads, one that writes, each opened when it is needed.
 
-Reading needs no write permission, except where an older ptstream's tables are met. What is read and written is
-`sqlite.py`'s.
+Reading needs no write permission, except where an older ptstream's tables are met. What is read is
+`reader.py`'s, what is written `changes.py`'s.
 """
 
 from __future__ import annotations
@@ -10,30 +10,22 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from ptstream.engine.sqlite import schema
 from ptstream.errors import StoreBusy, StoreUnusable
 from ptstream.settings import Home
 
-Self = TypeVar("Self", bound="Connections")
-
 
 class Connections:
     """The connections of one thread to the database of one home."""
 
-    def __init__(self, home: Home, patience: float = schema.BUSY_TIMEOUT) -> None:
-        """`patience` is how many seconds a write waits for another process's; in an event loop, next to none."""
+    def __init__(self, home: Home, busy_timeout: float = schema.BUSY_TIMEOUT) -> None:
+        """`busy_timeout` is how many seconds a write waits for another process's; in an event loop, next to none."""
         self.home = home
-        self._patience = patience
+        self._busy_timeout = busy_timeout
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
-
-    def __enter__(self: Self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close what was opened."""
@@ -53,7 +45,7 @@ class Connections:
             raise StoreUnusable(f"the database {self.home.database} cannot be read: {error.strerror}") from error
         return True
 
-    def _read(self, sql: str, values: Sequence[Any] | dict[str, Any] = (), *, tables: bool = True) -> list[Any]:
+    def read(self, sql: str, values: Sequence[Any] | dict[str, Any] = (), *, tables: bool = True) -> list[Any]:
         """The rows; none where there is no database. Without `tables`, of what is the same in every version.
 
         Raises StoreUnusable, and StoreNewer if the tables are a newer ptstream's meanwhile.
@@ -93,18 +85,20 @@ class Connections:
             if 0 < found < schema.VERSION:
                 raise schema.unmigratable(self.home, found, "its directory is read-only") from None
         if 0 < found < schema.VERSION:  # of an older ptstream: nothing here knows its tables
+            from ptstream.engine.sqlite import migration  # late, as in `writer`
+
             connection.close()
-            schema.prepare(self.home)
+            migration.prepare(self.home)
             return self._connect_reader()
         return connection
 
     def _open(self, query: str) -> sqlite3.Connection:
-        return sqlite3.connect(schema.uri(self.home, query), uri=True, isolation_level=None, timeout=self._patience)
+        return sqlite3.connect(schema.uri(self.home, query), uri=True, isolation_level=None, timeout=self._busy_timeout)
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
         """One short transaction. Raises StoreBusy where the disk or another writer does not let it happen."""
-        connection = self._connection()
+        connection = self.writer()
         try:
             connection.execute("BEGIN IMMEDIATE")
             schema.check_unmigrated(connection, self.home)
@@ -118,7 +112,10 @@ class Connections:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
 
-    def _connection(self) -> sqlite3.Connection:
+    def writer(self) -> sqlite3.Connection:
+        """The connection that may write; a database is made first, if there is none. Raises ConfigurationError."""
         if self._writer is None:
-            self._writer = schema.connect_writer(self.home, self._patience)
+            from ptstream.engine.sqlite import migration  # late: `cat` and `ls` only read
+
+            self._writer = migration.connect_writer(self.home, self._busy_timeout)
         return self._writer

@@ -1,7 +1,7 @@
 """A reader is an offset: the text that is there now, from there on. Never waits, holds one page at most.
 
-One snapshot of where the stream stands; chunks up to there, then the tail, then the end, without a seam. Waiting
-for more is `follow.py`'s business.
+One snapshot of where the stream stands; chunks up to there, then the tail, then the end, without a seam. Synchronous:
+`cat` and searches read by it. Waiting for more is `waiting_cursors.py`'s business.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import contextlib
 from collections.abc import Iterator
 
 from ptstream.engine.sqlite import liveness
-from ptstream.engine.sqlite.reader import PAGE
-from ptstream.engine.sqlite.recovery import Left, settle
+from ptstream.engine.sqlite.reader import PAGE, Standing
+from ptstream.engine.sqlite.recovery import Settled, settled
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import TailReader
 from ptstream.errors import OffsetBeyondEnd, StreamNotFound, UsageError
 from ptstream.streams import State, Status
 
 
-class Cursor:
+class TextCursor:
     """Reads one stream from `offset` (bytes). A `live` one reads the tail; else sentences out of the store alone."""
 
     def __init__(self, store: Store, id: str, offset: int = 0, *, live: bool = True) -> None:
@@ -32,16 +32,23 @@ class Cursor:
         self._seen: int | None = None
         self._tail_epoch = 0
         self._rest = b""
-        self.state: State | None = None
+        self.standing: Standing | None = None
+
+    @property
+    def state(self) -> State | None:
+        """Where the stream stood when it was looked at last; None before the first look."""
+        if (standing := self.standing) is None:
+            return None
+        return State(standing.status, standing.bytes, max(self.offset, self._end), standing.error, standing.note)
 
     @property
     def ended(self) -> bool:
         """Whether the stream has ended and all its text has been read."""
-        return self.state is not None and self.state.status.ended and self.offset >= self._end
+        return self.standing is not None and self.standing.status.ended and self.offset >= self._end
 
     @property
     def _end(self) -> int:
-        return (self.state.bytes if self.state else 0) + len(self._rest)
+        return (self.standing.bytes if self.standing else 0) + len(self._rest)
 
     def read(self, *, look: bool = True) -> bytes:
         """The next run of whole characters, b"" if there is none now (see `ended`). Moves `offset`.
@@ -54,12 +61,12 @@ class Cursor:
             version = self._store.version()
             if not look and version == self._seen and self._tail_known and self.offset >= self._end:
                 return b""
-            before = self.state
-            self.state, self._rest = self._settled()
-            self._drop_old_tail(self.state.epoch)
+            before = self.standing
+            self.standing, self._rest = self._settled()
+            self._drop_old_tail(self.standing.epoch)
             data = self._read_chunks() or self._read_rest() or self._read_tail()
             self._seen = version  # not before: a look that raised has seen nothing
-            if self.state == before:
+            if self.standing == before:
                 break
         self.offset += len(data)
         return data
@@ -72,32 +79,34 @@ class Cursor:
 
     @property
     def _tail_known(self) -> bool:
-        return not self._live or self._tail is not None or self.state is None or self.state.status is Status.PENDING
+        return (
+            not self._live or self._tail is not None or self.standing is None or self.standing.status is Status.PENDING
+        )
 
-    def _settled(self) -> Left:
+    def _settled(self) -> Settled:
         try:
-            return settle(self._store, self.id, self._store.state(self.id))
+            return settled(self._store, self.id)
         except StreamNotFound as error:
-            if self.state is None:
+            if self.standing is None:
                 raise
             raise StreamNotFound(f"stream {self.id} has been deleted") from error
 
     def _read_chunks(self) -> bytes:
-        assert self.state is not None
-        if self.state.status.ended and self.offset > self._end:
+        assert self.standing is not None
+        if self.standing.status.ended and self.offset > self._end:
             raise OffsetBeyondEnd(f"stream {self.id} ended at byte {self._end}, before byte {self.offset}")
-        if self.offset >= self.state.bytes:
+        if self.offset >= self.standing.bytes:
             return b""
-        data = self._store.text(self.id, self.offset, self.state.bytes)
+        data = self._store.text(self.id, self.offset, self.standing.bytes)
         if not data:
             raise StreamNotFound(f"stream {self.id} has been deleted")
         return data
 
     def _read_rest(self) -> bytes:
         """Of a dead owner's tail that could not be brought into the store."""
-        if not self._rest or self.state is None:
+        if not self._rest or self.standing is None:
             return b""
-        return self._rest[self.offset - self.state.bytes :]
+        return self._rest[self.offset - self.standing.bytes :]
 
     def _read_tail(self) -> bytes:
         if not self._live:
@@ -109,7 +118,7 @@ class Cursor:
         return self._tail.read(self.offset, PAGE)
 
     def _open_tail(self) -> None:
-        state = self.state
+        state = self.standing
         if state is None or state.status is not Status.STREAMING or state.boot != liveness.boot_id():
             return
         # Gone, not made yet, or out of reach: the next look tells.
@@ -123,7 +132,7 @@ class Cursor:
             self.close()
 
 
-def read_now(cursor: Cursor, end: int) -> Iterator[bytes]:
+def read_now(cursor: TextCursor, end: int) -> Iterator[bytes]:
     """The runs that are there, until byte `end` is reached: a fast stream would never let its reader return."""
     try:
         while data := cursor.read():

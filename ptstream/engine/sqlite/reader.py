@@ -7,6 +7,7 @@ Synchronous, plain `sqlite3`; it needs no write permission and never waits for a
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
 from ptstream.engine.sqlite import liveness
 from ptstream.engine.sqlite.connections import Connections
@@ -21,17 +22,35 @@ from ptstream.engine.sqlite.rows import (
 from ptstream.errors import AmbiguousId, StreamNotFound
 from ptstream.names import references
 from ptstream.settings import Home
-from ptstream.streams import Attempt, State, Status, Stream
+from ptstream.streams import Attempt, Status, Stream
 
 PAGE = 256 * 1024
 """Bytes of text that one look takes from the database, about: a reader never holds more."""
 
 LASTING = "s.ended_at IS NULL OR s.ttl IS NULL OR s.ttl >= 0"
-"""Whether a stream `s` is not one that is to be deleted as soon as it has ended (see `sqlite.DELETED`)."""
+"""Whether a stream `s` is not one that is to be deleted as soon as it has ended (see `changes.DELETED`)."""
 
 
-class Reading(Connections):
+class Standing(NamedTuple):
+    """A stream's row at one moment. `bytes` is where its chunks end; the last four describe its running attempt."""
+
+    status: Status
+    bytes: int
+    error: str | None
+    note: str | None
+    cancelling: bool
+    epoch: int
+    owner: str | None
+    begin: int
+    boot: str | None
+
+
+class Reader:
     """Looking at the database of one home. Nothing is opened before it is needed."""
+
+    def __init__(self, connections: Connections) -> None:
+        self.home = connections.home
+        self._read = connections.read
 
     def version(self) -> int:
         """A number that changes whenever another connection has committed (4 µs)."""
@@ -42,7 +61,7 @@ class Reading(Connections):
         """Raises StoreNewer when a newer ptstream has migrated the database."""
         self._read("SELECT 1")
 
-    def state(self, id: str) -> State:
+    def state(self, id: str) -> Standing:
         """Where the stream stands, one snapshot. Raises StreamNotFound."""
         rows = self._read(
             "SELECT s.status, s.bytes, s.error, s.note, s.cancel_at IS NOT NULL, s.epoch, a.owner,"
@@ -54,7 +73,7 @@ class Reading(Connections):
         if not rows:
             raise StreamNotFound(f"no stream {id}")
         status, *rest = rows[0]
-        return State(Status(status), *rest)
+        return Standing(Status(status), *rest)
 
     def text(self, id: str, offset: int, stop: int) -> bytes:
         """Chunks' text from `offset`, inside a chunk too, to `stop` at most: the next page of it (see PAGE)."""
@@ -185,6 +204,6 @@ class Reading(Connections):
         return os.path.join(self.home.tails, f"{id}.{epoch}")
 
 
-def owner_dead(home: Home, state: State) -> bool:
+def owner_dead(home: Home, state: Standing) -> bool:
     """Whether the stream is `streaming` under an owner that is no more."""
     return state.status is Status.STREAMING and (state.owner is None or not liveness.alive(home, state.owner))

@@ -12,7 +12,7 @@ import time
 from typing import NamedTuple
 
 from ptstream.engine.sqlite import liveness
-from ptstream.engine.sqlite.reader import owner_dead
+from ptstream.engine.sqlite.reader import Standing, owner_dead
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ConfigurationError, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.ownership import opened
@@ -20,45 +20,68 @@ from ptstream.settings import Home
 from ptstream.streams import State, Status, Stream, whole
 
 
-class Left(NamedTuple):
-    """A stream's end as it is to be told, and the text that is not in the store (yet)."""
+class Settled(NamedTuple):
+    """Where a stream stands, as it is to be told, and what of a dead owner's tail is not in the store (yet)."""
 
-    state: State
+    standing: Standing
     rest: bytes
 
 
-def settle(store: Store, id: str, state: State) -> Left:
-    """The stream's state, and if its owner is dead, its end. Raises StreamNotFound if it is deleted meanwhile."""
-    if not owner_dead(store.home, state):
-        return Left(state, b"")
-    state = store.state(id)  # its owner may have ended it, just before it died
-    if state.status is not Status.STREAMING:
-        return Left(state, b"")
-    rest = left_over(store, id, state)
-    end = state.bytes + len(rest)
+def settled(store: Store, id: str, seen: Standing | None = None) -> Settled:
+    """Where the stream stands; one whose owner is dead is given its end first. Raises StreamNotFound.
+
+    `seen` is where it stood when it was looked at before, if that was just now.
+    """
+    standing = seen or store.state(id)
+    if not owner_dead(store.home, standing):
+        return Settled(standing, b"")
+    standing = store.state(id)  # its owner may have ended it, just before it died
+    if standing.status is not Status.STREAMING:
+        return Settled(standing, b"")
+    rest = left_over(store, id, standing)
+    end = standing.bytes + len(rest)
     cause = f"its owner died at byte {end}"
-    row = (id, state.epoch, state.bytes, end, rest.decode(), time.time(), 0, Status.ERROR.value, cause, None, None)
+    row = (
+        id,
+        standing.epoch,
+        standing.bytes,
+        end,
+        rest.decode(),
+        time.time(),
+        0,
+        Status.ERROR.value,
+        cause,
+        None,
+        None,
+    )
     try:
         store.flush(row)
     except (StoreBusy, ConfigurationError, OSError):
         # Only its chunks' end is the store's; the rest is laid over, and the end is the same.
-        return Left(state._replace(status=Status.ERROR, error=cause), rest)
+        return Settled(standing._replace(status=Status.ERROR, error=cause), rest)
     found = store.state(id)
     if found.status.ended:
-        _forget(store, id, state)
-    return Left(found, b"")
+        _forget(store, id, standing)
+    return Settled(found, b"")
 
 
-def left_over(store: Store, id: str, state: State) -> bytes:
+def state(store: Store, id: str) -> State:
+    """The same for whoever only wants to know."""
+    standing, rest = settled(store, id)
+    size = live_size(store.home, id, standing) + len(rest)
+    return State(standing.status, standing.bytes, size, standing.error, standing.note)
+
+
+def left_over(store: Store, id: str, standing: Standing) -> bytes:
     """The tail's text beyond the chunks, as far as it is whole characters; b"" for a tail of another boot.
 
     Raises StoreUnusable for a tail that cannot be read now.
     """
-    if state.boot != liveness.boot_id():
+    if standing.boot != liveness.boot_id():
         return b""
     try:
-        with open(opened(store.tail_path(id, state.epoch)), "rb") as file:
-            file.seek(state.bytes - state.begin)
+        with open(opened(store.tail_path(id, standing.epoch)), "rb") as file:
+            file.seek(standing.bytes - standing.begin)
             data = file.read()
     except FileNotFoundError:
         return b""
@@ -72,12 +95,14 @@ def left_over(store: Store, id: str, state: State) -> bytes:
     return data
 
 
-def settle_all(store: Store) -> None:
+def recover_all(store: Store) -> None:
     """Give every stream of a dead owner its end, then sweep what nobody needs. For whoever starts or cleans up."""
+    if not store.exists:
+        return
     lying = os.listdir(store.home.tails)  # before the store is read: a tail made after this is not swept
     for id in store.streaming():
         with contextlib.suppress(StreamNotFound):  # deleted meanwhile
-            settle(store, id, store.state(id))
+            settled(store, id)
     needed = store.tails_in_use()
     for name in lying:
         if name not in needed:
@@ -86,23 +111,10 @@ def settle_all(store: Store) -> None:
     liveness.sweep(store.home, store.owners_in_use())
 
 
-def delete_expired(home: Home) -> int:
-    """Delete the streams whose time to live is over; how many. Raises StoreBusy."""
-    with Store(home) as store:
-        expired = store.expired(time.time())
-        for id in expired:
-            with contextlib.suppress(StreamNotFound):  # another one was faster
-                store.delete(id)
-        if expired:
-            store.shrink()
-        return len(expired)
-
-
 def as_it_is(store: Store, stream: Stream) -> Stream:
     """The stream as a reader finds it: its tail counted, and ended if its owner is dead."""
-    state, rest = settle(store, stream.id, store.state(stream.id))
-    size = live_size(store.home, stream.id, state) + len(rest)
-    return stream.replaced(status=state.status, error=state.error, note=state.note, bytes=size)
+    now = state(store, stream.id)
+    return stream.replaced(status=now.status, error=now.error, note=now.note, bytes=now.size)
 
 
 def listed(store: Store, limit: int | None = None, status: Status | None = None) -> list[Stream]:
@@ -116,19 +128,19 @@ def listed(store: Store, limit: int | None = None, status: Status | None = None)
     return [stream for stream in found if status in (None, stream.status)][:limit]
 
 
-def live_size(home: Home, id: str, state: State) -> int:
+def live_size(home: Home, id: str, standing: Standing) -> int:
     """Where a stream's text ends now, its tail included, in bytes."""
-    if state.status is not Status.STREAMING:
-        return state.bytes
+    if standing.status is not Status.STREAMING:
+        return standing.bytes
     try:
-        return max(state.bytes, state.begin + os.stat(os.path.join(home.tails, f"{id}.{state.epoch}")).st_size)
+        return max(standing.bytes, standing.begin + os.stat(os.path.join(home.tails, f"{id}.{standing.epoch}")).st_size)
     except OSError:
-        return state.bytes
+        return standing.bytes
 
 
-def _forget(store: Store, id: str, state: State) -> None:
+def _forget(store: Store, id: str, standing: Standing) -> None:
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(store.tail_path(id, state.epoch))
-    if state.owner and state.owner not in store.owners_in_use():
+        os.unlink(store.tail_path(id, standing.epoch))
+    if standing.owner and standing.owner not in store.owners_in_use():
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(store.home.owners, state.owner))
+            os.unlink(os.path.join(store.home.owners, standing.owner))

@@ -56,17 +56,6 @@ def columns_of(words: Words) -> dict[str, str | None]:
     }
 
 
-def merged(had: Words, given: Words) -> Words:
-    """What a stream has been asked, its open words taken from `given`."""
-    return had._replace(**{word: value for word, value in given._asdict().items() if getattr(had, word) is None})
-
-
-def check_one_generator(words: Words) -> None:
-    """Raises UsageError for a stream that both a command and something else would write."""
-    if words.command and (words.model or words.generator):
-        raise UsageError("a stream has one generator: a command, a model or a generator function")
-
-
 def differences(had: Words, given: Words, *, open_is_free: bool = False) -> list[str]:
     """The names of the words that were given now and are not what the stream has."""
     before, now = (prompts_of(words) | columns_of(words) for words in (had, given))

@@ -1,17 +1,14 @@
-"""The database as it lies on disk: tables, the one statement that appends, and how a file becomes this version's.
+"""The database as it lies on disk: its tables, their version, and the statements that claim and append.
 
-SQLite, write-ahead log, `synchronous=FULL`. Everything can be read with the plain `sqlite3` shell.
+How a file becomes this version's is `migration.py`'s. Write-ahead log, `synchronous=FULL`. Everything can be read with
+the plain `sqlite3` shell.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
 
-from ptstream.engine.sqlite import liveness
 from ptstream.errors import StoreNewer, StoreUnusable
 from ptstream.settings import Home
 
@@ -91,11 +88,8 @@ STEPS: dict[int, tuple[str, ...]] = {
 }
 """Version N → the statements that make of its tables those of N + 1. What TABLES says anew stands here, too.
 
-`_driven` reads the tables of every older version, and recovery the rows that its owners left.
+`migration.py` reads the tables of every older version, and recovery the rows that its owners left.
 """
-
-NAMED = 8
-"""Running streams that are named, where they keep a database from being migrated."""
 
 MAX_GROUP = 256
 """Flushes in one statement: SQLite's limit of 32,766 parameters is far, and a group's latency stays short."""
@@ -198,22 +192,9 @@ def check_unmigrated(connection: sqlite3.Connection, home: Home) -> None:
         )
 
 
-def connect_writer(home: Home, patience: float = BUSY_TIMEOUT) -> sqlite3.Connection:
-    """A connection that may write, to a database that is ours: made first, if there is none.
-
-    Raises ConfigurationError (StoreUnusable) where that cannot be.
-    """
-    prepare(home)
-    connection = sqlite3.connect(
-        uri(home, "mode=rw"), uri=True, isolation_level=None, timeout=patience, cached_statements=64
-    )
-    set_up_writer(connection)
-    return connection
-
-
 WRITER_PRAGMAS = (
     "PRAGMA synchronous=FULL",
-    # Only `Writer` checkpoints, under a lock: SQLite's WAL-reset bug (before 3.51.3) needs two that do.
+    # Only `checkpoints.py` does, under a lock.
     "PRAGMA wal_autocheckpoint=0",
     # Deleted text leaves the file.
     "PRAGMA secure_delete=ON",
@@ -224,91 +205,3 @@ def set_up_writer(connection: sqlite3.Connection) -> None:
     """What every writing connection has to be told."""
     for pragma in WRITER_PRAGMAS:
         connection.execute(pragma)
-
-
-def prepare(home: Home) -> None:
-    """Make the home, the database file and its tables, or migrate those of an older ptstream.
-
-    Raises ConfigurationError.
-    """
-    if sqlite3.sqlite_version_info < (3, 35, 0):
-        raise StoreUnusable(f"SQLite {sqlite3.sqlite_version} is too old: ptstream needs 3.35 or newer")
-    home.make()
-    # Never opened by us when it exists: closing it would drop SQLite's own locks on it.
-    try:
-        os.close(os.open(home.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise StoreUnusable(f"the database {home.database} cannot be made: {error.strerror}") from error
-    try:
-        connection = sqlite3.connect(uri(home, "mode=rw"), uri=True, isolation_level=None, timeout=BUSY_TIMEOUT)
-    except sqlite3.Error as error:
-        raise translate(error, home) from error
-    try:
-        if (found := check_version(connection, home)) != VERSION:
-            with locked(home.lock("schema")):
-                _make(connection, home)
-    except (sqlite3.Error, OSError) as error:
-        raise (unmigratable(home, found, error) if found else translate(error, home)) from error
-    finally:
-        connection.close()
-
-
-def _make(connection: sqlite3.Connection, home: Home) -> None:
-    """With the lock held, whose holders, whatever their version, are alone in doing this."""
-    found = check_version(connection, home)
-    if found == 0:
-        _create(connection)
-    elif found < VERSION:  # else another process was faster
-        _migrate(connection, home)
-
-
-def _create(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # ignored once the file is in WAL mode
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.executescript(
-        f"BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION_ID}; {TABLES} {'; '.join(FLUSHES)};"
-        f" PRAGMA user_version={VERSION}; COMMIT;"
-    )
-
-
-def _migrate(connection: sqlite3.Connection, home: Home) -> None:
-    """All steps or none. Raises StoreUnusable while an owner drives: it knows the older tables alone.
-
-    What dead owners left `streaming` stays so, and is recovered by whoever meets it.
-    """
-    set_up_writer(connection)
-    connection.execute("BEGIN IMMEDIATE")  # ended by the connection's, where it is not committed
-    found = check_version(connection, home)
-    if driven := _driven(connection, home):
-        raise StoreUnusable(
-            f"{home.database} is of an older ptstream (schema {found}, this one needs {VERSION}), and streams are still"
-            f" running: {', '.join(driven[:NAMED])}{' …' if len(driven) > NAMED else ''}; wait for their ends, or end"
-            " them, text kept ('ptstream daemon stop' ends the daemon's), and try again"
-        )
-    for version in range(found, VERSION):
-        for statement in STEPS[version]:
-            connection.execute(statement)
-    connection.execute(f"PRAGMA user_version={VERSION}")
-    connection.execute("COMMIT")
-
-
-def _driven(connection: sqlite3.Connection, home: Home) -> list[str]:
-    """The ids of `streaming` streams whose owners live."""
-    rows = connection.execute(
-        "SELECT s.id, a.owner FROM streams s JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch"
-        " WHERE s.status = 'streaming' ORDER BY s.seq"
-    )
-    return [id for id, owner in rows if liveness.alive(home, owner)]
-
-
-@contextlib.contextmanager
-def locked(path: str) -> Iterator[None]:
-    """Hold the lock file `path` (flock); waits for it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -8,44 +8,68 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 
 from ptstream.bell import Bell
 from ptstream.ownership import opened
 from ptstream.streams import whole
 
+DISK_RETRY = 0.25
+"""Seconds between two tries to write the tail on a full disk."""
 
-class Tail:
-    """The writer's side. `begin` and `end` are offsets in the stream, in bytes."""
 
-    def __init__(self, path: str, begin: int) -> None:
-        """Make the file (mode 0600). Raises OSError, FileExistsError included."""
+class FileTail:
+    """The writer's side (see `protocol.Tail`): a write keeps at once, unless the disk is full."""
+
+    def __init__(self, path: str, begin: int, closed: Callable[[], None] = lambda: None) -> None:
+        """Make the file (mode 0600), for text from byte `begin` of the stream on; `closed` is told when it is let go.
+
+        Raises OSError, FileExistsError included.
+        """
         self._path = path
+        self._closed = closed
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._rest = b""
-        self.end = begin
+        self.kept = begin
+        self.trouble: str | None = None
         self.bell = Bell()
 
-    def append(self, data: bytes) -> None:
-        """Keep `data` and wake the readers.
+    @property
+    def end(self) -> int:
+        """Where the text that was given ends."""
+        return self.kept + len(self._rest)
 
-        Raises OSError when the disk takes no more; what it did not take is remembered, and `retry` goes on with it.
-        """
+    def append(self, data: bytes) -> bool:
+        """Write it. False when the disk takes no more now; what it did not take is remembered."""
         self._rest += data
-        self.retry()
+        return self._write()
 
-    def retry(self) -> None:
-        """Write what an earlier `append` could not. Raises OSError as it does."""
-        while self._rest:
-            written = os.write(self._fd, self._rest)
-            self.end += written
-            self._rest = self._rest[written:]
+    async def caught_up(self) -> None:
+        """Try again, until the disk has taken all, or nobody wants it any more."""
+        import anyio
+
+        while self._fd >= 0 and not self._write():
+            await anyio.sleep(DISK_RETRY)
+
+    def _write(self) -> bool:
+        try:
+            while self._rest:
+                written = os.write(self._fd, self._rest)
+                self.kept += written
+                self._rest = self._rest[written:]
+        except OSError as error:
+            self.trouble = f"the tail cannot be written: {error.strerror}"
+            return False
+        self.trouble = None
         self.bell.ring()
+        return True
 
     def close(self) -> None:
         """Close the file and leave it where it is: whoever meets the stream recovers it from there."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+            self._closed()
         self.bell.ring()
 
     def discard(self) -> None:

@@ -8,22 +8,17 @@ which is also how a reader finds that an owner died. The truth is always what th
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from typing import Protocol
 
 import anyio
 
 from ptstream.bell import Bell
 from ptstream.engine.sqlite.store import Store
-from ptstream.errors import ungrouped
 
 SLOW_LOOK = 1.0
 """Seconds after which a reader looks without having been told to."""
-
-TAIL_POLL = 0.02
-"""Seconds between two looks at the tail of a stream that another process drives."""
 
 STEP = 5
 """Milliseconds between two looks of watchfiles for changes: 5 cost half a percent of a core, 1 three times that."""
@@ -40,17 +35,27 @@ FLOWING = 2.0
 """Seconds after its last text in which a watcher expects more: looking often, it is sooner than the hints."""
 
 
-class Wakes:
-    """Wakes the watchers of one process: one watch on the folder, however many of them. Made by `open_wakes`."""
+class Wakes(Protocol):
+    """What wakes the watchers of one process, however many of them."""
+
+    @property
+    def expecting(self) -> bool:
+        """Whether a commit may become visible just now."""
+
+    async def hint(self, seconds: float) -> bool:
+        """Wait for a hint, for so long at most; whether there was one."""
+
+    async def run(self) -> None:
+        """Take hints, until cancelled."""
+
+
+class Watched:
+    """Wakes by one watch on the folder, in a thread."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._bell = Bell()
         self._hinted_at = float("-inf")
-
-    def turn(self) -> Turn:
-        """The waiting of one of the watchers."""
-        return Turn(self, self._store)
 
     async def hint(self, seconds: float) -> bool:
         """Wait for a hint, for so long at most; whether there was one."""
@@ -64,7 +69,7 @@ class Wakes:
         """Whether a hint was given so lately that its commit may still become visible."""
         return time.monotonic() < self._hinted_at + SLOW_LOOK
 
-    async def watch(self) -> None:
+    async def run(self) -> None:
         """Take hints from the folder, until cancelled."""
         stop = anyio.Event()
         async with anyio.create_task_group() as tasks:
@@ -109,19 +114,24 @@ class Wakes:
         self._bell.ring()
 
 
-class Polled(Wakes):
+class Polled:
     """Wakes without a watch: the number of commits is looked at, 20 times a second, and oftener while text comes.
 
     For the daemon, whose readers are many and come and go: a watch costs a thread, and is always there.
     """
 
-    @property
-    def expecting(self) -> bool:
-        """Any commit may become visible at any time."""
-        return True
+    expecting = True  # any commit may become visible at any time
+
+    async def hint(self, seconds: float) -> bool:
+        """There is none."""
+        await anyio.sleep(seconds)
+        return False
+
+    async def run(self) -> None:
+        """Nothing to be done."""
 
 
-class Turn:
+class Backoff:
     """How one watcher waits: the more commits in a row are of no use to it, the seldomer it looks at them."""
 
     def __init__(self, wakes: Wakes, store: Store) -> None:
@@ -151,14 +161,3 @@ class Turn:
         while (now := time.monotonic()) < due and self._store.version() == version:
             hinted = await self._wakes.hint(step if self._wakes.expecting else due - now)
             step = first if hinted else min(step * GROWTH, longest)
-
-
-@contextlib.asynccontextmanager
-async def open_wakes(store: Store) -> AsyncIterator[Wakes]:
-    """Watch the database's folder for as long as the context lasts."""
-    wakes = Wakes(store)
-    with ungrouped():
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(wakes.watch)
-            yield wakes
-            tasks.cancel_scope.cancel()

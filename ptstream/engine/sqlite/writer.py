@@ -2,17 +2,16 @@
 
 One task owns the write connection; callers wait for their row. A group is one statement in autocommit, so no
 transaction can stay open behind a cancelled caller. A store that takes no write just now (locked, full) delays
-its callers and is named in `trouble`; nothing is dropped.
+its callers and is named in `trouble`; nothing is dropped. When the log is brought back into the database is
+`checkpoints.py`'s, what proves that this process lives `liveness.py`'s.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,23 +20,16 @@ import anyio
 
 from ptstream import strict_json
 from ptstream.bell import Bell
-from ptstream.engine.sqlite import liveness, schema
+from ptstream.engine.sqlite import liveness, migration, schema
+from ptstream.engine.sqlite.checkpoints import Checkpoints
 from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.tail import FileTail
 from ptstream.errors import ClaimLost, PtstreamError, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.settings import Home
 from ptstream.streams import Claim, Status
 
-CHECKPOINT_BYTES = 4 * 1024 * 1024
-"""The size of the write-ahead log from which on a writer brings it back into the database."""
-
 BRIEFLY = 0.25
 """Seconds that one try waits for another process's transaction: `close` must not have to wait for more."""
-
-CHECKPOINT_WAIT = 1.0
-"""Seconds that a checkpoint waits for other writers and for readers. Others' writes wait as long."""
-
-CHECKPOINT_PAUSE = 30.0
-"""Seconds without another attempt after a checkpoint that a long reader did not let finish."""
 
 
 @dataclass(slots=True, eq=False)
@@ -47,27 +39,29 @@ class _Flush:
     error: Exception | None = None
 
 
-class Writer:
-    """The write connection of one owner. `trouble` says in one sentence why nothing is written just now."""
+class SqliteWriter:
+    """The write connection of one owner (see `protocol.Writer`). Its tails are found in `tails` while they are open."""
 
-    def __init__(self, store: Store, owner: str) -> None:
+    def __init__(self, store: Store, owner: str, tails: dict[str, FileTail] | None = None) -> None:
         self._home: Home = store.home
         self._store = store
         self._owner = owner
+        self._tails = {} if tails is None else tails
         self._connection: aiosqlite.Connection | None = None
         self._lock = anyio.Lock()
         self._waiting: list[_Flush] = []
         self._bell = Bell()
         self._committing = anyio.CancelScope(shield=True)
         self.closing = False
-        self._no_checkpoint_before = 0.0
-        self._log_is_held = False
+        self._checkpoints = Checkpoints(store.home, self._execute, BRIEFLY)
+        self._cancels: list[tuple[str, bool]] = []
+        self._seen_version = -1
         self.trouble: str | None = None
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """The connection and the task that commits, for as long as the context lasts. Raises ConfigurationError."""
-        schema.prepare(self._home)
+        migration.prepare(self._home)
         connection = aiosqlite.connect(
             schema.uri(self._home, "mode=rw"), uri=True, isolation_level=None, timeout=BRIEFLY
         )
@@ -86,6 +80,11 @@ class Writer:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._connection.close()  # an open one keeps the process from exiting
+
+    @property
+    def warning(self) -> str | None:
+        """Why the log grows, if a reader keeps it from being emptied."""
+        return self._checkpoints.warning
 
     def close(self) -> None:
         """From now on, a commit that does not succeed at once is given back as StoreBusy instead of waited for."""
@@ -126,6 +125,20 @@ class Writer:
         if rows:
             return Claim(claim.id, *rows[0])
         raise ClaimLost(f"stream {claim.id} is not this owner's any more")
+
+    async def tail(self, claim: Claim) -> FileTail:
+        """The attempt's tail file. Raises StoreBusy when none can be made."""
+
+        def closed() -> None:
+            if self._tails.get(claim.id) is made:  # and not a further attempt's
+                del self._tails[claim.id]
+
+        try:
+            made = FileTail(self._store.tail_path(claim.id, claim.epoch), claim.begin, closed)
+        except OSError as error:
+            raise StoreBusy(f"no tail could be made: {error.strerror}") from error
+        self._tails[claim.id] = made
+        return made
 
     async def append(self, claim: Claim, start: int, text: str, pieces: int) -> None:
         """Make `text` a chunk that begins at byte `start`; returns when it is durable.
@@ -197,10 +210,10 @@ class Writer:
             _refuse(group, StoreUnusable(self.trouble))
 
     async def _commit_group(self, group: list[_Flush]) -> None:
-        with self._checkpointing() as due:
+        with self._checkpoints.due() as due:
             await self._commit_persistently(group)
             if due:  # only now, when nobody waits for what was committed
-                await self._checkpoint()
+                await self._checkpoints.make()
 
     async def _commit_persistently(self, group: list[_Flush]) -> None:
         """Until the store has taken or refused each of them. One that cannot be written takes no other along."""
@@ -246,58 +259,14 @@ class Writer:
         async with self._lock:
             return await self._connection.execute_fetchall(sql, values)
 
-    @contextlib.contextmanager
-    def _checkpointing(self) -> Iterator[bool]:
-        """Whether a checkpoint is due and ours to make: then its lock is held, since before our own commit.
+    async def cancelling(self) -> Sequence[tuple[str, bool]]:
+        """Read again only when something was committed: a look at the number of commits takes 4 µs."""
+        if (version := self._store.version()) != self._seen_version:
+            self._cancels = self._store.cancelling()
+            self._seen_version = version  # not before: a look that raised has seen nothing
+        return self._cancels
 
-        Two processes that checkpoint while a third commits is what SQLite's WAL-reset bug needs.
-        """
-        if not self._checkpoint_due():
-            yield False
-            return
-        try:
-            descriptor = os.open(
-                self._home.lock("checkpoint"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-            )
-        except OSError:  # no descriptor left, a full disk: later
-            yield False
-            return
-        try:
-            yield _try_lock(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def _checkpoint_due(self) -> bool:
-        return self._log_size() > CHECKPOINT_BYTES and time.monotonic() >= self._no_checkpoint_before
-
-    def _log_size(self) -> int:
-        try:
-            return os.stat(self._home.database + "-wal").st_size
-        except OSError:  # there is none, or it may not be looked at just now
-            return 0
-
-    @property
-    def log_trouble(self) -> str | None:
-        """Why the write-ahead log grows, in one sentence, if a reader keeps it from being emptied."""
-        if self._log_is_held and (size := self._log_size()) > CHECKPOINT_BYTES:
-            return f"the log is {size / 2**20:.0f} MiB: a program that reads the database holds on to an old state"
-        return None
-
-    async def _checkpoint(self) -> None:
-        """Bring the log back into the file and empty it. That it fails harms nobody: it is tried again later."""
-        try:
-            # Without the writer's lock TRUNCATE would go on as PASSIVE, beside a second writer: so it is waited for.
-            await self._execute(f"PRAGMA busy_timeout={int(CHECKPOINT_WAIT * 1000)}", ())
-            ((busy, *_),) = await self._execute("PRAGMA wal_checkpoint(TRUNCATE)", ())
-        except sqlite3.Error:
-            busy = 1
-        with contextlib.suppress(sqlite3.Error):
-            await self._execute(f"PRAGMA busy_timeout={int(BRIEFLY * 1000)}", ())
-        self._log_is_held = bool(busy)
-        if busy:
-            self._no_checkpoint_before = time.monotonic() + CHECKPOINT_PAUSE
-
-    def is_over(self, claim: Claim) -> bool:
+    async def is_over(self, claim: Claim) -> bool:
         """Whether the stream has ended, is gone or is another's: a refusal that leaves nothing to be done."""
         try:
             state = self._store.state(claim.id)
@@ -333,11 +302,3 @@ def _refuse(group: list[_Flush], error: Exception) -> None:
         if not flush.settled.is_set():
             flush.error = error
             flush.settled.set()
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

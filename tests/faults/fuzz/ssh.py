@@ -313,7 +313,7 @@ async def _follow(there: There, screen: Screen) -> None:
     async with aclosing(there.follow("x")) as runs:
         async for data in runs:
             screen.text(data[:500])  # what a terminal holds until it is taken
-    async with aclosing(there.beside("x")) as entries:
+    async with aclosing(there.remarks("x")) as entries:
         async for entry in entries:
             await screen.aside(entry.text[:500])
     screen.finish()

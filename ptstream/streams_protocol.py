@@ -22,7 +22,7 @@ class Driven(NamedTuple):
     place: str | None
 
 
-class Beside(NamedTuple):
+class Remark(NamedTuple):
     """What a generator said beside its text; `kind` is `note`, `reasoning` or `stderr`, `number` counts from 1."""
 
     kind: str
@@ -46,7 +46,7 @@ class Listing(NamedTuple):
     complete: bool
 
 
-class Hit(NamedTuple):
+class Match(NamedTuple):
     """Where a text stands: the stream's id and title, the offset in bytes where it begins, the line around it."""
 
     id: str
@@ -129,8 +129,8 @@ class Streams(Protocol):
         """
         ...
 
-    def begun(self, id: str) -> bool:
-        """Whether the stream is pending no more, as far as that is known without asking anybody. Raises nothing."""
+    async def begun(self, id: str) -> bool:
+        """Whether the stream is pending no more, as far as is known without asking another machine. Raises nothing."""
         ...
 
     def follow(self, id: str, offset: int = 0, *, live: bool = True) -> AsyncGenerator[bytes, None]:
@@ -145,9 +145,11 @@ class Streams(Protocol):
         """The text that is there now from `offset` on, in runs of bytes. Raises OffsetBeyondEnd."""
         ...
 
-    def beside(self, id: str, after: int = 0) -> AsyncGenerator[Beside, None]:
-        """What the running attempt says beside its text, after that number, until it ends. Raises nothing of a
-        connection that breaks: the text tells."""
+    def remarks(self, id: str, after: int = 0) -> AsyncGenerator[Remark, None]:
+        """What the running attempt says beside its text, after that number, until it ends.
+
+        A connection that breaks for good is no error here: the text tells.
+        """
         ...
 
     async def wait(self, id: str) -> Stream:
@@ -169,7 +171,7 @@ class Streams(Protocol):
         """
         ...
 
-    def search(self, query: str, limit: int | None = None) -> AsyncGenerator[Hit, None]:
+    def search(self, query: str, limit: int | None = None) -> AsyncGenerator[Match, None]:
         """Where `query` stands, newest stream first, at most `limit` places. In lower case it means capitals as well.
 
         Raises UsageError for an empty query, and for one of more than 1,000 characters.

@@ -1,0 +1,196 @@
+"""What anybody may change: make a stream, fill it, mark it as cancelled, remove it; a recoverer, give it its end.
+
+Each is one short transaction. What an owner does to its own stream (claim, append, finish) is `writer.py`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ptstream.engine.sqlite import schema
+from ptstream.engine.sqlite.connections import Connections
+from ptstream.engine.sqlite.reader import Reader, Standing
+from ptstream.engine.sqlite.rows import (
+    STREAM_COLUMNS,
+    WHOLE,
+    checked,
+    columns_of,
+    differences,
+    opening_of,
+    prompts_of,
+    stream_of,
+)
+from ptstream.errors import (
+    NameTaken,
+    NotFinished,
+    StreamNotFound,
+    UsageError,
+    WordsDiffer,
+)
+from ptstream.names import as_name
+from ptstream.streams import Parent, Status, Stream, Words, merged, new_id
+
+DELETED = -1.0
+"""The time to live of a stream that is to be deleted as soon as it has ended: from its end on, no reader finds it."""
+
+
+class Changes:
+    """Changing the database of one home. Nothing is made before something is written."""
+
+    def __init__(self, connections: Connections, reader: Reader) -> None:
+        self._look = reader
+        self._read, self._writing = connections.read, connections.writing
+
+    def create(
+        self,
+        words: Words = Words(),  # noqa: B008 - an immutable value
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        parent: Parent | None = None,
+        ttl: float | None = None,
+    ) -> Stream:
+        """A new pending stream; with a taken name and the same words, the one that has it.
+
+        `ttl` is how many seconds after its end it is kept; None: until it is deleted. Raises NameTaken for a taken
+        name and other words, UsageError for a name that cannot be one.
+        """
+        name = name if name is None else as_name(name)
+        _check_one_generator(words)
+        with self._writing() as connection:
+            row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM {WHOLE} WHERE name = ?", (name,)).fetchone()
+            if row is None:
+                id = self._insert(connection, words, name, title, parent, ttl)
+                row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM {WHOLE} WHERE id = ?", (id,)).fetchone()
+                return stream_of(row)
+        found = stream_of(row)
+        if differences(found.words, words):
+            raise NameTaken(
+                f"the name {name!r} is taken by stream {found.id}, which has another"
+                f" {' and another '.join(differences(found.words, words))}"
+            )
+        return found
+
+    def _insert(
+        self,
+        connection: sqlite3.Connection,
+        words: Words,
+        name: str | None,
+        title: str | None,
+        parent: Parent | None,
+        ttl: float | None,
+    ) -> str:
+        id, prompts = new_id(), prompts_of(words)
+        values: dict[str, Any] = {
+            "id": id,
+            "name": name,
+            "title": checked(title, "title"),
+            "created_at": time.time(),
+            "parent": parent and parent.id,
+            "parent_offset": parent and parent.offset,
+            "seam": None if parent and parent.continued else 0,
+            "ttl": ttl,
+            "opening": opening_of(words),
+            **columns_of(words),
+        }
+        marks = ", ".join(f":{column}" for column in values)
+        seq = connection.execute(f"INSERT INTO streams ({', '.join(values)}) VALUES ({marks})", values).lastrowid
+        connection.execute(f"INSERT INTO prompts VALUES ({seq}, :prompt, :system)", prompts)
+        return id
+
+    def fill(self, id: str, words: Words) -> Stream:
+        """Give a pending stream what it was created without. Raises WordsDiffer for what it has otherwise."""
+        found = self._look.get(id)
+        if not (different := differences(found.words, words, open_is_free=found.status is Status.PENDING)):
+            if words != Words() and found.status is Status.PENDING:
+                _check_one_generator(merged(found.words, words))
+                with self._writing() as connection:
+                    _fill(connection, "streams", columns_of(words) | {"opening": opening_of(words)}, id)
+                    _fill(connection, "prompts", prompts_of(words), id)
+                return self._look.get(id)
+            return found
+        raise WordsDiffer(
+            f"stream {id} was given another {' and another '.join(different)}:"
+            " a stream says one thing (make a new one for another)"
+        )
+
+    def begin(self, id: str, text: str) -> None:
+        """Decide how a pending stream begins that comes after another: with that one's text, or, if "", anew."""
+        size = len(text.encode())
+        with self._writing() as connection:
+            begun = connection.execute(
+                "UPDATE streams SET seam = ?1, bytes = ?1, parent_offset = ?1"
+                " WHERE id = ?2 AND status = 'pending' AND seam IS NULL RETURNING id",
+                (size, id),
+            ).fetchall()
+            if begun and size:
+                connection.execute(
+                    "INSERT INTO chunks (stream, start, stop, epoch, at, text) VALUES (?, 0, ?, 0, ?, ?)",
+                    (id, size, time.time(), text),
+                )
+
+    def cancel(self, id: str, *, drain: bool = False, delete: bool = False) -> Standing:
+        """End a pending stream; mark one that is streaming, for its owner to end. What has ended stays as it is.
+
+        With `drain`, its generator may go on to its own end without it, so that its usage becomes known; a further
+        cancel ends that. With `delete`, the end of one that is streaming is the end of all reading, too.
+        """
+        state = self._look.state(id)
+        if state.status.ended:
+            if not drain and self._look.drains(id):
+                with self._writing() as connection:
+                    connection.execute("UPDATE streams SET drain = 0 WHERE id = ?", (id,))
+            return state
+        now = time.time()
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE streams SET cancel_at = coalesce(cancel_at, ?1), drain = min(coalesce(drain, ?3), ?3),"
+                " ttl = CASE WHEN ?4 THEN ?5 ELSE ttl END,"
+                " status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END,"
+                " ended_at = CASE status WHEN 'pending' THEN ?1 ELSE ended_at END"
+                " WHERE id = ?2 AND status IN ('pending', 'streaming')",
+                (now, id, drain, delete, DELETED),
+            )
+        return self._look.state(id)
+
+    def delete(self, id: str) -> None:
+        """Remove an ended or pending stream and its text. Raises NotFinished while it is streaming, StreamNotFound.
+
+        Its bytes are overwritten in the file; `checkpoints.shrink` takes them out of the log, too.
+        """
+        if not self._read("SELECT 1 FROM streams WHERE id = ?", (id,)):
+            raise StreamNotFound(f"no stream {id}")
+        with self._writing() as connection:
+            gone = connection.execute(
+                "DELETE FROM streams WHERE id = ? AND status <> 'streaming' RETURNING epoch, seq", (id,)
+            ).fetchall()
+            if not gone:
+                raise NotFinished(f"stream {id} is streaming")
+            connection.execute("DELETE FROM prompts WHERE seq = ?", (gone[0][1],))
+            connection.execute("DELETE FROM chunks WHERE stream = ?", (id,))
+            connection.execute("DELETE FROM attempts WHERE stream = ?", (id,))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._look.tail_path(id, gone[0][0]))
+
+    def flush(self, row: Sequence[Any]) -> bool:
+        """Append one row (see `schema.flush_statement`), fenced; whether the store took it."""
+        with self._writing() as connection:
+            return bool(connection.execute(schema.flush_statement(1), row).fetchall())
+
+
+def _check_one_generator(words: Words) -> None:
+    """Raises UsageError for a stream that both a command and something else would write."""
+    if words.command and (words.model or words.generator):
+        raise UsageError("a stream has one generator: a command, a model or a generator function")
+
+
+def _fill(connection: sqlite3.Connection, table: str, values: dict[str, str | None], id: str) -> None:
+    """Set what is open of a pending stream's row."""
+    changes = ", ".join(f"{column} = coalesce({column}, :{column})" for column in values)
+    pending = "SELECT seq FROM streams WHERE id = :id AND status = 'pending'"
+    connection.execute(f"UPDATE {table} SET {changes} WHERE seq = ({pending})", {**values, "id": id})

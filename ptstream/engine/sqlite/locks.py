@@ -1,0 +1,48 @@
+"""Lock files that several processes lock in turn (flock, which a process's other uses of the file do not release).
+
+Such a file is never unlinked. An owner's own lock, which is taken once and never again, is `liveness.py`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Hold the lock file `path`; waits for it. Raises OSError."""
+    descriptor = _opened(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked_if_free(path: str) -> Iterator[bool]:
+    """Hold the lock file `path`, if nobody does: whether it is held now. Not where it cannot be opened, either."""
+    try:
+        descriptor = _opened(path)
+    except OSError:  # no descriptor left, a full disk
+        yield False
+        return
+    try:
+        yield _taken(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: str) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

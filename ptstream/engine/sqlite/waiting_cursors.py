@@ -1,0 +1,118 @@
+"""Readers that wait for more, each in the way that suits what it reads: the tail, or the chunks.
+
+What there is to read now is `cursor.py`'s, when a watcher of the log is woken `wakeups.py`'s.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import anyio
+
+from ptstream.engine.sqlite.cursor import TextCursor
+from ptstream.engine.sqlite.recovery import live_size, settled
+from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.tail import FileTail
+from ptstream.engine.sqlite.wakeups import SLOW_LOOK, Backoff
+from ptstream.streams import State
+
+TAIL_POLL = 0.02
+"""Seconds between two looks at the tail of a stream that another process drives."""
+
+
+class LiveCursor:
+    """Reads the tail: at once for a stream of this process, within 20 ms for another's. See `protocol.Cursor`."""
+
+    def __init__(self, store: Store, tails: Mapping[str, FileTail], id: str, offset: int) -> None:
+        """`tails` are those that this process writes."""
+        self.id = id
+        self._store = store
+        self._tails = tails
+        self._text = TextCursor(store, id, offset)
+        self._looked_at = float("-inf")
+        self._rung: anyio.Event | None = None
+
+    @property
+    def offset(self) -> int:
+        """How far it has read."""
+        return self._text.offset
+
+    @property
+    def state(self) -> State | None:
+        """Where the stream stood."""
+        return self._text.state
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stream has ended and all its text has been read."""
+        return self._text.ended
+
+    async def read(self) -> bytes:
+        """Of the store only if something was committed, or an owner may have died unseen."""
+        tail = self._tails.get(self.id)
+        self._rung = tail.bell.next() if tail else None  # before the look, so that nothing falls between
+        now = time.monotonic()
+        if due := now >= self._looked_at + SLOW_LOOK:
+            self._looked_at = now
+        return self._text.read(look=due)
+
+    async def wait(self) -> None:
+        """Until the bell rings, or as long as a poll takes."""
+        if self._rung is None:
+            await anyio.sleep(TAIL_POLL)
+        else:
+            with anyio.move_on_after(SLOW_LOOK):
+                await self._rung.wait()
+
+    async def size(self) -> int:
+        """Where the tail ends now."""
+        return live_size(self._store.home, self.id, self._text.standing or settled(self._store, self.id).standing)
+
+    def close(self) -> None:
+        """Let go of the tail."""
+        self._text.close()
+
+
+class StoredCursor:
+    """Reads chunks alone, woken by commits. See `protocol.Cursor`."""
+
+    def __init__(self, store: Store, backoff: Backoff, id: str, offset: int) -> None:
+        self.id = id
+        self._store = store
+        self._text = TextCursor(store, id, offset, live=False)
+        self._backoff = backoff
+        self._version = 0
+
+    @property
+    def offset(self) -> int:
+        """How far it has read."""
+        return self._text.offset
+
+    @property
+    def state(self) -> State | None:
+        """Where the stream stood."""
+        return self._text.state
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stream has ended and all its text has been read."""
+        return self._text.ended
+
+    async def read(self) -> bytes:
+        """One look at the store."""
+        version = self._version = self._store.version()
+        if data := self._text.read():
+            self._backoff.found(version)
+        return data
+
+    async def wait(self) -> None:
+        """Until there may be another commit."""
+        await self._backoff.wait(self._version)
+
+    async def size(self) -> int:
+        """Where the chunks end now."""
+        return (self._text.standing or settled(self._store, self.id).standing).bytes
+
+    def close(self) -> None:
+        """Nothing is held open."""

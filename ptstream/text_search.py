@@ -1,0 +1,99 @@
+"""Finding a query in a text that comes in blocks: where it stands, and the line around it.
+
+In linear time whatever the two are: `str.find` looks for a string in a string so (Crochemore and Perrin's two-way
+algorithm), and `re` with IGNORECASE does not. Which texts there are is an engine's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ptstream.errors import UsageError
+
+AROUND = 80
+"""Characters of its line that are shown on either side of what was found."""
+
+LONGEST_QUERY = 1000
+"""Characters of a query at most."""
+
+_SAME = {
+    "i": "ı",
+    "s": "ſ",
+    "ṡ": "ẛ",
+    "\ufb06": "\ufb05",
+    "β": "ϐ",
+    "ε": "ϵ",
+    "θ": "ϑ",
+    "ι": "\u0345\u1fbe",
+    "\u0390": "\u1fd3",
+    "κ": "ϰ",
+    "μ": "\u00b5",
+    "π": "ϖ",
+    "ρ": "ϱ",
+    "σ": "ς",
+    "\u03b0": "\u1fe3",
+    "φ": "ϕ",
+    "в": "\u1c80",
+    "д": "\u1c81",
+    "о": "\u1c82",
+    "с": "\u1c83",
+    "т": "\u1c84\u1c85",
+    "ъ": "\u1c86",
+    "ѣ": "\u1c87",
+    "ꙋ": "\u1c88",
+}
+"""Small letters that have the same capital as another, by that one (Unicode's UnicodeData.txt)."""
+
+
+def check(query: str) -> None:
+    """Raises UsageError for an empty query, and for one of more than LONGEST_QUERY characters."""
+    if not query:
+        raise UsageError("an empty query is found everywhere")
+    if len(query) > LONGEST_QUERY:
+        raise UsageError(f"what is searched for has {LONGEST_QUERY} characters at most: {len(query)} are too many")
+
+
+def folded(text: str) -> str:
+    """`text` with all letters that differ in their case alone made the same: one for one, so that places stay.
+
+    As Unicode's simple case mappings have it, without regard to language: the Turkish dotless i is an i.
+    """
+    if text.isascii():
+        return text.lower()
+    text = text.replace("İ", "i").lower()  # the only character that `lower` makes two of
+    for usual, others in _SAME.items():
+        for other in others:
+            text = text.replace(other, usual)
+    return text
+
+
+def places(blocks: Iterable[str], query: str) -> Iterator[tuple[int, str]]:
+    """Every place of the query in the text: the offset of its first byte, and the line in which it stands.
+
+    Written in lower case, it means capitals as well.
+    """
+    fold = folded if query == query.lower() else str
+    query = fold(query)
+    start, before = 0, ""  # of the text at hand: its offset in bytes, and what of it has been searched
+    behind = 0  # the last hit
+    for block in blocks:
+        text = before + block
+        looked_at = fold(text)
+        at, offset = 0, start
+        # What began in the last block, and could not end there.
+        found = looked_at.find(query, max(behind, len(before) - len(query) + 1))
+        while found >= 0:
+            offset += len(text[at:found].encode())
+            at, behind = found, found + len(query)
+            yield offset, _line(text, found, behind)
+            found = looked_at.find(query, behind)
+        before = text[-(AROUND + len(query)) :]
+        behind -= len(text) - len(before)
+        start += len(text.encode()) - len(before.encode())
+
+
+def _line(text: str, start: int, end: int) -> str:
+    """The line in which `text[start:end]` stands, or as much of it as is shown."""
+    before = text[max(0, start - AROUND) : start].rpartition("\n")[2]
+    behind = text[end : end + AROUND].partition("\n")[0]
+    return (before + text[start:end] + behind).strip()

@@ -1,0 +1,863 @@
+"""What every engine promises (`ptstream/engine/protocol.py`), asked of each: through its protocols, and nothing else.
+
+An engine joins by a line in PLACES. A second engine over the same place stands for another process; where a process is
+to die, it is a real one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from ptstream.engine import open_engine
+from ptstream.engine.protocol import Cursor, Engine, Hit, Writer
+from ptstream.errors import (
+    AmbiguousId,
+    ClaimLost,
+    ConfigurationError,
+    NameTaken,
+    NotFinished,
+    OffsetBeyondEnd,
+    StreamNotFound,
+    UsageError,
+    WordsDiffer,
+)
+from ptstream.settings import Home
+from ptstream.streams import Claim, Flush, Parent, State, Status, Stream, Words
+from ptstream.text_search import LONGEST_QUERY
+from tests.conftest import LIMIT
+
+pytestmark = pytest.mark.anyio
+
+TEXT = "Grüße, 世界! 🙂 \0 end. "
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an engine keeps its streams for one test."""
+
+    home: Home
+    url: str
+
+    def open(self, *, many_readers: bool = False) -> AbstractAsyncContextManager[Engine]:
+        """An engine over it."""
+        return open_engine(self.home, self.url, many_readers=many_readers)
+
+
+@contextlib.contextmanager
+def sqlite(folder: Path) -> Iterator[Place]:
+    """A home of its own."""
+    yield Place(Home(str(folder / "home")), "sqlite:")
+
+
+PLACES: dict[str, Callable[[Path], contextlib.AbstractContextManager[Place]]] = {"sqlite": sqlite}
+"""Each engine, and how a place for it is made."""
+
+
+@pytest.fixture(params=PLACES)
+def place(request: pytest.FixtureRequest, folder: Path) -> Iterator[Place]:
+    """A new place."""
+    with PLACES[request.param](folder) as made:
+        yield made
+
+
+@pytest.fixture
+async def engine(place: Place) -> AsyncIterator[Engine]:
+    """An engine over the place."""
+    async with place.open() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def other(place: Place) -> AsyncIterator[Engine]:
+    """A second one, as another process would have."""
+    async with place.open(many_readers=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def writer(engine: Engine) -> AsyncIterator[Writer]:
+    """An owner."""
+    async with engine.writer() as opened:
+        yield opened
+
+
+async def claimed(engine: Engine, writer: Writer) -> Claim:
+    """A new stream, and the right to write it."""
+    return await writer.claim((await engine.create()).id)
+
+
+async def said(engine: Engine, writer: Writer, *chunks: str, name: str | None = None) -> str:
+    """The id of a stream that is done and has these chunks."""
+    id = (await engine.create(name=name)).id
+    claim, offset = await writer.claim(id), 0
+    for text in chunks:
+        await writer.append(claim, offset, text, 1)
+        offset += len(text.encode())
+    await writer.finish(claim, offset, "", len(chunks), Status.DONE, None, None)
+    return id
+
+
+async def now(cursor: Cursor) -> bytes:
+    """All that there is to read."""
+    text = b""
+    while data := await cursor.read():
+        text += data
+    return text
+
+
+async def until(cursor: Cursor, text: bytes) -> bytes:
+    """All that comes, until it is as long as `text`, or the stream has ended."""
+    got = b""
+    with anyio.fail_after(LIMIT):
+        while len(got) < len(text) and not cursor.ended:
+            if data := await cursor.read():
+                got += data
+            elif not cursor.ended:
+                await cursor.wait()
+    return got
+
+
+# --- to make
+
+
+async def test_a_new_stream(engine: Engine) -> None:
+    words = Words("Why?", "Be short.", "m", None, None, Flush.LINES)
+    before = time.time()
+    stream = await engine.create(words, name="why", title="A question")
+    assert (stream.status, stream.bytes, stream.words) == (Status.PENDING, 0, words)
+    assert (stream.name, stream.title, stream.parent, stream.seam) == ("why", "A question", None, 0)
+    assert before <= stream.created_at <= time.time()
+    assert await engine.get(stream.id) == stream
+    assert await engine.settled(stream.id) == State(Status.PENDING, 0, 0, None, None)
+    assert await engine.attempts(stream.id) == []
+    assert await engine.counts(stream.id) == (0, 0)
+
+
+async def test_a_name_belongs_to_one_stream(engine: Engine, other: Engine) -> None:
+    first = await engine.create(Words("x"), name="one")
+    assert await other.create(Words("x"), name="one") == first
+    with pytest.raises(NameTaken):
+        await other.create(Words("y"), name="one")
+    assert [stream.id for stream in await engine.listed()] == [first.id]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [(Words("\udcff"), None), (Words(), "a/b"), (Words(), "@last"), (Words(command=("ls",), model="m"), None)],
+)
+async def test_what_can_be_no_stream(engine: Engine, words: Words, name: str | None) -> None:
+    with pytest.raises(UsageError):
+        await engine.create(words, name=name)
+    assert await engine.listed() == []
+
+
+async def test_large_words_come_back_whole(engine: Engine) -> None:
+    words = Words("é" * 300_000)
+    id = (await engine.create(words)).id
+    assert (await engine.get(id)).words == words
+    opening = (await engine.listed())[0].words.prompt
+    assert opening
+    assert words.prompt
+    assert words.prompt.startswith(opening)
+    assert len(opening) < 1000
+
+
+async def test_what_was_left_open_is_filled_once(engine: Engine) -> None:
+    id = (await engine.create(Words(model="m"))).id
+    assert (await engine.fill(id, Words("Why?"))).words == Words("Why?", model="m")
+    assert (await engine.fill(id, Words("Why?", model="m"))).words == Words("Why?", model="m")
+    for words in (Words("Who?"), Words(model="n")):
+        with pytest.raises(WordsDiffer):
+            await engine.fill(id, words)
+    with pytest.raises(StreamNotFound):
+        await engine.fill("0" * 12, Words())
+
+
+async def test_a_stream_begins_once_with_what_came_before(engine: Engine, writer: Writer) -> None:
+    parent = await said(engine, writer, "One. ", "Two. ")
+    id = (await engine.create(Words("x"), parent=Parent(parent, 5, True))).id
+    assert (await engine.get(id)).seam is None
+    await engine.begin(id, "One. ")
+    await engine.begin(id, "Another one. ")
+    stream = await engine.get(id)
+    assert (stream.parent, stream.parent_offset, stream.seam, stream.bytes) == (parent, 5, 5, 5)
+    assert await engine.text(id) == b"One. "
+    claim = await writer.claim(id)
+    assert claim.begin == 5
+    anew = (await engine.create(parent=Parent(parent, 5, True))).id
+    await engine.begin(anew, "")
+    assert ((await engine.get(anew)).seam, (await engine.get(anew)).parent_offset) == (0, 0)
+
+
+# --- to find and to list
+
+
+async def test_what_a_reference_means(engine: Engine) -> None:
+    first, second = await engine.create(name="first"), await engine.create(name="second")
+    for reference, found in ((first.id, first), (first.id.upper(), first), ("first", first), ("@last", second)):
+        assert (await engine.find(reference)).id == found.id
+    length = next(n for n in range(1, 13) if first.id[:n] != second.id[:n])
+    assert (await engine.find(first.id[:length])).id == first.id
+    for missing in ("nothing", "0" * 12):
+        with pytest.raises(StreamNotFound):
+            await engine.find(missing)
+    for n in range(40):
+        await engine.create(name=f"n{n}")
+    ids = [stream.id for stream in await engine.listed()]
+    shared = next(id[0] for id in ids if sum(each[0] == id[0] for each in ids) > 1)
+    with pytest.raises(AmbiguousId):
+        await engine.find(shared)
+
+
+async def test_last_of_none(engine: Engine) -> None:
+    with pytest.raises(StreamNotFound):
+        await engine.find("@last")
+    assert await engine.listed() == []
+    with pytest.raises(StreamNotFound):
+        await engine.get("0" * 12)
+    with pytest.raises(StreamNotFound):
+        await engine.settled("0" * 12)
+
+
+async def test_lists_are_newest_first(engine: Engine, writer: Writer) -> None:
+    done = await said(engine, writer, "One. ")
+    running = (await claimed(engine, writer)).id
+    pending = (await engine.create()).id
+    assert [stream.id for stream in await engine.listed()] == [pending, running, done]
+    assert [stream.id for stream in await engine.listed(2)] == [pending, running]
+    assert await engine.listed(0) == []
+    for status, id in ((Status.DONE, done), (Status.STREAMING, running), (Status.PENDING, pending)):
+        assert [stream.id for stream in await engine.listed(status=status)] == [id]
+    later = time.time() + 1
+    assert [stream.id for stream in await engine.idle_since(later)] == [done, pending]
+    assert [stream.id for stream in await engine.idle_since(later, keep=1)] == [done]
+    assert [stream.id for stream in await engine.idle_since(later, status=Status.PENDING)] == [pending]
+    assert await engine.idle_since(later - 3600) == []
+
+
+# --- to own: claim, append, finish
+
+
+async def test_one_of_many_claims_a_stream(engine: Engine, other: Engine) -> None:
+    async with engine.writer() as mine, other.writer() as theirs:
+        for _ in range(10):
+            id = (await engine.create(Words(model="m"))).id
+            won: list[Claim] = []
+
+            async def claim(writer: Writer, id: str = id, won: list[Claim] = won) -> None:
+                with contextlib.suppress(ClaimLost):
+                    won.append(await writer.claim(id, "m", "here"))
+
+            async with anyio.create_task_group() as tasks:
+                for writer in (mine, theirs) * 3:
+                    tasks.start_soon(claim, writer)
+            assert won == [Claim(id, 1, 0)]
+            (attempt,) = await engine.attempts(id)
+            assert (attempt.epoch, attempt.begin, attempt.model, attempt.place) == (1, 0, "m", "here")
+            assert (await other.settled(id)).status is Status.STREAMING
+
+
+async def test_what_cannot_be_claimed(engine: Engine, writer: Writer) -> None:
+    with pytest.raises(StreamNotFound):
+        await writer.claim("0" * 12)
+    cancelled = (await engine.create()).id
+    await engine.cancel(cancelled)
+    for id in (cancelled, await said(engine, writer, "One. ")):
+        with pytest.raises(ClaimLost):
+            await writer.claim(id)
+
+
+async def test_text_is_there_when_it_is_acknowledged(engine: Engine, writer: Writer, other: Engine) -> None:
+    claim, text = await claimed(engine, writer), b""
+    for word in TEXT.split(" "):
+        await writer.append(claim, len(text), f"{word} ", 1)
+        text += f"{word} ".encode()
+        assert await other.text(claim.id) == text
+        assert (await other.settled(claim.id)).bytes == len(text)
+    await writer.finish(claim, len(text), "The last.", 9, Status.DONE, None, {"tokens": 3}, "cut off")
+    text += b"The last."
+    assert await other.settled(claim.id) == State(Status.DONE, len(text), len(text), None, "cut off")
+    (attempt,) = await other.attempts(claim.id)
+    assert (attempt.pieces, attempt.usage, attempt.cause) == (9, {"tokens": 3}, None)
+    assert attempt.ended_at is not None
+    assert await other.counts(claim.id) == (9, len(TEXT.split(" ")) + 1)
+    for offset in range(len(text) + 1):
+        assert await other.text(claim.id, offset) == text[offset:]
+        assert await other.text(claim.id, 0, offset) == text[:offset]
+
+
+async def test_a_chunk_begins_where_the_last_one_ends(engine: Engine, writer: Writer) -> None:
+    claim = await claimed(engine, writer)
+    await writer.append(claim, 0, "One. ", 1)
+    for start in (0, 4, 6):
+        with pytest.raises(ClaimLost):
+            await writer.append(claim, start, "Two. ", 1)
+        with pytest.raises(ClaimLost):
+            await writer.finish(claim, start, "Two. ", 1, Status.DONE, None, None)
+    assert await engine.text(claim.id) == b"One. "
+    assert not await writer.is_over(claim)
+
+
+async def test_nothing_comes_after_an_end(engine: Engine, writer: Writer) -> None:
+    claim = await claimed(engine, writer)
+    await writer.finish(claim, 0, "One. ", 1, Status.ERROR, "why", None)
+    ended = await engine.settled(claim.id)
+    assert ended == State(Status.ERROR, 5, 5, "why", None)
+    for act in (
+        writer.append(claim, 5, "Two. ", 1),
+        writer.finish(claim, 5, "", 1, Status.DONE, None, None),
+        writer.reclaim(claim, 5, "again"),
+        writer.claim(claim.id),
+    ):
+        with pytest.raises(ClaimLost):
+            await act
+    assert await writer.is_over(claim)
+    assert await engine.cancel(claim.id) == ended
+    await writer.tell_usage(claim, {"tokens": 5})
+    assert (await engine.attempts(claim.id))[0].usage == {"tokens": 5}
+    assert await engine.settled(claim.id) == ended
+
+
+async def test_a_further_attempt_fences_the_one_before(engine: Engine, writer: Writer) -> None:
+    first = await claimed(engine, writer)
+    await writer.append(first, 0, "One. ", 2)
+    with pytest.raises(ClaimLost):
+        await writer.reclaim(first, 4, "it broke off")
+    second = await writer.reclaim(first, 5, "it broke off")
+    assert second == Claim(first.id, 2, 5)
+    for act in (
+        writer.append(first, 5, "Old. ", 1),
+        writer.finish(first, 5, "", 1, Status.DONE, None, None),
+        writer.reclaim(first, 5, "again"),
+    ):
+        with pytest.raises(ClaimLost):
+            await act
+    await writer.append(second, 5, "Two. ", 1)
+    await writer.finish(second, 10, "", 1, Status.DONE, None, None)
+    attempts = await engine.attempts(first.id)
+    assert [(a.epoch, a.begin, a.pieces, a.cause) for a in attempts] == [(1, 0, 2, "it broke off"), (2, 5, 1, None)]
+    assert await engine.text(first.id) == b"One. Two. "
+
+
+async def test_another_owner_has_no_part_in_it(engine: Engine, other: Engine, writer: Writer) -> None:
+    claim = await claimed(engine, writer)
+    async with other.writer() as theirs:
+        with pytest.raises(ClaimLost):
+            await theirs.reclaim(claim, 0, "mine")
+        assert await theirs.is_over(claim)
+
+
+async def test_many_streams_at_once(engine: Engine, writer: Writer) -> None:
+    """Whatever an engine puts together, each stream has its own text, in order."""
+    ids: dict[str, bytes] = {}
+
+    async def write(number: int) -> None:
+        claim, text = await claimed(engine, writer), b""
+        for n in range(10):
+            await writer.append(claim, len(text), f"{number}.{n} ", n)
+            text += f"{number}.{n} ".encode()
+        await writer.finish(claim, len(text), "", 10, Status.DONE, None, None)
+        ids[claim.id] = text
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(40):
+            tasks.start_soon(write, number)
+    assert {id: await engine.text(id) for id in ids} == ids
+
+
+async def test_who_is_cancelled_while_it_writes_leaves_nothing_half_done(engine: Engine, writer: Writer) -> None:
+    for _ in range(20):
+        claim = await claimed(engine, writer)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await writer.append(claim, 0, "One. ", 1)
+        await writer.append(await claimed(engine, writer), 0, "Others go on. ", 1)
+        assert await engine.text(claim.id) in (b"", b"One. ")
+
+
+# --- the tail
+
+
+async def test_a_tail_is_shown_as_far_as_it_is_kept(engine: Engine, writer: Writer, other: Engine) -> None:
+    claim = await claimed(engine, writer)
+    tail = await writer.tail(claim)
+    live, stored = other.cursor(claim.id), other.cursor(claim.id, live=False)
+    assert (tail.end, tail.kept, tail.trouble) == (0, 0, None)
+    text = b""
+    for word in TEXT.split(" "):
+        rung = tail.bell.next()
+        tail.append(f"{word} ".encode())
+        text += f"{word} ".encode()
+        assert tail.end == len(text)
+        assert tail.kept <= tail.end
+        await tail.caught_up()
+        assert tail.kept == len(text)
+        assert rung.is_set()
+        assert await until(live, f"{word} ".encode()) == f"{word} ".encode()
+        assert (await other.as_it_is(await other.get(claim.id))).bytes == len(text) == await live.size()
+        assert await now(stored) == b""
+        assert (await stored.size(), (await other.settled(claim.id)).size) == (0, len(text))
+    assert await other.text(claim.id) == text
+    assert (await other.get(claim.id)).bytes == 0
+    await writer.finish(claim, 0, text.decode(), 1, Status.DONE, None, None)
+    tail.discard()
+    assert await now(stored) == text
+    assert await now(live) == b""
+    assert live.ended
+    assert stored.ended
+    tail.close()
+
+
+async def test_a_reader_goes_from_chunks_to_the_tail_without_a_seam(engine: Engine, writer: Writer) -> None:
+    """At any offset, and while text moves from the one to the other."""
+    claim = await claimed(engine, writer)
+    tail = await writer.tail(claim)
+    text = "".join(f"Wort {n} ä. " for n in range(40)).encode()
+    pieces = [text[n : n + 13] for n in range(0, len(text), 13)]
+    whole = text.decode()
+    flushed = 0
+    for number, piece in enumerate(pieces):
+        while piece and piece[-1] & 0xC0 in (0x80, 0xC0):  # whole characters alone
+            if number + 1 == len(pieces):
+                break
+            pieces[number + 1] = piece[-1:] + pieces[number + 1]
+            piece = piece[:-1]
+        tail.append(piece)
+        if number % 5 == 4:
+            end = whole.encode().index(b"Wort", flushed + 1)
+            await writer.append(claim, flushed, text[flushed:end].decode(), number)
+            flushed = end
+        await tail.caught_up()
+        for offset in {0, flushed, max(0, flushed - 3), tail.kept}:
+            cursor = engine.cursor(claim.id, offset)
+            assert await until(cursor, text[offset : tail.kept]) == text[offset : tail.kept]
+            cursor.close()
+    await writer.finish(claim, flushed, text[flushed : tail.end].decode(), 9, Status.DONE, None, None)
+    tail.discard()
+    assert await engine.text(claim.id) == text
+
+
+async def test_a_reader_goes_on_across_a_further_attempt(engine: Engine, writer: Writer, other: Engine) -> None:
+    first = await claimed(engine, writer)
+    tail = await writer.tail(first)
+    tail.append(b"One. ")
+    await tail.caught_up()
+    here, there = engine.cursor(first.id), other.cursor(first.id)
+    assert await until(here, b"One. ") == await until(there, b"One. ") == b"One. "
+    await writer.append(first, 0, "One. ", 1)
+    second = await writer.reclaim(first, 5, "it broke off")
+    further = await writer.tail(second)
+    tail.discard()
+    assert (further.end, further.kept) == (5, 5)
+    further.append(b"Two. ")
+    await further.caught_up()
+    assert await until(here, b"Two. ") == await until(there, b"Two. ") == b"Two. "
+    assert await other.text(first.id) == b"One. Two. "
+    await writer.finish(second, 5, "Two. ", 1, Status.DONE, None, None)
+    further.discard()
+    for cursor in (here, there):
+        assert await now(cursor) == b""
+        assert cursor.ended
+
+
+async def test_a_tail_takes_large_runs(engine: Engine, writer: Writer) -> None:
+    claim = await claimed(engine, writer)
+    tail = await writer.tail(claim)
+    text = ("数据 " * 100_000).encode()
+    for begin in range(0, len(text), 7 * 10_000):
+        if not tail.append(text[begin : begin + 7 * 10_000]):
+            await tail.caught_up()
+    await tail.caught_up()
+    cursor = engine.cursor(claim.id)
+    sizes = []
+    while data := await cursor.read():
+        data.decode()
+        sizes.append(len(data))
+    assert sum(sizes) == len(text)
+    assert max(sizes) < len(text)  # a page at a time
+
+
+# --- to read on, and to wait
+
+
+@pytest.mark.parametrize("live", [True, False])
+async def test_whoever_waits_is_woken(engine: Engine, writer: Writer, other: Engine, live: bool) -> None:
+    """By text from this process and from another one, and by the end."""
+    claim = await claimed(engine, writer)
+    tail = await writer.tail(claim)
+    got: dict[str, bytes] = {}
+
+    async def follow(name: str, reader: Engine) -> None:
+        cursor, text = reader.cursor(claim.id, live=live), b""
+        while not cursor.ended:
+            if data := await cursor.read():
+                text += data
+            elif not cursor.ended:
+                await cursor.wait()
+        got[name] = text
+        assert cursor.state is not None
+        assert cursor.state.status is Status.DONE
+
+    sentences = [f"Sentence {n}. " for n in range(30)]
+    with anyio.fail_after(LIMIT):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(follow, "here", engine)
+            tasks.start_soon(follow, "there", other)
+            start = 0
+            for number, sentence in enumerate(sentences):
+                if not tail.append(sentence.encode()):
+                    await tail.caught_up()
+                await writer.append(claim, start, sentence, number)
+                start += len(sentence)
+            await writer.finish(claim, start, "", 30, Status.DONE, None, None)
+            tail.discard()
+    assert got == dict.fromkeys(("here", "there"), "".join(sentences).encode())
+
+
+async def test_whoever_waits_for_an_end_gets_it(engine: Engine, writer: Writer, other: Engine) -> None:
+    claim = await claimed(engine, writer)
+    ends: list[State] = []
+
+    async def wait(reader: Engine) -> None:
+        ends.append(await reader.ended(claim.id))
+
+    with anyio.fail_after(LIMIT):
+        async with anyio.create_task_group() as tasks:
+            for reader in (engine, other):
+                tasks.start_soon(wait, reader)
+            await writer.append(claim, 0, "One. ", 1)
+            assert ends == []
+            await writer.finish(claim, 5, "", 1, Status.TIMEOUT, "too long", None)
+    assert ends == [State(Status.TIMEOUT, 5, 5, "too long", None)] * 2
+    assert await engine.ended(claim.id) == ends[0]
+
+
+async def test_offsets_that_are_none(engine: Engine, writer: Writer) -> None:
+    id = await said(engine, writer, "é")
+    for offset in (-1, 2**63):
+        with pytest.raises(UsageError):
+            engine.cursor(id, offset)
+    for live in (True, False):
+        assert await engine.cursor(id, 2, live=live).read() == b""
+        with pytest.raises(OffsetBeyondEnd):
+            await engine.cursor(id, 3, live=live).read()
+        with pytest.raises(StreamNotFound):
+            await engine.cursor("0" * 12, live=live).read()
+    running = (await claimed(engine, writer)).id
+    ahead = engine.cursor(running, 100)
+    assert await ahead.read() == b""
+    assert not ahead.ended
+
+
+async def test_a_stream_that_is_deleted_while_it_is_read(engine: Engine, writer: Writer, other: Engine) -> None:
+    id = await said(engine, writer, "One. ", "Two. ")
+    cursors = [engine.cursor(id), other.cursor(id, live=False), other.cursor(id, 5)]
+    assert [await cursor.read() for cursor in cursors] == [b"One. Two. ", b"One. Two. ", b"Two. "]
+    late, waits = engine.cursor(id), (await engine.create()).id
+    gone: list[str] = []
+
+    async def wait(reader: Engine) -> None:
+        with pytest.raises(StreamNotFound):
+            await reader.ended(waits)
+        gone.append(waits)
+
+    with anyio.fail_after(LIMIT):
+        async with anyio.create_task_group() as tasks:
+            for reader in (engine, other):
+                tasks.start_soon(wait, reader)
+            await anyio.wait_all_tasks_blocked()
+            await other.delete(waits)
+    assert len(gone) == 2
+    await other.delete(id)
+    with pytest.raises(StreamNotFound):
+        await late.read()
+
+
+# --- to end, and to remove
+
+
+async def test_a_pending_stream_is_cancelled_at_once(engine: Engine, other: Engine) -> None:
+    id = (await engine.create()).id
+    ended = await other.cancel(id)
+    assert ended.status is Status.CANCELLED
+    assert await engine.settled(id) == ended
+    with pytest.raises(StreamNotFound):
+        await engine.cancel("0" * 12)
+
+
+async def test_a_running_stream_is_marked_for_its_owner(engine: Engine, writer: Writer, other: Engine) -> None:
+    claim, alone = await claimed(engine, writer), await claimed(engine, writer)
+    assert list(await writer.cancelling()) == []
+    assert (await other.cancel(claim.id, drain=True)).status is Status.STREAMING
+    assert list(await writer.cancelling()) == [(claim.id, True)]
+    assert await engine.drains(claim.id)
+    assert (await other.cancel(claim.id)).status is Status.STREAMING
+    assert list(await writer.cancelling()) == [(claim.id, False)]
+    await other.cancel(claim.id, drain=True)
+    assert list(await writer.cancelling()) == [(claim.id, False)]  # what was ended is not drained any more
+    await writer.finish(claim, 0, "", 0, Status.CANCELLED, "cancelled at byte 0", None)
+    assert list(await writer.cancelling()) == []
+    assert not await writer.is_over(alone)
+
+
+async def test_a_drained_generator_is_ended_by_a_further_cancel(engine: Engine, writer: Writer) -> None:
+    claim = await claimed(engine, writer)
+    await engine.cancel(claim.id, drain=True)
+    await writer.finish(claim, 0, "", 0, Status.CANCELLED, None, None)
+    assert await engine.drains(claim.id)
+    assert (await engine.cancel(claim.id, drain=True)).status is Status.CANCELLED
+    assert await engine.drains(claim.id)
+    await engine.cancel(claim.id)
+    assert not await engine.drains(claim.id)
+    await engine.delete(claim.id)
+    assert not await engine.drains(claim.id)
+
+
+async def test_delete(engine: Engine, writer: Writer, other: Engine) -> None:
+    id, pending = await said(engine, writer, "One. ", name="mine"), (await engine.create()).id
+    running = await claimed(engine, writer)
+    with pytest.raises(NotFinished):
+        await other.delete(running.id)
+    for each in (id, pending):
+        await other.delete(each)
+        with pytest.raises(StreamNotFound):
+            await engine.delete(each)
+        with pytest.raises(StreamNotFound):
+            await engine.settled(each)
+        with pytest.raises(StreamNotFound):
+            await engine.text(each)
+        assert await engine.attempts(each) == []
+    assert [stream.id for stream in await engine.listed()] == [running.id]
+    assert (await engine.create(Words("another"), name="mine")).id != id
+    assert await other.shrink() in (True, False)
+
+
+async def test_a_running_stream_that_is_deleted_is_gone_from_its_end_on(engine: Engine, writer: Writer) -> None:
+    claim = await claimed(engine, writer)
+    await engine.cancel(claim.id, delete=True)
+    assert list(await writer.cancelling()) == [(claim.id, False)]
+    assert (await engine.settled(claim.id)).status is Status.STREAMING
+    await writer.finish(claim, 0, "One. ", 0, Status.CANCELLED, None, None)
+    for look in (engine.settled(claim.id), engine.ended(claim.id), engine.cursor(claim.id).read()):
+        with pytest.raises(StreamNotFound):
+            await look
+    await engine.delete(claim.id)
+
+
+async def test_a_time_to_live_is_counted_from_the_end(engine: Engine, writer: Writer) -> None:
+    ended, running, kept = [(await engine.create(ttl=ttl)).id for ttl in (0.001, 0.001, 3600)]
+    for id in (ended, running, kept):
+        claim = await writer.claim(id)
+        if id != running:
+            await writer.finish(claim, 0, "", 0, Status.DONE, None, None)
+    with anyio.fail_after(LIMIT):
+        while await engine.delete_expired() == 0:
+            await anyio.sleep(0.001)
+    assert {stream.id for stream in await engine.listed()} == {running, kept}
+    assert await engine.delete_expired() == 0
+
+
+# --- owners that die
+
+DYING = """
+import sys, anyio
+from ptstream.engine import open_engine
+from ptstream.settings import Home
+async def main(path, url, id, chunk, live):
+    async with open_engine(Home(path), url) as engine, engine.writer() as writer:
+        claim = await writer.claim(id)
+        tail = await writer.tail(claim)
+        tail.append((chunk + live).encode())
+        await tail.caught_up()
+        await writer.append(claim, 0, chunk, 1)
+        print('kept', flush=True)
+        await anyio.sleep_forever()
+anyio.run(main, *sys.argv[1:])
+"""
+
+
+@contextlib.contextmanager
+def owner_of(place: Place, id: str, chunk: str, live: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that drives the stream, and has kept so much of it."""
+    words = [sys.executable, "-c", DYING, place.home.path, place.url, id, chunk, live]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"kept\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+async def test_a_dead_owner_s_stream_is_given_its_end_once(place: Place, engine: Engine, other: Engine) -> None:
+    id = (await engine.create()).id
+    followed = engine.cursor(id)
+    with owner_of(place, id, "Stored. ", "And shown é") as owner:
+        assert await until(followed, b"Stored. And shown \xc3\xa9") == b"Stored. And shown \xc3\xa9"
+        assert (await engine.settled(id)).status is Status.STREAMING
+        owner.kill()
+        owner.wait()
+        ends: list[State] = []
+
+        async def meet(reader: Engine) -> None:
+            ends.append(await reader.ended(id))
+
+        with anyio.fail_after(LIMIT):
+            async with anyio.create_task_group() as tasks:
+                for reader in (engine, other) * 2:
+                    tasks.start_soon(meet, reader)
+    assert set(ends) == {State(Status.ERROR, 20, 20, "its owner died at byte 20", None)}
+    assert await engine.text(id) == b"Stored. And shown \xc3\xa9"
+    assert await until(followed, b"more") == b""
+    assert followed.ended
+    assert (await engine.counts(id))[1] == 2
+
+
+async def test_a_new_owner_ends_what_the_dead_left(place: Place, engine: Engine) -> None:
+    id = (await engine.create()).id
+    with owner_of(place, id, "", "Only shown. ") as owner:
+        async with engine.writer():
+            assert (await engine.settled(id)).status is Status.STREAMING  # it lives
+        owner.kill()
+        owner.wait()
+    with anyio.fail_after(LIMIT):
+        while (await engine.get(id)).status is Status.STREAMING:
+            async with engine.writer():
+                pass
+    assert (await engine.get(id)).error == "its owner died at byte 12"
+    assert await engine.text(id) == b"Only shown. "
+    await engine.recover()
+    assert [stream.status for stream in await engine.listed()] == [Status.ERROR]
+
+
+async def test_an_owner_that_leaves_is_dead(engine: Engine, other: Engine) -> None:
+    async with engine.writer() as writer:
+        claim = await claimed(engine, writer)
+        tail = await writer.tail(claim)
+        tail.append(b"One. ")
+        await tail.caught_up()
+        tail.close()
+        assert (await other.settled(claim.id)).status is Status.STREAMING
+    with anyio.fail_after(LIMIT):
+        assert (await other.ended(claim.id)).error == "its owner died at byte 5"
+
+
+# --- search
+
+
+async def found(engine: Engine, query: str) -> list[tuple[str, int, str]]:
+    """All places."""
+    async with engine.search(query) as hits:
+        return [(hit.stream.id, hit.offset, hit.line) async for hit in hits]
+
+
+async def test_search(engine: Engine, writer: Writer, other: Engine) -> None:
+    older = await said(engine, writer, "Ein Fl", "uß. ", "Und FLUSS.\nNoch ein fluß.")
+    claim = await claimed(engine, writer)
+    tail = await writer.tail(claim)
+    tail.append("é Fluß".encode())
+    await tail.caught_up()
+    newest = (claim.id, 3, "é Fluß")
+    upper = (older, 4, "Ein Fluß. Und FLUSS.")
+    assert await found(other, "Fluß") == [newest, upper]
+    assert await found(other, "fluß") == [newest, upper, (older, 31, "Noch ein fluß.")]
+    assert await found(other, "nowhere") == []
+    for query in ("", "x" * (LONGEST_QUERY + 1)):
+        with pytest.raises(UsageError):
+            await found(engine, query)
+
+
+async def test_a_search_ends_when_it_is_left(engine: Engine, writer: Writer) -> None:
+    await said(engine, writer, *["aaaa\n" * 2000] * 5)
+    hits: list[Hit] = []
+    with anyio.fail_after(LIMIT):
+        async with engine.search("aa") as places:
+            while len(hits) < 3:
+                hits.append(await anext(places))
+        with anyio.move_on_after(0.001):
+            async with engine.search("aa") as places:
+                async for hit in places:
+                    hits.append(hit)
+                    await anyio.lowlevel.checkpoint()
+    assert [hit.offset for hit in hits[:3]] == [0, 2, 5]
+    assert await found(engine, "nowhere") == []
+
+
+# --- the whole
+
+
+async def test_any_order_of_acts_leaves_a_prefix(engine: Engine, other: Engine) -> None:
+    """Pieces, flushes and further attempts in a random order: every reader has a prefix, at every moment."""
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    async with engine.writer() as writer:
+        claim = await claimed(engine, writer)
+        tail, text, flushed = await writer.tail(claim), "", 0
+        cursors = {cursor: b"" for cursor in (engine.cursor(claim.id), other.cursor(claim.id))}
+        stored = other.cursor(claim.id, live=False)
+        kept = b""
+        for _ in range(150):
+            act = chance.random()
+            if act < 0.7:
+                piece = chance.choice(["a", "é", "世界 ", "🙂", "\0", "\r\n", "word " * 20])
+                text += piece
+                tail.append(piece.encode())
+            elif act < 0.9 or flushed < len(text):
+                end = chance.randrange(flushed, len(text) + 1) if act < 0.9 else len(text)
+                if end > flushed:
+                    await writer.append(claim, len(text[:flushed].encode()), text[flushed:end], 1)
+                    flushed = end
+            else:
+                await tail.caught_up()
+                claim = await writer.reclaim(claim, len(text.encode()), "again")
+                before, tail = tail, await writer.tail(claim)
+                before.discard()
+            for cursor in cursors:
+                if chance.random() < 0.5:
+                    cursors[cursor] += await cursor.read()
+                    assert text.encode().startswith(cursors[cursor])
+            kept += await stored.read()
+            assert text.encode().startswith(kept)
+        size = len(text[:flushed].encode())
+        await writer.finish(claim, size, text[flushed:], 1, Status.DONE, None, None)
+        tail.discard()
+    for cursor, had in [*cursors.items(), (stored, kept)]:
+        assert had + await until(cursor, text.encode()[len(had) :] + b"!") == text.encode()
+        assert cursor.ended
+
+
+async def test_an_engine_says_what_it_is(engine: Engine, place: Place) -> None:
+    assert engine.location
+    await engine.create()
+    assert engine.lost is None
+    await engine.check()
+    with pytest.raises(ConfigurationError, match="no engine"):
+        open_engine(place.home, "carrier-pigeon://loft")
+
+
+def test_a_stream_is_a_stream(place: Place) -> None:
+    """What one engine object made, another one of a later event loop reads."""
+
+    async def make() -> Stream:
+        async with place.open() as engine:
+            return await engine.create(Words("x"))
+
+    async def look(id: str) -> Stream:
+        async with place.open() as engine:
+            return await engine.get(id)
+
+    made = anyio.run(make)
+    assert anyio.run(look, made.id) == made
