@@ -28,7 +28,8 @@ from ptstream.errors import (
 )
 from ptstream.follow import Audience, Follow
 from ptstream.generators import Source
-from ptstream.generators.call import check, from_function
+from ptstream.generators.function.in_program import from_function
+from ptstream.generators.function.signature import check
 from ptstream.interrupts import Interruptible, interrupts
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import find_home

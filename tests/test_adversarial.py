@@ -15,10 +15,10 @@ from ptstream.cli.markdown import Rendered
 from ptstream.cli.paper import _tidy
 from ptstream.cli.untrusted import Filter, clean
 from ptstream.durable import Asked, Reader
-from ptstream.generators.bodies import PAGE_CHARACTERS, Body, page_words
-from ptstream.generators.endings import ending_of
-from ptstream.generators.openai import UNKNOWN_FIELD
-from ptstream.generators.refusals import MESSAGE_BYTES, _wait_in, said
+from ptstream.generators.openai.chat import UNKNOWN_FIELD
+from ptstream.generators.openai.event_stream import PAGE_CHARACTERS, Body, page_words
+from ptstream.generators.openai.finish_reason import ending_of
+from ptstream.generators.openai.refusals import MESSAGE_BYTES, _wait_in, said
 from ptstream.generators.surrogates import Surrogates, mend
 from ptstream.lineage import without_thoughts
 from ptstream.origins import is_loopback, origin_of

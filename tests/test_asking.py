@@ -9,8 +9,8 @@ import pytest
 
 from ptstream.errors import GeneratorError
 from ptstream.generators import Event, Note, Quiet
-from ptstream.generators.openai import Learned, Manner, chat
-from ptstream.generators.upstream import Upstream
+from ptstream.generators.openai.chat import Learned, Manner, chat
+from ptstream.generators.openai.upstream import Upstream
 from tests import endpoint
 from tests.test_ways import authority, secured
 

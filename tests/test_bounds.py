@@ -19,13 +19,13 @@ from ptstream import wire
 from ptstream.client import connect
 from ptstream.config import Settings
 from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators import models as module
-from ptstream.generators import openai
-from ptstream.generators.connection import LISTING_BYTES
-from ptstream.generators.models import Models
-from ptstream.generators.openai import chat, models
-from ptstream.generators.refusals import Refused
-from ptstream.generators.upstream import Upstream
+from ptstream.generators.models import resolve as module
+from ptstream.generators.models.resolve import Models
+from ptstream.generators.openai import chat as openai
+from ptstream.generators.openai.chat import chat, models
+from ptstream.generators.openai.connection import LISTING_BYTES
+from ptstream.generators.openai.refusals import Refused
+from ptstream.generators.openai.upstream import Upstream
 from ptstream.remote import connect_to
 from ptstream.settings import Home
 from ptstream.ssh import host_named

@@ -16,7 +16,11 @@ import pytest
 
 from ptstream.errors import ConfigurationError, GeneratorError, UsageError
 from ptstream.generators import Caller, Event, Note, Reasoning, Stderr, Usage
-from ptstream.generators.call import Append, Frames, from_function, generator, source
+from ptstream.generators.function.frames import Frames
+from ptstream.generators.function.in_program import from_function
+from ptstream.generators.function.loading import generator
+from ptstream.generators.function.signature import Append
+from ptstream.generators.function.subprocess_source import source
 from ptstream.streams import Status, Stream, Words
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptstream.generators.bodies import MOST_LINES, Body
+from ptstream.generators.openai.event_stream import MOST_LINES, Body
 from ptstream.strict_json import DEEPEST, MOST_VALUES, TooComplex, check, loads
 
 values = st.recursive(

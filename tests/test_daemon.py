@@ -22,7 +22,7 @@ import httpx
 import pytest
 
 from ptstream import __version__, wire
-from ptstream.generators.command import descendants
+from ptstream.generators.process_group import descendants
 from ptstream.settings import Home
 from ptstream.store import schema
 from ptstream.store.owners import Lease, boot_id

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ptstream.generators import embedded, libraries
+from ptstream.generators.llamacpp import embedded
+from ptstream.generators.llamacpp import shared_libraries as libraries
 from ptstream.settings import Home
 from tests.conftest import Cli
 
@@ -26,7 +27,7 @@ pytestmark = [
 
 PROGRAM = """
 import anyio, json, os, sys
-from ptstream.generators.llamacpp import LocalServer
+from ptstream.generators.llamacpp.processes import LocalServer
 from ptstream.settings import Home
 
 async def main(home, gguf):

@@ -14,11 +14,12 @@ import pytest
 
 from ptstream.config import Endpoint, Settings, load
 from ptstream.errors import ForeignListener, NoModel
-from ptstream.generators import endpoints, listeners
-from ptstream.generators.discover import discover
-from ptstream.generators.listeners import Watch
-from ptstream.generators.models import Models
-from ptstream.generators.openai import chat
+from ptstream.generators.models import endpoints
+from ptstream.generators.models.discovery import discover
+from ptstream.generators.models.resolve import Models
+from ptstream.generators.openai import port_owner as listeners
+from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.port_owner import Watch
 from ptstream.settings import Home
 from ptstream.streams import Words
 from tests import endpoint

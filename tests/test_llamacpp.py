@@ -16,9 +16,11 @@ import anyio
 import pytest
 
 from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators import Event, Usage, embedded, libraries
-from ptstream.generators.llamacpp import MAX_PROMPT, PROCESS, LocalServer, reachable, sweep
-from ptstream.generators.openai import Message
+from ptstream.generators import Event, Usage
+from ptstream.generators.llamacpp import embedded
+from ptstream.generators.llamacpp import shared_libraries as libraries
+from ptstream.generators.llamacpp.processes import MAX_PROMPT, PROCESS, LocalServer, reachable, sweep
+from ptstream.generators.openai.chat import Message
 from ptstream.settings import Home
 
 NOWHERE = Home("/nonexistent")

@@ -18,13 +18,15 @@ from packaging.requirements import Requirement
 
 from ptstream.config import Endpoint, Limits, Settings, load
 from ptstream.errors import ConfigurationError, GeneratorError, NoModel, UsageError, ungrouped
-from ptstream.generators import Caller, Event, Source, embedded, libraries
-from ptstream.generators.chatting import chats
-from ptstream.generators.discover import Found, discover
-from ptstream.generators.endpoints import known
-from ptstream.generators.llamacpp import LocalServer
-from ptstream.generators.models import messages, resolve
-from ptstream.generators.pull import pull
+from ptstream.generators import Caller, Event, Source
+from ptstream.generators.llamacpp import embedded
+from ptstream.generators.llamacpp import shared_libraries as libraries
+from ptstream.generators.llamacpp.download import pull
+from ptstream.generators.llamacpp.processes import LocalServer
+from ptstream.generators.models.chat_capability import chats
+from ptstream.generators.models.discovery import Found, discover
+from ptstream.generators.models.endpoints import known
+from ptstream.generators.models.resolve import messages, resolve
 from ptstream.settings import Home
 from ptstream.streams import Flush, Status, Stream, Words
 from tests import endpoint

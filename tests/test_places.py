@@ -21,7 +21,7 @@ from ptstream import settings, wire
 from ptstream.config import Settings, load
 from ptstream.errors import ConfigurationError
 from ptstream.filesystem import NETWORK_FILESYSTEMS, filesystem_of, lacking
-from ptstream.generators.command import descendants
+from ptstream.generators.process_group import descendants
 from ptstream.owner import open_owner
 from ptstream.settings import Home, find_home
 from ptstream.store.owners import boot_id

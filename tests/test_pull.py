@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ptstream.errors import ConfigurationError
-from ptstream.generators import embedded
-from ptstream.generators.pull import pull
+from ptstream.generators.llamacpp import embedded
+from ptstream.generators.llamacpp.download import pull
 from ptstream.settings import Home
 
 

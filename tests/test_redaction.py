@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from ptstream import wire
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Note, Usage
-from ptstream.generators.models import Target
-from ptstream.generators.openai import chat, models
-from ptstream.generators.redacted import LINE_BYTES, RedactedBody, redacted_refusal
-from ptstream.generators.redaction import MARK, Redaction
-from ptstream.generators.refusals import MESSAGE_CHARACTERS, said
-from ptstream.generators.relay import REFUSAL_BYTES, relay
-from ptstream.generators.upstream import Upstream, url_of
+from ptstream.generators.models.resolve import Target
+from ptstream.generators.openai.chat import chat, models
+from ptstream.generators.openai.passthrough import REFUSAL_BYTES, relay
+from ptstream.generators.openai.redaction import MARK, Redaction
+from ptstream.generators.openai.refusals import MESSAGE_CHARACTERS, said
+from ptstream.generators.openai.response_filter import LINE_BYTES, RedactedBody, redacted_refusal
+from ptstream.generators.openai.upstream import Upstream, url_of
 from tests import endpoint
 from tests.conftest import kept
 from tests.face import KEY, Face, asking, daemon, face

@@ -11,11 +11,12 @@ import pytest
 
 from ptstream import wire
 from ptstream.errors import GeneratorError, GeneratorTimeout
-from ptstream.generators import Event, Note, Usage, openai
-from ptstream.generators import relay as module
-from ptstream.generators.models import Target
-from ptstream.generators.relay import relay
-from ptstream.generators.upstream import Upstream
+from ptstream.generators import Event, Note, Usage
+from ptstream.generators.models.resolve import Target
+from ptstream.generators.openai import chat as openai
+from ptstream.generators.openai import passthrough as module
+from ptstream.generators.openai.passthrough import relay
+from ptstream.generators.openai.upstream import Upstream
 from tests import endpoint
 
 pytestmark = pytest.mark.anyio

@@ -18,9 +18,9 @@ from anyio.abc import SocketStream
 from anyio.streams.tls import TLSListener, TLSStream
 
 from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators.openai import Manner, chat
-from ptstream.generators.proxies import Proxy, exempt, proxy_for
-from ptstream.generators.upstream import Upstream
+from ptstream.generators.openai.chat import Manner, chat
+from ptstream.generators.openai.proxies import Proxy, exempt, proxy_for
+from ptstream.generators.openai.upstream import Upstream
 from tests import endpoint
 from tests.conftest import needs
 

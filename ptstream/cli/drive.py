@@ -43,7 +43,7 @@ from ptstream.errors import DaemonUnreachable, PtstreamError, StreamNotFound, Us
 from ptstream.fields import as_json
 from ptstream.follow import Follow
 from ptstream.generators import Caller
-from ptstream.generators.models import check, doubt
+from ptstream.generators.models.resolve import check, doubt
 from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
 from ptstream.names import as_name

@@ -18,7 +18,7 @@ from ptstream.config import Settings, load
 from ptstream.drive import PAUSED, Attempt
 from ptstream.errors import GeneratorError, NameTaken, PtstreamError, StreamFailed, ungrouped
 from ptstream.generators import Event, Note, Source
-from ptstream.generators.command import Decoder
+from ptstream.generators.utf8 import Decoder
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import Home
 from ptstream.store.patience import BRIEFLY, patiently

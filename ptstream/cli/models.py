@@ -14,8 +14,9 @@ from ptstream.cli.app import session, unwind_on_interrupt
 from ptstream.cli.options import Json, current_directory
 from ptstream.cli.screen import Screen
 from ptstream.config import load
-from ptstream.generators import Caller, pull
-from ptstream.generators.discover import discover
+from ptstream.generators import Caller
+from ptstream.generators.llamacpp import download as pull
+from ptstream.generators.models.discovery import discover
 from ptstream.settings import Home
 
 EXAMPLES = """

@@ -36,11 +36,11 @@ from ptstream.errors import (
     UsageError,
 )
 from ptstream.generators import Source
-from ptstream.generators.discover import discover
-from ptstream.generators.models import GGUF, Models, Target
-from ptstream.generators.openai import WHOLE_TIME
-from ptstream.generators.redaction import Redaction
-from ptstream.generators.relay import relay
+from ptstream.generators.models.discovery import discover
+from ptstream.generators.models.resolve import GGUF, Models, Target
+from ptstream.generators.openai.chat import WHOLE_TIME
+from ptstream.generators.openai.passthrough import relay
+from ptstream.generators.openai.redaction import Redaction
 from ptstream.generators.surrogates import mend
 from ptstream.serving import HEADERS
 from ptstream.store.patience import written

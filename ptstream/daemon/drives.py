@@ -20,9 +20,9 @@ from ptstream.daemon.backlog import Room
 from ptstream.drive import Attempt
 from ptstream.errors import CallerGone, ClaimLost, ConfigurationError, DaemonStopping, PtstreamError, UsageError
 from ptstream.generators import Beside, Caller, Note, Reasoning, Source, Stderr
-from ptstream.generators.llamacpp import LocalServer
-from ptstream.generators.models import resolve
-from ptstream.generators.openai import Learned
+from ptstream.generators.llamacpp.processes import LocalServer
+from ptstream.generators.models.resolve import resolve
+from ptstream.generators.openai.chat import Learned
 from ptstream.lineage import history, text_before
 from ptstream.owner import Owner
 from ptstream.store.patience import apart, patiently

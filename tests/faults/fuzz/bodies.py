@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 import ptstream
 from ptstream.errors import GeneratorError, StreamFailed
 from ptstream.generators import Note, Reasoning, Usage
-from ptstream.generators.openai import Manner, _answer_in, chat
+from ptstream.generators.openai.chat import Manner, _answer_in, chat
+from ptstream.generators.openai.upstream import Upstream
 from ptstream.generators.surrogates import mend
-from ptstream.generators.upstream import Upstream
 from ptstream.streams import Stream
 from tests.endpoint import serve
 from tests.faults.fuzz.grammar import CUTS, broken, one_of, pieces

@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ptstream.config import Endpoint, Limits, Settings
 from ptstream.errors import ConfigurationError, ForeignListener, GeneratorError, ModelNotFound, NoModel, NoPrompt
-from ptstream.generators import Caller, Generation, Source, embedded, replay
-from ptstream.generators.chatting import chats
-from ptstream.generators.endpoints import BY_PORT, key_for, known
+from ptstream.generators import Caller, Generation, Source, replay
+from ptstream.generators.llamacpp import embedded
+from ptstream.generators.models.chat_capability import chats
+from ptstream.generators.models.endpoints import BY_PORT, key_for, known
 from ptstream.settings import Home
 from ptstream.streams import Flush, Stream, Words
 
 if TYPE_CHECKING:
-    from ptstream.generators.llamacpp import LocalServer
-    from ptstream.generators.openai import Learned, Manner, Message
-    from ptstream.generators.upstream import Upstream
+    from ptstream.generators.llamacpp.processes import LocalServer
+    from ptstream.generators.openai.chat import Learned, Manner, Message
+    from ptstream.generators.openai.upstream import Upstream
 
 T = TypeVar("T")
 
@@ -72,9 +73,9 @@ async def resolve(
 
         return command.source(stream.words, caller)
     if stream.words.generator:
-        from ptstream.generators import call
+        from ptstream.generators.function import subprocess_source
 
-        return call.source(stream, caller)
+        return subprocess_source.source(stream, caller)
     return await Models(caller, settings, home, learned).source(stream.words, local, history)
 
 
@@ -83,9 +84,9 @@ def check(words: Words, caller: Caller, settings: Settings, home: Home) -> None:
     if words.command:  # whether there is such a one, its start tells
         return
     if words.generator:
-        from ptstream.generators import call
+        from ptstream.generators.function.loading import check_target
 
-        call.check_target(words.generator, caller.directory)
+        check_target(words.generator, caller.directory)
     else:
         Models(caller, settings, home).check(words.model)
 
@@ -252,7 +253,7 @@ class Models:
             return Running()
 
     async def _tags(self) -> Any:
-        from ptstream.generators.connection import get_json
+        from ptstream.generators.openai.connection import get_json
 
         upstream = self.upstream(self.endpoints["ollama"])
         return await get_json(upstream, upstream.base_url.removesuffix("/").removesuffix("/v1") + "/api/tags")
@@ -274,13 +275,13 @@ class Models:
         )
 
     def _chat(self, endpoint: Endpoint, upstream: Upstream, model: str, conversation: Sequence[Message]) -> Generation:
-        from ptstream.generators.openai import chat
+        from ptstream.generators.openai.chat import chat
 
         return chat(upstream, model, conversation, manner=self._manner(endpoint), learned=self.learned)
 
     def _manner(self, endpoint: Endpoint) -> Manner:
         """How an endpoint is to be asked."""
-        from ptstream.generators.openai import Manner
+        from ptstream.generators.openai.chat import Manner
 
         limits = endpoint.limits(self.settings)
         return Manner(
@@ -316,7 +317,7 @@ class Models:
 
     def upstream(self, endpoint: Endpoint) -> Upstream:
         """Where to ask an endpoint, with its key. Raises ConfigurationError if that is missing."""
-        from ptstream.generators.upstream import Upstream
+        from ptstream.generators.openai.upstream import Upstream
 
         return Upstream(
             endpoint.base_url,
@@ -335,14 +336,14 @@ class Models:
 
     async def offered(self, name: str) -> list[Mapping[str, Any]]:
         """The models that the endpoint called `name` says it has. Raises GeneratorError, ConfigurationError."""
-        from ptstream.generators.openai import models
+        from ptstream.generators.openai.chat import models
 
         return await models(self.upstream(self.endpoints[name]))
 
     async def _first(self, upstream: Upstream) -> str:
         import anyio
 
-        from ptstream.generators.openai import models
+        from ptstream.generators.openai.chat import models
 
         with anyio.move_on_after(PATIENTLY):
             for row in filter(chats, await models(upstream)):

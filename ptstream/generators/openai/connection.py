@@ -13,10 +13,10 @@ import httpx
 
 from ptstream import strict_json, wire
 from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators.listeners import Watch
-from ptstream.generators.proxies import SCHEMES
-from ptstream.generators.refusals import MESSAGE_BYTES, coded, refused, unreachable
-from ptstream.generators.upstream import CONNECT_SECONDS, Upstream, url_of
+from ptstream.generators.openai.port_owner import Watch
+from ptstream.generators.openai.proxies import SCHEMES
+from ptstream.generators.openai.refusals import MESSAGE_BYTES, coded, refused, unreachable
+from ptstream.generators.openai.upstream import CONNECT_SECONDS, Upstream, url_of
 
 LISTING_BYTES = 1024 * 1024
 """How much an endpoint may say of what it has: some hundred models, each with its description, are half of that."""

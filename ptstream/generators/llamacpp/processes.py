@@ -25,9 +25,11 @@ import httpx
 from anyio.abc import Process, TaskGroup, TaskStatus
 
 from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators import Generation, embedded, libraries
-from ptstream.generators.openai import Manner, Message, chat
-from ptstream.generators.upstream import Upstream
+from ptstream.generators import Generation
+from ptstream.generators.llamacpp import embedded
+from ptstream.generators.llamacpp import shared_libraries as libraries
+from ptstream.generators.openai.chat import Manner, Message, chat
+from ptstream.generators.openai.upstream import Upstream
 from ptstream.settings import Home
 
 PROCESS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "llamacpp_process.py")

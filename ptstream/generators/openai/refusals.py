@@ -14,8 +14,8 @@ import httpx
 
 from ptstream import strict_json
 from ptstream.errors import GeneratorError
-from ptstream.generators.bodies import page_words
-from ptstream.generators.upstream import CONNECT_SECONDS, Upstream
+from ptstream.generators.openai.event_stream import page_words
+from ptstream.generators.openai.upstream import CONNECT_SECONDS, Upstream
 
 MESSAGE_BYTES = 64 * 1024
 """How much of a refusal's body is read to find the server's own words."""

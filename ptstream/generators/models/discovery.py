@@ -12,8 +12,9 @@ from functools import partial
 
 from ptstream.config import Endpoint, Settings
 from ptstream.errors import ConfigurationError, ForeignListener, NoModel
-from ptstream.generators import Caller, embedded
-from ptstream.generators.models import GGUF, Models, Running, quickly
+from ptstream.generators import Caller
+from ptstream.generators.llamacpp import embedded
+from ptstream.generators.models.resolve import GGUF, Models, Running, quickly
 from ptstream.ownership import is_of_others
 from ptstream.settings import Home
 

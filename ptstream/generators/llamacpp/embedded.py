@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from ptstream.generators import libraries
+from ptstream.generators.llamacpp import shared_libraries as libraries
 from ptstream.ownership import is_of_others
 from ptstream.settings import Home
 

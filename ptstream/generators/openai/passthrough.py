@@ -16,17 +16,17 @@ import httpx
 
 from ptstream.errors import GeneratorError, GeneratorTimeout
 from ptstream.generators import Generation
-from ptstream.generators.answer import Answer
-from ptstream.generators.bodies import Body
-from ptstream.generators.connection import client_for, opened
-from ptstream.generators.openai import AFTERWARDS, JSON, events_of, items_of
-from ptstream.generators.redacted import RedactedBody, redacted_refusal
-from ptstream.generators.redaction import Redaction
-from ptstream.generators.refusals import refused
-from ptstream.generators.upstream import COMPLETIONS, Upstream
+from ptstream.generators.openai.answer import Answer
+from ptstream.generators.openai.chat import AFTERWARDS, JSON, events_of, items_of
+from ptstream.generators.openai.connection import client_for, opened
+from ptstream.generators.openai.event_stream import Body
+from ptstream.generators.openai.redaction import Redaction
+from ptstream.generators.openai.refusals import refused
+from ptstream.generators.openai.response_filter import RedactedBody, redacted_refusal
+from ptstream.generators.openai.upstream import COMPLETIONS, Upstream
 
 if TYPE_CHECKING:
-    from ptstream.generators.models import Target
+    from ptstream.generators.models.resolve import Target
 
 REFUSAL_BYTES = 1024 * 1024
 """How much of a refusal is passed on."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from ptstream import strict_json
-from ptstream.generators.redaction import Redaction
+from ptstream.generators.openai.redaction import Redaction
 
 LINE_BYTES = 256 * 1024
 """Bytes of a line that are waited for, and worked on at once: of a longer one the parts go on as they are, the text of

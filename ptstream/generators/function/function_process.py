@@ -1,7 +1,7 @@
 """The process that runs a user's generator function: the stream as JSON on stdin, framed pieces on stdout.
 
-`call` starts it, by path, in the caller's interpreter and directory, and reads the frames. What the user's code
-prints goes to stderr, and it reads an empty stdin.
+`subprocess_source` starts it, by path, in the caller's interpreter and directory; `frames` reads what it reports. What
+the user's code prints goes to stderr, and it reads an empty stdin.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from typing import Any
 
 if importlib.util.find_spec("ptstream") is None:
     # An interpreter that ptstream is not installed in: what is needed here lies beside this file.
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    sys.path.append(os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3)))
 
 from ptstream.errors import PtstreamError
 from ptstream.generators import Note, Reasoning, Usage
-from ptstream.generators.call import appends, checked, events_of, load
+from ptstream.generators.function.loading import load
+from ptstream.generators.function.signature import appends, checked, events_of
 from ptstream.generators.surrogates import PIECE, Surrogates, slices
 from ptstream.streams import Status, Stream, Words
 
@@ -136,7 +137,7 @@ def _stream(table: dict[str, Any]) -> Stream:
 
 
 OTHERS = (
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+    os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 2)),
     os.path.dirname(asyncio.__file__),
     "<frozen",
 )

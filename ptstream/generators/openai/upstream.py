@@ -10,8 +10,8 @@ import httpx
 
 from ptstream import wire
 from ptstream.errors import ConfigurationError
-from ptstream.generators.proxies import Proxy, proxy_for
-from ptstream.generators.redaction import Redaction, credentials_in, secrets_in
+from ptstream.generators.openai.proxies import Proxy, proxy_for
+from ptstream.generators.openai.redaction import Redaction, credentials_in, secrets_in
 from ptstream.origins import DEFAULT_PORTS, SHOWN, is_loopback, is_unspecified
 
 CONNECT_SECONDS = 10.0

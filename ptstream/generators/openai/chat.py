@@ -18,11 +18,11 @@ import httpx
 from ptstream import strict_json
 from ptstream.errors import GeneratorDropped, GeneratorError
 from ptstream.generators import Generation, Note, Quiet
-from ptstream.generators.answer import Answer, Fault, NoAnswer
-from ptstream.generators.bodies import Body, Incomplete, Item, Malformed, Trailing, WebPage
-from ptstream.generators.connection import client_for, get_json, send
-from ptstream.generators.refusals import Refused, shorten
-from ptstream.generators.upstream import COMPLETIONS, Upstream
+from ptstream.generators.openai.answer import Answer, Fault, NoAnswer
+from ptstream.generators.openai.connection import client_for, get_json, send
+from ptstream.generators.openai.event_stream import Body, Incomplete, Item, Malformed, Trailing, WebPage
+from ptstream.generators.openai.refusals import Refused, shorten
+from ptstream.generators.openai.upstream import COMPLETIONS, Upstream
 from ptstream.strict_json import TooComplex
 from ptstream.turns import Turns
 

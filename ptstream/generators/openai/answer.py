@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from ptstream import strict_json
 from ptstream.errors import GeneratorDropped, GeneratorError
 from ptstream.generators import Event, Note, Reasoning, Usage
-from ptstream.generators.bodies import Item, Mark
-from ptstream.generators.endings import Ending, ending_of
-from ptstream.generators.refusals import said, shorten
+from ptstream.generators.openai.event_stream import Item, Mark
+from ptstream.generators.openai.finish_reason import Ending, ending_of
+from ptstream.generators.openai.refusals import said, shorten
 from ptstream.generators.surrogates import Surrogates, mend
 
 if TYPE_CHECKING:
-    from ptstream.generators.upstream import Upstream
+    from ptstream.generators.openai.upstream import Upstream
 
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "reasoning_details")
 """Where reasoning stands, one of which is read: some say it twice."""
