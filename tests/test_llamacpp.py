@@ -13,6 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from ptstream.errors import ConfigurationError, GeneratorError
@@ -144,6 +145,19 @@ async def test_leaving_an_answer_frees_its_place(home: Home) -> None:
                     break
         with anyio.fail_after(10):
             assert text_of(await ask(local, QUESTION, 2))
+
+
+async def test_what_it_writes_on_its_stderr_is_kept_nowhere(home: Home) -> None:
+    """However much that is: it never waits for a reader, and nothing of it grows."""
+    most = 1024 * 1024
+    async with local_server(home) as local:
+        await ask(local, QUESTION, 2)
+        (pid,) = local.running.values()
+        stderr = f"/proc/{pid}/fd/2"
+        await anyio.to_thread.run_sync(Path(stderr).write_bytes, b"a warning\n" * (3 * most // 10))
+        assert text_of(await ask(local, QUESTION, 2))
+        assert local.running == {GGUF: pid}
+        assert os.stat(stderr).st_size < most
 
 
 async def test_cancelling_while_it_starts_leaves_nothing(home: Home) -> None:

@@ -12,13 +12,12 @@ import secrets
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from subprocess import PIPE
-from typing import IO, Any
+from typing import Any
 
 import anyio
 import httpx
@@ -48,6 +47,9 @@ GRACE = 2.0
 
 SOCKET_PATH = 100
 """Bytes that a socket's path may have everywhere."""
+
+STDERR_BYTES = 64 * 1024
+"""Bytes of what a process writes on its stderr that are kept, the last ones."""
 
 STALE = 60.0
 """Seconds after which a socket that nobody listens on belongs to a process that is gone."""
@@ -160,8 +162,7 @@ class _Server:
         self._users = 0
         self._changed = anyio.Event()
         self._process: Process | None = None
-        # Unlinked from the start: nothing of it is left behind by any death. `stop` closes it.
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self._stderr = b""
 
     def __repr__(self) -> str:
         return f"<llama.cpp {self.pid} with {self.gguf}, {self._users} users>"
@@ -194,14 +195,15 @@ class _Server:
                 [sys.executable, "-P", PROCESS, "--model", self.gguf, *self._arguments()],
                 stdin=PIPE,
                 stdout=PIPE,
-                stderr=self._stderr,
+                stderr=PIPE,
                 env=environment,
                 start_new_session=True,  # an interrupt at the terminal is not meant for it
             )
-            assert self._process.stdout is not None
-            with suppress(anyio.EndOfStream):
-                await self._process.stdout.receive()
-                return
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._read_stderr)  # to its end, if it does not listen
+                if await self._listens():
+                    tasks.cancel_scope.cancel()
+                    return
         code = await self._process.wait()
         raise GeneratorError(f"llama.cpp cannot load {self.gguf}: {self._complaint() or _ending(code)}")
 
@@ -209,6 +211,7 @@ class _Server:
         """Returns when nobody has used it for `seconds`, or when it has ended by itself."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._wait, tasks.cancel_scope)
+            tasks.start_soon(self._read_stderr)
             idle = False
             while not idle:
                 changed = self._changed
@@ -227,7 +230,6 @@ class _Server:
             if self._process.returncode is None:
                 self._process.kill()
             await self._process.aclose()
-        self._stderr.close()
         with suppress(FileNotFoundError):
             os.unlink(self.path)
 
@@ -254,10 +256,25 @@ class _Server:
         await self._process.wait()
         scope.cancel()
 
+    async def _listens(self) -> bool:
+        """Whether it has come to listen; else it has ended."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        try:
+            return bool(await self._process.stdout.receive())
+        except anyio.EndOfStream:
+            return False
+
+    async def _read_stderr(self) -> None:
+        """Take what it says beside its answers, to the end, so that it never waits and nothing of it grows."""
+        assert self._process is not None
+        assert self._process.stderr is not None
+        async for part in self._process.stderr:
+            self._stderr = (self._stderr + part)[-STDERR_BYTES:]
+
     def _complaint(self) -> str:
         """What llama.cpp said when it could not load the model, else the last line of its stderr."""
-        self._stderr.seek(0)
-        lines = self._stderr.read().decode("utf-8", "replace").splitlines()
+        lines = self._stderr.decode("utf-8", "replace").splitlines()
         reasons = [line.partition("error loading model: ")[2] for line in lines]
         return next(filter(None, reasons), lines[-1] if lines else "")
 
