@@ -99,7 +99,15 @@ async def test_an_event_that_would_take_long_to_read_is_refused_and_said(
     assert f"sent more than {what}" in cause
 
 
-@pytest.mark.parametrize("model", ["keep-alive", "whole"])
+@pytest.mark.parametrize("model", ["huge-picture", "huge-lines"])
+async def test_an_event_that_would_be_read_in_one_long_step_is_refused(server: endpoint.Server, model: str) -> None:
+    text, cause = await failure(server, model)
+    assert text == endpoint.TEXT
+    assert "sent more than 4 MiB at once" in cause
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("model", ["keep-alive", "whole", "large-picture"])
 async def test_unusual_answers_are_answers(server: endpoint.Server, model: str) -> None:
     assert text_of(await ask(server, model)) == endpoint.TEXT
 

@@ -345,8 +345,7 @@ async def items_of(
         reason = upstream.redact(str(error)) or "the connection was lost"
         raise GeneratorDropped(f"{host} broke off before the answer's end: {reason}") from error
     except TooComplex as error:
-        # After an answer's end it costs nothing of that, as anything else that cannot be read.
-        raise GeneratorDropped(f"{host} sent {error} at once: that is no part of an answer") from error
+        raise NoAnswer(f"{host} sent {error} at once: that is no part of an answer") from error
     except Incomplete as error:
         raise GeneratorDropped(f"{host} broke off before the answer's end: in the middle of an event") from error
     except WebPage as error:

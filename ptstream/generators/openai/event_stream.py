@@ -61,6 +61,10 @@ NO_WORDS = re.compile(r"<(script|style)\b(?:.*?</\1>|.*)|<[^<>]*>?", re.IGNORECA
 MOST_LINES = 100_000
 """Lines that may belong together."""
 
+MOST_CHARACTERS = 4 * 1024 * 1024
+"""Characters that may belong together, read in one step of some 20 ms: a picture of 3 MB in base64, or all that a model
+says at once, four times over."""
+
 SHORT = 64
 """Characters within which a word has to stand that is no object."""
 
@@ -90,10 +94,11 @@ class Body:
         self._given = False
         self._done = False
         self._line: list[bytes] = []
+        self._line_size = 0
         self._after_cr = False
         self._event = ""
-        self._data: list[str] = []
-        self._loose: list[str] = []
+        self._data = _Lines()
+        self._loose = _Lines()
 
     def feed(self, run: bytes) -> Iterator[Item]:
         """The items that are whole now."""
@@ -102,7 +107,7 @@ class Body:
 
     def end(self) -> Iterator[Item]:
         """What is left when nothing more comes: a last line, or event, that nothing has ended."""
-        last, self._line = b"".join(self._line), []
+        last = self._taken()
         yield from self._spoken(self._read(_text(last)))
         yield from self._spoken(self._dispatched(at_end=True))
         yield from self._spoken(self._loose_values())
@@ -122,10 +127,15 @@ class Body:
         *whole, rest = LINE_END.split(run)
         for line in whole:
             self._line.append(line)
-            yield b"".join(self._line)
-            self._line = []
+            yield self._taken()
         if rest:
             self._line.append(rest)
+            self._line_size += len(rest)
+            _check_size(self._line_size)
+
+    def _taken(self) -> bytes:
+        line, self._line, self._line_size = b"".join(self._line), [], 0
+        return line
 
     def _read(self, line: str) -> Iterator[Item]:
         if not line.strip():
@@ -142,17 +152,16 @@ class Body:
             yield from self._dispatched()
             self._event = value.strip().lower()
         elif name == "error":
-            self._event, self._data = name, [value]
+            self._event, self._data = name, _Lines(value)
             yield from self._dispatched()
         elif name == "data" and not self._data and (items := _values(value)) is not None:
             yield from self._named(items)  # at once: some send no blank line after it
         elif name == "data":
-            self._data.append(value)
-            _check_lines(self._data)
+            self._data.add(value)
 
     def _dispatched(self, *, at_end: bool = False) -> Iterator[Item]:
         """The event whose lines have been gathered."""
-        data, self._data = "\n".join(self._data), []
+        data, self._data = str(self._data), _Lines()
         if data.strip():
             items = _values(data)
             if items is None:
@@ -181,13 +190,12 @@ class Body:
         if not self._loose and (items := _values(line)) is not None:
             yield from items
             return
-        self._loose.append(line)
-        _check_lines(self._loose)
-        if len(self._loose) == PAGE_LINES and self._loose[0].startswith("<"):
+        self._loose.add(line)
+        if self._loose.count == PAGE_LINES and self._loose.begin.startswith("<"):
             yield from self._loose_values()
 
     def _loose_values(self) -> Iterator[Item]:
-        text, self._loose = "\n".join(self._loose), []
+        text, self._loose = str(self._loose), _Lines()
         items, rest = _peeled(text)
         yield from items
         if not rest or self._done:
@@ -199,9 +207,39 @@ class Body:
         raise WebPage(page_words(rest)) if rest.startswith("<") else Malformed(rest)
 
 
-def _check_lines(lines: list[str]) -> None:
-    if len(lines) > MOST_LINES:
-        raise TooComplex(f"more than {MOST_LINES:,} lines")
+class _Lines:
+    """Lines that belong together, as many as may."""
+
+    def __init__(self, *lines: str) -> None:
+        self._lines = list(lines)
+        self._size = sum(map(len, lines))
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines)
+
+    @property
+    def count(self) -> int:
+        return len(self._lines)
+
+    @property
+    def begin(self) -> str:
+        return self._lines[0]
+
+    def add(self, line: str) -> None:
+        """One more. Raises TooComplex."""
+        self._lines.append(line)
+        self._size += len(line)
+        if len(self._lines) > MOST_LINES:
+            raise TooComplex(f"more than {MOST_LINES:,} lines")
+        _check_size(self._size)
+
+
+def _check_size(size: int) -> None:
+    if size > MOST_CHARACTERS:
+        raise TooComplex(f"more than {MOST_CHARACTERS // 1024**2} MiB")
 
 
 def _text(line: bytes) -> str:
