@@ -21,7 +21,7 @@ from ptstream.asides import Asides
 from ptstream.config import Limits
 from ptstream.errors import ClaimLost, GeneratorDropped, GeneratorError, GeneratorTimeout, PtstreamError, StoreUnusable
 from ptstream.generators import Event, Generation, Note, Quiet, Reasoning, Source, Usage
-from ptstream.generators.surrogates import slices
+from ptstream.generators.surrogates import mend, slices
 from ptstream.sentences import Cutter
 from ptstream.store.sqlite import Claim
 from ptstream.streams import Status
@@ -457,5 +457,5 @@ def encoded(piece: str) -> tuple[bytes, str]:
     try:
         return piece.encode(), piece
     except UnicodeEncodeError:
-        data = piece.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+        data = mend(piece).encode()
         return data, data.decode()

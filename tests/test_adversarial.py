@@ -15,10 +15,13 @@ from ptstream.cli.markdown import Rendered
 from ptstream.cli.paper import _tidy
 from ptstream.cli.untrusted import Filter, clean
 from ptstream.durable import Asked, Reader
-from ptstream.generators.openai.chat import UNKNOWN_FIELD
-from ptstream.generators.openai.event_stream import PAGE_CHARACTERS, Body, page_words
+from ptstream.generators.openai.error_text import message_in
+from ptstream.generators.openai.event_stream import Body
 from ptstream.generators.openai.finish_reason import ending_of
-from ptstream.generators.openai.refusals import MESSAGE_BYTES, _wait_in, said
+from ptstream.generators.openai.refusals import MESSAGE_BYTES
+from ptstream.generators.openai.request import UNKNOWN_FIELD
+from ptstream.generators.openai.retry_after import _wait_in
+from ptstream.generators.openai.web_page import PAGE_CHARACTERS, page_words
 from ptstream.generators.surrogates import Surrogates, mend
 from ptstream.lineage import without_thoughts
 from ptstream.origins import is_loopback, origin_of
@@ -82,7 +85,7 @@ LINES = ["data", "data ", "data: {", "\n", "\r", ":", "event: a\n", "{},", "{", 
         (without_thoughts, THOUGHTS, LONG),
         (_wait_in, FAULTS, MESSAGE_BYTES),
         (UNKNOWN_FIELD.search, FAULTS, MESSAGE_BYTES),
-        (said, [*PAGES, *FAULTS], MESSAGE_BYTES),
+        (message_in, [*PAGES, *FAULTS], MESSAGE_BYTES),
         (framed, LINES, LONG),
         (ending_of, ["a", "A", "aA", "_", "reason_", "stop"], LONG),
         (mend, ["\ud800", "\udc00", "😀"], LONG),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ptstream.errors import GeneratorError
 from ptstream.generators import Event, Note, Quiet
-from ptstream.generators.openai.chat import Learned, Manner, chat
+from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_options import USUAL, ChatOptions
+from ptstream.generators.openai.request import Learned
 from ptstream.generators.openai.upstream import Upstream
 from tests import endpoint
 from tests.test_ways import authority, secured
@@ -17,8 +21,6 @@ from tests.test_ways import authority, secured
 __all__ = ["authority"]
 
 pytestmark = pytest.mark.anyio
-
-USUAL = Manner()
 
 PROMPT = [{"role": "user", "content": "Tell me of the night."}]
 
@@ -45,12 +47,15 @@ class Asked:
 async def ask(
     server: endpoint.Server,
     model: str,
-    manner: Manner = USUAL,
+    options: ChatOptions = USUAL,
+    body: Mapping[str, Any] | None = None,
     learned: Learned | None = None,
     **more: object,
 ) -> Asked:
     asked, upstream = Asked(), Upstream(server.base_url, **more)  # type: ignore[arg-type]
-    async with aclosing(chat(upstream, model, PROMPT, manner=manner, learned=learned, sleep=asked.sleep)) as events:
+    async with aclosing(
+        chat(upstream, model, PROMPT, body, options=options, learned=learned, sleep=asked.sleep)
+    ) as events:
         async for event in events:
             asked.events.append(event)
     return asked
@@ -89,11 +94,13 @@ async def test_nothing_is_learned_of_who_refuses_in_any_case(server: endpoint.Se
 
 
 async def test_an_endpoint_is_asked_as_its_entry_says(server: endpoint.Server) -> None:
-    manner = Manner(stream=False, body={"temperature": 0.1, "reasoning": {"effort": "low"}})
+    options = ChatOptions(stream=False)
+    body = {"temperature": 0.1, "reasoning": {"effort": "low"}}
     asked = await ask(
         server,
         "whole",
-        manner,
+        options,
+        body,
         key="k",
         key_header="api-key",
         headers={"x-team": "night"},
@@ -139,9 +146,9 @@ async def test_who_is_busy_for_too_long_has_refused(server: endpoint.Server, how
 
 async def test_the_longest_wait_and_the_tries_are_the_endpoints(server: endpoint.Server) -> None:
     with pytest.raises(GeneratorError, match="longest_wait"):
-        await ask(server, "busy-header", Manner(longest_wait=5))
+        await ask(server, "busy-header", ChatOptions(longest_wait=5))
     with pytest.raises(GeneratorError, match="429"):
-        await ask(server, "status-429", Manner(tries=5))
+        await ask(server, "status-429", ChatOptions(tries=5))
     assert len(server.requests) == 6
 
 
@@ -155,7 +162,7 @@ async def test_a_server_that_loads_its_model_is_waited_for(server: endpoint.Serv
 
 async def test_a_server_that_never_has_it_is_given_up(server: endpoint.Server) -> None:
     with pytest.raises(GeneratorError, match="Loading model"):
-        await ask(server, "loading-9", Manner(longest_wait=0))
+        await ask(server, "loading-9", ChatOptions(longest_wait=0))
 
 
 async def test_a_move_to_tls_is_followed_where_the_certificate_is_trusted(

@@ -24,9 +24,10 @@ from ptstream.generators.llamacpp import shared_libraries as libraries
 from ptstream.generators.llamacpp.download import pull
 from ptstream.generators.llamacpp.processes import LocalServer
 from ptstream.generators.models.chat_capability import chats
+from ptstream.generators.models.conversation import messages
 from ptstream.generators.models.discovery import Found, discover
 from ptstream.generators.models.endpoints import known
-from ptstream.generators.models.resolve import messages, resolve
+from ptstream.generators.models.resolve import resolve
 from ptstream.settings import Home
 from ptstream.streams import Flush, Status, Stream, Words
 from tests import endpoint

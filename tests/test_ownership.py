@@ -28,8 +28,8 @@ from ptstream.daemon.keys import token_of
 from ptstream.errors import ConfigurationError, StoreUnusable
 from ptstream.generators import Caller
 from ptstream.generators.llamacpp import embedded
+from ptstream.generators.models.api_keys import key_for
 from ptstream.generators.models.discovery import discover
-from ptstream.generators.models.endpoints import key_for
 from ptstream.settings import Home, find_home
 from ptstream.store.owners import alive, boot_id, sweep
 from ptstream.store.recover import as_it_is

@@ -21,7 +21,7 @@ from ptstream import strict_json, wire
 from ptstream.config import load
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Note, Usage
-from ptstream.generators.openai.chat import models
+from ptstream.generators.openai.model_list import models
 from ptstream.generators.openai.refusals import refused
 from ptstream.generators.openai.upstream import Upstream
 from ptstream.settings import Home

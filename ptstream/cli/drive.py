@@ -18,7 +18,6 @@ import typer
 from ptstream import wire
 from ptstream.cli.app import elsewhere, session
 from ptstream.cli.describe import age
-from ptstream.cli.entry import MOST_DIGITS
 from ptstream.cli.options import (
     FlushRule,
     Json,
@@ -45,6 +44,7 @@ from ptstream.follow import Follow
 from ptstream.generators import Caller
 from ptstream.generators.models.resolve import check, doubt
 from ptstream.generators.replay import PREFIX
+from ptstream.integers import count_of
 from ptstream.lineage import going_on
 from ptstream.names import as_name
 from ptstream.settings import Home
@@ -241,8 +241,8 @@ def place(after: str | None) -> tuple[str | None, int | None]:
     if after is None:
         return None, None
     reference, _, offset = after.rpartition("@")
-    number = offset.isdecimal() and len(offset) <= MOST_DIGITS
-    return (reference, int(offset)) if reference and number else (after, None)
+    number = count_of(offset)
+    return (reference, number) if reference and number is not None else (after, None)
 
 
 async def drive(store: Store, screen: Screen, stream: Stream, order: Order, told: Sequence[str]) -> int:

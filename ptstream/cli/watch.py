@@ -10,12 +10,12 @@ import anyio
 import typer
 
 from ptstream.cli.app import elsewhere, session
-from ptstream.cli.entry import MOST_DIGITS
 from ptstream.cli.options import Json, Plain, Raw, StreamRef
 from ptstream.cli.reading import Form, detachable, form_of, goes_on, show, tell_end
 from ptstream.cli.screen import Screen
 from ptstream.errors import UsageError
 from ptstream.follow import Follow
+from ptstream.integers import count_of
 from ptstream.store.cursor import Cursor
 from ptstream.store.recover import live_size
 from ptstream.store.sqlite import Store
@@ -78,6 +78,6 @@ def _offset(store: Store, id: str, word: str) -> int:
 
 def offset_of(word: str) -> int:
     """`--offset` in bytes. Raises UsageError."""
-    if not word.isdecimal() or len(word) > MOST_DIGITS:
+    if (offset := count_of(word)) is None:
         raise UsageError(f"--offset takes a number of bytes or 'now', not {word[:40]!r}")
-    return int(word)
+    return offset

@@ -29,8 +29,8 @@ from ptstream.daemon.openapi import MOST, document, parameters, validator
 from ptstream.errors import CodedBody, NotAllowed, PtstreamError, TooLarge, UsageError, ungrouped
 from ptstream.fields import as_json, title
 from ptstream.generators import Caller
+from ptstream.generators.llamacpp.gguf import PREFIX as GGUF
 from ptstream.generators.models.discovery import discover
-from ptstream.generators.models.resolve import GGUF
 from ptstream.generators.replay import PREFIX
 from ptstream.lineage import going_on
 from ptstream.serving import HEADERS, error_response, until_now, wants_events

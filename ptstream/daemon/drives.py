@@ -22,7 +22,7 @@ from ptstream.errors import CallerGone, ClaimLost, ConfigurationError, DaemonSto
 from ptstream.generators import Beside, Caller, Note, Reasoning, Source, Stderr
 from ptstream.generators.llamacpp.processes import LocalServer
 from ptstream.generators.models.resolve import resolve
-from ptstream.generators.openai.chat import Learned
+from ptstream.generators.openai.request import Learned
 from ptstream.lineage import history, text_before
 from ptstream.owner import Owner
 from ptstream.store.patience import apart, patiently

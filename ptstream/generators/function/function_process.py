@@ -152,10 +152,10 @@ def _users(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
 def _print_traceback(error: Exception) -> None:
     """The user's own lines of it, and of what it came from."""
     shown = traceback.TracebackException.from_exception(error)
-    told: traceback.TracebackException | None = shown
-    while told is not None:
-        told.stack[:] = _users(told.stack)
-        told = told.__cause__ or told.__context__
+    each: traceback.TracebackException | None = shown
+    while each is not None:
+        each.stack[:] = _users(each.stack)
+        each = each.__cause__ or each.__context__
     sys.stderr.write("".join(shown.format()))
 
 

@@ -70,7 +70,7 @@ class _Handover:
     def __init__(self, offset: int) -> None:
         self.failure: Exception | None = None
         self._offset = offset
-        self._turn = anyio.Lock()
+        self._appending = anyio.Lock()
         self._offer: _Offer | None = None
         self._ready = anyio.Event()
         self._over = False
@@ -92,7 +92,7 @@ class _Handover:
         """See `Append`. Raises anyio.ClosedResourceError when the generation is over."""
         if not isinstance(text, str):
             raise TypeError(f"append takes text (str), not {type(text).__name__}")
-        async with self._turn:
+        async with self._appending:
             for part in slices(text, PIECE) if text else ("",):
                 if whole := self._surrogates.feed(part):
                     await self._hand_over(_Offer(whole))

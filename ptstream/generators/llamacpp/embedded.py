@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from ptstream.errors import ConfigurationError
 from ptstream.generators.llamacpp import shared_libraries as libraries
 from ptstream.ownership import is_of_others
 from ptstream.settings import Home
@@ -48,6 +49,14 @@ OPTIONS: Mapping[str, Any] = {
 def find(home: Home) -> str | None:
     """The path of the model's file: what `pull` put into the home, else the one inside the package."""
     return next((path for path in _places(home) if os.path.isfile(path)), None)
+
+
+def located(home: Home) -> str:
+    """The same. Raises ConfigurationError without one, saying what to do."""
+    path = find(home)
+    if path is None:
+        raise ConfigurationError(problem() or NO_FILE)
+    return path
 
 
 def problem() -> str | None:

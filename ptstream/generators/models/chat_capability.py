@@ -30,8 +30,8 @@ CHAT = ("chat_completion", "completion_chat", "chat", "completion", "supports_ch
 
 def chats(row: Mapping[str, Any]) -> bool:
     """Whether a model, as its endpoint lists it, can be chatted with: by what is said of it, else by its name."""
-    told = [fact for fact in (_by_capabilities(row), _by_modality(row), _by_kind(row)) if fact is not None]
-    return all(told) if told else not any(map(OTHERS.search, _names(row)))
+    facts = [fact for fact in (_by_capabilities(row), _by_modality(row), _by_kind(row)) if fact is not None]
+    return all(facts) if facts else not any(map(OTHERS.search, _names(row)))
 
 
 def _names(row: Mapping[str, Any]) -> list[str]:
@@ -46,10 +46,10 @@ def _by_capabilities(row: Mapping[str, Any]) -> bool | None:
     if isinstance(row.get("supports_chat"), bool):
         return bool(row["supports_chat"])
     for name in ("capabilities", "endpoints"):
-        told = row.get(name)
-        if isinstance(told, list) and told:
-            return any(word in CHAT for word in map(str, told))
-        if isinstance(told, Mapping) and (flags := [told[word] for word in CHAT if word in told]):
+        said = row.get(name)
+        if isinstance(said, list) and said:
+            return any(word in CHAT for word in map(str, said))
+        if isinstance(said, Mapping) and (flags := [said[word] for word in CHAT if word in said]):
             return bool(flags[0])
     return None
 
@@ -57,8 +57,8 @@ def _by_capabilities(row: Mapping[str, Any]) -> bool | None:
 def _by_modality(row: Mapping[str, Any]) -> bool | None:
     """OpenRouter's."""
     architecture = row.get("architecture")
-    told = architecture if isinstance(architecture, Mapping) else row
-    outputs = told.get("output_modalities") or str(told.get("modality", "")).rpartition("->")[2].split("+")
+    table = architecture if isinstance(architecture, Mapping) else row
+    outputs = table.get("output_modalities") or str(table.get("modality", "")).rpartition("->")[2].split("+")
     return "text" in outputs if isinstance(outputs, list) and any(outputs) else None
 
 

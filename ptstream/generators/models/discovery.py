@@ -13,12 +13,12 @@ from functools import partial
 from ptstream.config import Endpoint, Settings
 from ptstream.errors import ConfigurationError, ForeignListener, NoModel
 from ptstream.generators import Caller
-from ptstream.generators.llamacpp import embedded
-from ptstream.generators.models.resolve import GGUF, Models, Running, quickly
+from ptstream.generators.llamacpp import embedded, gguf
+from ptstream.generators.models.default import Offer, available, chosen, ollama
+from ptstream.generators.models.directory import Directory, in_time
+from ptstream.generators.models.target import THIS_MACHINE
 from ptstream.ownership import is_of_others
 from ptstream.settings import Home
-
-HERE = "this machine"
 
 OLLAMA = "ollama"
 
@@ -38,64 +38,64 @@ async def discover(caller: Caller, settings: Settings, home: Home) -> list[Found
     """Every model in reach of `caller`, the default first and marked. Takes about a second at most."""
     import anyio
 
-    models = Models(caller, settings, home)
-    running: dict[str, Running] = {}
+    directory = Directory(caller, settings, home)
+    running: dict[str, Offer] = {}
     async with anyio.create_task_group() as tasks:
-        for name in filter(partial(_is_here, models), models.endpoints):
+        for name in filter(partial(_is_here, directory), directory.endpoints):
             if name != OLLAMA:  # which tells more of its models in its own way
-                tasks.start_soon(_ask, models, name, running)
-        ollama = await models.ollama()
-    running[OLLAMA] = ollama
+                tasks.start_soon(_ask, directory, name, running)
+        offer = await ollama(directory)
+    running[OLLAMA] = offer  # the last in the list
     try:
-        default = models.chosen() or models.ready(ollama)
+        default = chosen(directory) or available(directory, offer)
     except NoModel:
         default = None
     found: dict[str, Found] = {}
-    for each in (*_configured(models), *_running(models, running), *_here(home)):
+    for each in (*_configured(directory), *_running(directory, running), *_here(home)):
         found.setdefault(each.name, each)
     return _marked(list(found.values()), *default) if default else list(found.values())
 
 
-def _is_here(models: Models, name: str) -> bool:
+def _is_here(directory: Directory, name: str) -> bool:
     """Whether an endpoint is on this machine."""
     try:
-        return models.upstream(models.endpoints[name]).local
+        return directory.upstream(directory.endpoints[name]).local
     except ConfigurationError:
         return False
 
 
-async def _ask(models: Models, name: str, running: dict[str, Running]) -> None:
+async def _ask(directory: Directory, name: str, running: dict[str, Offer]) -> None:
     try:
-        running[name] = Running(await quickly(models.offered(name)) or ())
+        running[name] = Offer(await in_time(directory.offered(name)) or ())
     except ForeignListener as error:
-        running[name] = Running(problem=str(error))
+        running[name] = Offer(problem=str(error))
 
 
-def _configured(models: Models) -> Iterator[Found]:
-    for endpoint in models.endpoints.values():
-        if how := _how(models, endpoint):
-            yield _described(models, endpoint, how)
+def _configured(directory: Directory) -> Iterator[Found]:
+    for endpoint in directory.endpoints.values():
+        if how := _how(directory, endpoint):
+            yield _described(directory, endpoint, how)
 
 
-def _how(models: Models, endpoint: Endpoint) -> str | None:
+def _how(directory: Directory, endpoint: Endpoint) -> str | None:
     """By what an endpoint was set up, None if it is only well known."""
-    if endpoint.name in models.settings.endpoints:
-        return models.home.config
+    if endpoint.name in directory.settings.endpoints:
+        return directory.home.config
     variables = (f"{endpoint.name.upper()}_BASE_URL", endpoint.key_env or "")
-    return next(filter(models.caller.environment.get, variables), None)
+    return next(filter(directory.caller.environment.get, variables), None)
 
 
-def _described(models: Models, endpoint: Endpoint, how: str) -> Found:
+def _described(directory: Directory, endpoint: Endpoint, how: str) -> Found:
     name = f"{endpoint.name}/{endpoint.model}" if endpoint.model else endpoint.name
     try:
-        return Found(name, models.upstream(endpoint).host, how)
+        return Found(name, directory.upstream(endpoint).host, how)
     except ConfigurationError as error:
         return Found(name, "", how, str(error))
 
 
-def _running(models: Models, running: dict[str, Running]) -> Iterator[Found]:
+def _running(directory: Directory, running: dict[str, Offer]) -> Iterator[Found]:
     for name, offered in running.items():
-        place = models.upstream(models.endpoints[name]).host if offered != Running() else ""
+        place = directory.upstream(directory.endpoints[name]).host if offered != Offer() else ""
         if offered.problem:
             yield Found(name, place, "something listens there", offered.problem)
         for row in offered.rows:
@@ -106,11 +106,11 @@ def _here(home: Home) -> Iterator[Found]:
     path = embedded.find(home)
     missing = embedded.problem()
     problem = missing or (None if path else embedded.NO_FILE)
-    yield Found(embedded.NAME, HERE, path or "the embedded model", problem)
+    yield Found(embedded.NAME, THIS_MACHINE, path or "the embedded model", problem)
     for name in sorted(_names(home.models)):
         path = os.path.join(home.models, name)
         if name.endswith(".gguf") and name != embedded.FILE and not is_of_others(path):
-            yield Found(GGUF + path, HERE, home.models, missing)
+            yield Found(gguf.PREFIX + path, THIS_MACHINE, home.models, missing)
 
 
 def _names(folder: str) -> list[str]:

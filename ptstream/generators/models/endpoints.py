@@ -1,21 +1,17 @@
-"""The endpoints that a caller can name: the well-known ones, the environment's and the config file's, and their keys.
+"""The endpoints that a caller can name: the well-known ones, the environment's and the config file's.
 
-Only who there is; whether one answers is not asked here.
+Only which there are; none is asked here. Their keys are the business of `api_keys`.
 """
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from ptstream.config import Endpoint, Settings
-from ptstream.errors import ConfigurationError
 from ptstream.generators import Caller
+from ptstream.integers import count_of
 from ptstream.origins import DEFAULT_PORTS
-from ptstream.ownership import opened
-from ptstream.settings import Home
 
 WELL_KNOWN = (
     Endpoint("openai", "https://api.openai.com/v1", model="gpt-4.1-mini", key_env="OPENAI_API_KEY"),
@@ -40,18 +36,6 @@ def known(caller: Caller, settings: Settings) -> dict[str, Endpoint]:
     endpoints["openai"] = _openai(endpoints["openai"], caller.environment)
     endpoints["ollama"] = _ollama(endpoints["ollama"], caller.environment)
     return {**endpoints, **settings.endpoints}
-
-
-def key_for(endpoint: Endpoint, caller: Caller, home: Home) -> str | None:
-    """The endpoint's key, None if it has none. Raises ConfigurationError if it should have one."""
-    value = caller.environment.get(endpoint.key_env or "", "").strip()
-    if value:
-        return value
-    if endpoint.key_file:
-        return _key_in(os.path.join(home.path, os.path.expanduser(endpoint.key_file)))
-    if endpoint.key_env:
-        raise ConfigurationError(f"{endpoint.name} needs a key: set {endpoint.key_env}")
-    return None
 
 
 def _openai(endpoint: Endpoint, environment: Mapping[str, str]) -> Endpoint:
@@ -83,23 +67,8 @@ def _host_and_port(place: str) -> tuple[str, str]:
     head, colon, port = place.rpartition(":")
     alone = not colon or (":" in head and not head.endswith("]"))  # an IPv6 address has colons of its own
     host = (place if alone else head).strip("[]")
-    valid = not alone and port.isdecimal() and int(port) < 65536
+    number = None if alone else count_of(port)
+    valid = number is not None and number < 65536
     # An address to listen on is none to connect to.
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return (f"[{host}]" if ":" in host else host), port if valid else ""
-
-
-def _key_in(path: str) -> str:
-    try:
-        with open(opened(path, "given"), encoding="ascii") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            key = file.read().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"the key file {path} cannot be read: {getattr(error, 'strerror', 'not ASCII')}"
-        ) from None
-    if mode & 0o077:
-        raise ConfigurationError(f"the key file {path} can be read by others: chmod 600 {path}")
-    if not key:
-        raise ConfigurationError(f"the key file {path} is empty")
-    return key

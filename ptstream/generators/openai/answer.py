@@ -1,7 +1,7 @@
 """One answer as it comes in: turns the objects of its body into text and what is said beside it, and says how it ended.
 
-OpenAI's chat completions, as OpenAI and all who speak as it does send them. Pure, free of I/O: how the objects come
-out of a body is `bodies`' business, how long is waited for the next one `openai`'s.
+Pure, free of I/O. How the objects come out of a body is the business of `event_stream`, what one says that of `choice`
+and `reported_error`, how long is waited for the next one that of `timeouts`.
 """
 
 from __future__ import annotations
@@ -11,38 +11,17 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ptstream import strict_json
-from ptstream.errors import GeneratorDropped, GeneratorError
+from ptstream.errors import GeneratorDropped, GeneratorError, NoAnswer
 from ptstream.generators import Event, Note, Reasoning, Usage
+from ptstream.generators.openai import reported_error
+from ptstream.generators.openai.choice import choice_in, reasoning_in, string, table, tools_in, words_of
+from ptstream.generators.openai.error_text import shorten
 from ptstream.generators.openai.event_stream import Item, Mark
 from ptstream.generators.openai.finish_reason import Ending, ending_of
-from ptstream.generators.openai.refusals import said, shorten
 from ptstream.generators.surrogates import Surrogates, mend
 
 if TYPE_CHECKING:
     from ptstream.generators.openai.upstream import Upstream
-
-THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "reasoning_details")
-"""Where reasoning stands, one of which is read: some say it twice."""
-
-WORDS = ("text", "content", "thinking", "reasoning", "reasoning_text", "summary", "refusal", "value")
-"""Where the words of a part stand."""
-
-FAILURES = ("error", "errors", "error_message", "error_msg", "errorMessage")
-"""What only an object has that tells of a fault."""
-
-COMPLAINTS = ("message", "detail", "msg")
-"""Where it may say what it is about, if it has no part of an answer."""
-
-FINE = (0, 200, "0", "200")
-"""Codes of an object that complains of nothing."""
-
-
-class Fault(GeneratorError):
-    """What an endpoint reports of itself where an answer should be. The message has its own words."""
-
-
-class NoAnswer(GeneratorError):
-    """What is no part of an answer."""
 
 
 class Answer:
@@ -61,7 +40,7 @@ class Answer:
         """Whether the endpoint has said that this was all of it."""
         self.spoke = False
         """Whether any of its text has come."""
-        self.said = 0
+        self.characters = 0
         """Characters of text and of reasoning that have come."""
         self._reason = ""
         self._objects = 0
@@ -88,14 +67,14 @@ class Answer:
         return self.closed or (self.ending is not Ending.NONE and not self._took_back)
 
     def read(self, item: Item) -> Iterator[Event]:
-        """What one object of its body says. Raises Fault for an error in it, NoAnswer for what is no answer's."""
+        """What one object of its body says. Raises EndpointError for an error, NoAnswer for what is no answer's."""
         if not isinstance(item, Mapping):
             self.closed = self.closed or item is Mark.DONE
             return
-        choice = _ollamas(item) or _first(item.get("choices"))
+        choice = choice_in(item)
         self._count(item, choice)
-        text, thought = self._said(choice)
-        self.said += len(text) + len(thought)
+        text, thought = self._text_and_reasoning(choice)
+        self.characters += len(text) + len(thought)
         if thought := self._thoughts.feed(thought):
             self._thought = True
             yield Reasoning(thought)
@@ -104,14 +83,14 @@ class Answer:
         if whole := self._text.feed(text):
             self._add(whole)
             yield whole
-        self._raise_fault(item, choice)
+        reported_error.check(item, choice, self._host, self._redact)
         self._end_with(choice, text=bool(text))
 
     def _count(self, item: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
         """What kind of object it is, and what it says of usage: some count on with every event, the last word holds."""
         self._objects += 1
         self._messages += "delta" not in choice and bool(choice.get("message"))
-        self._usage = _table(item.get("usage")) or _table(choice.get("usage")) or self._usage
+        self._usage = table(item.get("usage")) or table(choice.get("usage")) or self._usage
         if not (choice or self._foreign or "choices" in item or self._usage):
             self._foreign = self._short(strict_json.dumps(item, ensure_ascii=False))[:200]
 
@@ -176,45 +155,26 @@ class Answer:
             return "the model gave its reasoning alone"
         return "the model said nothing"
 
-    # --- faults
-
-    def _raise_fault(self, item: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
-        """Raises Fault in the server's own words, wherever they stand."""
-        for place in (item, choice, choice.get("delta"), choice.get("message")):
-            if isinstance(place, Mapping) and any(map(place.get, FAILURES)):
-                raise self._fault({name: place[name] for name in (*FAILURES, *COMPLAINTS) if place.get(name)})
-        if "error" in (item.get("object"), item.get("type")) or (not choice and _complains(item)):
-            raise self._fault(item)
-        base, feedback = _table(item.get("base_resp")), _table(item.get("promptFeedback"))
-        if base.get("status_code"):  # MiniMax's
-            raise self._fault(base)
-        if reason := feedback.get("blockReason"):  # Google's
-            raise Fault(f"{self._host} withheld the answer (content filter: {self._short(str(reason))})")
-
     def _short(self, text: str) -> str:
         """Words of the server's on one line, of bounded length, and without what is secret."""
         return shorten(self._redact(text))
 
-    def _fault(self, words: Any) -> Fault:
-        return Fault(f"{self._host} reported an error: {said(strict_json.dumps(words), self._redact)}")
-
     # --- what it says
 
-    def _said(self, choice: Mapping[str, Any]) -> tuple[str, str]:
+    def _text_and_reasoning(self, choice: Mapping[str, Any]) -> tuple[str, str]:
         """The text and the reasoning of a choice."""
-        delta, message = _table(choice.get("delta")), _table(choice.get("message"))
+        delta, message = table(choice.get("delta")), table(choice.get("message"))
         saying = delta if isinstance(choice.get("delta"), dict) else message
         self._note_beside(saying)
         text, thought = self._parted(saying.get("content"))
         if saying is message:
             text = self._so_far.rest_of(text, alone=not self._by_delta)
         elif not (text or self.spoke):  # beside deltas that have not said anything yet
-            text = self._parted(message.get("content"))[0] or _string(choice.get("text"))
+            text = self._parted(message.get("content"))[0] or string(choice.get("text"))
         self._by_delta = self._by_delta or (saying is delta and bool(text))
         if not (delta or message):
-            text = _string(choice.get("text"))
-        thoughts = next((saying[name] for name in THOUGHTS if saying.get(name)), None)
-        return text, _words(thoughts) + thought
+            text = string(choice.get("text"))
+        return text, reasoning_in(saying) + thought
 
     def _add(self, text: str) -> None:
         self.spoke = self.spoke or not text.isspace()
@@ -228,71 +188,28 @@ class Answer:
     def _note_beside(self, saying: Mapping[str, Any]) -> None:
         """Calls and refusals, for an answer that has no text."""
         if refusal := saying.get("refusal"):
-            self._refusal += _words(refusal)
-        calls = saying.get("tool_calls")
-        for call in (*(calls if isinstance(calls, list) else ()), {"function": saying.get("function_call")}):
-            function = call.get("function") if isinstance(call, dict) else None
-            if isinstance(function, dict) and function.get("name"):
-                self._calls.append(str(function["name"]))
+            self._refusal += words_of(refusal)
+        self._calls += tools_in(saying)
 
     def _parted(self, content: Any) -> tuple[str, str]:
         """The text of a message's content, and the reasoning that stands among its parts. Raises NoAnswer."""
         if not isinstance(content, list):
             if content is None or isinstance(content, str | dict):
-                return _words(content), ""
+                return words_of(content), ""
             begin = self._short(strict_json.dumps(content))[:80]
             raise NoAnswer(f"{self._host} sent something that is not part of an answer: {begin!r}")
         text = thought = ""
         for part in content:
             kind = str(part.get("type", "text")) if isinstance(part, dict) else "text"
             if "think" in kind or "reason" in kind:
-                thought += _words(part)
+                thought += words_of(part)
             elif kind == "refusal":
-                self._refusal += _words(part)
-            elif words := _words(part):
+                self._refusal += words_of(part)
+            elif words := words_of(part):
                 text += words
             elif kind not in ("text", "output_text"):
                 self._left_out.add(self._short(kind))
         return text, thought
-
-
-def _words(value: Any) -> str:
-    """The words of a string, of a part, or of a list of such; what is none of these has none."""
-    if isinstance(value, list):
-        return "".join(map(_words, value))
-    if isinstance(value, dict):
-        return next((_words(value[name]) for name in WORDS if value.get(name)), "")
-    return _string(value)
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _table(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _first(choices: Any) -> Mapping[str, Any]:
-    """The choice that an event is about, if that is the first."""
-    tables = map(_table, choices if isinstance(choices, list) else ())
-    return next((table for table in tables if str(table.get("index") or 0) == "0"), {})
-
-
-def _ollamas(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What Ollama's own lines say, as a choice: some pass them on as they come."""
-    if isinstance(item.get("message"), dict) and "choices" not in item:
-        return {"message": item["message"], "finish_reason": item.get("done_reason") or item.get("done")}
-    return None
-
-
-def _complains(item: Mapping[str, Any]) -> bool:
-    """Whether an object that has no part of an answer says something else."""
-    if item.get("choices") or item.get("usage") or item.get("code") in FINE:
-        return False
-    return any(
-        value and isinstance(value, str | list | dict) for name, value in item.items() if name.lower() in COMPLAINTS
-    )
 
 
 class _SoFar:

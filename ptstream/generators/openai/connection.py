@@ -1,22 +1,23 @@
-"""One HTTP endpoint, reached: its client, its proxy, the certificates that are trusted, and redirects.
+"""One HTTP endpoint, reached: its client, its proxy, TLS, and redirects.
 
-What is asked is `openai`'s business, what a refusal means is `refusals`'.
+What is asked is the business of `chat`, `passthrough` and `model_list`; what a refusal means is that of `refusals`.
 """
 
 from __future__ import annotations
 
-import os
 import ssl
 from typing import Any
 
 import httpx
 
-from ptstream import strict_json, wire
+from ptstream import authorities, strict_json, wire
 from ptstream.errors import ConfigurationError, GeneratorError
+from ptstream.generators.openai import timeouts
+from ptstream.generators.openai.connection_errors import unreachable
 from ptstream.generators.openai.port_owner import Watch
 from ptstream.generators.openai.proxies import SCHEMES
-from ptstream.generators.openai.refusals import MESSAGE_BYTES, coded, refused, unreachable
-from ptstream.generators.openai.upstream import CONNECT_SECONDS, Upstream, url_of
+from ptstream.generators.openai.refusals import MESSAGE_BYTES, coded, refused
+from ptstream.generators.openai.upstream import Upstream, url_of
 
 LISTING_BYTES = 1024 * 1024
 """How much an endpoint may say of what it has: some hundred models, each with its description, are half of that."""
@@ -24,44 +25,43 @@ LISTING_BYTES = 1024 * 1024
 REDIRECTS = 5
 """How often an endpoint may send a request on."""
 
-AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Variables that name a file with the certificates of the authorities to trust."""
-
 
 def client_for(upstream: Upstream) -> httpx.AsyncClient:
     """A client for one endpoint. Raises ConfigurationError for an address or key that is none."""
     url_of(upstream.base_url)
     return httpx.AsyncClient(
-        transport=wire.socket_transport(upstream.uds) if upstream.uds else _Ways(upstream),
-        timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+        transport=wire.socket_transport(upstream.uds) if upstream.uds else _ByScheme(upstream),
+        timeout=httpx.Timeout(None, connect=timeouts.CONNECT),
         headers=upstream.all_headers(),
         trust_env=False,  # the daemon's own environment is not the caller's
     )
 
 
-class _Ways(httpx.AsyncBaseTransport):
-    """How an endpoint is reached by http and by https: each made when it is needed, as where a redirect leads there."""
+class _ByScheme(httpx.AsyncBaseTransport):
+    """A transport for http and one for https, each made when it is needed, as where a redirect leads there."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
-        self._ways: dict[str, httpx.AsyncHTTPTransport] = {}
+        self._transports: dict[str, httpx.AsyncHTTPTransport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The response. Raises ConfigurationError for a proxy, or a file of certificates, that cannot be used."""
         scheme = request.url.scheme
-        if scheme not in self._ways:
-            self._ways[scheme] = _way(self._upstream, scheme)
-        return await self._ways[scheme].handle_async_request(request)
+        if scheme not in self._transports:
+            self._transports[scheme] = _transport(self._upstream, scheme)
+        return await self._transports[scheme].handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close them."""
-        for way in self._ways.values():
-            await way.aclose()
+        for transport in self._transports.values():
+            await transport.aclose()
 
 
-def _way(upstream: Upstream, scheme: str) -> httpx.AsyncHTTPTransport:
+def _transport(upstream: Upstream, scheme: str) -> httpx.AsyncHTTPTransport:
     proxy = upstream.proxy_for(scheme)
-    trust = _trust(upstream, secure="https" in (scheme, proxy and proxy.scheme))
+    # Loading the authorities takes some 20 ms; without TLS a context that trusts nobody is enough.
+    secure = "https" in (scheme, proxy and proxy.scheme)
+    trust = authorities.trusted(upstream.environment) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         by = proxy and httpx.Proxy(proxy.url, ssl_context=trust if proxy.scheme == "https" else None)
         return httpx.AsyncHTTPTransport(verify=trust, trust_env=False, proxy=by)
@@ -81,19 +81,19 @@ async def opened(client: httpx.AsyncClient, request: httpx.Request, upstream: Up
     """
     if upstream.unconfigured and not (upstream.uds or upstream.proxy):
         request.extensions["trace"] = Watch(upstream.unconfigured, upstream.account)
-    for further in range(REDIRECTS, -1, -1):
+    for remaining in range(REDIRECTS, -1, -1):
         try:
             response = await client.send(request, stream=True)
         except (httpx.HTTPError, OSError) as error:
             raise unreachable(error, upstream, request.url) from error
-        onward = _onward(request, response) if further else None
-        if onward is None:
+        further_url = _redirect(request, response) if remaining else None
+        if further_url is None:
             break
         await response.aclose()
         headers = [(name, value) for name, value in request.headers.multi_items() if name != "host"]
         request = client.build_request(
             request.method,
-            onward,
+            further_url,
             content=request.content,
             headers=headers,
             extensions=request.extensions,
@@ -104,7 +104,7 @@ async def opened(client: httpx.AsyncClient, request: httpx.Request, upstream: Up
     return response
 
 
-def _onward(request: httpx.Request, response: httpx.Response) -> httpx.URL | None:
+def _redirect(request: httpx.Request, response: httpx.Response) -> httpx.URL | None:
     """Where a redirect leads, if that is the same host: any other would be told the key and the question.
 
     Who redirects has been told both, so that another port learns no more than it might tell.
@@ -160,29 +160,3 @@ async def _beginning(response: httpx.Response, most: int) -> bytes:
     except httpx.HTTPError:
         pass  # the status says enough, or what is there is no JSON
     return b"".join(runs)[:most]
-
-
-def _trust(upstream: Upstream, *, secure: bool) -> ssl.SSLContext:
-    """The caller's own authorities, if the environment names them; else the system's and those of Mozilla."""
-    if not secure:
-        # Loading the authorities takes some 20 ms; without TLS a context that trusts nobody is enough.
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    environment = upstream.environment
-    name = next(filter(environment.get, AUTHORITIES), None)
-    if name or environment.get("SSL_CERT_DIR"):
-        return _own_authorities(name, environment.get(name or ""), environment.get("SSL_CERT_DIR"))
-    import certifi
-    import truststore
-
-    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(certifi.where())  # a bare system has none
-    return context
-
-
-def _own_authorities(name: str | None, file: str | None, directory: str | None) -> ssl.SSLContext:
-    if file and os.path.isdir(file):  # which the variables of others may name as well
-        file, directory = None, file
-    try:
-        return ssl.create_default_context(cafile=file or None, capath=directory or None)
-    except OSError as error:
-        raise ConfigurationError(f"{name}={file or directory} cannot be read: {error.strerror}") from error

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, TypeAlias
 
 from ptstream import strict_json
+from ptstream.generators.openai.web_page import page_words
 from ptstream.strict_json import TooComplex, check
 
 
@@ -55,13 +56,10 @@ FIELD = re.compile(r"(data|event|id|retry|error) *(?:: ?(.*))?", re.DOTALL)
 
 UNKNOWN_FIELD = re.compile(r"[A-Za-z][\w-]*(:|$)")
 
-TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
-NO_WORDS = re.compile(r"<(script|style)\b(?:.*?</\1>|.*)|<[^<>]*>?", re.IGNORECASE | re.DOTALL)
-
-MOST_LINES = 100_000
+MAX_LINES = 100_000
 """Lines that may belong together."""
 
-MOST_CHARACTERS = 4 * 1024 * 1024
+MAX_CHARACTERS = 4 * 1024 * 1024
 """Characters that may belong together, read in one step of some 20 ms: a picture of 3 MB in base64, or all that a model
 says at once, four times over."""
 
@@ -69,8 +67,7 @@ SHORT = 64
 """Characters within which a word has to stand that is no object."""
 
 PAGE_LINES = 500
-PAGE_CHARACTERS = 16 * 1024
-"""How much of a web page is looked at for what it says."""
+"""Lines of a web page that are waited for: by then it has said what it is."""
 
 BETWEEN = re.compile(r"[\s,\[\]]*")
 """What may stand between two objects, and around all of them."""
@@ -232,14 +229,14 @@ class _Lines:
         """One more. Raises TooComplex."""
         self._lines.append(line)
         self._size += len(line)
-        if len(self._lines) > MOST_LINES:
-            raise TooComplex(f"more than {MOST_LINES:,} lines")
+        if len(self._lines) > MAX_LINES:
+            raise TooComplex(f"more than {MAX_LINES:,} lines")
         _check_size(self._size)
 
 
 def _check_size(size: int) -> None:
-    if size > MOST_CHARACTERS:
-        raise TooComplex(f"more than {MOST_CHARACTERS // 1024**2} MiB")
+    if size > MAX_CHARACTERS:
+        raise TooComplex(f"more than {MAX_CHARACTERS // 1024**2} MiB")
 
 
 def _text(line: bytes) -> str:
@@ -275,10 +272,3 @@ def _peeled(text: str) -> tuple[list[Item], str]:
 def _beyond(text: str, place: int) -> int:
     between = BETWEEN.match(text, place)
     return between.end() if between else place
-
-
-def page_words(text: str) -> str:
-    """What a web page says: its title, else how its text begins."""
-    text = text[:PAGE_CHARACTERS]
-    title = TITLE.search(text)
-    return " ".join((title.group(1) if title else NO_WORDS.sub(" ", text)).split())

@@ -1,14 +1,15 @@
-"""One request to an endpoint in a client's own words: the answer's bytes go on to the client, its text is generated.
+"""A client's own request passed on to an endpoint: the response passes through to the client, its text is generated.
 
-Nothing is asked twice, and nothing of the answer is changed but that our key is taken out where a server repeats it, of
-everything but the text. Where the bytes wait for the client is not its business; what the answer says is `openai`'s.
+Nothing is asked twice, and nothing of the response is changed but that our key is taken out where a server repeats it
+(`response_filter`), of everything but the text. Where the bytes wait for the client is the business of the sink that
+they are given; what the answer says is that of `answer_reader`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
@@ -16,17 +17,19 @@ import httpx
 
 from ptstream.errors import GeneratorError, GeneratorTimeout
 from ptstream.generators import Generation
+from ptstream.generators.openai import timeouts
 from ptstream.generators.openai.answer import Answer
-from ptstream.generators.openai.chat import AFTERWARDS, JSON, events_of, items_of
+from ptstream.generators.openai.answer_reader import events_of, items_of
 from ptstream.generators.openai.connection import client_for, opened
 from ptstream.generators.openai.event_stream import Body
 from ptstream.generators.openai.redaction import Redaction
 from ptstream.generators.openai.refusals import refused
-from ptstream.generators.openai.response_filter import RedactedBody, redacted_refusal
-from ptstream.generators.openai.upstream import COMPLETIONS, Upstream
+from ptstream.generators.openai.request import post
+from ptstream.generators.openai.response_filter import ResponseFilter, redacted_refusal
+from ptstream.generators.openai.upstream import Upstream
 
 if TYPE_CHECKING:
-    from ptstream.generators.models.resolve import Target
+    from ptstream.generators.models.target import Target
 
 REFUSAL_BYTES = 1024 * 1024
 """How much of a refusal is passed on."""
@@ -40,11 +43,11 @@ VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """What a header may hold (RFC 9110, 5.5)."""
 
 
-class Onward(Protocol):
-    """Where an answer goes on to: see `daemon.passage`."""
+class ResponseSink(Protocol):
+    """Where a response goes to: the client of the daemon's `/v1`."""
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """The head of the answer."""
+        """Its status and headers."""
 
     def put(self, data: bytes) -> None:
         """More of its body."""
@@ -56,36 +59,37 @@ class Onward(Protocol):
         """Nothing more comes; what has not been ended is broken off."""
 
 
-async def relay(target: Target, content: bytes, onward: Onward, *, patience: float | None = None) -> Generation:
-    """The text of the answer to the request `content`, while all of the answer goes `onward`.
+async def pass_through(
+    target: Target, content: bytes, sink: ResponseSink, *, timeout: float | None = None
+) -> Generation:
+    """The text of the answer to the request `content` (JSON), while the whole response goes to `sink`.
 
-    What goes onward has been generated before. `patience` is how many seconds may pass without a byte. An empty piece
-    is a sign of life of an answer that says something else than text. Raises GeneratorError as `openai.chat` does.
+    What goes there has been generated before. `timeout` is how many seconds may pass without a byte. An empty piece is
+    a sign of life of an answer that says something else than text. Raises GeneratorError as `chat` does,
+    GeneratorTimeout.
     """
     try:
         async with target.reach() as upstream, client_for(upstream) as client:
-            headers = {"Content-Type": JSON}
-            request = client.build_request("POST", upstream.url(COMPLETIONS), content=content, headers=headers)
-            with _within(patience, upstream):
-                response = await opened(client, request, upstream)
+            with timeouts.limit(timeout, upstream.host):
+                response = await opened(client, post(client, upstream, content), upstream)
             async with aclosing(response):
                 if not response.is_success:
-                    await _refuse(response, upstream, onward, patience)
-                async with aclosing(_pass(response, upstream, onward, patience)) as events:
+                    await _refuse(response, upstream, sink, timeout)
+                async with aclosing(_pass(response, upstream, sink, timeout)) as events:
                     async for event in events:
                         yield event
     finally:
-        onward.close()
+        sink.close()
 
 
-async def _pass(response: httpx.Response, upstream: Upstream, onward: Onward, patience: float | None) -> Generation:
+async def _pass(response: httpx.Response, upstream: Upstream, sink: ResponseSink, timeout: float | None) -> Generation:
     redaction = upstream.redaction()
     headers = _headers(response, redaction)
     if redaction:  # what is taken out changes the length
         headers.pop("content-length", None)
-    onward.begin(_status(response), headers)
-    onward = _Redacted(onward, redaction)
-    tee = _Tee(response, upstream, onward, patience)
+    sink.begin(_status(response), headers)
+    sink = _Redacted(sink, redaction)
+    tee = _Tee(response, upstream, sink, timeout)
     answer = Answer(upstream)
     fault = None
     try:
@@ -100,45 +104,45 @@ async def _pass(response: httpx.Response, upstream: Upstream, onward: Onward, pa
     while await tee.more():
         yield ""
     if tee.whole or answer.closed:
-        onward.end()
+        sink.end()
     if fault:
         raise fault
 
 
 class _Redacted:
-    """Onward, but for our secrets."""
+    """A sink that is given all but our secrets."""
 
-    def __init__(self, onward: Onward, redaction: Redaction) -> None:
-        self._onward = onward
-        self._body = RedactedBody(redaction)
+    def __init__(self, sink: ResponseSink, redaction: Redaction) -> None:
+        self._sink = sink
+        self._body = ResponseFilter(redaction)
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """See `Onward`."""
-        self._onward.begin(status, headers)
+        """See `ResponseSink`."""
+        self._sink.begin(status, headers)
 
     def put(self, data: bytes) -> None:
-        """See `Onward`."""
+        """See `ResponseSink`."""
         if data := self._body.feed(data):
-            self._onward.put(data)
+            self._sink.put(data)
 
     def end(self) -> None:
-        """See `Onward`."""
+        """See `ResponseSink`."""
         if data := self._body.end():
-            self._onward.put(data)
-        self._onward.end()
+            self._sink.put(data)
+        self._sink.end()
 
     def close(self) -> None:
-        """See `Onward`."""
-        self._onward.close()
+        """See `ResponseSink`."""
+        self._sink.close()
 
 
 class _Tee(httpx.AsyncByteStream):
-    """The body of an answer: each run goes onward when its reader asks for the next, having kept what it says.
+    """The body of an answer: each run goes to the sink when its reader asks for the next, having kept what it says.
 
-    Of a body that says nothing before its end, the last run goes onward when all has been read.
+    Of a body that says nothing before its end, the last run goes there when all has been read.
     """
 
-    def __init__(self, response: httpx.Response, upstream: Upstream, onward: Onward, patience: float | None) -> None:
+    def __init__(self, response: httpx.Response, upstream: Upstream, sink: ResponseSink, timeout: float | None) -> None:
         self.response = httpx.Response(response.status_code, headers=response.headers, stream=self)
         self.body = Body()
         """Reads what it says."""
@@ -146,8 +150,8 @@ class _Tee(httpx.AsyncByteStream):
         """Whether all of it has come."""
         self._raw = response.aiter_raw()
         self._upstream = upstream
-        self._onward = onward
-        self._patience = patience
+        self._sink = sink
+        self._timeout = timeout
         self._held = b""
         self._over = False
 
@@ -160,7 +164,7 @@ class _Tee(httpx.AsyncByteStream):
         if self._over:
             raise StopAsyncIteration
         self._over = True  # unless more comes, in order
-        with _within(self._patience, self._upstream):
+        with timeouts.limit(self._timeout, self._upstream.host):
             data = await anext(self._raw, None)
         if data is None:
             self.whole = True
@@ -171,31 +175,31 @@ class _Tee(httpx.AsyncByteStream):
         return data
 
     async def more(self) -> bool:
-        """Let one more run go onward, of what its reader left unread. False when there is none."""
+        """Let one more run go to the sink, of what its reader left unread. False when there is none."""
         self._hand_over()
-        with suppress(httpx.HTTPError), anyio.move_on_after(AFTERWARDS):
+        with suppress(httpx.HTTPError), anyio.move_on_after(timeouts.AFTER_FINISH_REASON):
             return await anext(self, None) is not None
         return False
 
     def _hand_over(self) -> None:
         if self._held:
-            self._onward.put(self._held)
+            self._sink.put(self._held)
             self._held = b""
 
 
-async def _refuse(response: httpx.Response, upstream: Upstream, onward: Onward, patience: float | None) -> None:
+async def _refuse(response: httpx.Response, upstream: Upstream, sink: ResponseSink, timeout: float | None) -> None:
     """Pass on an answer that is none, without the key, which a careless server repeats. Raises Refused."""
     body = b""
-    with suppress(httpx.HTTPError), _within(patience, upstream):  # the status says enough
+    with suppress(httpx.HTTPError), timeouts.limit(timeout, upstream.host):  # the status says enough
         async for data in response.aiter_bytes():
             body += data
             if len(body) > REFUSAL_BYTES:
                 break
     redaction = upstream.redaction()
     content = redacted_refusal(redaction, body, whole=len(body) <= REFUSAL_BYTES)
-    onward.begin(_status(response), _headers(response, redaction) | {"content-length": str(len(content))})
-    onward.put(content)
-    onward.end()
+    sink.begin(_status(response), _headers(response, redaction) | {"content-length": str(len(content))})
+    sink.put(content)
+    sink.end()
     raise refused(response, body, upstream)
 
 
@@ -217,14 +221,3 @@ def _headers(response: httpx.Response, redaction: Redaction) -> dict[str, str]:
     if "transfer-encoding" in response.headers:  # which says where the body ends (RFC 9112, 6.3)
         headers.pop("content-length", None)
     return headers
-
-
-@contextmanager
-def _within(seconds: float | None, upstream: Upstream) -> Iterator[None]:
-    """Raises GeneratorTimeout."""
-    try:
-        with anyio.fail_after(seconds):
-            yield
-    except TimeoutError as error:
-        setting = "first_timeout, or what is usual"
-        raise GeneratorTimeout(f"{upstream.host} said nothing for {seconds:g} s ({setting})") from error

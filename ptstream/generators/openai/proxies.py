@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from ptstream.integers import count_of
 from ptstream.origins import DEFAULT_PORTS
 
 SCHEMES = ("http", "https", "socks5", "socks5h")
@@ -80,8 +81,9 @@ def _without_port(entry: str) -> tuple[str, int | None]:
     """An entry in two; an IPv6 address has colons of its own, and a port only behind brackets."""
     head, colon, port = entry.rpartition(":")
     bracketed = head.startswith("[") and head.endswith("]")
-    if colon and port.isdecimal() and (bracketed or ":" not in head):
-        return head.strip("[]"), int(port)
+    number = count_of(port)
+    if colon and number is not None and (bracketed or ":" not in head):
+        return head.strip("[]"), number
     return entry.strip("[]"), None
 
 

@@ -1,4 +1,6 @@
-"""What is secret about an endpoint, taken out of what it says: keys that a careless server repeats.
+"""Secrets taken out of what an endpoint says: keys that a careless server repeats.
+
+Which they are, `credentials` tells, and how they may be written, `secret_forms`.
 
 A secret is found as it is and in the forms in which servers repeat what they were sent: escaped as in JSON, in URLs and
 in HTML, in base64 (also within longer text, as in Basic credentials) and in hexadecimal. Whatever a server does to it
@@ -7,28 +9,18 @@ besides, nobody can know; it has the key.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
-from urllib.parse import unquote
+
+from ptstream.generators.openai.secret_forms import ANYWHERE, LONGEST_FORM, forms, plain_forms
 
 MARK = "[key]"
 """What stands in a secret's place."""
 
 SHORTEST = 4
 """Characters that a secret has at least: fewer stand in any text."""
-
-ANYWHERE = 8
-"""Characters from which on a secret is found within a word, too; a shorter one may be part of others (`test`)."""
-
-LONGEST_FORM = 24
-"""Characters that one of a secret may be written with."""
-
-DEEPEST = 8
-"""How often what is escaped may be escaped again."""
 
 ERRORS = ("error", "errors")
 """Where an object has its error."""
@@ -53,11 +45,11 @@ class Redaction:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        return re.compile("|".join(form for secret in self._secrets for form in _forms(secret)))
+        return re.compile("|".join(form for secret in self._secrets for form in forms(secret)))
 
     @cached_property
     def _plain(self) -> list[str]:
-        return [form for secret in self._secrets for form in _plain_forms(secret)]
+        return [form for secret in self._secrets for form in plain_forms(secret)]
 
     @cached_property
     def _escapes(self) -> re.Pattern[str]:
@@ -115,111 +107,12 @@ class Redaction:
             return MARK if len(digits := str(value)) >= ANYWHERE and self._long.holds(digits) else value
         if not isinstance(value, Mapping):
             return value
-        told = {}
+        clean = {}
         for name, each in value.items():
             if below is None and name in kept:
-                told[name] = each
+                clean[name] = each
             elif name in ERRORS:
-                told[name] = self.within_error(each)
+                clean[name] = self.within_error(each)
             else:
-                told[self._long.of(name)] = self._within(each, redaction, kept, None if name == below else below)
-        return told
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """Patterns of the forms that a secret may have."""
-    written = "".join(map(_written, secret))
-    if len(secret) < ANYWHERE:
-        yield rf"(?<![A-Za-z0-9_]){written}(?![A-Za-z0-9_])"
-        return
-    yield written
-    data = secret.encode("utf-8", "surrogateescape")
-    yield f"(?i:{data.hex()})"
-    for core in _in_base64(data):
-        yield "".join(map(_written_in_base64, core))
-
-
-def _plain_forms(secret: str) -> Iterator[str]:
-    """The forms in which nothing is escaped."""
-    data = secret.encode("utf-8", "surrogateescape")
-    yield from (secret, data.hex(), data.hex().upper())
-    for core in _in_base64(data):
-        yield from (core, core.translate(IN_URLS))
-
-
-IN_URLS = str.maketrans("+/", "-_")
-"""The two characters in which the alphabets of base64 differ (RFC 4648)."""
-
-
-def _written(character: str) -> str:
-    """A pattern for a character as it is, or escaped in any of the ways that are in use, and perhaps that once more."""
-    number = ord(character)
-    digits = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{number:x}")
-    wide, octets = digits.rjust(len(digits) + 4 - len(f"{number:x}"), "0"), character.encode("utf-8", "surrogateescape")
-    percent = "".join(f"%(?:25){{0,{DEEPEST}}}(?i:{octet:02x})" for octet in octets)
-    forms = [
-        rf"\\{{0,{DEEPEST}}}{re.escape(character)}",
-        rf"\\{{1,{DEEPEST}}}u(?:\{{0{{0,4}}{digits}\}}|{wide})",
-        percent,
-        rf"&(?:amp;)?#(?:0{{0,6}}{number}|[xX]0{{0,6}}{digits});",
-    ]
-    if number < 256:
-        forms.append(rf"\\{{1,{DEEPEST}}}x{digits.rjust(len(digits) + 2 - len(f'{number:x}'), '0')}")
-    if character in NAMED:
-        forms.append(f"&(?:amp;)?{NAMED[character]};")
-    if character == " ":
-        forms.append(r"\+")
-    return f"(?:{'|'.join(forms)})"
-
-
-NAMED = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "(?:apos|#39)"}
-"""The characters that HTML has names for, and that a key may hold."""
-
-
-def _written_in_base64(character: str) -> str:
-    """A pattern for a character of base64, of which there are two alphabets."""
-    alike = {"+": "+-", "/": "/_"}.get(character)
-    return f"(?:{'|'.join(map(_written, alike))})" if alike else re.escape(character)
-
-
-def _in_base64(data: bytes) -> Iterator[str]:
-    """What base64 makes of the data wherever it begins among three bytes: what its neighbours do not change of it."""
-    for before in range(3):
-        coded = base64.b64encode(b"\0" * before + data).decode().rstrip("=")
-        whole = (before + len(data)) * 8 // 6  # characters that hold no bit of what follows
-        yield coded[(0, 2, 3)[before] : whole]
-
-
-SECRET = re.compile(
-    r"auth|key|token|secret|passw|\bpwd\b|cookie|credential|signature|session|\bsig\b|\bcode\b|jwt|bearer",
-    re.IGNORECASE,
-)
-"""What headers and parameters are called whose value is nobody else's to see."""
-
-LIKE_A_KEY = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9._~+/=-]{24,}")
-"""What a value looks like that is nobody else's to see, whatever it is called."""
-
-
-def secrets_in(fields: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """What is secret of headers, or of a query."""
-    for name, value in fields:
-        if SECRET.search(name) or LIKE_A_KEY.fullmatch(value):
-            yield value
-            scheme, _, credentials = value.partition(" ")
-            yield credentials.strip()
-            if scheme.lower() == "basic":
-                yield _password_in(credentials)
-
-
-def credentials_in(userinfo: str) -> Iterator[str]:
-    """What is secret of `user:password` in an address: the password, or a user without one, which is a token then."""
-    user, colon, password = userinfo.partition(":")
-    for word in (password if colon and password else user,):
-        yield from (word, unquote(word))
-
-
-def _password_in(credentials: str) -> str:
-    try:
-        return base64.b64decode(credentials.strip()).decode("utf-8", "replace").partition(":")[2]
-    except (binascii.Error, ValueError):
-        return ""
+                clean[self._long.of(name)] = self._within(each, redaction, kept, None if name == below else below)
+        return clean

@@ -1,7 +1,4 @@
-"""The body of an answer on its way to a client, without our secrets: `redaction` says what those are.
-
-Pure, free of I/O.
-"""
+"""The body of a response on its way to a client, without our secrets (`redaction`). Pure, free of I/O."""
 
 from __future__ import annotations
 
@@ -34,8 +31,8 @@ BEGIN = re.compile(r"\s*(?:data *:)?\s*")
 LINE_ENDS = re.compile(rb"(?<=\n)|(?<=\r)(?!\n)")
 
 
-class RedactedBody:
-    """The body of an answer on its way, in any cuts: without the secrets, but for those in the text of the answer.
+class ResponseFilter:
+    """The body of a response on its way, in any cuts: without the secrets, but for those in the text of the answer.
 
     Whole lines go on, and what holds no secret goes on byte for byte. Nobody can read an event, or an object, before
     its line is whole, so that nobody waits for it.
@@ -43,7 +40,7 @@ class RedactedBody:
 
     def __init__(self, redaction: Redaction) -> None:
         self._redaction = redaction
-        self._begun: list[bytes] = []
+        self._line_begin: list[bytes] = []
         self._size = 0
 
     def feed(self, data: bytes) -> bytes:
@@ -51,26 +48,26 @@ class RedactedBody:
         if not self._redaction:
             return data
         place = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
-        told = self._without(self._taken() + data[:place]) if place else b""
-        self._hold(data[place:])
-        return told + self._beginning() if self._size > LINE_BYTES else told
+        clean = self._without(self._take() + data[:place]) if place else b""
+        self._keep(data[place:])
+        return clean + self._beginning() if self._size > LINE_BYTES else clean
 
     def end(self) -> bytes:
         """What is left. Of a body that has broken off that is never asked for: it may be half a secret."""
-        return self._without(self._taken())
+        return self._without(self._take())
 
-    def _hold(self, data: bytes) -> None:
-        self._begun.append(data)
+    def _keep(self, data: bytes) -> None:
+        self._line_begin.append(data)
         self._size += len(data)
 
-    def _taken(self) -> bytes:
+    def _take(self) -> bytes:
         """The beginning of a line, which is not held any more."""
-        begun, self._begun, self._size = b"".join(self._begun), [], 0
+        begun, self._line_begin, self._size = b"".join(self._line_begin), [], 0
         return begun
 
     def _beginning(self) -> bytes:
-        begin, rest = self._redaction.parted(_text(self._taken()))
-        self._hold(_bytes(rest))
+        begin, rest = self._redaction.parted(_text(self._take()))
+        self._keep(_bytes(rest))
         return _bytes(begin)
 
     def _without(self, lines: bytes) -> bytes:
@@ -89,21 +86,21 @@ class RedactedBody:
         except ValueError:
             return self._redaction.of(line)
         # Written anew also where only the text holds it: of two fields of one name nobody has seen the first.
-        told = self._redaction.within(value, TEXT, below=ANSWER)
-        return line[:place] + strict_json.dumps(told, compact=True) + line[end:]
+        clean = self._redaction.within(value, TEXT, below=ANSWER)
+        return line[:place] + strict_json.dumps(clean, compact=True) + line[end:]
 
 
 def redacted_refusal(redaction: Redaction, body: bytes, *, whole: bool) -> bytes:
     """The body of a refusal without the secrets, JSON if it was; of one that is not `whole`, also without its end."""
-    told = _text(body)
+    clean = _text(body)
     if not whole:  # what is cut off may have been the rest of a secret
-        return _bytes(redaction.parted(told)[0])
-    if not redaction.holds(told):
+        return _bytes(redaction.parted(clean)[0])
+    if not redaction.holds(clean):
         return body
     try:
-        return strict_json.dumps(redaction.within_error(strict_json.loads_mended(told)), compact=True).encode("ascii")
+        return strict_json.dumps(redaction.within_error(strict_json.loads_mended(clean)), compact=True).encode("ascii")
     except ValueError:
-        return _bytes(redaction.of(told))
+        return _bytes(redaction.of(clean))
 
 
 def _text(data: bytes) -> str:

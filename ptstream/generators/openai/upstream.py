@@ -10,12 +10,10 @@ import httpx
 
 from ptstream import wire
 from ptstream.errors import ConfigurationError
+from ptstream.generators.openai.credentials import credentials_in, secrets_in
 from ptstream.generators.openai.proxies import Proxy, proxy_for
-from ptstream.generators.openai.redaction import Redaction, credentials_in, secrets_in
+from ptstream.generators.openai.redaction import Redaction
 from ptstream.origins import DEFAULT_PORTS, SHOWN, is_loopback, is_unspecified
-
-CONNECT_SECONDS = 10.0
-"""How long a connection may take to open. How long an answer may take is decided by whoever drives."""
 
 COMPLETIONS = "chat/completions"
 

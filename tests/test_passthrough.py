@@ -12,10 +12,9 @@ import pytest
 from ptstream import wire
 from ptstream.errors import GeneratorError, GeneratorTimeout
 from ptstream.generators import Event, Note, Usage
-from ptstream.generators.models.resolve import Target
-from ptstream.generators.openai import chat as openai
-from ptstream.generators.openai import passthrough as module
-from ptstream.generators.openai.passthrough import relay
+from ptstream.generators.models.target import Target
+from ptstream.generators.openai import timeouts
+from ptstream.generators.openai.passthrough import pass_through
 from ptstream.generators.openai.upstream import Upstream
 from tests import endpoint
 
@@ -53,20 +52,20 @@ class Client:
         return "".join(event for event in self.said if isinstance(event, str))
 
 
-async def ask(server: endpoint.Server, model: str, *, stream: bool = True, patience: float | None = None) -> Client:
+async def ask(server: endpoint.Server, model: str, *, stream: bool = True, timeout: float | None = None) -> Client:
     """What came of it. Raises as the relay does; then nothing is left open."""
     client = Client()
-    await run(client, server, model, stream=stream, patience=patience)
+    await run(client, server, model, stream=stream, timeout=timeout)
     return client
 
 
 async def run(
-    client: Client, server: endpoint.Server, model: str, *, stream: bool = True, patience: float | None = None
+    client: Client, server: endpoint.Server, model: str, *, stream: bool = True, timeout: float | None = None
 ) -> None:
     target = Target(model, "here", lambda: nullcontext(Upstream(server.base_url)))
     content = wire.dumps({"model": model, "messages": [], "stream": stream})
     try:
-        async with aclosing(relay(target, content, client, patience=patience)) as events:
+        async with aclosing(pass_through(target, content, client, timeout=timeout)) as events:
             async for event in events:
                 client.said.append(event)
     finally:
@@ -103,19 +102,18 @@ async def test_what_follows_the_text_is_waited_for(server: endpoint.Server) -> N
 async def test_a_provider_that_does_not_hang_up_is_left(
     server: endpoint.Server, monkeypatch: pytest.MonkeyPatch, model: str, whole: bool
 ) -> None:
-    for place in (module, openai):
-        monkeypatch.setattr(place, "AFTERWARDS", 0.05)
-    monkeypatch.setattr(openai, "AFTER_ALL", 0.05)
+    monkeypatch.setattr(timeouts, "AFTER_FINISH_REASON", 0.05)
+    monkeypatch.setattr(timeouts, "AFTER_DONE", 0.05)
     client = await ask(server, model)
     assert (client.text, client.whole) == (endpoint.TEXT, whole)
     await server.left.wait()
 
 
 @pytest.mark.parametrize("model", ["silent", "stall"])
-async def test_patience_has_its_end(server: endpoint.Server, model: str) -> None:
+async def test_silence_has_its_end(server: endpoint.Server, model: str) -> None:
     client = Client()
     with pytest.raises(GeneratorTimeout, match=r"said nothing for 0\.05 s \(first_timeout"):
-        await run(client, server, model, patience=0.05)
+        await run(client, server, model, timeout=0.05)
     assert not client.whole
     await server.left.wait()
 

@@ -15,8 +15,9 @@ import pytest
 from ptstream.config import Endpoint, Settings, load
 from ptstream.errors import ForeignListener, NoModel
 from ptstream.generators.models import endpoints
+from ptstream.generators.models.default import ollama
+from ptstream.generators.models.directory import Directory
 from ptstream.generators.models.discovery import discover
-from ptstream.generators.models.resolve import Models
 from ptstream.generators.openai import port_owner as listeners
 from ptstream.generators.openai.chat import chat
 from ptstream.generators.openai.port_owner import Watch
@@ -221,7 +222,7 @@ async def test_a_strangers_server_is_named_and_told_nothing(
         with pytest.raises(ForeignListener):
             await text_of(await resolved(asking(name), caller_in(home), home))
     with pytest.raises(ForeignListener):
-        await Models(caller_in(home, OLLAMA_HOST=f"localhost:{stranger.port}"), Settings(), home).offered("ollama")
+        await Directory(caller_in(home, OLLAMA_HOST=f"localhost:{stranger.port}"), Settings(), home).offered("ollama")
     assert not stranger.requests
 
 
@@ -232,7 +233,9 @@ async def test_what_is_configured_is_asked_whosever_it_is(stranger: endpoint.Ser
     caller = caller_in(home, OPENAI_BASE_URL=stranger.base_url)
     assert await text_of(await resolved(asking("ok"), caller, home)) == endpoint.TEXT
     settings = Settings(endpoints={"ollama": Endpoint("ollama", stranger.base_url)})
-    assert [row["id"] for row in (await Models(caller_in(home), settings, home).ollama()).rows] == list(endpoint.MODELS)
+    assert [row["id"] for row in (await ollama(Directory(caller_in(home), settings, home))).rows] == list(
+        endpoint.MODELS
+    )
 
 
 @asynccontextmanager
@@ -251,9 +254,11 @@ async def neighbours() -> AsyncIterator[tuple[endpoint.Server, endpoint.Server]]
 async def test_a_redirect_to_a_stranger_is_not_followed(home: Home) -> None:
     """From a server of one's own to another port of this machine."""
     async with neighbours() as (server, stranger):
-        models = Models(caller_in(home, OLLAMA_HOST=f"127.0.0.1:{server.port}"), Settings(), home)
+        directory = Directory(caller_in(home, OLLAMA_HOST=f"127.0.0.1:{server.port}"), Settings(), home)
         with pytest.raises(ForeignListener):
-            async with aclosing(chat(models.upstream(models.endpoints["ollama"]), "moved-307-port", [])) as events:
+            async with aclosing(
+                chat(directory.upstream(directory.endpoints["ollama"]), "moved-307-port", [])
+            ) as events:
                 async for _ in events:
                     pass
         assert not stranger.requests
@@ -270,6 +275,6 @@ async def test_ones_own_server_is_found_and_asked(
 
 
 async def test_nobody_listens(home: Home, nobody: str) -> None:
-    models = Models(caller_in(home, OLLAMA_HOST=nobody), Settings(), home)
+    directory = Directory(caller_in(home, OLLAMA_HOST=nobody), Settings(), home)
     with anyio.fail_after(30):
-        assert await models.ollama() == ((), None)
+        assert await ollama(directory) == ((), None)
