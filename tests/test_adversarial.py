@@ -16,8 +16,8 @@ from ptstream.cli.paper import _tidy
 from ptstream.cli.untrusted import Filter, clean
 from ptstream.durable import Asked, Reader
 from ptstream.generators.openai.error_text import message_in
-from ptstream.generators.openai.event_stream import Body
-from ptstream.generators.openai.finish_reason import ending_of
+from ptstream.generators.openai.event_stream import EventStream
+from ptstream.generators.openai.finish_reason import finish_of
 from ptstream.generators.openai.refusals import MESSAGE_BYTES
 from ptstream.generators.openai.request import UNKNOWN_FIELD
 from ptstream.generators.openai.retry_after import _wait_in
@@ -60,7 +60,7 @@ def laid_out(text: str) -> None:
 
 def framed(text: str) -> None:
     try:
-        body = Body()
+        body = EventStream()
         list(body.feed(text.encode("utf-8", "replace")))
         list(body.end())
     except ValueError:
@@ -87,7 +87,7 @@ LINES = ["data", "data ", "data: {", "\n", "\r", ":", "event: a\n", "{},", "{", 
         (UNKNOWN_FIELD.search, FAULTS, MESSAGE_BYTES),
         (message_in, [*PAGES, *FAULTS], MESSAGE_BYTES),
         (framed, LINES, LONG),
-        (ending_of, ["a", "A", "aA", "_", "reason_", "stop"], LONG),
+        (finish_of, ["a", "A", "aA", "_", "reason_", "stop"], LONG),
         (mend, ["\ud800", "\udc00", "😀"], LONG),
         (Surrogates().feed, ["\ud800", "\udc00", "😀"], LONG),
         (folded, ["İ", "Σ", "ßa", "ſ"], LONG),

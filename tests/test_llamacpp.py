@@ -19,8 +19,7 @@ import pytest
 
 from ptstream.errors import GeneratorError
 from ptstream.generators import Event, Generation, Usage
-from ptstream.generators.llamacpp import embedded
-from ptstream.generators.llamacpp import shared_libraries as libraries
+from ptstream.generators.llamacpp import embedded, shared_libraries
 from ptstream.generators.llamacpp.gguf import CONTEXT
 from ptstream.generators.llamacpp.processes import LocalServer
 from ptstream.generators.llamacpp.server_process import PROCESS
@@ -212,7 +211,7 @@ def process(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-P", PROCESS, "--model", GGUF, "--socket", str(tmp_path / "s.sock")]
     (tmp_path / "s.sock").touch()  # as a killed one leaves it
     with (
-        libraries.environment() as environment,
+        shared_libraries.environment() as environment,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as running,
     ):
         yield running

@@ -19,11 +19,10 @@ from packaging.requirements import Requirement
 from ptstream.config import Endpoint, Limits, Settings, load
 from ptstream.errors import ConfigurationError, GeneratorError, NoModel, UsageError, ungrouped
 from ptstream.generators import Caller, Event, Source
-from ptstream.generators.llamacpp import embedded
-from ptstream.generators.llamacpp import shared_libraries as libraries
-from ptstream.generators.llamacpp.download import pull
+from ptstream.generators.llamacpp import embedded, shared_libraries
+from ptstream.generators.llamacpp.download import download
 from ptstream.generators.llamacpp.processes import LocalServer
-from ptstream.generators.models.chat_capability import chats
+from ptstream.generators.models.chat_capability import can_chat
 from ptstream.generators.models.conversation import messages
 from ptstream.generators.models.discovery import Found, discover
 from ptstream.generators.models.endpoints import known
@@ -272,7 +271,7 @@ async def test_a_machine_without_a_wheel_of_llamacpp_is_told_so(
     with pytest.raises(NoModel, match=r"no wheel for this machine.*Ollama"):
         await resolved(asking(), caller_in(home, OLLAMA_HOST=nobody), home)
     with pytest.raises(ConfigurationError, match="no wheel for this machine"):
-        pull(home)
+        download(home)
     found = await discover(caller_in(home, OLLAMA_HOST=nobody), Settings(), home)
     assert {each.name: each.problem for each in found}["smollm2"] == embedded.NO_WHEEL
 
@@ -291,7 +290,7 @@ def test_the_extra_installs_llamacpp_where_it_has_a_wheel(system: str, machine: 
         or requirement.marker.evaluate({"sys_platform": system, "platform_machine": machine})
     }
     assert ("xllamacpp" in installed) == (machine in embedded.WHEELS.get(system, ()))
-    assert (libraries.CARRIER in installed) == ("xllamacpp" in installed and system == "linux")
+    assert (shared_libraries.CARRIER in installed) == ("xllamacpp" in installed and system == "linux")
 
 
 # --- the default, in its order
@@ -421,7 +420,7 @@ async def test_without_any_model_there_is_no_default(home: Home, nobody: str) ->
     ],
 )
 def test_which_models_chat(row: dict[str, Any], able: bool) -> None:
-    assert chats(row) == able
+    assert can_chat(row) == able
 
 
 async def test_what_cannot_chat_is_never_the_default(home: Home) -> None:

@@ -18,9 +18,9 @@ from ptstream.generators.models import endpoints
 from ptstream.generators.models.default import ollama
 from ptstream.generators.models.directory import Directory
 from ptstream.generators.models.discovery import discover
-from ptstream.generators.openai import port_owner as listeners
+from ptstream.generators.openai import port_owner
 from ptstream.generators.openai.chat import chat
-from ptstream.generators.openai.port_owner import Watch
+from ptstream.generators.openai.port_owner import OwnerCheck
 from ptstream.settings import Home
 from ptstream.streams import Words
 from tests import endpoint
@@ -56,24 +56,24 @@ def test_who_listens(host: str, tables: str) -> None:
     """By the kernel's tables, and as on macOS."""
     with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listening:
         port = listening.getsockname()[1]
-        assert (found := listeners.listeners(port, tables))
+        assert (found := port_owner.listeners(port, tables))
         assert [(str(each.address), each.uid) for each in found] == [(host, os.geteuid())]
-        assert listeners.listeners(port, tables) == found
-    assert listeners.listeners(port, tables) == []
+        assert port_owner.listeners(port, tables) == found
+    assert port_owner.listeners(port, tables) == []
 
 
 @as_another
 @pytest.mark.parametrize("tables", ["/proc/self/net", pytest.param("/nowhere", marks=needs("lsof"))])
 async def test_whose_it_is(stranger: endpoint.Server, tables: str) -> None:
-    found = listeners.listeners(stranger.port, tables)
+    found = port_owner.listeners(stranger.port, tables)
     assert found
     # lsof tells the user of the process, which here only acts as another.
     assert [each.uid for each in found] == [STRANGER if tables.startswith("/proc") else os.geteuid()]
 
 
 def test_where_neither_tells(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listeners, "LSOF", ("/nowhere/lsof",))
-    assert listeners.listeners(1, "/nowhere") is None
+    monkeypatch.setattr(port_owner, "LSOF", ("/nowhere/lsof",))
+    assert port_owner.listeners(1, "/nowhere") is None
 
 
 def test_the_tables_as_another_kernel_has_them(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_the_tables_as_another_kernel_has_them(tmp_path: Path) -> None:
         + row.format(0, f"00000000000000000000000001000000:{port}", none, "0A", 1004, 15)
         + row.format(1, f"0000000000000000FFFF00000100007F:{port}", none, "0A", 1005, 16)
     )
-    found = [(str(each.address), each.uid, each.socket) for each in listeners.listeners(8080, str(tmp_path)) or ()]
+    found = [(str(each.address), each.uid, each.socket) for each in port_owner.listeners(8080, str(tmp_path)) or ()]
     assert found == [
         ("127.0.0.1", 1000, "11"),
         ("0.0.0.0", 1001, "12"),
@@ -105,7 +105,7 @@ def test_the_tables_as_another_kernel_has_them(tmp_path: Path) -> None:
 def test_what_lsof_says() -> None:
     """As on macOS."""
     said = "p71\nu501\nf9\ntIPv4\nn127.0.0.1:11434\nf10\ntIPv6\nn*:11434\np80\nu0\nf3\ntIPv6\nn[::1]:11434\nf4\nnx\n"
-    assert [(str(each.address), each.uid, each.socket) for each in listeners._in_fields(said)] == [
+    assert [(str(each.address), each.uid, each.socket) for each in port_owner._in_fields(said)] == [
         ("127.0.0.1", 501, "71 9"),
         ("::", 501, "71 10"),
         ("::1", 0, "80 3"),
@@ -116,11 +116,11 @@ def test_what_lsof_says() -> None:
 
 
 @asynccontextmanager
-async def opened(port: int, watch: Watch, host: str = "127.0.0.1") -> AsyncIterator[None]:
+async def opened(port: int, check: OwnerCheck, host: str = "127.0.0.1") -> AsyncIterator[None]:
     """A connection as the HTTP library opens it, and tells of it."""
     stream = await httpcore.AnyIOBackend().connect_tcp(host, port)
     try:
-        await watch("connection.connect_tcp.complete", {"return_value": stream})
+        await check("connection.connect_tcp.complete", {"return_value": stream})
         yield
     finally:
         await stream.aclose()
@@ -129,32 +129,32 @@ async def opened(port: int, watch: Watch, host: str = "127.0.0.1") -> AsyncItera
 async def test_a_listener_of_ones_own_is_asked() -> None:
     for host, way in (("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "::1"), ("127.0.0.1", "localhost")):
         with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listening:
-            watch, port = Watch("x"), listening.getsockname()[1]
-            await watch("connection.connect_tcp.started", {"port": port})
-            async with opened(port, watch, way):
+            check, port = OwnerCheck("x"), listening.getsockname()[1]
+            await check("connection.connect_tcp.started", {"port": port})
+            async with opened(port, check, way):
                 pass
 
 
 async def test_a_port_that_changes_hands_meanwhile_is_not_asked() -> None:
     """Its first owner may have got the connection, and gone."""
-    watch = Watch("x")
+    check = OwnerCheck("x")
     with socket.create_server(("127.0.0.1", 0)) as first:
         port = first.getsockname()[1]
-        await watch("connection.connect_tcp.started", {"port": port})
+        await check("connection.connect_tcp.started", {"port": port})
     with socket.create_server(("127.0.0.1", port)), pytest.raises(ForeignListener, match="cannot be told to be yours"):
-        async with opened(port, watch):
+        async with opened(port, check):
             pass
 
 
 async def test_a_listener_that_no_table_has_is_not_asked() -> None:
     """As where a container's port is led here by rules of the firewall's; here it is gone by then."""
-    watch = Watch("x")
+    check = OwnerCheck("x")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         stream = await httpcore.AnyIOBackend().connect_tcp("127.0.0.1", port)
         accepted, _ = listening.accept()
     with accepted, pytest.raises(ForeignListener, match="cannot be told to be yours"):
-        await watch("connection.connect_tcp.complete", {"return_value": stream})
+        await check("connection.connect_tcp.complete", {"return_value": stream})
 
 
 async def test_a_connection_that_is_closed_at_once_is_none() -> None:
@@ -162,21 +162,21 @@ async def test_a_connection_that_is_closed_at_once_is_none() -> None:
         port = listening.getsockname()[1]
         stream = await httpcore.AnyIOBackend().connect_tcp("127.0.0.1", port)
     with pytest.raises(httpcore.ConnectError):  # nobody has accepted it
-        await Watch("x")("connection.connect_tcp.complete", {"return_value": stream})
+        await OwnerCheck("x")("connection.connect_tcp.complete", {"return_value": stream})
 
 
 @as_another
 async def test_a_servers_own_system_account_may_listen_and_no_persons() -> None:
     async with endpoint.serve(user=SYSTEM) as server:
         for account, asked in (("daemon", True), ("nobody", False), ("no-such-account", False), (None, False)):
-            watch = Watch("x", account)
-            await watch("connection.connect_tcp.started", {"port": server.port})
+            check = OwnerCheck("x", account)
+            await check("connection.connect_tcp.started", {"port": server.port})
             if asked:
-                async with opened(server.port, watch):
+                async with opened(server.port, check):
                     pass
             else:
                 with pytest.raises(ForeignListener, match="listens as user daemon"):
-                    async with opened(server.port, watch):
+                    async with opened(server.port, check):
                         pass
 
 
@@ -184,10 +184,10 @@ async def test_a_servers_own_system_account_may_listen_and_no_persons() -> None:
 @pytest.mark.parametrize(("host", "way"), [("0.0.0.0", "127.0.0.1"), ("::", "::1")])
 async def test_a_stranger_who_listens_everywhere_is_not_asked(host: str, way: str) -> None:
     async with endpoint.serve(user=STRANGER, host=host) as server:
-        watch = Watch("x")
-        await watch("connection.connect_tcp.started", {"port": server.port})
+        check = OwnerCheck("x")
+        await check("connection.connect_tcp.started", {"port": server.port})
         with pytest.raises(ForeignListener):
-            async with opened(server.port, watch, way):
+            async with opened(server.port, check, way):
                 pass
 
 

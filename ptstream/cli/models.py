@@ -15,7 +15,7 @@ from ptstream.cli.options import Json, current_directory
 from ptstream.cli.screen import Screen
 from ptstream.config import load
 from ptstream.generators import Caller
-from ptstream.generators.llamacpp import download as pull
+from ptstream.generators.llamacpp.download import download
 from ptstream.generators.models.discovery import discover
 from ptstream.settings import Home
 
@@ -42,7 +42,7 @@ def command(
     home, screen = session(ctx)
     if action is Action.PULL:
         unwind_on_interrupt()
-        screen.text(f"{pull.pull(home)}\n")
+        screen.text(f"{download(home)}\n")
     else:
         anyio.run(_list, home, screen, json)
 

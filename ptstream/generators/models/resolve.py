@@ -24,7 +24,7 @@ from ptstream.streams import Flush, Stream, Words
 
 if TYPE_CHECKING:
     from ptstream.generators.llamacpp.processes import LocalServer
-    from ptstream.generators.openai.request import Learned
+    from ptstream.generators.openai.request import UnsupportedFields
 
 LONGEST_TOKEN = 128
 """Bytes of a token at most."""
@@ -40,11 +40,11 @@ async def resolve(
     home: Home,
     local: LocalServer,
     history: Sequence[Message] = (),
-    learned: Learned | None = None,
+    unsupported: UnsupportedFields | None = None,
 ) -> Source:
     """The generator for what `stream` was asked for, ready to run.
 
-    `history` is the conversation before it, `learned` what endpoints were found not to understand.
+    `history` is the conversation before it, `unsupported` what endpoints were found not to understand.
 
     Raises NoModel, ConfigurationError for a model, endpoint or key that cannot be used, UsageError for an empty
     prompt, GeneratorError where an endpoint must say which models it has, and does not.
@@ -63,7 +63,7 @@ async def resolve(
         return replay.source(name, caller.directory)
     if not (words.prompt or "").strip():
         raise NoPrompt("the prompt is empty")
-    return _source(await target.find(name, directory, local), words, history, learned)
+    return _source(await target.find(name, directory, local), words, history, unsupported)
 
 
 def check(words: Words, caller: Caller, settings: Settings, home: Home) -> None:
@@ -103,14 +103,14 @@ async def doubt(words: Words, caller: Caller, settings: Settings, home: Home) ->
     return problem
 
 
-def _source(asked: Target, words: Words, history: Sequence[Message], learned: Learned | None) -> Source:
+def _source(asked: Target, words: Words, history: Sequence[Message], unsupported: UnsupportedFields | None) -> Source:
     conversation = messages(words, system=asked.system, history=history)
 
     def generate() -> Generation:
-        return ask(asked, conversation, learned)
+        return ask(asked, conversation, unsupported)
 
     def resume(text: str) -> Generation:
-        return ask(asked, [*conversation, begun(text)], learned)
+        return ask(asked, [*conversation, begun(text)], unsupported)
 
     return Source(
         model=asked.model,
@@ -122,7 +122,9 @@ def _source(asked: Target, words: Words, history: Sequence[Message], learned: Le
     )
 
 
-async def ask(asked: Target, conversation: Sequence[Message], learned: Learned | None = None) -> Generation:
+async def ask(
+    asked: Target, conversation: Sequence[Message], unsupported: UnsupportedFields | None = None
+) -> Generation:
     """The answer of a model to a conversation, piece by piece. Raises as `openai.chat.chat` does."""
     from ptstream.generators.openai.chat import chat
 
@@ -130,7 +132,7 @@ async def ask(asked: Target, conversation: Sequence[Message], learned: Learned |
     async with (
         asked.reach() as upstream,
         aclosing(
-            chat(upstream, asked.model, conversation, asked.body, options=asked.options, learned=learned)
+            chat(upstream, asked.model, conversation, asked.body, options=asked.options, unsupported=unsupported)
         ) as events,
     ):
         async for event in events:

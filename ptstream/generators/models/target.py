@@ -16,7 +16,7 @@ from ptstream.config import Endpoint, Limits
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import replay
 from ptstream.generators.llamacpp import embedded, gguf
-from ptstream.generators.models.chat_capability import chats
+from ptstream.generators.models.chat_capability import can_chat
 from ptstream.generators.models.default import chosen, default
 from ptstream.generators.models.directory import Directory
 from ptstream.generators.openai.chat_options import USUAL, ChatOptions
@@ -136,7 +136,7 @@ async def _first(upstream: Upstream) -> str:
     from ptstream.generators.openai.model_list import models  # httpx: only for who asks
 
     with anyio.move_on_after(LISTING_SECONDS):
-        for row in filter(chats, await models(upstream)):
+        for row in filter(can_chat, await models(upstream)):
             return str(row["id"])
         raise GeneratorError(f"{upstream.host} says that it has no model to chat with; name one with --model")
     raise GeneratorError(f"{upstream.host} does not say which models it has; name one with --model")

@@ -17,7 +17,7 @@ from ptstream.generators.openai import reported_error
 from ptstream.generators.openai.choice import choice_in, reasoning_in, string, table, tools_in, words_of
 from ptstream.generators.openai.error_text import shorten
 from ptstream.generators.openai.event_stream import Item, Mark
-from ptstream.generators.openai.finish_reason import Ending, ending_of
+from ptstream.generators.openai.finish_reason import Finish, finish_of
 from ptstream.generators.surrogates import Surrogates, mend
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Answer:
         self._host = upstream.host
         redaction = upstream.redaction()
         self._redact, self._without_secrets = redaction.of, redaction.within
-        self.ending = Ending.NONE
+        self.finish = Finish.NONE
         """What has been said of its end since its last text."""
         self.closed = False
         """Whether the endpoint has said that this was all of it."""
@@ -64,7 +64,7 @@ class Answer:
 
         A reason that came with text, of an endpoint that has taken one back, is no proof: it comes with every text.
         """
-        return self.closed or (self.ending is not Ending.NONE and not self._took_back)
+        return self.closed or (self.finish is not Finish.NONE and not self._took_back)
 
     def read(self, item: Item) -> Iterator[Event]:
         """What one object of its body says. Raises EndpointError for an error, NoAnswer for what is no answer's."""
@@ -104,12 +104,12 @@ class Answer:
             yield text
         if self._usage:
             yield Usage(self._without_secrets(self._usage))
-        if self._foreign and not (self.spoke or self._thought or self.closed or self.ending):
+        if self._foreign and not (self.spoke or self._thought or self.closed or self.finish):
             raise NoAnswer(f"{self._host} sent something that is not part of an answer: {self._foreign}")
-        if self.ending in (Ending.FILTERED, Ending.BROKEN):
-            raise GeneratorError(f"{self._host} {self._bad_end()}")
+        if self.finish in (Finish.FILTERED, Finish.BROKEN):
+            raise GeneratorError(f"{self._host} {self._bad_finish()}")
         in_one_body = self._objects == self._messages == 1
-        if not (self.proven or (in_order and (self.ending or in_one_body))):
+        if not (self.proven or (in_order and (self.finish or in_one_body))):
             raise GeneratorDropped(f"{self._host} closed the connection before the answer's end")
         yield from (Note(text, kept=True) for text in self._notes(in_order=in_order))
 
@@ -117,12 +117,12 @@ class Answer:
 
     def _end_with(self, choice: Mapping[str, Any], *, text: bool) -> None:
         reason = choice.get("finish_reason") or choice.get("finishReason") or choice.get("stop_reason")
-        ending = ending_of(reason)
-        if ending > self.ending:
-            self.ending, self._reason, self._with_text = ending, self._short(str(reason)), text
+        finish = finish_of(reason)
+        if finish > self.finish:
+            self.finish, self._reason, self._with_text = finish, self._short(str(reason)), text
 
-    def _bad_end(self) -> str:
-        if self.ending is Ending.FILTERED:
+    def _bad_finish(self) -> str:
+        if self.finish is Finish.FILTERED:
             words = f": {self._short(self._refusal)}" if self._refusal else ""
             return f"withheld the rest of the answer (content filter: {self._reason}){words}"
         return f"gave up in the middle of the answer ({self._reason})"
@@ -131,11 +131,11 @@ class Answer:
         """What is to be known of an answer that has ended well."""
         if not self.spoke:
             yield f"the answer has no text: {self._instead()}"
-        if self.ending is Ending.LENGTH:
+        if self.finish is Finish.LENGTH:
             yield f"the answer was cut off: it reached the limit of its length ({self._reason})"
-        if self.ending is Ending.UNKNOWN:
+        if self.finish is Finish.UNKNOWN:
             yield f"the answer ended for a reason that ptstream does not know: {self._short(self._reason)!r}"
-        if self.ending is Ending.NONE:
+        if self.finish is Finish.NONE:
             yield f"{self._host} closed the answer without a finish reason: it may not be whole"
         if not in_order and self._with_text and not self.closed:
             yield f"{self._host} broke off after the answer's finish reason: it may not be whole"
@@ -182,8 +182,8 @@ class Answer:
 
     def _take_back(self) -> None:
         """There is more text: what was said of the end was not the end."""
-        self._took_back = self._took_back or self.ending is not Ending.NONE
-        self.ending, self._reason = Ending.NONE, ""
+        self._took_back = self._took_back or self.finish is not Finish.NONE
+        self.finish, self._reason = Finish.NONE, ""
 
     def _note_beside(self, saying: Mapping[str, Any]) -> None:
         """Calls and refusals, for an answer that has no text."""

@@ -16,7 +16,7 @@ from ptstream.generators import Generation
 from ptstream.generators.openai import timeouts
 from ptstream.generators.openai.answer import Answer
 from ptstream.generators.openai.error_text import shorten
-from ptstream.generators.openai.event_stream import Body, Incomplete, Item, Malformed, Trailing, WebPage
+from ptstream.generators.openai.event_stream import EventStream, Incomplete, Item, Malformed, Trailing, WebPage
 from ptstream.generators.openai.upstream import Upstream
 from ptstream.strict_json import TooComplex
 from ptstream.turns import Turns
@@ -31,7 +31,7 @@ SLICE = 4096
 async def answer_in(response: httpx.Response, upstream: Upstream, silence: float | None) -> Generation:
     """What the answer says, which `response` brings: see `events_of`."""
     answer = Answer(upstream)
-    items = items_of(response.aiter_bytes(), Body(), answer, upstream)
+    items = items_of(response.aiter_bytes(), EventStream(), answer, upstream)
     async with aclosing(events_of(items, answer, local=upstream.local, silence=silence)) as events:
         async for event in events:
             yield event
@@ -79,7 +79,7 @@ async def _next(items: AsyncGenerator[Item, None], seconds: float | None) -> Ite
 
 
 async def items_of(
-    runs: AsyncIterable[bytes], body: Body, answer: Answer, upstream: Upstream
+    runs: AsyncIterable[bytes], body: EventStream, answer: Answer, upstream: Upstream
 ) -> AsyncGenerator[Item, None]:
     """The items of a body that comes in runs, which `answer` reads.
 
@@ -126,7 +126,7 @@ async def _slices(runs: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
             yield run[begin : begin + SLICE]
 
 
-def _rest(body: Body) -> Iterator[Item]:
+def _rest(body: EventStream) -> Iterator[Item]:
     """What a body that broke off has said in its last line."""
     try:
         yield from body.end()

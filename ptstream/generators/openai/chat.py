@@ -19,7 +19,7 @@ from ptstream.generators.openai import timeouts
 from ptstream.generators.openai.answer_reader import answer_in
 from ptstream.generators.openai.chat_options import USUAL, ChatOptions
 from ptstream.generators.openai.connection import client_for, send
-from ptstream.generators.openai.request import ChatRequest, Learned
+from ptstream.generators.openai.request import ChatRequest, UnsupportedFields
 from ptstream.generators.openai.retry import Retry
 from ptstream.generators.openai.upstream import Upstream
 
@@ -33,16 +33,17 @@ async def chat(
     body: Mapping[str, Any] | None = None,
     *,
     options: ChatOptions = USUAL,
-    learned: Learned | None = None,
+    unsupported: UnsupportedFields | None = None,
     sleep: Sleep = anyio.sleep,
 ) -> Generation:
     """The answer of `model` to `messages`, piece by piece.
 
     `body` has further fields of the request. An endpoint that is busy or not there yet is asked again, before its first
-    word only; what it does not understand is left out, and that is `learned`. Raises GeneratorError when it refuses,
-    breaks off, or says something that is not an answer; ConfigurationError for an address or a key that is none.
+    word only; fields that it does not understand are left out, and remembered in `unsupported`. Raises GeneratorError
+    when it refuses, breaks off, or says something that is not an answer; ConfigurationError for an address or a key
+    that is none.
     """
-    asked = ChatRequest(upstream, model, messages, body or {}, options, learned or Learned())
+    asked = ChatRequest(upstream, model, messages, body or {}, options, unsupported or UnsupportedFields())
     retry = Retry(options)
     async with client_for(upstream) as client:
         while True:

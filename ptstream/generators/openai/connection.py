@@ -14,7 +14,7 @@ from ptstream import authorities, strict_json, wire
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators.openai import timeouts
 from ptstream.generators.openai.connection_errors import unreachable
-from ptstream.generators.openai.port_owner import Watch
+from ptstream.generators.openai.port_owner import OwnerCheck
 from ptstream.generators.openai.proxies import SCHEMES
 from ptstream.generators.openai.refusals import MESSAGE_BYTES, coded, refused
 from ptstream.generators.openai.upstream import Upstream, url_of
@@ -80,7 +80,7 @@ async def opened(client: httpx.AsyncClient, request: httpx.Request, upstream: Up
     in a content coding is refused, whatever its status: nothing of it is decoded. Raises ForeignListener too.
     """
     if upstream.unconfigured and not (upstream.uds or upstream.proxy):
-        request.extensions["trace"] = Watch(upstream.unconfigured, upstream.account)
+        request.extensions["trace"] = OwnerCheck(upstream.unconfigured, upstream.account)
     for remaining in range(REDIRECTS, -1, -1):
         try:
             response = await client.send(request, stream=True)

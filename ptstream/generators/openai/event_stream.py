@@ -79,7 +79,7 @@ PINGS = ("ping", "heartbeat", "keepalive", "keep-alive")
 """Words that say nothing."""
 
 
-class Body:
+class EventStream:
     """Gives the items of a body as soon as they are whole.
 
     Raises Malformed, WebPage, TooComplex; at the end Incomplete and Trailing, too.

@@ -21,7 +21,7 @@ from ptstream.generators.openai import timeouts
 from ptstream.generators.openai.answer import Answer
 from ptstream.generators.openai.answer_reader import events_of, items_of
 from ptstream.generators.openai.connection import client_for, opened
-from ptstream.generators.openai.event_stream import Body
+from ptstream.generators.openai.event_stream import EventStream
 from ptstream.generators.openai.redaction import Redaction
 from ptstream.generators.openai.refusals import refused
 from ptstream.generators.openai.request import post
@@ -144,7 +144,7 @@ class _Tee(httpx.AsyncByteStream):
 
     def __init__(self, response: httpx.Response, upstream: Upstream, sink: ResponseSink, timeout: float | None) -> None:
         self.response = httpx.Response(response.status_code, headers=response.headers, stream=self)
-        self.body = Body()
+        self.body = EventStream()
         """Reads what it says."""
         self.whole = False
         """Whether all of it has come."""

@@ -36,7 +36,7 @@ SYSTEM_ACCOUNTS = 1000
 Address = IPv4Address | IPv6Address
 
 
-class Listener(NamedTuple):
+class ListeningSocket(NamedTuple):
     """A socket that listens: where, whose, and what tells it from the next one there."""
 
     address: Address
@@ -44,7 +44,7 @@ class Listener(NamedTuple):
     socket: str
 
 
-class Watch:
+class OwnerCheck:
     """Looks at who listens around the moment in which a connection opens: httpcore's `trace`, for one request.
 
     `account` is a system account that may listen, too. The same socket must listen before the connection opens and
@@ -54,7 +54,7 @@ class Watch:
     def __init__(self, endpoint: str, account: str | None = None) -> None:
         self._endpoint = endpoint
         self._account = account
-        self._before: list[Listener] | None = []
+        self._before: list[ListeningSocket] | None = []
 
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
         if event == "connection.connect_tcp.started":
@@ -107,7 +107,7 @@ def _name(uid: int) -> str:
         return str(uid)
 
 
-def _at(address: Address, listeners: list[Listener] | None) -> set[Listener]:
+def _at(address: Address, listeners: list[ListeningSocket] | None) -> set[ListeningSocket]:
     """Those that may have got a connection to `address`: what listens there, or at every address."""
     return {each for each in listeners or () if each.address == address or _reaches(each.address, address)}
 
@@ -123,12 +123,12 @@ def _plain(host: str) -> Address:
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
 
 
-async def _look(port: int) -> list[Listener] | None:
+async def _look(port: int) -> list[ListeningSocket] | None:
     """Who listens at `port`; None where that cannot be told."""
     return await anyio.to_thread.run_sync(listeners, port)
 
 
-def listeners(port: int, tables: str = "/proc/self/net") -> list[Listener] | None:
+def listeners(port: int, tables: str = "/proc/self/net") -> list[ListeningSocket] | None:
     """Who listens at `port`, by the kernel's tables; where there are none (macOS), by lsof, which sees the user's own.
 
     None where neither tells.
@@ -139,7 +139,7 @@ def listeners(port: int, tables: str = "/proc/self/net") -> list[Listener] | Non
         return _by_lsof(port)
 
 
-def _in_table(path: str, port: int) -> Iterator[Listener]:
+def _in_table(path: str, port: int) -> Iterator[ListeningSocket]:
     """The rows of a table (Linux, Documentation/networking/proc_net_tcp.rst). Raises OSError."""
     if path.endswith("6") and not os.path.exists(path):  # a kernel without IPv6
         return
@@ -149,7 +149,7 @@ def _in_table(path: str, port: int) -> Iterator[Listener]:
             _, local, _, state, _, _, _, uid, _, inode, *_ = line.split()
             digits, _, number = local.partition(":")
             if state == LISTENS and int(number, 16) == port:
-                yield Listener(_address(digits), int(uid), inode)
+                yield ListeningSocket(_address(digits), int(uid), inode)
 
 
 def _address(digits: str) -> Address:
@@ -159,7 +159,7 @@ def _address(digits: str) -> Address:
     return _plain(socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed))
 
 
-def _by_lsof(port: int) -> list[Listener] | None:
+def _by_lsof(port: int) -> list[ListeningSocket] | None:
     program = next(filter(os.path.exists, LSOF), None)
     if program is None:
         return None
@@ -176,7 +176,7 @@ def _by_lsof(port: int) -> list[Listener] | None:
     return list(_in_fields(done.stdout.decode("ascii", "replace")))
 
 
-def _in_fields(said: str) -> Iterator[Listener]:
+def _in_fields(said: str) -> Iterator[ListeningSocket]:
     """What lsof lists with `-F`: a line a field, which begins with its letter; the name is the last of each file's."""
     fields: dict[str, str] = {}
     for line in said.splitlines():
@@ -186,4 +186,4 @@ def _in_fields(said: str) -> Iterator[Listener]:
             everywhere = "::" if fields.get("t") == "IPv6" else "0.0.0.0"
             with contextlib.suppress(ValueError, KeyError):
                 address = _plain(everywhere if host == "*" else host)
-                yield Listener(address, int(fields["u"]), f"{fields['p']} {fields['f']}")
+                yield ListeningSocket(address, int(fields["u"]), f"{fields['p']} {fields['f']}")

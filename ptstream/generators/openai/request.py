@@ -1,7 +1,7 @@
 """The request for an answer, in a form that the endpoint understands: what it refuses to understand is left out.
 
 Two fields are sent that nobody asked for, `stream` and `stream_options`. An endpoint that refuses one of them is asked
-without it, and that is remembered for as long as `Learned` lives.
+without it, and that is remembered for as long as `UnsupportedFields` lives.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PARAMETER = re.compile(r'"param": *"')
 """Where a refusal names the one that it is for."""
 
 
-class Learned:
+class UnsupportedFields:
     """What endpoints were found not to understand, for as long as it is remembered: fields that are left out."""
 
     def __init__(self) -> None:
@@ -76,13 +76,13 @@ class ChatRequest:
         messages: Sequence[Message],
         body: Mapping[str, Any],
         options: ChatOptions,
-        learned: Learned,
+        unsupported: UnsupportedFields,
     ) -> None:
         self._upstream = upstream
         self._model = model
         self._body = {"model": model, "messages": messages, **body}
         self._options = options
-        self._learned = learned
+        self._unsupported = unsupported
         self._left_out: set[str] = set()
 
     def build(self, client: httpx.AsyncClient) -> tuple[httpx.Request, bool]:
@@ -97,7 +97,7 @@ class ChatRequest:
     def was_understood(self) -> None:
         """It is answered: what was left out for that is remembered."""
         for name in self._left_out:
-            self._learned.refuse(self._upstream, self._model, name)
+            self._unsupported.refuse(self._upstream, self._model, name)
 
     def leave_out(self, error: Refused | EndpointError) -> bool:
         """Whether the error is for a field of our own, which is left out from now on."""
@@ -110,7 +110,7 @@ class ChatRequest:
     def _sends(self, name: str) -> bool:
         if name == STREAM_OPTIONS and not (self._options.stream_options and self._sends(STREAM)):
             return False
-        left_out = name in self._left_out or self._learned.refused(self._upstream, self._model, name)
+        left_out = name in self._left_out or self._unsupported.refused(self._upstream, self._model, name)
         return self._options.stream and not left_out
 
     def _not_understood(self, refusal: Refused) -> str | None:
