@@ -19,13 +19,13 @@ from ptstream import wire
 from ptstream.client import connect
 from ptstream.config import Settings
 from ptstream.errors import ConfigurationError, GeneratorError, Refused
-from ptstream.generators.models import directory
+from ptstream.generators.models import endpoints
 from ptstream.generators.models.default import ollama
-from ptstream.generators.models.directory import Directory
+from ptstream.generators.models.endpoints import Endpoints
 from ptstream.generators.openai import answer_reader
 from ptstream.generators.openai.chat import chat
 from ptstream.generators.openai.chat_options import TRIES
-from ptstream.generators.openai.connection import LISTING_BYTES
+from ptstream.generators.openai.http_client import LISTING_BYTES
 from ptstream.generators.openai.model_list import models
 from ptstream.generators.openai.upstream import Upstream
 from ptstream.remote import connect_to
@@ -86,7 +86,7 @@ async def test_a_compressed_transfer_is_no_answer(server: endpoint.Server) -> No
 async def test_nothing_of_a_bomb_is_unpacked(server: endpoint.Server, tmp_path: Path) -> None:
     server.listing = "bomb"
     home = Home(str(tmp_path))
-    asked = Directory(caller_in(home, OLLAMA_HOST=f"127.0.0.1:{server.port}"), Settings(), home)
+    asked = Endpoints(caller_in(home, OLLAMA_HOST=f"127.0.0.1:{server.port}"), Settings(), home)
     tracemalloc.start()
     try:
         assert await ollama(asked) == ((), None)
@@ -194,10 +194,10 @@ async def test_a_head_or_a_chunk_that_has_no_end(server: endpoint.Server, play: 
 async def test_a_listing_that_has_no_end_is_not_waited_for(
     server: endpoint.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, play: str
 ) -> None:
-    monkeypatch.setattr(directory, "LISTING_SECONDS", 0.1)
+    monkeypatch.setattr(endpoints, "LISTING_SECONDS", 0.1)
     server.listing = play
     home = Home(str(tmp_path))
-    asked = Directory(caller_in(home, OLLAMA_HOST=f"127.0.0.1:{server.port}"), Settings(), home)
+    asked = Endpoints(caller_in(home, OLLAMA_HOST=f"127.0.0.1:{server.port}"), Settings(), home)
     with anyio.fail_after(LIMIT):
         assert await ollama(asked) == ((), None)
         await server.left.wait()

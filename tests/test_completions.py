@@ -21,7 +21,7 @@ from ptstream import wire
 from ptstream.daemon import listener
 from ptstream.daemon.drives import Daemon
 from ptstream.generators.llamacpp import embedded
-from ptstream.generators.llamacpp.processes import LocalServer
+from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.owner import open_owner
 from ptstream.settings import Home
 from ptstream.store.sqlite import Store

@@ -16,7 +16,7 @@ from ptstream import coredump, wire
 from ptstream.generators import Caller
 from ptstream.generators.child_process import running
 from ptstream.generators.llamacpp import embedded
-from ptstream.generators.llamacpp.processes import LocalServer
+from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.settings import Home
 from tests.conftest import PTSTREAM, Cli, needs
 from tests.test_daemon import pid_of

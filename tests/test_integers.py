@@ -11,7 +11,7 @@ from ptstream.cli.watch import offset_of
 from ptstream.config import Settings
 from ptstream.errors import UsageError
 from ptstream.generators import Caller
-from ptstream.generators.models.endpoints import known
+from ptstream.generators.models.known_endpoints import known_endpoints
 from ptstream.generators.openai.proxies import exempt
 from ptstream.integers import MAX_DIGITS, count_of
 
@@ -31,7 +31,10 @@ def test_anything_else_is_none(word: str) -> None:
 
 def test_a_port_of_many_digits_is_none() -> None:
     """In variables of the environment that are others' to set."""
-    assert known(Caller("/", {"OLLAMA_HOST": f"box:{LONG}"}), Settings())["ollama"].base_url == "http://box:11434/v1"
+    assert (
+        known_endpoints(Caller("/", {"OLLAMA_HOST": f"box:{LONG}"}), Settings())["ollama"].base_url
+        == "http://box:11434/v1"
+    )
     assert not exempt("http://box:80/", f"box:{LONG}")
     assert exempt("http://box:80/", f"box:{LONG}, box:80")
 

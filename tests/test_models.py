@@ -21,11 +21,11 @@ from ptstream.errors import ConfigurationError, GeneratorError, NoModel, UsageEr
 from ptstream.generators import Caller, Event, Source
 from ptstream.generators.llamacpp import embedded, shared_libraries
 from ptstream.generators.llamacpp.download import download
-from ptstream.generators.llamacpp.processes import LocalServer
+from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.generators.models.chat_capability import can_chat
-from ptstream.generators.models.conversation import messages
+from ptstream.generators.models.chat_messages import messages
 from ptstream.generators.models.discovery import Found, discover
-from ptstream.generators.models.endpoints import known
+from ptstream.generators.models.known_endpoints import known_endpoints
 from ptstream.generators.models.resolve import resolve
 from ptstream.settings import Home
 from ptstream.streams import Flush, Status, Stream, Words
@@ -158,7 +158,7 @@ async def test_openai_without_a_model_has_a_default_and_another_address_is_asked
 )
 def test_an_address_of_ollama(home: Home, address: str, base_url: str) -> None:
     """As Ollama's own client has it."""
-    assert known(caller_in(home, OLLAMA_HOST=address), Settings())["ollama"].base_url == base_url
+    assert known_endpoints(caller_in(home, OLLAMA_HOST=address), Settings())["ollama"].base_url == base_url
 
 
 async def test_a_replay_needs_no_prompt(home: Home) -> None:

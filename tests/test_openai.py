@@ -126,7 +126,7 @@ async def test_the_limit_of_length_is_an_end_and_said(server: endpoint.Server) -
 async def test_a_connection_that_stays_open_after_the_finish_reason_holds_nothing_up(
     server: endpoint.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ptstream.generators.openai.timeouts.AFTER_FINISH_REASON", 0.01)
+    monkeypatch.setattr("ptstream.generators.openai.endpoint_timeouts.AFTER_FINISH_REASON", 0.01)
     assert text_of(await ask(server, "late")) == endpoint.TEXT
 
 

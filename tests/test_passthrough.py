@@ -12,8 +12,8 @@ import pytest
 from ptstream import wire
 from ptstream.errors import GeneratorError, GeneratorTimeout
 from ptstream.generators import Event, Note, Usage
-from ptstream.generators.models.target import Target
-from ptstream.generators.openai import timeouts
+from ptstream.generators.models.target import ModelTarget
+from ptstream.generators.openai import endpoint_timeouts
 from ptstream.generators.openai.passthrough import pass_through
 from ptstream.generators.openai.upstream import Upstream
 from tests import endpoint
@@ -62,7 +62,7 @@ async def ask(server: endpoint.Server, model: str, *, stream: bool = True, timeo
 async def run(
     client: Client, server: endpoint.Server, model: str, *, stream: bool = True, timeout: float | None = None
 ) -> None:
-    target = Target(model, "here", lambda: nullcontext(Upstream(server.base_url)))
+    target = ModelTarget(model, "here", lambda: nullcontext(Upstream(server.base_url)))
     content = wire.dumps({"model": model, "messages": [], "stream": stream})
     try:
         async with aclosing(pass_through(target, content, client, timeout=timeout)) as events:
@@ -102,8 +102,8 @@ async def test_what_follows_the_text_is_waited_for(server: endpoint.Server) -> N
 async def test_a_provider_that_does_not_hang_up_is_left(
     server: endpoint.Server, monkeypatch: pytest.MonkeyPatch, model: str, whole: bool
 ) -> None:
-    monkeypatch.setattr(timeouts, "AFTER_FINISH_REASON", 0.05)
-    monkeypatch.setattr(timeouts, "AFTER_DONE", 0.05)
+    monkeypatch.setattr(endpoint_timeouts, "AFTER_FINISH_REASON", 0.05)
+    monkeypatch.setattr(endpoint_timeouts, "AFTER_DONE", 0.05)
     client = await ask(server, model)
     assert (client.text, client.whole) == (endpoint.TEXT, whole)
     await server.left.wait()

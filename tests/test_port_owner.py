@@ -14,10 +14,10 @@ import pytest
 
 from ptstream.config import Endpoint, Settings, load
 from ptstream.errors import ForeignListener, NoModel
-from ptstream.generators.models import endpoints
+from ptstream.generators.models import known_endpoints
 from ptstream.generators.models.default import ollama
-from ptstream.generators.models.directory import Directory
 from ptstream.generators.models.discovery import discover
+from ptstream.generators.models.endpoints import Endpoints
 from ptstream.generators.openai import port_owner
 from ptstream.generators.openai.chat import chat
 from ptstream.generators.openai.port_owner import OwnerCheck
@@ -197,10 +197,10 @@ async def test_a_stranger_who_listens_everywhere_is_not_asked(host: str, way: st
 def squatted(server: endpoint.Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """All ports that are looked at are the server's."""
     known = [
-        each._replace(base_url=server.base_url) if each.name in endpoints.BY_PORT else each
-        for each in endpoints.WELL_KNOWN
+        each._replace(base_url=server.base_url) if each.name in known_endpoints.BY_PORT else each
+        for each in known_endpoints.WELL_KNOWN
     ]
-    monkeypatch.setattr(endpoints, "WELL_KNOWN", tuple(known))
+    monkeypatch.setattr(known_endpoints, "WELL_KNOWN", tuple(known))
 
 
 @as_another
@@ -222,7 +222,7 @@ async def test_a_strangers_server_is_named_and_told_nothing(
         with pytest.raises(ForeignListener):
             await text_of(await resolved(asking(name), caller_in(home), home))
     with pytest.raises(ForeignListener):
-        await Directory(caller_in(home, OLLAMA_HOST=f"localhost:{stranger.port}"), Settings(), home).offered("ollama")
+        await Endpoints(caller_in(home, OLLAMA_HOST=f"localhost:{stranger.port}"), Settings(), home).offered("ollama")
     assert not stranger.requests
 
 
@@ -233,7 +233,7 @@ async def test_what_is_configured_is_asked_whosever_it_is(stranger: endpoint.Ser
     caller = caller_in(home, OPENAI_BASE_URL=stranger.base_url)
     assert await text_of(await resolved(asking("ok"), caller, home)) == endpoint.TEXT
     settings = Settings(endpoints={"ollama": Endpoint("ollama", stranger.base_url)})
-    assert [row["id"] for row in (await ollama(Directory(caller_in(home), settings, home))).rows] == list(
+    assert [row["id"] for row in (await ollama(Endpoints(caller_in(home), settings, home))).rows] == list(
         endpoint.MODELS
     )
 
@@ -254,11 +254,9 @@ async def neighbours() -> AsyncIterator[tuple[endpoint.Server, endpoint.Server]]
 async def test_a_redirect_to_a_stranger_is_not_followed(home: Home) -> None:
     """From a server of one's own to another port of this machine."""
     async with neighbours() as (server, stranger):
-        directory = Directory(caller_in(home, OLLAMA_HOST=f"127.0.0.1:{server.port}"), Settings(), home)
+        endpoints = Endpoints(caller_in(home, OLLAMA_HOST=f"127.0.0.1:{server.port}"), Settings(), home)
         with pytest.raises(ForeignListener):
-            async with aclosing(
-                chat(directory.upstream(directory.endpoints["ollama"]), "moved-307-port", [])
-            ) as events:
+            async with aclosing(chat(endpoints.upstream(endpoints.known["ollama"]), "moved-307-port", [])) as events:
                 async for _ in events:
                     pass
         assert not stranger.requests
@@ -275,6 +273,6 @@ async def test_ones_own_server_is_found_and_asked(
 
 
 async def test_nobody_listens(home: Home, nobody: str) -> None:
-    directory = Directory(caller_in(home, OLLAMA_HOST=nobody), Settings(), home)
+    endpoints = Endpoints(caller_in(home, OLLAMA_HOST=nobody), Settings(), home)
     with anyio.fail_after(30):
-        assert await ollama(directory) == ((), None)
+        assert await ollama(endpoints) == ((), None)

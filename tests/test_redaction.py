@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from ptstream import wire
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Note, Usage
-from ptstream.generators.models.target import Target
+from ptstream.generators.models.target import ModelTarget
 from ptstream.generators.openai.chat import chat
 from ptstream.generators.openai.error_text import MESSAGE_CHARACTERS, message_in
 from ptstream.generators.openai.model_list import models
@@ -270,7 +270,7 @@ async def _tells_nobody(face: Face, http: httpx.AsyncClient, place: str, form: s
 @pytest.mark.anyio
 async def test_a_key_that_is_cut_in_two_is_not_told_in_halves(server: endpoint.Server) -> None:
     client = Client()
-    target = Target("m", "here", lambda: nullcontext(Upstream(server.base_url, KEY)))
+    target = ModelTarget("m", "here", lambda: nullcontext(Upstream(server.base_url, KEY)))
     content = wire.dumps({"model": "careless-cut-plain", "messages": [], "stream": True})
 
     async def ask() -> None:
@@ -296,7 +296,7 @@ async def test_a_refusal_that_is_cut_off_has_no_part_of_the_key(server: endpoint
         head = b"HTTP/1.1 401 No\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         server.scripts["long"] = head + body
         client = Client()
-        target = Target("m", "here", lambda: nullcontext(Upstream(server.base_url, KEY)))
+        target = ModelTarget("m", "here", lambda: nullcontext(Upstream(server.base_url, KEY)))
         with pytest.raises(GeneratorError) as caught:
             async with aclosing(pass_through(target, wire.dumps({"model": "long"}), client)) as events:
                 async for _ in events:

@@ -20,7 +20,7 @@ from ptstream.daemon import api
 from ptstream.daemon.drives import Daemon
 from ptstream.errors import UsageError
 from ptstream.generators import Event, Source
-from ptstream.generators.llamacpp.processes import LocalServer
+from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.owner import open_owner
 from ptstream.settings import Home
 from ptstream.store import search as module

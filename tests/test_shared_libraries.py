@@ -27,7 +27,7 @@ pytestmark = [
 
 PROGRAM = """
 import anyio, json, os, sys
-from ptstream.generators.llamacpp.processes import LocalServer
+from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.settings import Home
 
 async def main(home, gguf):

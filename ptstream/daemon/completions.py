@@ -37,12 +37,12 @@ from ptstream.errors import (
 )
 from ptstream.generators import Source
 from ptstream.generators.llamacpp.gguf import PREFIX as GGUF
-from ptstream.generators.models.directory import Directory
 from ptstream.generators.models.discovery import discover
-from ptstream.generators.models.target import Target, find
+from ptstream.generators.models.endpoints import Endpoints
+from ptstream.generators.models.target import ModelTarget, find
+from ptstream.generators.openai.endpoint_timeouts import WHOLE_ANSWER
 from ptstream.generators.openai.passthrough import pass_through
 from ptstream.generators.openai.redaction import Redaction
-from ptstream.generators.openai.timeouts import WHOLE_ANSWER
 from ptstream.generators.surrogates import mend
 from ptstream.serving import HEADERS
 from ptstream.store.patience import written
@@ -102,7 +102,7 @@ async def _complete(daemon: Daemon, request: Request) -> Response:
     words = _words(told)
     api.only_models(words)
     name = None if words.model == DEFAULT else words.model
-    target = await find(name, Directory(api.own_caller(home), settings, home), daemon.local)
+    target = await find(name, Endpoints(api.own_caller(home), settings, home), daemon.local)
     stream = await written(daemon.store, words, lambda store: store.create(words))
     passage = _Passage(Backlog(home.path, daemon.backlogs))
     attempt = await daemon.start(stream.id, _source(target, told, passage, settings), settings)
@@ -132,7 +132,7 @@ def _check_own_key(request: Request, told: Mapping[str, Any]) -> None:
         )
 
 
-def _source(target: Target, told: Mapping[str, Any], passage: _Passage, settings: Settings) -> Source:
+def _source(target: ModelTarget, told: Mapping[str, Any], passage: _Passage, settings: Settings) -> Source:
     content = wire.dumps({**target.body, **told, "model": target.model})
     # An answer in one piece is silent until it is whole: how long that may be, no driver's limits know.
     whole = told.get("stream") is not True

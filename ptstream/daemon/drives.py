@@ -20,7 +20,7 @@ from ptstream.daemon.backlog import Room
 from ptstream.drive import Attempt
 from ptstream.errors import CallerGone, ClaimLost, ConfigurationError, DaemonStopping, PtstreamError, UsageError
 from ptstream.generators import Beside, Caller, Note, Reasoning, Source, Stderr
-from ptstream.generators.llamacpp.processes import LocalServer
+from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.generators.models.resolve import resolve
 from ptstream.generators.openai.request import UnsupportedFields
 from ptstream.lineage import history, text_before

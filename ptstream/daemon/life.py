@@ -30,7 +30,7 @@ from ptstream.daemon.init import leave_process_one
 from ptstream.daemon.listener import KEPT, LINGER, USUAL, Address, Listener, Server, address_of
 from ptstream.daemon.log import begin as begin_log
 from ptstream.errors import ConfigurationError, PtstreamError, StoreNewer, ungrouped
-from ptstream.generators.llamacpp.processes import LocalServer
+from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.owner import open_owner
 from ptstream.settings import Home
 from ptstream.store.patience import BRIEFLY

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ptstream.errors import ForeignListener, NoModel
 from ptstream.generators.llamacpp import embedded
 from ptstream.generators.models.chat_capability import can_chat
-from ptstream.generators.models.directory import Directory, in_time
+from ptstream.generators.models.endpoints import Endpoints, in_time
 
 INSTALL = "pip install 'ptstream[local]', then ptstream models pull; or a running Ollama"
 
@@ -29,41 +29,41 @@ class Offer(NamedTuple):
     problem: str | None = None
 
 
-async def default(directory: Directory) -> tuple[str, str]:
+async def default(endpoints: Endpoints) -> tuple[str, str]:
     """The name of the model to ask when none is named, and how it was found. Raises NoModel."""
-    return chosen(directory) or available(directory, await ollama(directory))
+    return chosen(endpoints) or available(endpoints, await ollama(endpoints))
 
 
-def chosen(directory: Directory) -> tuple[str, str] | None:
+def chosen(endpoints: Endpoints) -> tuple[str, str] | None:
     """The default that the user set and where, None without one."""
-    environment = directory.caller.environment
+    environment = endpoints.caller.environment
     if environment.get("PTSTREAM_MODEL"):
         return environment["PTSTREAM_MODEL"], "PTSTREAM_MODEL"
-    if directory.settings.model:
-        return directory.settings.model, directory.home.config
+    if endpoints.settings.model:
+        return endpoints.settings.model, endpoints.home.config
     for variable in ("OPENAI_BASE_URL", "OPENAI_API_KEY"):
         if environment.get(variable):
             return "openai", variable
     return None
 
 
-def available(directory: Directory, offer: Offer) -> tuple[str, str]:
+def available(endpoints: Endpoints, offer: Offer) -> tuple[str, str]:
     """The default that is there without being set, and how it was found; `offer` is Ollama's. Raises NoModel."""
     for row in filter(can_chat, offer.rows):
         return f"ollama/{row['id']}", "a running Ollama"
     problem = embedded.problem()
-    if problem is None and embedded.find(directory.home):
+    if problem is None and embedded.find(endpoints.home):
         return embedded.NAME, "the embedded model"
     # What keeps llama.cpp from running although it was installed, or could not be.
     here = problem if problem not in (None, embedded.NOT_INSTALLED) else INSTALL
     unasked = f"\n  not asked:                {offer.problem}" if offer.problem else ""
-    raise NoModel(NO_MODEL.format(here=here, config=directory.home.config) + unasked)
+    raise NoModel(NO_MODEL.format(here=here, config=endpoints.home.config) + unasked)
 
 
-async def ollama(directory: Directory) -> Offer:
+async def ollama(endpoints: Endpoints) -> Offer:
     """What a running Ollama says of the models that run on its machine; nothing if there is no Ollama."""
     try:
-        table: Any = await in_time(_tags(directory))
+        table: Any = await in_time(_tags(endpoints))
         here = (row for row in table["models"] if row["name"] and not row.get("remote_host"))
         return Offer([{**row, "id": str(row["name"])} for row in here])
     except ForeignListener as error:
@@ -72,8 +72,8 @@ async def ollama(directory: Directory) -> Offer:
         return Offer()
 
 
-async def _tags(directory: Directory) -> Any:
-    from ptstream.generators.openai.connection import get_json  # httpx: only for who asks
+async def _tags(endpoints: Endpoints) -> Any:
+    from ptstream.generators.openai.http_client import get_json  # httpx: only for who asks
 
-    upstream = directory.upstream(directory.endpoints["ollama"])
+    upstream = endpoints.upstream(endpoints.known["ollama"])
     return await get_json(upstream, upstream.base_url.removesuffix("/").removesuffix("/v1") + "/api/tags")

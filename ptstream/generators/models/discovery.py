@@ -15,7 +15,7 @@ from ptstream.errors import ConfigurationError, ForeignListener, NoModel
 from ptstream.generators import Caller
 from ptstream.generators.llamacpp import embedded, gguf
 from ptstream.generators.models.default import Offer, available, chosen, ollama
-from ptstream.generators.models.directory import Directory, in_time
+from ptstream.generators.models.endpoints import Endpoints, in_time
 from ptstream.generators.models.target import THIS_MACHINE
 from ptstream.ownership import is_of_others
 from ptstream.settings import Home
@@ -38,64 +38,64 @@ async def discover(caller: Caller, settings: Settings, home: Home) -> list[Found
     """Every model in reach of `caller`, the default first and marked. Takes about a second at most."""
     import anyio
 
-    directory = Directory(caller, settings, home)
+    endpoints = Endpoints(caller, settings, home)
     running: dict[str, Offer] = {}
     async with anyio.create_task_group() as tasks:
-        for name in filter(partial(_is_here, directory), directory.endpoints):
+        for name in filter(partial(_is_here, endpoints), endpoints.known):
             if name != OLLAMA:  # which tells more of its models in its own way
-                tasks.start_soon(_ask, directory, name, running)
-        offer = await ollama(directory)
+                tasks.start_soon(_ask, endpoints, name, running)
+        offer = await ollama(endpoints)
     running[OLLAMA] = offer  # the last in the list
     try:
-        default = chosen(directory) or available(directory, offer)
+        default = chosen(endpoints) or available(endpoints, offer)
     except NoModel:
         default = None
     found: dict[str, Found] = {}
-    for each in (*_configured(directory), *_running(directory, running), *_here(home)):
+    for each in (*_configured(endpoints), *_running(endpoints, running), *_here(home)):
         found.setdefault(each.name, each)
     return _marked(list(found.values()), *default) if default else list(found.values())
 
 
-def _is_here(directory: Directory, name: str) -> bool:
+def _is_here(endpoints: Endpoints, name: str) -> bool:
     """Whether an endpoint is on this machine."""
     try:
-        return directory.upstream(directory.endpoints[name]).local
+        return endpoints.upstream(endpoints.known[name]).local
     except ConfigurationError:
         return False
 
 
-async def _ask(directory: Directory, name: str, running: dict[str, Offer]) -> None:
+async def _ask(endpoints: Endpoints, name: str, running: dict[str, Offer]) -> None:
     try:
-        running[name] = Offer(await in_time(directory.offered(name)) or ())
+        running[name] = Offer(await in_time(endpoints.offered(name)) or ())
     except ForeignListener as error:
         running[name] = Offer(problem=str(error))
 
 
-def _configured(directory: Directory) -> Iterator[Found]:
-    for endpoint in directory.endpoints.values():
-        if how := _how(directory, endpoint):
-            yield _described(directory, endpoint, how)
+def _configured(endpoints: Endpoints) -> Iterator[Found]:
+    for endpoint in endpoints.known.values():
+        if how := _how(endpoints, endpoint):
+            yield _described(endpoints, endpoint, how)
 
 
-def _how(directory: Directory, endpoint: Endpoint) -> str | None:
+def _how(endpoints: Endpoints, endpoint: Endpoint) -> str | None:
     """By what an endpoint was set up, None if it is only well known."""
-    if endpoint.name in directory.settings.endpoints:
-        return directory.home.config
+    if endpoint.name in endpoints.settings.endpoints:
+        return endpoints.home.config
     variables = (f"{endpoint.name.upper()}_BASE_URL", endpoint.key_env or "")
-    return next(filter(directory.caller.environment.get, variables), None)
+    return next(filter(endpoints.caller.environment.get, variables), None)
 
 
-def _described(directory: Directory, endpoint: Endpoint, how: str) -> Found:
+def _described(endpoints: Endpoints, endpoint: Endpoint, how: str) -> Found:
     name = f"{endpoint.name}/{endpoint.model}" if endpoint.model else endpoint.name
     try:
-        return Found(name, directory.upstream(endpoint).host, how)
+        return Found(name, endpoints.upstream(endpoint).host, how)
     except ConfigurationError as error:
         return Found(name, "", how, str(error))
 
 
-def _running(directory: Directory, running: dict[str, Offer]) -> Iterator[Found]:
+def _running(endpoints: Endpoints, running: dict[str, Offer]) -> Iterator[Found]:
     for name, offered in running.items():
-        place = directory.upstream(directory.endpoints[name]).host if offered != Offer() else ""
+        place = endpoints.upstream(endpoints.known[name]).host if offered != Offer() else ""
         if offered.problem:
             yield Found(name, place, "something listens there", offered.problem)
         for row in offered.rows:

@@ -1,74 +1,102 @@
-"""The endpoints that a caller can name: the well-known ones, the environment's and the config file's.
-
-Only which there are; none is asked here. Their keys are the business of `api_keys`.
-"""
+"""Endpoints as a caller reaches them: by name, with address, key and proxy; and which models each says it has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ptstream.config import Endpoint, Settings
-from ptstream.generators import Caller
-from ptstream.integers import count_of
-from ptstream.origins import DEFAULT_PORTS
+from ptstream.errors import ConfigurationError, ForeignListener, GeneratorError, ModelNotFound
+from ptstream.generators import Caller, replay
+from ptstream.generators.llamacpp import embedded, gguf
+from ptstream.generators.models.api_keys import key_for
+from ptstream.generators.models.known_endpoints import BY_PORT, known_endpoints
+from ptstream.settings import Home
 
-WELL_KNOWN = (
-    Endpoint("openai", "https://api.openai.com/v1", model="gpt-4.1-mini", key_env="OPENAI_API_KEY"),
-    Endpoint("openrouter", "https://openrouter.ai/api/v1", model="openrouter/auto", key_env="OPENROUTER_API_KEY"),
-    Endpoint("ollama", "http://127.0.0.1:11434/v1"),
-    Endpoint("llamacpp", "http://127.0.0.1:8080/v1", continues=True),
-    Endpoint("vllm", "http://127.0.0.1:8000/v1"),
-    Endpoint("lmstudio", "http://127.0.0.1:1234/v1"),
-)
-"""Endpoints that need no entry in the config file, which may give each of them another address."""
+if TYPE_CHECKING:
+    from ptstream.generators.openai.upstream import Upstream
 
+T = TypeVar("T")
 
-BY_PORT: Mapping[str, str | None] = MappingProxyType(
-    {"ollama": "ollama", "llamacpp": None, "vllm": None, "lmstudio": None}
-)
-"""Those of which only a usual port tells, each with the system account that its installer makes for it, if it does."""
+LISTING_SECONDS = 1.0
+"""How long an endpoint may take to say what it has, when it was not asked for by name."""
 
 
-def known(caller: Caller, settings: Settings) -> dict[str, Endpoint]:
-    """Every endpoint by its name: the config file's go before the environment's, and those before the rest."""
-    endpoints = {endpoint.name: endpoint for endpoint in WELL_KNOWN}
-    endpoints["openai"] = _openai(endpoints["openai"], caller.environment)
-    endpoints["ollama"] = _ollama(endpoints["ollama"], caller.environment)
-    return {**endpoints, **settings.endpoints}
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The endpoints in reach of a caller."""
+
+    caller: Caller
+    settings: Settings
+    home: Home
+
+    @property
+    def known(self) -> Mapping[str, Endpoint]:
+        """The endpoints that can be named here."""
+        return known_endpoints(self.caller, self.settings)
+
+    def named(self, name: str) -> tuple[Endpoint, str]:
+        """The endpoint of a model's name and what it calls the model; an empty name leaves that to the endpoint.
+
+        Raises ModelNotFound.
+        """
+        head, _, model = name.partition("/")
+        if head in self.known:
+            return self.known[head], model
+        environment = self.caller.environment
+        # OpenAI's own models have no slash: what has one was meant for an endpoint, and is not sent to OpenAI.
+        set_up = environment.get("OPENAI_API_KEY") or "openai" in self.settings.endpoints
+        if environment.get("OPENAI_BASE_URL") or (set_up and "/" not in name):
+            return self.known["openai"], name
+        raise ModelNotFound(
+            f"no model or endpoint is called {name}. A name is ENDPOINT/MODEL, with one of"
+            f" {', '.join(self.known)}; or {embedded.NAME}, {gguf.PREFIX}PATH, {replay.PREFIX}PATH;"
+            " or a plain MODEL where OPENAI_API_KEY, OPENAI_BASE_URL or [endpoints.openai] in the config file is set"
+        )
+
+    def key_for(self, endpoint: Endpoint) -> str | None:
+        """The endpoint's key, None if it has none. Raises ConfigurationError if it should have one."""
+        return key_for(endpoint, self.caller, self.home)
+
+    def upstream(self, endpoint: Endpoint) -> Upstream:
+        """Where to ask an endpoint, with its key. Raises ConfigurationError if that is missing."""
+        from ptstream.generators.openai.upstream import Upstream  # httpx: only for who asks
+
+        return Upstream(
+            endpoint.base_url,
+            self.key_for(endpoint),
+            environment=self.caller.environment,
+            key_header=endpoint.key_header,
+            headers=endpoint.headers,
+            query=endpoint.query,
+            unconfigured=endpoint.name if self._found_by_port(endpoint) else None,
+            account=BY_PORT.get(endpoint.name),
+        )
+
+    def _found_by_port(self, endpoint: Endpoint) -> bool:
+        """Whether nobody has written into the config file that it may be asked."""
+        return endpoint.name in BY_PORT and endpoint.name not in self.settings.endpoints
+
+    async def offered(self, name: str) -> list[Mapping[str, Any]]:
+        """The models that the endpoint called `name` says it has. Raises GeneratorError, ConfigurationError."""
+        from ptstream.generators.openai.model_list import models  # httpx: only for who asks
+
+        return await models(self.upstream(self.known[name]))
 
 
-def _openai(endpoint: Endpoint, environment: Mapping[str, str]) -> Endpoint:
-    base_url = environment.get("OPENAI_BASE_URL")
-    if not base_url or base_url.rstrip("/") == endpoint.base_url:
-        return endpoint
-    # Another server: it has other models, and perhaps no need of a key.
-    key_env = endpoint.key_env if environment.get(endpoint.key_env or "") else None
-    return endpoint._replace(base_url=base_url, model=None, key_env=key_env)
+async def in_time(asked: Coroutine[Any, Any, T]) -> T | None:
+    """What an endpoint answers that nobody asked for by name: None if it does not within LISTING_SECONDS.
 
+    Raises ForeignListener.
+    """
+    import anyio  # only for who asks
 
-def _ollama(endpoint: Endpoint, environment: Mapping[str, str]) -> Endpoint:
-    """As Ollama's own client reads OLLAMA_HOST: every part of the address may be left out (its `envconfig.Host`)."""
-    address = environment.get("OLLAMA_HOST", "").strip().strip("\"'").strip()
-    if not address:
-        return endpoint
-    if address == "ollama.com":  # its own service, which alone is asked by https without a word of that
-        address = f"https://{address}"
-    scheme, separator, rest = address.rpartition("://")
-    place, _, path = rest.partition("/")
-    name, port = _host_and_port(place)
-    usual = DEFAULT_PORTS.get(scheme, 11434) if separator else 11434
-    path = f"/{path.strip('/')}" if path.strip("/") else ""
-    return endpoint._replace(base_url=f"{scheme or 'http'}://{name}:{port or usual}{path}/v1")
-
-
-def _host_and_port(place: str) -> tuple[str, str]:
-    """`HOST:PORT` in two, an IPv6 address in brackets; the port is empty where it is none."""
-    head, colon, port = place.rpartition(":")
-    alone = not colon or (":" in head and not head.endswith("]"))  # an IPv6 address has colons of its own
-    host = (place if alone else head).strip("[]")
-    number = None if alone else count_of(port)
-    valid = number is not None and number < 65536
-    # An address to listen on is none to connect to.
-    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return (f"[{host}]" if ":" in host else host), port if valid else ""
+    with anyio.move_on_after(LISTING_SECONDS):
+        try:
+            return await asked
+        except ForeignListener:
+            raise
+        except (GeneratorError, ConfigurationError):
+            return None
+    return None

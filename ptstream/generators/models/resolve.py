@@ -15,15 +15,15 @@ from ptstream.errors import GeneratorError, ModelNotFound, NoPrompt
 from ptstream.generators import Caller, Generation, Source, replay
 from ptstream.generators.llamacpp import embedded, gguf
 from ptstream.generators.models import target
-from ptstream.generators.models.conversation import Message, begun, messages
+from ptstream.generators.models.chat_messages import Message, begun, messages
 from ptstream.generators.models.default import chosen, default
-from ptstream.generators.models.directory import Directory, in_time
-from ptstream.generators.models.target import Target
+from ptstream.generators.models.endpoints import Endpoints, in_time
+from ptstream.generators.models.target import ModelTarget
 from ptstream.settings import Home
 from ptstream.streams import Flush, Stream, Words
 
 if TYPE_CHECKING:
-    from ptstream.generators.llamacpp.processes import LocalServer
+    from ptstream.generators.llamacpp.local_server import LocalServer
     from ptstream.generators.openai.request import UnsupportedFields
 
 LONGEST_TOKEN = 128
@@ -57,13 +57,13 @@ async def resolve(
         from ptstream.generators.function import subprocess_source
 
         return subprocess_source.source(stream, caller)
-    words, directory = stream.words, Directory(caller, settings, home)
-    name = words.model or (await default(directory))[0]
+    words, endpoints = stream.words, Endpoints(caller, settings, home)
+    name = words.model or (await default(endpoints))[0]
     if name.startswith(replay.PREFIX):
         return replay.source(name, caller.directory)
     if not (words.prompt or "").strip():
         raise NoPrompt("the prompt is empty")
-    return _source(await target.find(name, directory, local), words, history, unsupported)
+    return _source(await target.find(name, endpoints, local), words, history, unsupported)
 
 
 def check(words: Words, caller: Caller, settings: Settings, home: Home) -> None:
@@ -75,7 +75,7 @@ def check(words: Words, caller: Caller, settings: Settings, home: Home) -> None:
 
         check_target(words.generator, caller.directory)
     else:
-        target.check(words.model, Directory(caller, settings, home))
+        target.check(words.model, Endpoints(caller, settings, home))
 
 
 async def doubt(words: Words, caller: Caller, settings: Settings, home: Home) -> str | None:
@@ -86,15 +86,15 @@ async def doubt(words: Words, caller: Caller, settings: Settings, home: Home) ->
     """
     if words.command or words.generator:
         return None
-    directory = Directory(caller, settings, home)
-    set_by_user = chosen(directory)
+    endpoints = Endpoints(caller, settings, home)
+    set_by_user = chosen(endpoints)
     name = words.model or (set_by_user and set_by_user[0])
     if name is None or name == embedded.NAME or name.startswith((gguf.PREFIX, replay.PREFIX)):
         return None
-    endpoint, model = directory.find(name)
-    if not model or model == endpoint.model or not directory.upstream(endpoint).local:
+    endpoint, model = endpoints.named(name)
+    if not model or model == endpoint.model or not endpoints.upstream(endpoint).local:
         return None
-    offered = [str(row["id"]) for row in await in_time(directory.offered(endpoint.name)) or ()]
+    offered = [str(row["id"]) for row in await in_time(endpoints.offered(endpoint.name)) or ()]
     if not offered or {model, f"{model}:latest"} & set(offered):  # as an Ollama calls what has no tag
         return None
     problem = f"{endpoint.name} does not list a model {model}: it has {_some(offered)}"
@@ -103,7 +103,9 @@ async def doubt(words: Words, caller: Caller, settings: Settings, home: Home) ->
     return problem
 
 
-def _source(asked: Target, words: Words, history: Sequence[Message], unsupported: UnsupportedFields | None) -> Source:
+def _source(
+    asked: ModelTarget, words: Words, history: Sequence[Message], unsupported: UnsupportedFields | None
+) -> Source:
     conversation = messages(words, system=asked.system, history=history)
 
     def generate() -> Generation:
@@ -123,7 +125,7 @@ def _source(asked: Target, words: Words, history: Sequence[Message], unsupported
 
 
 async def ask(
-    asked: Target, conversation: Sequence[Message], unsupported: UnsupportedFields | None = None
+    asked: ModelTarget, conversation: Sequence[Message], unsupported: UnsupportedFields | None = None
 ) -> Generation:
     """The answer of a model to a conversation, piece by piece. Raises as `openai.chat.chat` does."""
     from ptstream.generators.openai.chat import chat
@@ -139,7 +141,7 @@ async def ask(
             yield event
 
 
-def _check_length(asked: Target, conversation: Sequence[Message]) -> None:
+def _check_length(asked: ModelTarget, conversation: Sequence[Message]) -> None:
     """Raises GeneratorError for what can never fit: counting the tokens of 50 MB takes half a minute and 2 GB."""
     size = sum(len(message["content"]) for message in conversation)
     if asked.context is not None and size > asked.context * LONGEST_TOKEN:

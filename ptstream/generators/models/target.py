@@ -18,11 +18,11 @@ from ptstream.generators import replay
 from ptstream.generators.llamacpp import embedded, gguf
 from ptstream.generators.models.chat_capability import can_chat
 from ptstream.generators.models.default import chosen, default
-from ptstream.generators.models.directory import Directory
+from ptstream.generators.models.endpoints import Endpoints
 from ptstream.generators.openai.chat_options import USUAL, ChatOptions
 
 if TYPE_CHECKING:
-    from ptstream.generators.llamacpp.processes import LocalServer
+    from ptstream.generators.llamacpp.local_server import LocalServer
     from ptstream.generators.openai.upstream import Upstream
 
 LISTING_SECONDS = 15.0
@@ -32,7 +32,7 @@ THIS_MACHINE = "this machine"
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ModelTarget:
     """A model as an OpenAI-compatible endpoint has it: what it is called there, and how that is reached."""
 
     model: str
@@ -52,47 +52,47 @@ class Target:
     """Tokens that a prompt and its answer share, where that is known."""
 
 
-async def find(name: str | None, directory: Directory, local: LocalServer) -> Target:
+async def find(name: str | None, endpoints: Endpoints, local: LocalServer) -> ModelTarget:
     """Where the model called `name`, or the default, is asked.
 
     Raises NoModel, ConfigurationError for a model, endpoint or key that cannot be used, GeneratorError where an
     endpoint must say which models it has, and does not.
     """
-    name = name or (await default(directory))[0]
+    name = name or (await default(endpoints))[0]
     if name.startswith(replay.PREFIX):
         raise ConfigurationError(f"{name} is a text that is read again, no model that takes a request")
     if name == embedded.NAME:
-        path = embedded.located(directory.home)
+        path = embedded.located(endpoints.home)
         return of_file(name, path, local, body=embedded.OPTIONS, system=embedded.SYSTEM)
     if name.startswith(gguf.PREFIX):
-        path = gguf.located(name, directory.caller.directory)
+        path = gguf.located(name, endpoints.caller.directory)
         return of_file(os.path.basename(path), path, local)
-    return await _at_endpoint(name, directory)
+    return await _at_endpoint(name, endpoints)
 
 
-def check(name: str | None, directory: Directory) -> None:
+def check(name: str | None, endpoints: Endpoints) -> None:
     """Raises what `find` would for the model called `name`, as far as that is known without asking anybody."""
-    set_by_user = chosen(directory)
+    set_by_user = chosen(endpoints)
     name = name or (set_by_user and set_by_user[0])
     if name is None:  # whether there is one, an Ollama must tell
         return
     if name.startswith(replay.PREFIX):
-        replay.parse(name, directory.caller.directory)
+        replay.parse(name, endpoints.caller.directory)
     elif name == embedded.NAME:
-        embedded.located(directory.home)
+        embedded.located(endpoints.home)
     elif name.startswith(gguf.PREFIX):
-        gguf.located(name, directory.caller.directory)
+        gguf.located(name, endpoints.caller.directory)
     else:
-        directory.key_for(directory.find(name)[0])
+        endpoints.key_for(endpoints.named(name)[0])
 
 
 def of_file(
     name: str, path: str, local: LocalServer, *, body: Mapping[str, Any] | None = None, system: str | None = None
-) -> Target:
+) -> ModelTarget:
     """The model in the file at `path`, called `name`. Raises ConfigurationError where llama.cpp does not run."""
     if problem := embedded.problem():
         raise ConfigurationError(problem)
-    return Target(
+    return ModelTarget(
         name,
         THIS_MACHINE,
         lambda: local.reach(os.path.realpath(path)),
@@ -104,11 +104,11 @@ def of_file(
     )
 
 
-async def _at_endpoint(name: str, directory: Directory) -> Target:
-    endpoint, model = directory.find(name)
-    upstream = directory.upstream(endpoint)
-    limits = endpoint.limits(directory.settings)
-    return Target(
+async def _at_endpoint(name: str, endpoints: Endpoints) -> ModelTarget:
+    endpoint, model = endpoints.named(name)
+    upstream = endpoints.upstream(endpoint)
+    limits = endpoint.limits(endpoints.settings)
+    return ModelTarget(
         model or endpoint.model or await _first(upstream),
         upstream.host,
         lambda: nullcontext(upstream),

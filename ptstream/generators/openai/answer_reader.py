@@ -13,7 +13,7 @@ import httpx
 
 from ptstream.errors import GeneratorDropped, GeneratorError, NoAnswer
 from ptstream.generators import Generation
-from ptstream.generators.openai import timeouts
+from ptstream.generators.openai import endpoint_timeouts
 from ptstream.generators.openai.answer import Answer
 from ptstream.generators.openai.error_text import shorten
 from ptstream.generators.openai.event_stream import EventStream, Incomplete, Item, Malformed, Trailing, WebPage
@@ -49,7 +49,7 @@ async def events_of(
     in_order = True
     async with aclosing(items):
         try:
-            while (item := await _next(items, timeouts.for_next(answer, silence))) is not None:
+            while (item := await _next(items, endpoint_timeouts.for_next(answer, silence))) is not None:
                 beat = local or isinstance(item, Mapping)
                 for event in answer.read(item):
                     beat = False

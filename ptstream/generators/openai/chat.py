@@ -14,11 +14,11 @@ import anyio
 
 from ptstream.errors import EndpointError, GeneratorDropped, Refused
 from ptstream.generators import Generation, Note, Quiet
-from ptstream.generators.models.conversation import Message
-from ptstream.generators.openai import timeouts
+from ptstream.generators.models.chat_messages import Message
+from ptstream.generators.openai import endpoint_timeouts
 from ptstream.generators.openai.answer_reader import answer_in
 from ptstream.generators.openai.chat_options import USUAL, ChatOptions
-from ptstream.generators.openai.connection import client_for, send
+from ptstream.generators.openai.http_client import client_for, send
 from ptstream.generators.openai.request import ChatRequest, UnsupportedFields
 from ptstream.generators.openai.retry import Retry
 from ptstream.generators.openai.upstream import Upstream
@@ -51,7 +51,9 @@ async def chat(
             try:
                 request, streamed = asked.build(client)
                 if not streamed:  # it is silent until it is whole
-                    yield Quiet(max(0.0, timeouts.WHOLE_ANSWER - (options.silence or timeouts.WHOLE_ANSWER)))
+                    yield Quiet(
+                        max(0.0, endpoint_timeouts.WHOLE_ANSWER - (options.silence or endpoint_timeouts.WHOLE_ANSWER))
+                    )
                 response = await send(client, request, upstream)
                 asked.was_understood()
                 async with aclosing(response), aclosing(answer_in(response, upstream, options.silence)) as events:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import httpx
 
 from ptstream.errors import Refused
-from ptstream.generators.openai import timeouts
+from ptstream.generators.openai import endpoint_timeouts
 from ptstream.generators.openai.upstream import Upstream
 
 
@@ -65,7 +65,7 @@ def _failure(error: Exception) -> _Failure | None:
             case OSError() if type(cause).__name__ == "gaierror":
                 return _Failure(f"is not known: {cause.strerror}", passing=False)
     if isinstance(error, httpx.ConnectTimeout):
-        return _Failure(f"did not accept a connection within {timeouts.CONNECT:g} s")
+        return _Failure(f"did not accept a connection within {endpoint_timeouts.CONNECT:g} s")
     return None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ptstream.errors import GeneratorError
-from ptstream.generators.openai.connection import get_json
+from ptstream.generators.openai.http_client import get_json
 from ptstream.generators.openai.upstream import Upstream
 
 

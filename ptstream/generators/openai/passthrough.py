@@ -17,11 +17,11 @@ import httpx
 
 from ptstream.errors import GeneratorError, GeneratorTimeout
 from ptstream.generators import Generation
-from ptstream.generators.openai import timeouts
+from ptstream.generators.openai import endpoint_timeouts
 from ptstream.generators.openai.answer import Answer
 from ptstream.generators.openai.answer_reader import events_of, items_of
-from ptstream.generators.openai.connection import client_for, opened
 from ptstream.generators.openai.event_stream import EventStream
+from ptstream.generators.openai.http_client import client_for, opened
 from ptstream.generators.openai.redaction import Redaction
 from ptstream.generators.openai.refusals import refused
 from ptstream.generators.openai.request import post
@@ -29,7 +29,7 @@ from ptstream.generators.openai.response_filter import ResponseFilter, redacted_
 from ptstream.generators.openai.upstream import Upstream
 
 if TYPE_CHECKING:
-    from ptstream.generators.models.target import Target
+    from ptstream.generators.models.target import ModelTarget
 
 REFUSAL_BYTES = 1024 * 1024
 """How much of a refusal is passed on."""
@@ -60,7 +60,7 @@ class ResponseSink(Protocol):
 
 
 async def pass_through(
-    target: Target, content: bytes, sink: ResponseSink, *, timeout: float | None = None
+    target: ModelTarget, content: bytes, sink: ResponseSink, *, timeout: float | None = None
 ) -> Generation:
     """The text of the answer to the request `content` (JSON), while the whole response goes to `sink`.
 
@@ -70,7 +70,7 @@ async def pass_through(
     """
     try:
         async with target.reach() as upstream, client_for(upstream) as client:
-            with timeouts.limit(timeout, upstream.host):
+            with endpoint_timeouts.limit(timeout, upstream.host):
                 response = await opened(client, post(client, upstream, content), upstream)
             async with aclosing(response):
                 if not response.is_success:
@@ -164,7 +164,7 @@ class _Tee(httpx.AsyncByteStream):
         if self._over:
             raise StopAsyncIteration
         self._over = True  # unless more comes, in order
-        with timeouts.limit(self._timeout, self._upstream.host):
+        with endpoint_timeouts.limit(self._timeout, self._upstream.host):
             data = await anext(self._raw, None)
         if data is None:
             self.whole = True
@@ -177,7 +177,7 @@ class _Tee(httpx.AsyncByteStream):
     async def more(self) -> bool:
         """Let one more run go to the sink, of what its reader left unread. False when there is none."""
         self._hand_over()
-        with suppress(httpx.HTTPError), anyio.move_on_after(timeouts.AFTER_FINISH_REASON):
+        with suppress(httpx.HTTPError), anyio.move_on_after(endpoint_timeouts.AFTER_FINISH_REASON):
             return await anext(self, None) is not None
         return False
 
@@ -190,7 +190,7 @@ class _Tee(httpx.AsyncByteStream):
 async def _refuse(response: httpx.Response, upstream: Upstream, sink: ResponseSink, timeout: float | None) -> None:
     """Pass on an answer that is none, without the key, which a careless server repeats. Raises Refused."""
     body = b""
-    with suppress(httpx.HTTPError), timeouts.limit(timeout, upstream.host):  # the status says enough
+    with suppress(httpx.HTTPError), endpoint_timeouts.limit(timeout, upstream.host):  # the status says enough
         async for data in response.aiter_bytes():
             body += data
             if len(body) > REFUSAL_BYTES:

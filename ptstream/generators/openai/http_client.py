@@ -12,7 +12,7 @@ import httpx
 
 from ptstream import authorities, strict_json, wire
 from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators.openai import timeouts
+from ptstream.generators.openai import endpoint_timeouts
 from ptstream.generators.openai.connection_errors import unreachable
 from ptstream.generators.openai.port_owner import OwnerCheck
 from ptstream.generators.openai.proxies import SCHEMES
@@ -31,7 +31,7 @@ def client_for(upstream: Upstream) -> httpx.AsyncClient:
     url_of(upstream.base_url)
     return httpx.AsyncClient(
         transport=wire.socket_transport(upstream.uds) if upstream.uds else _ByScheme(upstream),
-        timeout=httpx.Timeout(None, connect=timeouts.CONNECT),
+        timeout=httpx.Timeout(None, connect=endpoint_timeouts.CONNECT),
         headers=upstream.all_headers(),
         trust_env=False,  # the daemon's own environment is not the caller's
     )

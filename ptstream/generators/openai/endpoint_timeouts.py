@@ -41,6 +41,11 @@ def for_next(answer: Answer, silence: float | None) -> float | None:
     return min(AFTER_DONE if answer.closed else AFTER_FINISH_REASON, (silence or AFTER_FINISH_REASON) / 2)
 
 
+def beyond(silence: float | None) -> float:
+    """How much longer than `silence` an answer in one piece may be silent; 0 where whoever drives bears any silence."""
+    return max(0.0, WHOLE_ANSWER - (silence or WHOLE_ANSWER))
+
+
 @contextmanager
 def limit(seconds: float | None, host: str) -> Iterator[None]:
     """Raises GeneratorTimeout where the endpoint says nothing for so long."""
