@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
@@ -353,3 +354,12 @@ def test_frames_may_be_cut_anywhere() -> None:
     events = [event for byte in data for event in frames.feed(bytes([byte]))]
     assert [*events, *frames.end()] == ["a", "😀", "\ufffd"]
     assert frames.ended
+
+
+def test_its_process_loads_neither_an_event_loop_of_ours_nor_http() -> None:
+    """It starts for every stream, perhaps in an interpreter that has none of our dependencies."""
+    code = (
+        "import sys; import ptstream.generators.function.function_process\n"
+        "assert not {'anyio', 'httpx', 'sqlite3', 'starlette', 'typer'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

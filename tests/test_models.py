@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -525,3 +526,12 @@ def test_a_conversation() -> None:
         *said,
         {"role": "user", "content": "Why?"},
     ]
+
+
+def test_a_name_is_looked_up_without_an_http_client() -> None:
+    """What `drive` and `models` load before they ask anybody."""
+    code = (
+        "import sys; from ptstream.generators.models import discovery, resolve\n"
+        "assert not {'httpx', 'ssl', 'email', 'importlib.metadata', 'zipfile'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -131,8 +132,6 @@ async def _start(argv: Sequence[str], stdin: bytes | None, caller: Caller, one_p
 
 def _located(argv: Sequence[str], caller: Caller) -> list[str]:
     """Found on the caller's PATH, not on ours."""
-    import shutil
-
     program = argv[0]
     if os.sep not in program:
         found = shutil.which(program, path=caller.environment.get("PATH", os.defpath))

@@ -86,7 +86,7 @@ def _imported(file: str) -> ModuleType:
 
 
 def _from_entry_point(name: str) -> Callable[..., Any]:
-    from importlib.metadata import entry_points
+    from importlib.metadata import entry_points  # heavy, and needed for an installed one only
 
     found = entry_points(group=GROUP)
     for entry in found:

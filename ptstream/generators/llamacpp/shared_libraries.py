@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib import metadata
 
 GOMP = "libgomp.so.1"
 
@@ -65,6 +64,8 @@ def _loads(name: str) -> bool:
 
 def _carried() -> str | None:
     """The path of the copy, None if its package is not installed."""
+    from importlib import metadata  # heavy, and needed on slim systems only
+
     with suppress(metadata.PackageNotFoundError):
         for file in metadata.files(CARRIER) or ():
             if file.name.startswith("libgomp") and os.path.isfile(path := file.locate()):

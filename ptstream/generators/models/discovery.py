@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
+import anyio
+
 from ptstream.config import Endpoint, Settings
 from ptstream.errors import ConfigurationError, ForeignListener, NoModel
 from ptstream.generators import Caller
@@ -36,8 +38,6 @@ class Found:
 
 async def discover(caller: Caller, settings: Settings, home: Home) -> list[Found]:
     """Every model in reach of `caller`, the default first and marked. Takes about a second at most."""
-    import anyio
-
     endpoints = Endpoints(caller, settings, home)
     running: dict[str, Offer] = {}
     async with anyio.create_task_group() as tasks:

@@ -6,6 +6,8 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import anyio
+
 from ptstream.config import Endpoint, Settings
 from ptstream.errors import ConfigurationError, ForeignListener, GeneratorError, ModelNotFound
 from ptstream.generators import Caller, replay
@@ -90,8 +92,6 @@ async def in_time(asked: Coroutine[Any, Any, T]) -> T | None:
 
     Raises ForeignListener.
     """
-    import anyio  # only for who asks
-
     with anyio.move_on_after(LISTING_SECONDS):
         try:
             return await asked

@@ -50,11 +50,11 @@ async def resolve(
     prompt, GeneratorError where an endpoint must say which models it has, and does not.
     """
     if stream.words.command:
-        from ptstream.generators import command
+        from ptstream.generators import command  # processes: not for a line that only checks a name
 
         return command.source(stream.words, caller)
     if stream.words.generator:
-        from ptstream.generators.function import subprocess_source
+        from ptstream.generators.function import subprocess_source  # the same
 
         return subprocess_source.source(stream, caller)
     words, endpoints = stream.words, Endpoints(caller, settings, home)
@@ -71,7 +71,7 @@ def check(words: Words, caller: Caller, settings: Settings, home: Home) -> None:
     if words.command:  # whether there is such a one, its start tells
         return
     if words.generator:
-        from ptstream.generators.function.loading import check_target
+        from ptstream.generators.function.loading import check_target  # importlib's machinery: for such a line only
 
         check_target(words.generator, caller.directory)
     else:
@@ -128,7 +128,7 @@ async def ask(
     asked: ModelTarget, conversation: Sequence[Message], unsupported: UnsupportedFields | None = None
 ) -> Generation:
     """The answer of a model to a conversation, piece by piece. Raises as `openai.chat.chat` does."""
-    from ptstream.generators.openai.chat import chat
+    from ptstream.generators.openai.chat import chat  # httpx: only for who asks
 
     _check_length(asked, conversation)
     async with (

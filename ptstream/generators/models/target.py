@@ -12,6 +12,8 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from ptstream.config import Endpoint, Limits
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import replay
@@ -131,8 +133,6 @@ def _options(endpoint: Endpoint, limits: Limits) -> ChatOptions:
 
 async def _first(upstream: Upstream) -> str:
     """The first of its models that can be chatted with. Raises GeneratorError."""
-    import anyio
-
     from ptstream.generators.openai.model_list import models  # httpx: only for who asks
 
     with anyio.move_on_after(LISTING_SECONDS):

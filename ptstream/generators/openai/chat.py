@@ -51,9 +51,7 @@ async def chat(
             try:
                 request, streamed = asked.build(client)
                 if not streamed:  # it is silent until it is whole
-                    yield Quiet(
-                        max(0.0, endpoint_timeouts.WHOLE_ANSWER - (options.silence or endpoint_timeouts.WHOLE_ANSWER))
-                    )
+                    yield Quiet(endpoint_timeouts.beyond(options.silence))
                 response = await send(client, request, upstream)
                 asked.was_understood()
                 async with aclosing(response), aclosing(answer_in(response, upstream, options.silence)) as events:
