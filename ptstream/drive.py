@@ -117,7 +117,7 @@ class Attempt:
         """`begun` is text that the stream has already, for a source that goes on; `seams` let it do so after a drop."""
         self.claim = claim
         self._source: Source | None = source
-        self._outliving = source.left
+        self._outliving = source.survivors
         self.asides = Asides()
         self.pieces = 0
         self._pieces_before = 0
@@ -127,7 +127,7 @@ class Attempt:
         self._tail = tail
         self._cutter = cutter
         self._commits = commits
-        self._limits = Limits(total=limits.total) if source.patient else limits
+        self._limits = Limits(total=limits.total) if source.silence_is_normal else limits
         self._clock = clock
         self._scope = anyio.CancelScope()
         self._verdict: End | None = None
@@ -244,7 +244,7 @@ class Attempt:
 
     def _generation(self, begun: str) -> Generation:
         assert self._source is not None
-        return self._source.go_on(begun) if begun and self._source.go_on else self._source.generate()
+        return self._source.resume(begun) if begun and self._source.resume else self._source.generate()
 
     async def _begin_again(self, seams: Seams, dropped: GeneratorDropped) -> None:
         """A further attempt, with a tail of its own, where this one's text ends; all of that is committed first."""

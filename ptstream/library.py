@@ -314,7 +314,7 @@ def function_source(generate: Generate, stream: Stream) -> Source:
         place="this program",
         flush=Flush.SENTENCES,
         generate=lambda: from_function(generate, stream),
-        patient=True,
+        silence_is_normal=True,
     )
 
 

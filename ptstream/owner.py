@@ -80,7 +80,7 @@ class Owner:
         tail = await self._made_tail(claim)
         words = stream.words
         cutter = Cutter(words.flush or source.flush, max_delay=settings.max_delay, max_bytes=settings.max_bytes)
-        seams = Seams(self._tail, lambda: text_before(self.store, id)) if on_drop and source.go_on else None
+        seams = Seams(self._tail, lambda: text_before(self.store, id)) if on_drop and source.resume else None
         limits = source.limits or settings.limits
         attempt = Attempt(claim, source, tail, cutter, self._writer, limits, begun=begun, seams=seams)
         self.running[id] = attempt

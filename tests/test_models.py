@@ -182,7 +182,7 @@ async def test_the_embedded_model_and_a_file_of_ones_own(home: Home) -> None:
     for name in (embedded.FILE, "mine.gguf"):
         Path(home.models, name).write_bytes(b"GGUF")
     source = await resolved(asking("smollm2"), caller_in(home), home)
-    assert (source.model, source.place, source.go_on is not None) == ("smollm2", "this machine", True)
+    assert (source.model, source.place, source.resume is not None) == ("smollm2", "this machine", True)
     source = await resolved(asking("gguf:models/mine.gguf"), caller_in(home), home)
     assert (source.model, source.place) == ("mine.gguf", "this machine")
 

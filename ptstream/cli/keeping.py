@@ -214,7 +214,7 @@ class Keeping:
             place="this terminal",
             flush=Flush.LINES,
             generate=self._generate,
-            patient=True,
+            silence_is_normal=True,
         )
 
     async def _generate(self) -> AsyncGenerator[Event, None]:

@@ -143,7 +143,7 @@ def _source(target: ModelTarget, told: Mapping[str, Any], passage: _Passage, set
         place=target.place,
         flush=Flush.SENTENCES,
         generate=lambda: pass_through(target, content, passage, timeout=patience),
-        patient=whole,
+        silence_is_normal=whole,
         limits=target.limits,
     )
 

@@ -109,7 +109,7 @@ class Daemon:
         settings = load(self.store.home)  # each time: what the user changes counts from the next drive on
         before = await apart(self.store.home, lambda store: history(store, stream)) if stream.parent else []
         source = await resolve(stream, caller, settings, self.store.home, self.local, before, self.unsupported)
-        if on_drop and source.go_on is None:
+        if on_drop and source.resume is None:
             raise UsageError(f"{source.model} cannot go on from a text that broke off: leave out --on-drop")
         note = await self._begin(stream, source)
         try:
@@ -150,10 +150,10 @@ class Daemon:
         if stream.seam is not None or stream.parent is None:
             return None
         parent, offset, text = stream.parent, stream.parent_offset, ""
-        if source.go_on:
+        if source.resume:
             text = await apart(self.store.home, lambda store: text_before(store, parent, offset))
         await patiently(lambda: self.store.begin(stream.id, text))
-        if source.go_on:
+        if source.resume:
             return f"goes on from {stream.parent} at byte {stream.parent_offset}"
         return f"{source.model} cannot go on from a text: it begins anew"
 

@@ -42,6 +42,6 @@ def source(words: Words, caller: Caller) -> Source:
         place=os.fsencode(caller.directory).decode("utf-8", "replace"),
         flush=Flush.LINES,
         generate=lambda: _generate(argv, prompt, caller, survivors),
-        patient=True,
-        left=survivors,
+        silence_is_normal=True,
+        survivors=survivors,
     )

@@ -35,8 +35,8 @@ def source(stream: Stream, caller: Caller) -> Source:
         place=os.fsencode(caller.directory).decode("utf-8", "replace"),
         flush=Flush.SENTENCES,
         generate=lambda: _called(target, stream, caller, survivors),
-        patient=True,
-        left=survivors,
+        silence_is_normal=True,
+        survivors=survivors,
     )
 
 

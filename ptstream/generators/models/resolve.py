@@ -119,7 +119,7 @@ def _source(
         place=asked.place,
         flush=Flush.SENTENCES,
         generate=generate,
-        go_on=resume if asked.continues else None,
+        resume=resume if asked.continues else None,
         limits=asked.limits,
     )
 
