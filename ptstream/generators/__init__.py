@@ -1,9 +1,10 @@
-"""Generators: where text comes from. What they are given, what they yield, and how one is found by its name.
+"""Generators: where text comes from. What one is given, and the events that it yields.
 
 A generator is an async iterator of events: `str` is a piece of text, everything else is said beside the text. An empty
 piece is a sign of life.
 It knows neither store nor daemon. It raises `GeneratorError` for what went wrong outside, with a message fit
 to be the stream's cause; reaching its end without an error means that the text is whole: it must have proof.
+`models.resolve` finds the generator for what a stream was asked for.
 """
 
 from __future__ import annotations

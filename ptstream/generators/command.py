@@ -1,7 +1,7 @@
 """A command as a generator: its prompt on stdin, its stdout the text, its exit the end.
 
-What it writes to stderr goes beside the text, and the end of that becomes the cause when the command fails. How the
-process is run is `child_process`'s business.
+What it writes to stderr goes beside the text, and the end of that becomes the cause when the command fails. Running the
+process is left to `child_process`.
 """
 
 from __future__ import annotations

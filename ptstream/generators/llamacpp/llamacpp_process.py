@@ -1,7 +1,7 @@
 """The process that runs llama.cpp: an OpenAI-compatible server on a Unix socket, while its stdin is open.
 
-`llamacpp` starts it, by path, as a script that imports nothing of ptstream, and decides when it stops. It says
-`listening` on its stdout once; prompts come through the socket and never through its arguments.
+`server_process` starts and stops it, by path, as a script that imports nothing of ptstream. It says `listening` on its
+stdout once; prompts come through the socket and never through its arguments.
 """
 
 from __future__ import annotations

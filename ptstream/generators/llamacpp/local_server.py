@@ -1,7 +1,7 @@
 """llama.cpp on this machine: a process for each GGUF file in use, started on first use and stopped when idle.
 
-It runs apart, so that a crash in native code takes no text along, and it ends when we do. How one is asked is the
-business of `openai.chat`, as for any endpoint; one process is `server_process`.
+They run apart, so that a crash in native code loses no text, and they end when we do. A single process is left to
+`server_process`; it is asked by `openai.chat`, as any endpoint.
 """
 
 from __future__ import annotations

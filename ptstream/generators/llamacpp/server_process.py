@@ -1,6 +1,6 @@
 """One process of llama.cpp: its start, its end, what it wrote on stderr, and how many use it.
 
-`processes` decides which there are; `llamacpp_process` is what runs in it.
+`local_server` decides which there are; `llamacpp_process` is what runs in it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The endpoints that a caller can name: the well-known ones, the environment's and the config file's.
 
-Only which there are; none is asked here. Their keys are the business of `api_keys`.
+Only which there are; none is asked here. Their keys are left to `api_keys`.
 """
 
 from __future__ import annotations

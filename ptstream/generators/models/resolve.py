@@ -1,6 +1,6 @@
 """From what a stream was asked for to the generator that can say it: a command, a user's function, or a model.
 
-What each of them takes is the business of the other modules here, which are imported when they are needed: a command
+What each of them takes is left to the other modules here. They are imported when they are needed, so that a command
 line that only checks a name loads no HTTP client.
 """
 

@@ -1,7 +1,7 @@
 """One answer as it comes in: turns the objects of its body into text and what is said beside it, and says how it ended.
 
-Pure, free of I/O. How the objects come out of a body is the business of `event_stream`, what one says that of `choice`
-and `reported_error`, how long is waited for the next one that of `timeouts`.
+Pure, free of I/O. `event_stream` takes the objects out of a body, `choice` and `reported_error` say what is in one, and
+`endpoint_timeouts` how long the next one is waited for.
 """
 
 from __future__ import annotations

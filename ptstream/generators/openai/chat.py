@@ -1,7 +1,7 @@
 """A model asked for the answer to a conversation: the generation, piece by piece.
 
-How the request looks is the business of `request`, when it is sent again of `retry`, what a refusal means of
-`refusals`, and how an answer is read to its end of `answer_reader`.
+`request` makes the request, `retry` decides whether it is sent again, `refusals` says what a refusal means, and
+`answer_reader` reads the answer to its end.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 While an answer goes on, whoever drives decides (`first_timeout`, `idle_timeout`). What is decided here is how long a
 connection may take to open, how long is waited for more when the answer has ended, and how long an answer may take that
-comes in one piece. How long is waited before asking again is `retry`'s business.
+comes in one piece. How long is waited before asking again is left to `retry`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the body of an answer holds: JSON objects, however they are framed, and whatever the body is labelled.
+"""Server-sent events as endpoints send them, and what some send instead, as JSON objects.
 
-Bytes in any cuts go in. Server-sent events (WHATWG HTML, 9.2.6), with or without the blank line after each; NDJSON; one
-JSON body, an array of objects included: what it is, a body says itself, line by line. Pure, free of I/O; what the
-objects mean is `answer`'s business.
+Bytes in any cuts go in. Events (WHATWG HTML, 9.2.6), with or without the blank line after each; NDJSON; one JSON body,
+an array of objects included. Which of these a body is, its lines tell, not its content type. Pure, free of I/O; what
+the objects mean is left to `answer`.
 """
 
 from __future__ import annotations

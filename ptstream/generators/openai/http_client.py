@@ -1,6 +1,6 @@
 """One HTTP endpoint, reached: its client, its proxy, TLS, and redirects.
 
-What is asked is the business of `chat`, `passthrough` and `model_list`; what a refusal means is that of `refusals`.
+What is asked is left to `chat`, `passthrough` and `model_list`; what a refusal means, to `refusals`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A client's own request passed on to an endpoint: the response passes through to the client, its text is generated.
 
 Nothing is asked twice, and nothing of the response is changed but that our key is taken out where a server repeats it
-(`response_filter`), of everything but the text. Where the bytes wait for the client is the business of the sink that
-they are given; what the answer says is that of `answer_reader`.
+(`response_filter`), of everything but the text. Where the bytes wait for the client is left to the sink that they are
+given; what the answer says, to `answer_reader`.
 """
 
 from __future__ import annotations

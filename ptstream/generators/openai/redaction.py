@@ -1,6 +1,6 @@
 """Secrets taken out of what an endpoint says: keys that a careless server repeats.
 
-Which they are, `credentials` tells, and how they may be written, `secret_forms`.
+`credentials` says which they are, and `secret_forms` how they may be written.
 
 A secret is found as it is and in the forms in which servers repeat what they were sent: escaped as in JSON, in URLs and
 in HTML, in base64 (also within longer text, as in Basic credentials) and in hexadecimal. Whatever a server does to it

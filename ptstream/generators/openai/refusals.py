@@ -1,6 +1,6 @@
 """What an endpoint's refusal means, in a sentence for a person, and whether asking again may help.
 
-Failures below HTTP are the business of `connection_errors`.
+Failures below HTTP are left to `connection_errors`.
 """
 
 from __future__ import annotations

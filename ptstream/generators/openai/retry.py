@@ -1,7 +1,7 @@
 """Whether an endpoint that gave no answer is asked again, and how long is waited before that.
 
 A wait that the endpoint names counts (`retry_after` finds it), else each is four times as long as the one before. A
-server that loads its model is asked until it has. What is refused for a field of the request is `request`'s business.
+server that loads its model is asked until it has. A refusal of a field of the request is left to `request`.
 """
 
 from __future__ import annotations
