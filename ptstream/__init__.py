@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ptstream.errors import NameTaken, PtstreamError, StreamCancelled, StreamFailed, StreamNotFound, StreamTimedOut
-    from ptstream.generators.call import generator
+    from ptstream.generators.function.loading import generator
     from ptstream.library import PersistentStreams, open
     from ptstream.persist_loop import persist
     from ptstream.serving import web
@@ -35,7 +35,7 @@ _PLACES = {
     "StreamFailed": "ptstream.errors",
     "StreamNotFound": "ptstream.errors",
     "StreamTimedOut": "ptstream.errors",
-    "generator": "ptstream.generators.call",
+    "generator": "ptstream.generators.function.loading",
     "open": "ptstream.library",
     "persist": "ptstream.persist_loop",
     "web": "ptstream.serving",

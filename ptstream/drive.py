@@ -21,7 +21,7 @@ from ptstream.engine.protocol import Tail, Writer
 from ptstream.errors import ClaimLost, GeneratorDropped, GeneratorError, GeneratorTimeout, PtstreamError
 from ptstream.flusher import Flusher
 from ptstream.generators import Event, Generation, Note, Quiet, Source, Usage
-from ptstream.generators.surrogates import slices
+from ptstream.generators.surrogates import mend, slices
 from ptstream.outcome import LastChunk, Outcome, commit_end
 from ptstream.remarks import Remarks
 from ptstream.resumption import Resumption
@@ -59,13 +59,13 @@ class Drive:
         self.draining = False
         """Whether its stream has been ended, and its generator goes on for its usage alone."""
         self._source: Source | None = source
-        self._outliving = source.left
+        self._outliving = source.survivors
         self._begun = begun
         self._tail = tail
         self._writer = writer
         self._resumption = resumption
         self._remarks = Remarks()
-        self._timeouts = Timeouts(Limits(total=limits.total) if source.patient else limits, clock)
+        self._timeouts = Timeouts(Limits(total=limits.total) if source.silence_is_normal else limits, clock)
         self._flusher = Flusher(claim, cutter, writer, self._pieces_of_attempt, clock)
         self._pieces_before = 0
         self._turns = Turns(clock)
@@ -162,7 +162,7 @@ class Drive:
 
     def _generation(self, begun: str) -> Generation:
         assert self._source is not None
-        return self._source.go_on(begun) if begun and self._source.go_on else self._source.generate()
+        return self._source.resume(begun) if begun and self._source.resume else self._source.generate()
 
     async def _begin_again(self, resumption: Resumption, dropped: GeneratorDropped) -> None:
         """A further attempt, with a tail of its own, where this one's text ends; all of that is committed first."""
@@ -265,5 +265,5 @@ def encoded(piece: str) -> tuple[bytes, str]:
     try:
         return piece.encode(), piece
     except UnicodeEncodeError:
-        data = piece.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+        data = mend(piece).encode()
         return data, data.decode()

@@ -282,6 +282,39 @@ class GeneratorTimeout(GeneratorError):
     code = "generator-timeout"
 
 
+class EndpointError(GeneratorError):
+    """A model's endpoint reports an error where an answer should be. The message has its own words."""
+
+
+class NoAnswer(GeneratorError):
+    """A model's endpoint sent something that is no part of an answer."""
+
+
+class Refused(GeneratorError):
+    """A model's endpoint gave no answer.
+
+    `again` tells whether asking once more may help, `wait` for how many seconds it wants to be left alone. `loading`:
+    it is only not ready yet. `status` and `body` are those of its HTTP response, if there was one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        again: bool = False,
+        wait: float | None = None,
+        loading: bool = False,
+        status: int = 0,
+        body: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.again = again
+        self.wait = wait
+        self.loading = loading
+        self.status = status
+        self.body = body
+
+
 def every_error() -> Iterator[type[PtstreamError]]:
     """Every class of the family, parents before children."""
     todo: list[type[PtstreamError]] = [PtstreamError]
@@ -293,7 +326,7 @@ def every_error() -> Iterator[type[PtstreamError]]:
 
 def error_named(code: str, message: str) -> PtstreamError:
     """The error that `code` stands for on the wire."""
-    kinds = {kind.code: kind for kind in every_error()}
+    kinds = {kind.code: kind for kind in reversed([*every_error()])}  # of those with one code the parent
     return kinds.get(code, PtstreamError)(message)
 
 

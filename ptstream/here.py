@@ -22,7 +22,9 @@ from ptstream.engine.protocol import Engine
 from ptstream.errors import DaemonUnreachable, PtstreamError, StoreBusy
 from ptstream.fields import title as title_of
 from ptstream.follow import Follow
-from ptstream.generators import Caller, models
+from ptstream.generators import Caller
+from ptstream.generators.models.resolve import check as check_model
+from ptstream.generators.models.resolve import doubt
 from ptstream.settings import Home
 from ptstream.streams import Status, Stream, Words
 from ptstream.streams_protocol import Details, Driven, Listing, Match, Remark
@@ -118,8 +120,8 @@ class Here:
 
     async def check(self, words: Words) -> str | None:
         caller, settings = Caller(**own_context()), load(self._home)
-        models.check(words, caller, settings, self._home)
-        return await models.doubt(words, caller, settings, self._home)
+        check_model(words, caller, settings, self._home)
+        return await doubt(words, caller, settings, self._home)
 
     async def drive(self, id: str, *, stderr: bool = False, on_drop: bool = False) -> Driven:
         """A stream that was begun by another one is left to that, if the daemon cannot be reached: the text is read.

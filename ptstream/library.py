@@ -29,7 +29,9 @@ from ptstream.errors import (
 )
 from ptstream.follow import Audience, Follow
 from ptstream.generators import Source
-from ptstream.generators.call import check, from_function
+from ptstream.generators.function.in_program import from_function
+from ptstream.generators.function.signature import check
+from ptstream.integers import count_of
 from ptstream.interrupts import Interruptible, interrupts
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import find_home
@@ -203,14 +205,15 @@ class PersistentStreams:
 
     async def _checked(self, id: str, offset: int | str) -> int:
         """The offset, if one can follow from there. Raises UsageError, OffsetBeyondEnd, StreamNotFound."""
-        if isinstance(offset, str) and not (offset.isascii() and offset.isdecimal()):
+        place = count_of(offset) if isinstance(offset, str) else offset
+        if place is None:
             raise UsageError("an offset is a number of bytes")
-        cursor = self._engine.cursor(id, int(offset))
+        cursor = self._engine.cursor(id, place)
         inside = 0x80 <= int.from_bytes((await cursor.read())[:1], "big") < 0xC0
         cursor.close()
         if inside:
             raise UsageError(f"offset {offset} lies inside a character")
-        return int(offset)
+        return place
 
     async def cancel(self, id: str, *, drain: bool = False) -> State:
         """End the stream as `cancelled`, whoever drives it; see `cancellation.cancel`."""
@@ -293,7 +296,7 @@ def function_source(generate: Generate, stream: Stream) -> Source:
         place="this program",
         flush=Flush.SENTENCES,
         generate=lambda: from_function(generate, stream),
-        patient=True,
+        silence_is_normal=True,
     )
 
 

@@ -66,7 +66,7 @@ class Owner:
         tail = await self._made_tail(claim)
         flush = stream.words.flush or source.flush
         cutter = Cutter(flush, max_delay=settings.max_delay, max_bytes=settings.max_bytes)
-        resumption = Resumption(partial(text_before, self.engine, id)) if on_drop and source.go_on else None
+        resumption = Resumption(partial(text_before, self.engine, id)) if on_drop and source.resume else None
         limits = source.limits or settings.limits
         drive = Drive(claim, source, tail, cutter, self._writer, limits, begun=begun, resumption=resumption)
         self.running[id] = drive

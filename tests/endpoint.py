@@ -458,6 +458,29 @@ async def one_line(exchange: Exchange) -> None:
         await exchange.raw(b"x" * 65536)
 
 
+async def large_picture(exchange: Exchange, characters: int = 4_000_000) -> None:
+    """Text, and a picture in an event of its own, as models that paint send it."""
+    await exchange.begin()
+    await exchange.pieces(PIECES)
+    url = "data:image/png;base64," + "A" * characters
+    await exchange.delta(content="", images=[{"type": "image_url", "image_url": {"url": url}}])
+    await exchange.end()
+
+
+async def huge_picture(exchange: Exchange) -> None:
+    """One that a parser would work on for a while, in one step."""
+    await large_picture(exchange, 15_000_000)
+
+
+async def huge_lines(exchange: Exchange) -> None:
+    """The same, in lines, with signs of life between."""
+    await exchange.begin()
+    await exchange.pieces(PIECES)
+    await exchange.run(b'data: {"choices":[],"x":"\n' + (b"data: " + b"x" * 65536 + b"\n:\n") * 200)
+    await exchange.run(b'data: "}\n\n')
+    await exchange.end()
+
+
 async def many_values(exchange: Exchange) -> None:
     """Some text, and then an event that a parser would work on for seconds."""
     await exchange.begin()
@@ -632,6 +655,7 @@ PLAYS: dict[str, Callable[[Exchange], Awaitable[None]]] = {
             zipped,
             elsewhere,
             *(controls, odd_headers, two_lengths, one_line, one_body, many_values, many_levels),
+            *(large_picture, huge_picture, huge_lines),
             *(bomb, comments, objects, interim, fields, extensions, drip, no_numbers),
         ),
     )

@@ -190,7 +190,7 @@ def _load() -> None:
 
     for package in ("cli", "engine.sqlite", "generators"):
         folder = importlib.import_module(f"ptstream.{package}")
-        for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
+        for module in pkgutil.walk_packages(folder.__path__, f"{folder.__name__}."):
             importlib.import_module(module.name)
     for late in ("httpx", "anyio._backends._asyncio", "watchfiles", "rich.live", "rich.markdown", "typer.rich_utils"):
         importlib.import_module(late)

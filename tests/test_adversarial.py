@@ -18,10 +18,13 @@ from ptstream.conversation import without_thoughts
 from ptstream.durable import Asked, Reader
 from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
-from ptstream.generators.bodies import PAGE_CHARACTERS, Body, page_words
-from ptstream.generators.endings import ending_of
-from ptstream.generators.openai import UNKNOWN_FIELD
-from ptstream.generators.refusals import MESSAGE_BYTES, _wait_in, said
+from ptstream.generators.openai.error_text import message_in
+from ptstream.generators.openai.event_stream import EventStream
+from ptstream.generators.openai.finish_reason import finish_of
+from ptstream.generators.openai.refusals import MESSAGE_BYTES
+from ptstream.generators.openai.request import UNKNOWN_FIELD
+from ptstream.generators.openai.retry_after import _wait_in
+from ptstream.generators.openai.web_page import PAGE_CHARACTERS, page_words
 from ptstream.generators.surrogates import Surrogates, mend
 from ptstream.origins import is_loopback, origin_of
 from ptstream.sentences import Cutter
@@ -58,7 +61,7 @@ def laid_out(text: str) -> None:
 
 def framed(text: str) -> None:
     try:
-        body = Body()
+        body = EventStream()
         list(body.feed(text.encode("utf-8", "replace")))
         list(body.end())
     except ValueError:
@@ -83,9 +86,9 @@ LINES = ["data", "data ", "data: {", "\n", "\r", ":", "event: a\n", "{},", "{", 
         (without_thoughts, THOUGHTS, LONG),
         (_wait_in, FAULTS, MESSAGE_BYTES),
         (UNKNOWN_FIELD.search, FAULTS, MESSAGE_BYTES),
-        (said, [*PAGES, *FAULTS], MESSAGE_BYTES),
+        (message_in, [*PAGES, *FAULTS], MESSAGE_BYTES),
         (framed, LINES, LONG),
-        (ending_of, ["a", "A", "aA", "_", "reason_", "stop"], LONG),
+        (finish_of, ["a", "A", "aA", "_", "reason_", "stop"], LONG),
         (mend, ["\ud800", "\udc00", "😀"], LONG),
         (Surrogates().feed, ["\ud800", "\udc00", "😀"], LONG),
         (folded, ["İ", "Σ", "ßa", "ſ"], LONG),

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ptstream.errors import GeneratorError
 from ptstream.generators import Event, Note, Quiet
-from ptstream.generators.openai import Learned, Manner, chat
-from ptstream.generators.upstream import Upstream
+from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_options import USUAL, ChatOptions
+from ptstream.generators.openai.request import UnsupportedFields
+from ptstream.generators.openai.upstream import Upstream
 from tests import endpoint
 from tests.test_ways import authority, secured
 
 __all__ = ["authority"]
 
 pytestmark = pytest.mark.anyio
-
-USUAL = Manner()
 
 PROMPT = [{"role": "user", "content": "Tell me of the night."}]
 
@@ -45,12 +47,15 @@ class Asked:
 async def ask(
     server: endpoint.Server,
     model: str,
-    manner: Manner = USUAL,
-    learned: Learned | None = None,
+    options: ChatOptions = USUAL,
+    body: Mapping[str, Any] | None = None,
+    unsupported: UnsupportedFields | None = None,
     **more: object,
 ) -> Asked:
     asked, upstream = Asked(), Upstream(server.base_url, **more)  # type: ignore[arg-type]
-    async with aclosing(chat(upstream, model, PROMPT, manner=manner, learned=learned, sleep=asked.sleep)) as events:
+    async with aclosing(
+        chat(upstream, model, PROMPT, body, options=options, unsupported=unsupported, sleep=asked.sleep)
+    ) as events:
         async for event in events:
             asked.events.append(event)
     return asked
@@ -60,19 +65,19 @@ async def ask(
     ("how", "times"), [("detail", 2), ("param", 2), ("unnamed", 2), ("stream", 2), ("both", 3), ("none", 1)]
 )
 async def test_what_is_not_understood_is_left_out_and_remembered(server: endpoint.Server, how: str, times: int) -> None:
-    learned = Learned()
+    unsupported = UnsupportedFields()
     for further in (0, 1):
-        asked = await ask(server, f"forbids-{how}", learned=learned)
+        asked = await ask(server, f"forbids-{how}", unsupported=unsupported)
         assert (asked.text, asked.waits) == (endpoint.TEXT, [0.0] * (times - 1) if not further else [])
         assert len(server.requests) == times + further
-    await ask(server, f"forbids-{how}", learned=Learned())
+    await ask(server, f"forbids-{how}", unsupported=UnsupportedFields())
     assert len(server.requests) == 2 * times + 1
 
 
 async def test_another_model_may_be_streamed(server: endpoint.Server) -> None:
-    learned = Learned()
-    await ask(server, "forbids-both", learned=learned)
-    asked = await ask(server, "ok", learned=learned)
+    unsupported = UnsupportedFields()
+    await ask(server, "forbids-both", unsupported=unsupported)
+    asked = await ask(server, "ok", unsupported=unsupported)
     assert len(asked.events) > 3
     assert [("stream" in each.body, "stream_options" in each.body) for each in server.requests[2:]] == [
         (False, False),
@@ -81,19 +86,21 @@ async def test_another_model_may_be_streamed(server: endpoint.Server) -> None:
 
 
 async def test_nothing_is_learned_of_who_refuses_in_any_case(server: endpoint.Server) -> None:
-    learned = Learned()
+    unsupported = UnsupportedFields()
     for _ in range(2):
         with pytest.raises(GeneratorError, match="stream_options and stream are unknown fields"):
-            await ask(server, "forbids-all", learned=learned)
+            await ask(server, "forbids-all", unsupported=unsupported)
     assert len(server.requests) == 6
 
 
 async def test_an_endpoint_is_asked_as_its_entry_says(server: endpoint.Server) -> None:
-    manner = Manner(stream=False, body={"temperature": 0.1, "reasoning": {"effort": "low"}})
+    options = ChatOptions(stream=False)
+    body = {"temperature": 0.1, "reasoning": {"effort": "low"}}
     asked = await ask(
         server,
         "whole",
-        manner,
+        options,
+        body,
         key="k",
         key_header="api-key",
         headers={"x-team": "night"},
@@ -139,9 +146,9 @@ async def test_who_is_busy_for_too_long_has_refused(server: endpoint.Server, how
 
 async def test_the_longest_wait_and_the_tries_are_the_endpoints(server: endpoint.Server) -> None:
     with pytest.raises(GeneratorError, match="longest_wait"):
-        await ask(server, "busy-header", Manner(longest_wait=5))
+        await ask(server, "busy-header", ChatOptions(longest_wait=5))
     with pytest.raises(GeneratorError, match="429"):
-        await ask(server, "status-429", Manner(tries=5))
+        await ask(server, "status-429", ChatOptions(tries=5))
     assert len(server.requests) == 6
 
 
@@ -155,7 +162,7 @@ async def test_a_server_that_loads_its_model_is_waited_for(server: endpoint.Serv
 
 async def test_a_server_that_never_has_it_is_given_up(server: endpoint.Server) -> None:
     with pytest.raises(GeneratorError, match="Loading model"):
-        await ask(server, "loading-9", Manner(longest_wait=0))
+        await ask(server, "loading-9", ChatOptions(longest_wait=0))
 
 
 async def test_a_move_to_tls_is_followed_where_the_certificate_is_trusted(

@@ -20,14 +20,16 @@ from ptstream.client import control, ssh
 from ptstream.client.ssh import host_named
 from ptstream.client.unix_socket import connect
 from ptstream.config import Settings
-from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators import models as module
-from ptstream.generators import openai
-from ptstream.generators.connection import LISTING_BYTES
-from ptstream.generators.models import Models
-from ptstream.generators.openai import chat, models
-from ptstream.generators.refusals import Refused
-from ptstream.generators.upstream import Upstream
+from ptstream.errors import ConfigurationError, GeneratorError, Refused
+from ptstream.generators.models import endpoints
+from ptstream.generators.models.default import ollama
+from ptstream.generators.models.endpoints import Endpoints
+from ptstream.generators.openai import answer_reader
+from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_options import TRIES
+from ptstream.generators.openai.http_client import LISTING_BYTES
+from ptstream.generators.openai.model_list import models
+from ptstream.generators.openai.upstream import Upstream
 from ptstream.settings import Home
 from tests import endpoint
 from tests.conftest import LIMIT, Face, hear_nothing, listening
@@ -64,7 +66,7 @@ async def test_a_server_that_is_busy_and_compresses_is_asked_again(server: endpo
     server.scripts["m"] = coded("gzip", "503 Busy\r\nretry-after: 0")
     with pytest.raises(Refused, match="answered 503 Busy with a body that is compressed"):
         await ask(server, "m")
-    assert len(server.requests) == openai.TRIES
+    assert len(server.requests) == TRIES
 
 
 @pytest.mark.parametrize("coding", ["identity", "Identity", "", "identity, identity"])
@@ -84,10 +86,10 @@ async def test_a_compressed_transfer_is_no_answer(server: endpoint.Server) -> No
 async def test_nothing_of_a_bomb_is_unpacked(server: endpoint.Server, tmp_path: Path) -> None:
     server.listing = "bomb"
     home = Home(str(tmp_path))
-    asked = Models(caller_in(home, OLLAMA_HOST=f"127.0.0.1:{server.port}"), Settings(), home)
+    asked = Endpoints(caller_in(home, OLLAMA_HOST=f"127.0.0.1:{server.port}"), Settings(), home)
     tracemalloc.start()
     try:
-        assert await asked.ollama() == ((), None)
+        assert await ollama(asked) == ((), None)
         assert "compressed" in (await failure(server, "bomb"))[1]
         assert tracemalloc.get_traced_memory()[1] < 16 * 1024 * 1024
     finally:
@@ -174,7 +176,7 @@ async def test_a_listing_is_read_to_its_most(server: endpoint.Server, more: int)
 async def test_an_answer_that_never_says_anything_has_an_end(
     server: endpoint.Server, monkeypatch: pytest.MonkeyPatch, play: str
 ) -> None:
-    monkeypatch.setattr(openai, "AT_ONCE", 256 * 1024)
+    monkeypatch.setattr(answer_reader, "SILENT_BYTES", 256 * 1024)
     with anyio.fail_after(LIMIT):
         assert (await failure(server, play))[1].endswith("sends without end what is no part of an answer")
 
@@ -193,12 +195,12 @@ async def test_a_head_or_a_chunk_that_has_no_end(server: endpoint.Server, play: 
 async def test_a_listing_that_has_no_end_is_not_waited_for(
     server: endpoint.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, play: str
 ) -> None:
-    monkeypatch.setattr(module, "QUICKLY", 0.1)
+    monkeypatch.setattr(endpoints, "LISTING_SECONDS", 0.1)
     server.listing = play
     home = Home(str(tmp_path))
-    asked = Models(caller_in(home, OLLAMA_HOST=f"127.0.0.1:{server.port}"), Settings(), home)
+    asked = Endpoints(caller_in(home, OLLAMA_HOST=f"127.0.0.1:{server.port}"), Settings(), home)
     with anyio.fail_after(LIMIT):
-        assert await asked.ollama() == ((), None)
+        assert await ollama(asked) == ((), None)
         await server.left.wait()
 
 

@@ -13,7 +13,8 @@ import pexpect
 import pytest
 
 from ptstream.errors import GeneratorError
-from ptstream.generators import Caller, Stderr, command
+from ptstream.generators import Caller, Stderr, child_process, command
+from ptstream.generators.child_process import running
 from ptstream.streams import Words
 from tests.conftest import PTSTREAM, Cli, Gate, ended
 
@@ -22,24 +23,24 @@ from tests.conftest import PTSTREAM, Cli, Gate, ended
 async def test_what_a_command_left_in_its_pipe_is_not_lost_to_a_reader_that_is_held_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(command, "DRAIN", 0.1)
+    monkeypatch.setattr(child_process, "DRAIN_SECONDS", 0.1)
     caller = Caller("/", {"PATH": os.environ["PATH"]})
     text = b"".join(b"%d\n" % n for n in range(25_000))  # less than the pipe and our buffer hold
-    async with command.running(["seq", "0", "24999"], stdin=None, caller=caller) as running:
-        first = await running.output.receive()
-        await running.end()
-        await anyio.sleep(3 * command.DRAIN)
-        rest = [data async for _, data in running.output]
+    async with running(["seq", "0", "24999"], stdin=None, caller=caller) as child:
+        first = await child.output.receive()
+        await child.end()
+        await anyio.sleep(3 * child_process.DRAIN_SECONDS)
+        rest = [data async for _, data in child.output]
     assert b"".join([first[1], *rest]) == text
 
 
 @pytest.mark.anyio
 async def test_a_child_that_goes_on_writing_does_not_keep_it() -> None:
     caller = Caller("/", {"PATH": os.environ["PATH"]})
-    async with command.running(["sh", "-c", "yes & echo done"], stdin=None, caller=caller) as running:
-        size = sum([len(data) async for _, data in running.output])
-        await running.end()
-    assert len(b"done\n") <= size < 4 * command.DRAIN_BYTES
+    async with running(["sh", "-c", "yes & echo done"], stdin=None, caller=caller) as child:
+        size = sum([len(data) async for _, data in child.output])
+        await child.end()
+    assert len(b"done\n") <= size < 4 * child_process.DRAIN_BYTES
 
 
 # --- stderr
@@ -74,10 +75,10 @@ def test_in_one_pipe_all_keeps_its_order() -> None:
 async def test_the_end_of_one_pipe_is_the_cause() -> None:
     caller = Caller("/", {"PATH": os.environ["PATH"]})
     argv = ["sh", "-c", "echo text; echo the cause >&2; exit 3"]
-    async with command.running(argv, stdin=None, caller=caller, one_pipe=True) as running:
-        assert b"".join([data async for _, data in running.output]) == b"text\nthe cause\n"
+    async with running(argv, stdin=None, caller=caller, one_pipe=True) as child:
+        assert b"".join([data async for _, data in child.output]) == b"text\nthe cause\n"
         with pytest.raises(GeneratorError, match=r"exit code 3: text\nthe cause$"):
-            await running.end()
+            await child.end()
 
 
 @pytest.mark.parametrize("begun", ["Password: ", "\r 12%", "\r 12%\r 13%", "a\tb", "Größe"])

@@ -21,8 +21,8 @@ from ptstream import wire
 from ptstream.daemon import listener
 from ptstream.daemon.drives import Daemon
 from ptstream.engine.sqlite.store import Store
-from ptstream.generators import embedded
-from ptstream.generators.llamacpp import LocalServer
+from ptstream.generators.llamacpp import embedded
+from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.settings import Home
 from tests import endpoint
 from tests.conftest import LIMIT, Cli, gone, kept, owning, told, until

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptstream.generators.bodies import MOST_LINES, Body
+from ptstream.generators.openai.event_stream import MAX_LINES, EventStream
 from ptstream.strict_json import DEEPEST, MOST_VALUES, TooComplex, check, loads
 
 values = st.recursive(
@@ -56,13 +56,13 @@ def test_a_string_without_an_end_is_looked_at_once(end: str) -> None:
 
 def test_an_event_has_a_reasonable_number_of_lines() -> None:
     for line in (b"data: {\n", b"x y\n"):
-        body = Body()
+        body = EventStream()
         with pytest.raises(TooComplex, match="lines"):
-            for _ in range(MOST_LINES + 1):
+            for _ in range(MAX_LINES + 1):
                 list(body.feed(line))
 
 
 def test_many_objects_in_many_lines_are_as_many_as_they_like() -> None:
-    body = Body()
-    for _ in range(MOST_LINES + 1):
+    body = EventStream()
+    for _ in range(MAX_LINES + 1):
         assert list(body.feed(b'data: {"a":1}\n')) == [{"a": 1}]

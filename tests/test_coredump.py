@@ -13,8 +13,10 @@ import anyio
 import pytest
 
 from ptstream import coredump, wire
-from ptstream.generators import Caller, command, embedded
-from ptstream.generators.llamacpp import LocalServer
+from ptstream.generators import Caller
+from ptstream.generators.child_process import running
+from ptstream.generators.llamacpp import embedded
+from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.settings import Home
 from tests.conftest import PTSTREAM, Cli, needs
 from tests.test_daemon import pid_of
@@ -83,8 +85,8 @@ async def test_commands_that_start_at_once_have_each_their_own() -> None:
 
     async def one(size: int) -> None:
         caller = Caller("/", {"PATH": os.environ["PATH"]}, core=size)
-        async with command.running(["sh", "-c", "read x"], stdin=b"", caller=caller) as running:
-            told[size] = limit_of(running._process.pid)
+        async with running(["sh", "-c", "read x"], stdin=b"", caller=caller) as child:
+            told[size] = limit_of(child._process.pid)
 
     before = resource.getrlimit(resource.RLIMIT_CORE)
     try:

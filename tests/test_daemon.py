@@ -26,7 +26,7 @@ from ptstream.engine.sqlite import schema
 from ptstream.engine.sqlite.liveness import Lease, boot_id
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import FileTail
-from ptstream.generators.command import descendants
+from ptstream.generators.process_group import descendants
 from ptstream.settings import Home
 from ptstream.streams import Status, Words
 from tests.conftest import (

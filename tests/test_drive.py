@@ -39,7 +39,7 @@ Generate = Callable[[], AsyncGenerator[Event, None]]
 
 
 def source(generate: Generate, *, patient: bool = False, flush: Flush = Flush.SENTENCES) -> Source:
-    return Source("test", "here", flush, generate, patient=patient)
+    return Source("test", "here", flush, generate, silence_is_normal=patient)
 
 
 def writer_of(owner: Owner) -> SqliteWriter:
@@ -220,7 +220,7 @@ async def test_one_that_is_drained_while_it_waits_to_go_on_ends(store: Store) ->
     async with owning(store) as owner:
         id = store.create().id
         other = sqlite3.connect(store.home.database, isolation_level=None)
-        model = replace(source(generate), go_on=go_on, flush=Flush.LINES)
+        model = replace(source(generate), resume=go_on, flush=Flush.LINES)
         attempt = await owner.start(id, model, on_drop=True)
         other.execute("BEGIN IMMEDIATE")
         locked.set()

@@ -16,7 +16,7 @@ from ptstream.engine.sqlite.store import Store
 from ptstream.errors import GeneratorDropped, NotFinished, OffsetBeyondEnd, UsageError
 from ptstream.follow import Follow
 from ptstream.generators import Event, Source
-from ptstream.generators.models import messages
+from ptstream.generators.models.chat_messages import messages
 from ptstream.settings import Home
 from ptstream.streams import Flush, Parent, Status, Stream, Words
 from tests import endpoint
@@ -57,7 +57,7 @@ def dropping(times: int, pause: anyio.Event | None = None) -> Source:
                 raise GeneratorDropped("the provider hung up")
             yield word + (" " if place < len(rest) - 1 else "")
 
-    return Source("m", "here", Flush.SENTENCES, lambda: go_on(""), go_on=go_on)
+    return Source("m", "here", Flush.SENTENCES, lambda: go_on(""), resume=go_on)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ async def test_it_gives_up_after_a_while(store: Store) -> None:
 
     async with owning(store) as owner:
         attempt = await owner.start(
-            store.create().id, Source("m", "p", Flush.SENTENCES, drop, go_on=drop), on_drop=True
+            store.create().id, Source("m", "p", Flush.SENTENCES, drop, resume=drop), on_drop=True
         )
         await attempt.ended.wait()
         state = store.state(attempt.claim.id)
@@ -137,7 +137,7 @@ async def test_a_cancel_wins_over_a_further_attempt(store: Store, monkeypatch: p
             raise GeneratorDropped("the provider hung up")
 
         monkeypatch.setattr(owner._writer, "reclaim", cancelled_first)
-        attempt = await owner.start(id, Source("m", "p", Flush.SENTENCES, stay, go_on=stay), on_drop=True)
+        attempt = await owner.start(id, Source("m", "p", Flush.SENTENCES, stay, resume=stay), on_drop=True)
         await attempt.ended.wait()
     assert store.state(id).status is Status.CANCELLED
     assert read(store, id) == b"One two three. "

@@ -8,17 +8,26 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
-from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators import Event, Usage, embedded, libraries
-from ptstream.generators.llamacpp import MAX_PROMPT, PROCESS, LocalServer, reachable, sweep
-from ptstream.generators.openai import Message
+from ptstream.errors import GeneratorError
+from ptstream.generators import Event, Generation, Usage
+from ptstream.generators.llamacpp import embedded, shared_libraries
+from ptstream.generators.llamacpp.gguf import CONTEXT
+from ptstream.generators.llamacpp.local_server import LocalServer
+from ptstream.generators.llamacpp.server_process import PROCESS
+from ptstream.generators.llamacpp.sockets import sweep
+from ptstream.generators.models.chat_messages import Message
+from ptstream.generators.models.resolve import LONGEST_TOKEN
+from ptstream.generators.models.resolve import ask as asked
+from ptstream.generators.models.target import of_file
 from ptstream.settings import Home
 
 NOWHERE = Home("/nonexistent")
@@ -46,9 +55,13 @@ async def local_server(home: Home, idle: float = 300.0) -> AsyncIterator[LocalSe
         local.close()
 
 
+def chat(local: LocalServer, path: str, messages: list[Message], body: Mapping[str, Any]) -> Generation:
+    return asked(of_file("m", path, local, body=body), messages)
+
+
 async def ask(local: LocalServer, messages: list[Message], limit: int = 12) -> list[Event]:
     options = {**embedded.OPTIONS, "temperature": 0, "max_tokens": limit}
-    async with aclosing(local.chat(GGUF, messages, options)) as events:
+    async with aclosing(chat(local, GGUF, messages, options)) as events:
         return [event async for event in events]
 
 
@@ -125,7 +138,7 @@ async def test_a_death_in_mid_answer_is_told_and_the_next_answer_comes(home: Hom
     async with local_server(home) as local:
         text = ""
         with pytest.raises(GeneratorError, match="in the middle of the answer: killed by SIGSEGV"):
-            async with aclosing(local.chat(GGUF, QUESTION, {"max_tokens": 400})) as events:
+            async with aclosing(chat(local, GGUF, QUESTION, {"max_tokens": 400})) as events:
                 async for event in events:
                     if not text:
                         os.kill(local.running[GGUF], signal.SIGSEGV)
@@ -137,11 +150,24 @@ async def test_a_death_in_mid_answer_is_told_and_the_next_answer_comes(home: Hom
 async def test_leaving_an_answer_frees_its_place(home: Home) -> None:
     async with local_server(home) as local:
         for _ in range(5):  # more than there are places
-            async with aclosing(local.chat(GGUF, QUESTION, {"max_tokens": 4000})) as events:
+            async with aclosing(chat(local, GGUF, QUESTION, {"max_tokens": 4000})) as events:
                 async for _ in events:
                     break
         with anyio.fail_after(10):
             assert text_of(await ask(local, QUESTION, 2))
+
+
+async def test_what_it_writes_on_its_stderr_is_kept_nowhere(home: Home) -> None:
+    """However much that is: it never waits for a reader, and nothing of it grows."""
+    most = 1024 * 1024
+    async with local_server(home) as local:
+        await ask(local, QUESTION, 2)
+        (pid,) = local.running.values()
+        stderr = f"/proc/{pid}/fd/2"
+        await anyio.to_thread.run_sync(Path(stderr).write_bytes, b"a warning\n" * (3 * most // 10))
+        assert text_of(await ask(local, QUESTION, 2))
+        assert local.running == {GGUF: pid}
+        assert os.stat(stderr).st_size < most
 
 
 async def test_cancelling_while_it_starts_leaves_nothing(home: Home) -> None:
@@ -168,7 +194,7 @@ async def test_a_file_that_is_no_model(home: Home, tmp_path: Path, content: byte
     path.write_bytes(content)
     async with local_server(home) as local:
         with pytest.raises(GeneratorError, match=f"cannot load .*: .*{why}"):
-            async for _ in local.chat(str(path), QUESTION, {}):
+            async for _ in chat(local, str(path), QUESTION, {}):
                 pass
         assert not local.running
 
@@ -176,7 +202,7 @@ async def test_a_file_that_is_no_model(home: Home, tmp_path: Path, content: byte
 async def test_a_prompt_that_can_never_fit_is_refused_at_once(home: Home) -> None:
     async with local_server(home) as local:
         with pytest.raises(GeneratorError, match="too long"):
-            await ask(local, [{"role": "user", "content": "x" * (MAX_PROMPT + 1)}])
+            await ask(local, [{"role": "user", "content": "x" * (CONTEXT * LONGEST_TOKEN + 1)}])
         assert not local.running
 
 
@@ -185,7 +211,7 @@ def process(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-P", PROCESS, "--model", GGUF, "--socket", str(tmp_path / "s.sock")]
     (tmp_path / "s.sock").touch()  # as a killed one leaves it
     with (
-        libraries.environment() as environment,
+        shared_libraries.environment() as environment,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as running,
     ):
         yield running
@@ -213,13 +239,6 @@ def test_sockets_of_the_dead_are_swept_and_others_kept(tmp_path: Path) -> None:
             os.utime(tmp_path / name, (0, 0))
         sweep(str(tmp_path))
     assert sorted(os.listdir(tmp_path)) == ["model-living.sock", "model-young.sock"]
-
-
-def test_a_long_path_where_the_system_offers_no_way_round(tmp_path: Path) -> None:
-    folder = tmp_path / ("long" * 30)
-    folder.mkdir()
-    with pytest.raises(ConfigurationError, match="too long for a socket"), reachable(str(folder / "s"), "/nowhere"):
-        pass
 
 
 def test_the_file_is_found_without_importing_its_package(home: Home) -> None:

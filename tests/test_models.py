@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -18,13 +19,15 @@ from packaging.requirements import Requirement
 
 from ptstream.config import Endpoint, Limits, Settings, load
 from ptstream.errors import ConfigurationError, GeneratorError, NoModel, UsageError, ungrouped
-from ptstream.generators import Caller, Event, Source, embedded, libraries
-from ptstream.generators.chatting import chats
-from ptstream.generators.discover import Found, discover
-from ptstream.generators.endpoints import known
-from ptstream.generators.llamacpp import LocalServer
-from ptstream.generators.models import messages, resolve
-from ptstream.generators.pull import pull
+from ptstream.generators import Caller, Event, Source
+from ptstream.generators.llamacpp import embedded, shared_libraries
+from ptstream.generators.llamacpp.download import download
+from ptstream.generators.llamacpp.local_server import LocalServer
+from ptstream.generators.models.chat_capability import can_chat
+from ptstream.generators.models.chat_messages import messages
+from ptstream.generators.models.discovery import Found, discover
+from ptstream.generators.models.known_endpoints import known_endpoints
+from ptstream.generators.models.resolve import resolve
 from ptstream.settings import Home
 from ptstream.streams import Flush, Status, Stream, Words
 from tests import endpoint
@@ -156,7 +159,7 @@ async def test_openai_without_a_model_has_a_default_and_another_address_is_asked
 )
 def test_an_address_of_ollama(home: Home, address: str, base_url: str) -> None:
     """As Ollama's own client has it."""
-    assert known(caller_in(home, OLLAMA_HOST=address), Settings())["ollama"].base_url == base_url
+    assert known_endpoints(caller_in(home, OLLAMA_HOST=address), Settings())["ollama"].base_url == base_url
 
 
 async def test_a_replay_needs_no_prompt(home: Home) -> None:
@@ -179,7 +182,7 @@ async def test_the_embedded_model_and_a_file_of_ones_own(home: Home) -> None:
     for name in (embedded.FILE, "mine.gguf"):
         Path(home.models, name).write_bytes(b"GGUF")
     source = await resolved(asking("smollm2"), caller_in(home), home)
-    assert (source.model, source.place, source.go_on is not None) == ("smollm2", "this machine", True)
+    assert (source.model, source.place, source.resume is not None) == ("smollm2", "this machine", True)
     source = await resolved(asking("gguf:models/mine.gguf"), caller_in(home), home)
     assert (source.model, source.place) == ("mine.gguf", "this machine")
 
@@ -269,7 +272,7 @@ async def test_a_machine_without_a_wheel_of_llamacpp_is_told_so(
     with pytest.raises(NoModel, match=r"no wheel for this machine.*Ollama"):
         await resolved(asking(), caller_in(home, OLLAMA_HOST=nobody), home)
     with pytest.raises(ConfigurationError, match="no wheel for this machine"):
-        pull(home)
+        download(home)
     found = await discover(caller_in(home, OLLAMA_HOST=nobody), Settings(), home)
     assert {each.name: each.problem for each in found}["smollm2"] == embedded.NO_WHEEL
 
@@ -288,7 +291,7 @@ def test_the_extra_installs_llamacpp_where_it_has_a_wheel(system: str, machine: 
         or requirement.marker.evaluate({"sys_platform": system, "platform_machine": machine})
     }
     assert ("xllamacpp" in installed) == (machine in embedded.WHEELS.get(system, ()))
-    assert (libraries.CARRIER in installed) == ("xllamacpp" in installed and system == "linux")
+    assert (shared_libraries.CARRIER in installed) == ("xllamacpp" in installed and system == "linux")
 
 
 # --- the default, in its order
@@ -418,7 +421,7 @@ async def test_without_any_model_there_is_no_default(home: Home, nobody: str) ->
     ],
 )
 def test_which_models_chat(row: dict[str, Any], able: bool) -> None:
-    assert chats(row) == able
+    assert can_chat(row) == able
 
 
 async def test_what_cannot_chat_is_never_the_default(home: Home) -> None:
@@ -523,3 +526,12 @@ def test_a_conversation() -> None:
         *said,
         {"role": "user", "content": "Why?"},
     ]
+
+
+def test_a_name_is_looked_up_without_an_http_client() -> None:
+    """What `drive` and `models` load before they ask anybody."""
+    code = (
+        "import sys; from ptstream.generators.models import discovery, resolve\n"
+        "assert not {'httpx', 'ssl', 'email', 'importlib.metadata', 'zipfile'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

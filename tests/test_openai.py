@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Event, Note, Reasoning, Usage
-from ptstream.generators.openai import chat, models
+from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.model_list import models
+from ptstream.generators.openai.upstream import Upstream
 from ptstream.generators.surrogates import Surrogates, mend
-from ptstream.generators.upstream import Upstream
 from tests import endpoint
 from tests.conftest import LIMIT
 
@@ -83,7 +84,7 @@ async def test_reasoning_is_told_apart(server: endpoint.Server) -> None:
 async def test_what_has_no_end_is_not_waited_for(
     server: endpoint.Server, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ptstream.generators.openai.AT_ONCE", 1024 * 1024)
+    monkeypatch.setattr("ptstream.generators.openai.answer_reader.SILENT_BYTES", 1024 * 1024)
     with anyio.fail_after(LIMIT):
         assert (await failure(server, model))[1].endswith("sends without end what is no part of an answer")
 
@@ -99,7 +100,15 @@ async def test_an_event_that_would_take_long_to_read_is_refused_and_said(
     assert f"sent more than {what}" in cause
 
 
-@pytest.mark.parametrize("model", ["keep-alive", "whole"])
+@pytest.mark.parametrize("model", ["huge-picture", "huge-lines"])
+async def test_an_event_that_would_be_read_in_one_long_step_is_refused(server: endpoint.Server, model: str) -> None:
+    text, cause = await failure(server, model)
+    assert text == endpoint.TEXT
+    assert "sent more than 4 MiB at once" in cause
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("model", ["keep-alive", "whole", "large-picture"])
 async def test_unusual_answers_are_answers(server: endpoint.Server, model: str) -> None:
     assert text_of(await ask(server, model)) == endpoint.TEXT
 
@@ -117,7 +126,7 @@ async def test_the_limit_of_length_is_an_end_and_said(server: endpoint.Server) -
 async def test_a_connection_that_stays_open_after_the_finish_reason_holds_nothing_up(
     server: endpoint.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ptstream.generators.openai.AFTERWARDS", 0.01)
+    monkeypatch.setattr("ptstream.generators.openai.endpoint_timeouts.AFTER_FINISH_REASON", 0.01)
     assert text_of(await ask(server, "late")) == endpoint.TEXT
 
 

@@ -31,9 +31,10 @@ from ptstream.engine.sqlite.schema import CLAIM
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import TailReader
 from ptstream.errors import ConfigurationError, StoreUnusable
-from ptstream.generators import Caller, embedded
-from ptstream.generators.discover import discover
-from ptstream.generators.endpoints import key_for
+from ptstream.generators import Caller
+from ptstream.generators.llamacpp import embedded
+from ptstream.generators.models.api_keys import key_for
+from ptstream.generators.models.discovery import discover
 from ptstream.settings import Home, find_home
 from ptstream.streams import Words
 from tests.conftest import PTSTREAM, Cli, Lines, together

@@ -23,7 +23,7 @@ from ptstream.engine.sqlite.liveness import boot_id
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ConfigurationError
 from ptstream.filesystem import NETWORK_FILESYSTEMS, filesystem_of, lacking
-from ptstream.generators.command import descendants
+from ptstream.generators.process_group import descendants
 from ptstream.settings import Home, find_home
 from tests.conftest import PTSTREAM, Cli, needs, owning
 

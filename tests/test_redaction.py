@@ -19,17 +19,18 @@ from hypothesis import strategies as st
 from ptstream import wire
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Note, Usage
-from ptstream.generators.models import Target
-from ptstream.generators.openai import chat, models
-from ptstream.generators.redacted import LINE_BYTES, RedactedBody, redacted_refusal
-from ptstream.generators.redaction import MARK, Redaction
-from ptstream.generators.refusals import MESSAGE_CHARACTERS, said
-from ptstream.generators.relay import REFUSAL_BYTES, relay
-from ptstream.generators.upstream import Upstream, url_of
+from ptstream.generators.models.target import ModelTarget
+from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.error_text import MESSAGE_CHARACTERS, message_in
+from ptstream.generators.openai.model_list import models
+from ptstream.generators.openai.passthrough import REFUSAL_BYTES, pass_through
+from ptstream.generators.openai.redaction import MARK, Redaction
+from ptstream.generators.openai.response_filter import LINE_BYTES, ResponseFilter, redacted_refusal
+from ptstream.generators.openai.upstream import Upstream, url_of
 from tests import endpoint
 from tests.conftest import kept
 from tests.face import KEY, Face, asking, daemon, face
-from tests.test_relay import Client
+from tests.test_passthrough import Client
 
 __all__ = ["daemon", "face"]
 
@@ -152,7 +153,7 @@ BODY = (
 
 def passed(body: bytes, cuts: list[int], redaction: Redaction) -> bytes:
     """What goes on of a body that comes in these cuts."""
-    way, told, place = RedactedBody(redaction), b"", 0
+    way, told, place = ResponseFilter(redaction), b"", 0
     for cut in [*sorted(cuts), len(body)]:
         told += way.feed(body[place:cut])
         place = cut
@@ -174,7 +175,7 @@ def test_a_body_without_the_secret_passes_byte_for_byte(cuts: list[int]) -> None
 
 
 def test_nothing_waits_but_for_the_end_of_its_line() -> None:
-    way = RedactedBody(Redaction([SECRET]))
+    way = ResponseFilter(Redaction([SECRET]))
     assert way.feed(event("one ")) == event("one ")
     assert way.feed(event("two ")[:-2]) == b""
     assert way.feed(b"\n") == event("two ")[:-1]
@@ -182,7 +183,7 @@ def test_nothing_waits_but_for_the_end_of_its_line() -> None:
 
 def test_a_line_that_has_no_end_goes_on_and_the_secret_in_it_does_not() -> None:
     """Wherever it is cut."""
-    way, told = RedactedBody(Redaction([SECRET])), b""
+    way, told = ResponseFilter(Redaction([SECRET])), b""
     part = b"x" * 30_000 + SECRET.encode()
     for _ in range(100):
         told += way.feed(part)
@@ -269,12 +270,12 @@ async def _tells_nobody(face: Face, http: httpx.AsyncClient, place: str, form: s
 @pytest.mark.anyio
 async def test_a_key_that_is_cut_in_two_is_not_told_in_halves(server: endpoint.Server) -> None:
     client = Client()
-    target = Target("m", "here", lambda: nullcontext(Upstream(server.base_url, KEY)))
+    target = ModelTarget("m", "here", lambda: nullcontext(Upstream(server.base_url, KEY)))
     content = wire.dumps({"model": "careless-cut-plain", "messages": [], "stream": True})
 
     async def ask() -> None:
         with pytest.raises(GeneratorError, match=r"no such key: \[key\]"):
-            async with aclosing(relay(target, content, client)) as events:
+            async with aclosing(pass_through(target, content, client)) as events:
                 async for _ in events:
                     pass
 
@@ -295,9 +296,9 @@ async def test_a_refusal_that_is_cut_off_has_no_part_of_the_key(server: endpoint
         head = b"HTTP/1.1 401 No\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         server.scripts["long"] = head + body
         client = Client()
-        target = Target("m", "here", lambda: nullcontext(Upstream(server.base_url, KEY)))
+        target = ModelTarget("m", "here", lambda: nullcontext(Upstream(server.base_url, KEY)))
         with pytest.raises(GeneratorError) as caught:
-            async with aclosing(relay(target, wire.dumps({"model": "long"}), client)) as events:
+            async with aclosing(pass_through(target, wire.dumps({"model": "long"}), client)) as events:
                 async for _ in events:
                     pass
         for told in (str(caught.value), client.body.decode()):
@@ -310,7 +311,7 @@ def test_what_stands_behind_an_error_is_cut_off_without_a_part_of_the_key(length
     key = (SECRET * 9)[:length]
     for before in range(MESSAGE_CHARACTERS - length, MESSAGE_CHARACTERS + 1, 7):
         error = {"message": "x", "metadata": {"raw": "y" * before + key}}
-        told = said(json.dumps({"error": error}), Redaction([key]).of)
+        told = message_in(json.dumps({"error": error}), Redaction([key]).of)
         assert key[:5] not in told, before
 
 

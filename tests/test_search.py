@@ -23,7 +23,7 @@ from ptstream.engine.sqlite.search import search
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import UsageError
 from ptstream.generators import Event, Source
-from ptstream.generators.llamacpp import LocalServer
+from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.settings import Home
 from ptstream.streams import Flush
 from ptstream.text_search import LONGEST_QUERY, folded

@@ -21,9 +21,9 @@ from ptstream import strict_json, wire
 from ptstream.config import load
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Note, Usage
-from ptstream.generators.openai import models
-from ptstream.generators.refusals import refused
-from ptstream.generators.upstream import Upstream
+from ptstream.generators.openai.model_list import models
+from ptstream.generators.openai.refusals import refused
+from ptstream.generators.openai.upstream import Upstream
 from ptstream.settings import Home
 from tests import endpoint as module
 from tests.conftest import ROOT, Cli, Face, listening, together
@@ -99,7 +99,7 @@ def test_json_has_one_place() -> None:
         for path in (ROOT / "ptstream").rglob("*.py")
         if re.search(r"^\s*(import|from) json\b|\.json\(\)", path.read_text(), re.MULTILINE)
     }
-    assert users == {"strict_json.py", "call_process.py"}
+    assert users == {"strict_json.py", "function_process.py"}
 
 
 # --- from a provider

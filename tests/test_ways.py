@@ -18,9 +18,10 @@ from anyio.abc import SocketStream
 from anyio.streams.tls import TLSListener, TLSStream
 
 from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators.openai import Manner, chat
-from ptstream.generators.proxies import Proxy, exempt, proxy_for
-from ptstream.generators.upstream import Upstream
+from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_options import ChatOptions
+from ptstream.generators.openai.proxies import Proxy, exempt, proxy_for
+from ptstream.generators.openai.upstream import Upstream
 from tests import endpoint
 from tests.conftest import needs
 
@@ -32,7 +33,7 @@ PASSWORD = "opensesame"
 
 
 async def text_of(upstream: Upstream) -> str:
-    async with aclosing(chat(upstream, "ok", PROMPT, manner=Manner(tries=1))) as events:
+    async with aclosing(chat(upstream, "ok", PROMPT, options=ChatOptions(tries=1))) as events:
         return "".join([event async for event in events if isinstance(event, str)])
 
 
@@ -117,7 +118,7 @@ async def test_a_failure_by_way_of_a_proxy_names_it(server: endpoint.Server) -> 
     with pytest.raises(
         GeneratorError, match=r"answered 502 Scripted \(through the proxy 127\.0\.0\.1:\d+ \(http_proxy\)\)"
     ):
-        async for _ in chat(away, "status-502", PROMPT, manner=Manner(tries=1)):
+        async for _ in chat(away, "status-502", PROMPT, options=ChatOptions(tries=1)):
             pass
 
 

@@ -18,7 +18,6 @@ from ptstream import wire
 from ptstream.cli.app import screen_of
 from ptstream.cli.describe import age
 from ptstream.cli.detach import detachable, how_it_goes_on
-from ptstream.cli.entry import MOST_DIGITS
 from ptstream.cli.options import (
     FlushRule,
     Json,
@@ -40,6 +39,7 @@ from ptstream.cli.with_streams import run
 from ptstream.errors import PtstreamError, StreamNotFound, UsageError
 from ptstream.fields import as_json
 from ptstream.generators.replay import PREFIX
+from ptstream.integers import count_of
 from ptstream.names import as_name
 from ptstream.streams import Status, Stream, Words, merged
 from ptstream.streams_protocol import Streams
@@ -224,8 +224,8 @@ def _place(after: str | None) -> tuple[str | None, int | None]:
     if after is None:
         return None, None
     reference, _, offset = after.rpartition("@")
-    number = offset.isdecimal() and len(offset) <= MOST_DIGITS
-    return (reference, int(offset)) if reference and number else (after, None)
+    number = count_of(offset)
+    return (reference, number) if reference and number is not None else (after, None)
 
 
 class _Drive:

@@ -10,6 +10,8 @@ import os
 import signal
 import sys
 
+from ptstream.integers import count_of
+
 FAST: dict[str, dict[str, type]] = {
     "cat": {"--offset": int, "--raw": bool},
     "ls": {"-q": bool, "--quiet": bool, "-n": int, "--limit": int, "--json": bool},
@@ -19,9 +21,6 @@ FAST: dict[str, dict[str, type]] = {
 """Command → its options that start fast and the kind of their value (bool: a flag)."""
 
 POSITIONALS = {"cat": range(1, 2), "ls": range(1), "path": range(1), "__complete": range(1, 64)}
-
-MOST_DIGITS = 18
-"""Of a number of bytes, or of streams: the database's numbers have no more. Python reads no more than 4,300."""
 
 LONG = {"-q": "quiet", "-n": "limit"}
 
@@ -41,8 +40,8 @@ def parse(words: list[str]) -> tuple[str, list[str], dict[str, int | bool]] | No
             return None
         elif known[word] is bool:
             options[LONG.get(word, word[2:])] = True
-        elif (value := next(rest, "")).isdecimal() and value.isascii() and len(value) <= MOST_DIGITS:
-            options[LONG.get(word, word[2:])] = int(value)
+        elif (number := count_of(next(rest, ""))) is not None:
+            options[LONG.get(word, word[2:])] = number
         else:
             return None
     return (name, positional, options) if len(positional) in POSITIONALS[name] else None

@@ -15,8 +15,9 @@ from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
 from ptstream.client.caller import current_directory
 from ptstream.config import load
-from ptstream.generators import Caller, pull
-from ptstream.generators.discover import discover
+from ptstream.generators import Caller
+from ptstream.generators.llamacpp.download import download
+from ptstream.generators.models.discovery import discover
 from ptstream.settings import Home
 
 EXAMPLES = """
@@ -42,7 +43,7 @@ def command(
     home, screen = session(ctx)
     if action is Action.PULL:
         unwind_on_interrupt()
-        screen.text(f"{pull.pull(home)}\n")
+        screen.text(f"{download(home)}\n")
     else:
         anyio.run(_list, home, screen, json)
 

@@ -12,8 +12,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from ptstream.cli.entry import MOST_DIGITS
 from ptstream.errors import UsageError
+from ptstream.integers import count_of
 from ptstream.streams import Flush, Status
 
 StreamRef: TypeAlias = Annotated[
@@ -72,10 +72,10 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 def seconds_of(value: str, what: str) -> float:
     """An age or a time to live, in seconds. Raises UsageError."""
-    number, unit = value[:-1], value[-1:]
-    if unit not in UNITS or not number.isdecimal() or len(number) > MOST_DIGITS:
+    number, unit = count_of(value[:-1]), value[-1:]
+    if unit not in UNITS or number is None:
         raise UsageError(f"{what} takes a number and one of s, m, h, d, w: 30d, not {value[:40]!r}")
-    return float(int(number) * UNITS[unit])
+    return float(number * UNITS[unit])
 
 
 def ttl_of(value: str | None) -> float | None:

@@ -21,7 +21,7 @@ from ptstream.engine import open_engine
 from ptstream.engine.protocol import Engine
 from ptstream.errors import GeneratorError, NameTaken, PtstreamError, StreamFailed, ungrouped
 from ptstream.generators import Event, Note, Source
-from ptstream.generators.command import Decoder
+from ptstream.generators.utf8 import Decoder
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import Home
 from ptstream.streams import Flush, Status, Stream, Words
@@ -214,7 +214,7 @@ class Keeping:
             place="this terminal",
             flush=Flush.LINES,
             generate=self._generate,
-            patient=True,
+            silence_is_normal=True,
         )
 
     async def _generate(self) -> AsyncGenerator[Event, None]:

@@ -10,12 +10,12 @@ import typer
 
 from ptstream.cli.app import screen_of
 from ptstream.cli.detach import detachable
-from ptstream.cli.entry import MOST_DIGITS
 from ptstream.cli.options import Json, Plain, Raw, StreamRef
 from ptstream.cli.screen import Screen
 from ptstream.cli.text_output import form_of, say_end, show
 from ptstream.cli.with_streams import run
 from ptstream.errors import UsageError
+from ptstream.integers import count_of
 from ptstream.streams_protocol import Streams
 
 EXAMPLES = """
@@ -48,7 +48,7 @@ async def watch(
 ) -> int:
     """Print the stream from there to its end; the exit code of that end."""
     stream = await streams.find(reference)
-    begin = stream.bytes if offset == "now" else _offset_of(offset)
+    begin = stream.bytes if offset == "now" else offset_of(offset)
     form = form_of(stream.words, stream.bytes, plain=plain, json=json)
 
     async def read() -> int:
@@ -64,8 +64,8 @@ async def _only_reads(screen: Screen, id: str) -> None:
     screen.note(f"watch only reads · end it: ptstream cancel {id} · leave: Ctrl-C")
 
 
-def _offset_of(word: str) -> int:
+def offset_of(word: str) -> int:
     """`--offset` in bytes. Raises UsageError."""
-    if not word.isdecimal() or len(word) > MOST_DIGITS:
+    if (offset := count_of(word)) is None:
         raise UsageError(f"--offset takes a number of bytes or 'now', not {word[:40]!r}")
-    return int(word)
+    return offset

@@ -27,9 +27,11 @@ from ptstream.daemon.openapi import MOST, document, parameters, validator
 from ptstream.engine.protocol import Engine, Hit
 from ptstream.errors import CodedBody, NotAllowed, PtstreamError, TooLarge, UsageError, ungrouped
 from ptstream.fields import as_json, title
-from ptstream.generators import Caller, models
-from ptstream.generators.discover import discover
-from ptstream.generators.models import GGUF
+from ptstream.generators import Caller
+from ptstream.generators.llamacpp.gguf import PREFIX as GGUF
+from ptstream.generators.models.discovery import discover
+from ptstream.generators.models.resolve import check as check_model
+from ptstream.generators.models.resolve import doubt
 from ptstream.generators.replay import PREFIX
 from ptstream.serving import HEADERS, error_response, until_now, wants_events
 from ptstream.settings import Home
@@ -241,8 +243,8 @@ async def check(daemon: Daemon, words: Words, caller: Caller) -> Response:
     """What speaks against driving these words, if anything; an error for what keeps them from being driven."""
     home = daemon.home
     settings = load(home)
-    models.check(words, caller, settings, home)
-    return answer({"doubt": await models.doubt(words, caller, settings, home)})
+    check_model(words, caller, settings, home)
+    return answer({"doubt": await doubt(words, caller, settings, home)})
 
 
 async def drive(

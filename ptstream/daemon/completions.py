@@ -36,11 +36,13 @@ from ptstream.errors import (
     UsageError,
 )
 from ptstream.generators import Source
-from ptstream.generators.discover import discover
-from ptstream.generators.models import GGUF, Models, Target
-from ptstream.generators.openai import WHOLE_TIME
-from ptstream.generators.redaction import Redaction
-from ptstream.generators.relay import relay
+from ptstream.generators.llamacpp.gguf import PREFIX as GGUF
+from ptstream.generators.models.discovery import discover
+from ptstream.generators.models.endpoints import Endpoints
+from ptstream.generators.models.target import ModelTarget, find
+from ptstream.generators.openai.endpoint_timeouts import WHOLE_ANSWER
+from ptstream.generators.openai.passthrough import pass_through
+from ptstream.generators.openai.redaction import Redaction
 from ptstream.generators.surrogates import mend
 from ptstream.outcome import Outcome
 from ptstream.serving import HEADERS
@@ -100,7 +102,7 @@ async def _complete(daemon: Daemon, request: Request) -> Response:
     words = _words(told)
     api.only_models(words)
     name = None if words.model == DEFAULT else words.model
-    target = await Models(api.own_caller(home), settings, home).target(name, daemon.local)
+    target = await find(name, Endpoints(api.own_caller(home), settings, home), daemon.local)
     stream = await daemon.engine.create(words)
     passage = _Passage(Backlog(home.path, daemon.backlogs))
     attempt = await daemon.start(stream.id, _source(target, told, passage, settings), settings)
@@ -130,18 +132,18 @@ def _check_own_key(request: Request, told: Mapping[str, Any]) -> None:
         )
 
 
-def _source(target: Target, told: Mapping[str, Any], passage: _Passage, settings: Settings) -> Source:
-    content = wire.dumps({**target.options, **told, "model": target.model})
+def _source(target: ModelTarget, told: Mapping[str, Any], passage: _Passage, settings: Settings) -> Source:
+    content = wire.dumps({**target.body, **told, "model": target.model})
     # An answer in one piece is silent until it is whole: how long that may be, no driver's limits know.
     whole = told.get("stream") is not True
     first = (target.limits or settings.limits).first
-    patience = max(WHOLE_TIME, first) if whole and first else None
+    patience = max(WHOLE_ANSWER, first) if whole and first else None
     return Source(
         model=target.model,
         place=target.place,
         flush=Flush.SENTENCES,
-        generate=lambda: relay(target, content, passage, patience=patience),
-        patient=whole,
+        generate=lambda: pass_through(target, content, passage, timeout=patience),
+        silence_is_normal=whole,
         limits=target.limits,
     )
 
@@ -176,20 +178,20 @@ class _Passage:
         self._begun = anyio.Event()
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """See `relay.Onward`."""
+        """See `ResponseSink`."""
         self._head = status, dict(headers)
         self._begun.set()
 
     def put(self, data: bytes) -> None:
-        """See `relay.Onward`."""
+        """See `ResponseSink`."""
         self._backlog.put(data)
 
     def end(self) -> None:
-        """See `relay.Onward`."""
+        """See `ResponseSink`."""
         self._backlog.end()
 
     def close(self) -> None:
-        """See `relay.Onward`."""
+        """See `ResponseSink`."""
         self._backlog.end(StreamFailed("an answer to a client, whose stream has ended before it"))
 
     async def answer(self, stream: Stream, attempt: Drive) -> Response:

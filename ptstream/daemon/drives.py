@@ -22,9 +22,9 @@ from ptstream.drive import Drive
 from ptstream.engine.protocol import Engine
 from ptstream.errors import CallerGone, ClaimLost, ConfigurationError, DaemonStopping, PtstreamError, UsageError
 from ptstream.generators import Beside, Caller, Note, Reasoning, Source, Stderr
-from ptstream.generators.llamacpp import LocalServer
-from ptstream.generators.models import resolve
-from ptstream.generators.openai import Learned
+from ptstream.generators.llamacpp.local_server import LocalServer
+from ptstream.generators.models.resolve import resolve
+from ptstream.generators.openai.request import UnsupportedFields
 from ptstream.owner import Owner
 from ptstream.settings import Home
 from ptstream.streams import Status, Stream, Words
@@ -56,7 +56,7 @@ class Daemon:
     engine: Engine
     owner: Owner
     local: LocalServer
-    learned: Learned = field(default_factory=Learned)
+    unsupported: UnsupportedFields = field(default_factory=UnsupportedFields)
     """What endpoints were found not to understand, while the daemon lives."""
     stop: anyio.Event = field(default_factory=anyio.Event)
     failure: PtstreamError | None = None
@@ -106,8 +106,8 @@ class Daemon:
             return _attached(stream)
         settings = load(self.home)  # each time: what the user changes counts from the next drive on
         before = await history(self.engine, stream) if stream.parent else []
-        source = await resolve(stream, caller, settings, self.home, self.local, before, self.learned)
-        if on_drop and source.go_on is None:
+        source = await resolve(stream, caller, settings, self.home, self.local, before, self.unsupported)
+        if on_drop and source.resume is None:
             raise UsageError(f"{source.model} cannot go on from a text that broke off: leave out --on-drop")
         note = await self._begin(stream, source)
         try:
@@ -148,10 +148,10 @@ class Daemon:
         if stream.seam is not None or stream.parent is None:
             return None
         parent, offset, text = stream.parent, stream.parent_offset, ""
-        if source.go_on:
+        if source.resume:
             text = await text_before(self.engine, parent, offset)
         await self.engine.begin(stream.id, text)
-        if source.go_on:
+        if source.resume:
             return f"goes on from {stream.parent} at byte {stream.parent_offset}"
         return f"{source.model} cannot go on from a text: it begins anew"
 

@@ -32,7 +32,7 @@ from ptstream.daemon.log import begin as begin_log
 from ptstream.engine import open_engine
 from ptstream.engine.protocol import Engine
 from ptstream.errors import ConfigurationError, PtstreamError, StoreNewer, ungrouped
-from ptstream.generators.llamacpp import LocalServer
+from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.owner import open_owner
 from ptstream.settings import Home
 

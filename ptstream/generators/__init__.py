@@ -1,9 +1,10 @@
-"""Generators: where text comes from. What they are given, what they yield, and how one is found by its name.
+"""Generators: where text comes from. What one is given, and the events that it yields.
 
 A generator is an async iterator of events: `str` is a piece of text, everything else is said beside the text. An empty
 piece is a sign of life.
 It knows neither store nor daemon. It raises `GeneratorError` for what went wrong outside, with a message fit
 to be the stream's cause; reaching its end without an error means that the text is whole: it must have proof.
+`models.resolve` finds the generator for what a stream was asked for.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Note:
 
     text: str
     kept: bool = False
-    """Whether it belongs to the text's end: it is stored with that, and told by whoever tells the end."""
+    """Whether it belongs to the text's end: it is stored with that, and shown wherever the end is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Stderr:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """For so many seconds, silence is normal: nobody's limit is meant for it."""
+    """For so many seconds, silence is normal: no time-out counts them."""
 
     seconds: float
 
@@ -86,11 +87,11 @@ class Source:
     place: str
     flush: Flush
     generate: Callable[[], Generation] = field(repr=False)
-    patient: bool = False
-    """Whether silence is normal for it, as for a command: then there is no first and no idle time-out."""
-    left: Sequence[str] = ()
-    """What of it goes on when a generation is over: processes that left a command's process group."""
-    go_on: Callable[[str], Generation] | None = field(default=None, repr=False)
+    silence_is_normal: bool = False
+    """Whether it may be silent for any time, as a command: then there is no first and no idle time-out."""
+    survivors: Sequence[str] = ()
+    """What of it goes on when a generation is over: processes outside of a command's process group, `name (pid N)`."""
+    resume: Callable[[str], Generation] | None = field(default=None, repr=False)
     """Goes on from a text that broke off, saying only what comes after it; None if it cannot."""
     limits: Limits | None = None
     """Its own limits, before those of whoever drives it."""

@@ -72,7 +72,7 @@ def source(model: str, directory: str) -> Source:
         place=place,
         flush=Flush.SENTENCES,
         generate=lambda: generate(replay),
-        go_on=lambda text: generate(replay, len(text.encode())),
+        resume=lambda text: generate(replay, len(text.encode())),
     )
 
 

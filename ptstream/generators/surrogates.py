@@ -1,8 +1,7 @@
-"""Text that JSON brought in halves: joins surrogate pairs across pieces, so that every piece can be encoded, and parts
-none where a piece is parted.
+"""Surrogates, the one place for them: pairs are joined across pieces, lone ones replaced, and none is cut apart.
 
-A model's token may end in the middle of an emoji; JSON then carries two lone surrogates in two strings. Knows
-nothing of where the pieces come from or go to.
+A model's token may end in the middle of an emoji; JSON then carries two lone surrogates in two strings (RFC 8259, 7),
+and neither can be encoded by itself.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ async def ours(home: Home, text: list[str]) -> Cost:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(watch)
                 mark()
-                source = Source("scripted", "here", Flush.SENTENCES, lambda: _generate(text), patient=True)
+                source = Source("scripted", "here", Flush.SENTENCES, lambda: _generate(text), silence_is_normal=True)
                 await (await owner.start(stream, source, Settings())).ended.wait()
                 mark()
             assert store.state(stream).status is Status.DONE

@@ -111,7 +111,7 @@ async def _generate(text: list[str]) -> AsyncGenerator[Event, None]:
 
 
 def _source(text: list[str]) -> Source:
-    return Source("scripted", "here", Flush.SENTENCES, partial(_generate, text), patient=True)
+    return Source("scripted", "here", Flush.SENTENCES, partial(_generate, text), silence_is_normal=True)
 
 
 def _seconds(work: Callable[[], object]) -> float:

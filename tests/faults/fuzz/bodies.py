@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 import ptstream
 from ptstream.errors import GeneratorError, StreamFailed
 from ptstream.generators import Note, Reasoning, Usage
-from ptstream.generators.openai import Manner, _answer_in, chat
+from ptstream.generators.openai.answer_reader import answer_in
+from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_options import ChatOptions
+from ptstream.generators.openai.upstream import Upstream
 from ptstream.generators.surrogates import mend
-from ptstream.generators.upstream import Upstream
 from ptstream.streams import Stream
 from tests.endpoint import serve
 from tests.faults.fuzz.grammar import CUTS, broken, one_of, pieces
@@ -229,7 +231,7 @@ async def _heard(parts: Sequence[bytes]) -> Said:
         for part in parts:
             yield part
 
-    return await _said(_answer_in(httpx.Response(200, content=runs()), UPSTREAM, None))
+    return await _said(answer_in(httpx.Response(200, content=runs()), UPSTREAM, None))
 
 
 async def _said(events: Any) -> Said:
@@ -258,7 +260,7 @@ async def _driven(here: Ground, body: bytes) -> None:
     messages = [{"role": "user", "content": "x"}]
     async with serve() as server, ptstream.open(here.home.path) as pts:
         server.scripts["made-up"] = answer
-        ask = partial(chat, Upstream(server.base_url), "made-up", messages, manner=Manner(tries=1))
+        ask = partial(chat, Upstream(server.base_url), "made-up", messages, options=ChatOptions(tries=1))
 
         async def generate(stream: Stream) -> AsyncIterator[Any]:
             async with aclosing(ask()) as events:

@@ -11,7 +11,7 @@ from ptstream.config import ENDPOINT_KEYS, KEYS, load
 from ptstream.daemon.listener import address_of
 from ptstream.daemon.outside import Outside
 from ptstream.errors import ConfigurationError
-from ptstream.generators.upstream import COMPLETIONS, Upstream
+from ptstream.generators.openai.upstream import COMPLETIONS, Upstream
 from ptstream.settings import Home
 from tests.faults.fuzz.grammar import broken, one_of
 from tests.faults.fuzz.growth import Pumped

@@ -1,0 +1,211 @@
+"""A process that is run for its output: started where the caller stands, read to its exit, ended with its group.
+
+It runs in its own session, in the caller's directory, with the caller's environment, umask and limit on core files.
+Its end is its exit: a child of its own that holds a pipe open is not waited for. `process_group` ends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import anyio
+from anyio.abc import ByteReceiveStream, ByteSendStream, Process
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from ptstream import coredump
+from ptstream.errors import GeneratorError, ungrouped
+from ptstream.generators import Caller
+from ptstream.generators.process_group import end_group
+
+DRAIN_SECONDS = 0.5
+"""How long a pipe is waited for after the exit: a child in the background may hold it open for ever."""
+
+DRAIN_BYTES = 1024 * 1024
+"""How much may come out of a pipe after the exit: a process leaves no more behind than a pipe and our buffer hold."""
+
+STDIN_BLOCK = 64 * 1024
+"""Bytes of stdin that are written at once. The event loop copies what a pipe does not take."""
+
+STDERR_END = 4096
+"""Bytes of the end of stderr that are kept for the cause."""
+
+Output = tuple[Literal["stdout", "stderr"], bytes]
+
+
+@dataclass(slots=True, eq=False)
+class ChildProcess:
+    """A running process. `output` gives what it writes as it comes, and ends soon after its exit."""
+
+    argv: Sequence[str]
+    output: MemoryObjectReceiveStream[Output]
+    _process: Process
+    _end: bytearray = field(default_factory=bytearray)
+
+    async def end(self) -> None:
+        """Wait for the exit. Raises GeneratorError for a bad one, with the end of stderr as the cause."""
+        code = await self._process.wait()
+        if code == 0:
+            return
+        raise GeneratorError(": ".join(filter(None, [f"{self.argv[0]}: {describe_exit(code)}", self.last_words])))
+
+    @property
+    def last_words(self) -> str:
+        """The end of its stderr; where that is one pipe with stdout, the end of both."""
+        lines = self._end.decode("utf-8", "replace").strip().splitlines()
+        return "\n".join(lines[-10:])[-1000:]
+
+
+def describe_exit(code: int) -> str:
+    """How a process ended, for a person; `code` is that of `subprocess`: below 0 it is the signal that killed it."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+@contextlib.asynccontextmanager
+async def running(
+    argv: Sequence[str],
+    *,
+    stdin: bytes | None,
+    caller: Caller,
+    survivors: list[str] | None = None,
+    one_pipe: bool = False,
+) -> AsyncIterator[ChildProcess]:
+    """The process, for as long as the context lasts; what is left of its process group then is killed.
+
+    With `one_pipe`, its stdout and stderr are the same pipe, so that all it writes keeps its order: it is `stdout`.
+
+    A descendant that left the group on purpose is somebody's daemon, perhaps: it lives on, and is added to `survivors`
+    as `name (pid N)`.
+
+    Raises GeneratorError when it cannot be started.
+    """
+    process = await _start(argv, stdin, caller, one_pipe)
+    send, receive = anyio.create_memory_object_stream[Output](0)
+    child = ChildProcess(argv, receive, process)
+    try:
+        with ungrouped():
+            async with anyio.create_task_group() as tasks:
+                if process.stdin is not None:
+                    tasks.start_soon(_feed, process.stdin, stdin or b"")
+                tasks.start_soon(_read_all, process, send, child._end)
+                yield child
+                tasks.cancel_scope.cancel()
+    finally:
+        receive.close()
+        with anyio.CancelScope(shield=True):
+            alive = await end_group(process)
+            if survivors is not None:
+                survivors += alive
+            await process.aclose()
+
+
+async def _start(argv: Sequence[str], stdin: bytes | None, caller: Caller, one_pipe: bool) -> Process:
+    try:
+        async with coredump.limited(caller.core):
+            return await anyio.open_process(
+                _located(argv, caller),
+                stdin=-3 if stdin is None else -1,  # subprocess.DEVNULL, subprocess.PIPE
+                stderr=-2 if one_pipe else -1,  # subprocess.STDOUT
+                cwd=caller.directory,
+                # Python would hold back what it prints into a pipe.
+                env={"PYTHONUNBUFFERED": "1", **caller.environment},
+                umask=caller.umask,
+                start_new_session=True,
+            )
+    except FileNotFoundError as error:
+        missing = caller.directory if not os.path.isdir(caller.directory) else argv[0]
+        raise GeneratorError(f"{missing}: no such command" if missing == argv[0] else f"{missing} is gone") from error
+    except (OSError, ValueError) as error:
+        raise GeneratorError(f"{argv[0]} cannot be started: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _located(argv: Sequence[str], caller: Caller) -> list[str]:
+    """Found on the caller's PATH, not on ours."""
+    program = argv[0]
+    if os.sep not in program:
+        found = shutil.which(program, path=caller.environment.get("PATH", os.defpath))
+        if found is None:
+            raise FileNotFoundError(program)
+        # A PATH may name directories relative to the caller's.
+        program = os.path.join(caller.directory, found)
+    return [program, *argv[1:]]
+
+
+async def _feed(pipe: ByteSendStream, data: bytes) -> None:
+    with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        async with pipe:
+            for start in range(0, len(data), STDIN_BLOCK):
+                await pipe.send(data[start : start + STDIN_BLOCK])
+
+
+async def _read_all(process: Process, send: MemoryObjectSendStream[Output], last_words: bytearray) -> None:
+    """Its pipes until their ends, or for a while after the exit; `last_words` is of stderr, or of the one pipe."""
+    assert process.stdout is not None
+    if process.stderr is None:
+        pipes = [_Pipe("stdout", process.stdout, send, last_words)]
+    else:
+        pipes = [_Pipe("stdout", process.stdout, send), _Pipe("stderr", process.stderr, send, last_words)]
+    async with send, anyio.create_task_group() as tasks:
+        for pipe in pipes:
+            tasks.start_soon(pipe.read)
+        await process.wait()
+        for pipe in pipes:
+            pipe.exited()
+
+
+class _Pipe:
+    """One of a process's two, read to its end; after the exit, no further than what the process itself may have left.
+
+    Only the time that is spent waiting for the pipe counts: a reader that is held up, as by a full disk, loses nothing.
+    """
+
+    def __init__(
+        self,
+        name: Literal["stdout", "stderr"],
+        pipe: ByteReceiveStream,
+        send: MemoryObjectSendStream[Output],
+        kept: bytearray | None = None,
+    ) -> None:
+        self._name: Literal["stdout", "stderr"] = name
+        self._pipe = pipe
+        self._send = send
+        self._kept = kept
+        self._seconds_left = math.inf
+        self._bytes_left = math.inf
+        self._receiving = anyio.CancelScope()
+
+    def exited(self) -> None:
+        """From now on its end is near."""
+        self._seconds_left, self._bytes_left = DRAIN_SECONDS, DRAIN_BYTES
+        self._receiving.deadline = anyio.current_time() + DRAIN_SECONDS
+
+    async def read(self) -> None:
+        """Until its end."""
+        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream):
+            while self._bytes_left > 0 and (data := await self._receive()):
+                self._bytes_left -= len(data)
+                if self._kept is not None:
+                    self._kept += data
+                    del self._kept[:-STDERR_END]
+                await self._send.send((self._name, data))
+
+    async def _receive(self) -> bytes:
+        """What comes next; b"" when nothing has come in time. Raises EndOfStream."""
+        began, seconds_left = anyio.current_time(), self._seconds_left
+        with anyio.CancelScope(deadline=began + seconds_left) as self._receiving:
+            data = await self._pipe.receive()
+            if seconds_left < math.inf:
+                self._seconds_left -= anyio.current_time() - began
+            return data
+        return b""
