@@ -22,8 +22,6 @@ from ptstream.drive import Attempt
 from ptstream.errors import (
     ENDS,
     ClaimLost,
-    PtstreamError,
-    UsageError,
     ungrouped,
 )
 from ptstream.follow import Audience, Follow
@@ -35,7 +33,7 @@ from ptstream.settings import find_home
 from ptstream.store.cursor import Cursor, read_now
 from ptstream.store.patience import BRIEFLY, patiently
 from ptstream.store.reading import State
-from ptstream.store.recover import as_it_is, listed, live_size, settle
+from ptstream.store.recover import as_it_is, listed, settle
 from ptstream.store.sqlite import Store
 from ptstream.store.wake import Wakes
 from ptstream.streams import Body, Flush, Piece, Status, Stream, Words
@@ -44,7 +42,7 @@ from ptstream.tail import Bell
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from ptstream import serving
+    from ptstream.http.stream_reader import StreamReader
 
 logger = logging.getLogger("ptstream")
 
@@ -131,10 +129,8 @@ class PersistentStreams:
         generator.
         """
         check(generate)
-        return self._driven(id, lambda: self.start(id, generate, logged=False))
-
-    def _driven(self, id: str, begin: Callable[[], Any]) -> Pieces:
-        return Pieces(Follow(self._store, Cursor(self._store, id), audience=self._audience), begin)
+        follow = Follow(self._store, Cursor(self._store, id), audience=self._audience)
+        return Pieces(follow, lambda: self.start(id, generate, logged=False))
 
     async def stream(self, id: str) -> Stream:
         """What is known of the stream. Raises StreamNotFound."""
@@ -171,54 +167,30 @@ class PersistentStreams:
         `done`: another end breaks it off, and so does a signal for the process to end. What the generator raises is
         logged, with its traceback. Raises TypeError for a function that is no generator.
         """
-        from ptstream import serving
+        from ptstream.http import app_response  # for its weight: a program that serves nothing has no web framework
 
         check(generate)
-        try:
-            self._store.state(id)
-        except PtstreamError as error:
-            return serving.error_response(error)
-        pieces = self._driven(id, lambda: self.start(id, generate))
-        return serving.Answer(self._read(id, pieces), serving.TEXT, self._under_way)
+        reader_at, begin = partial(self._reader, id), partial(self.start, id, generate)
+        return app_response.AppResponse(id, reader_at, app_response.TEXT, self._under_way, begin=begin)
 
     def events(self, id: str, offset: int | str = 0) -> Response:
         """The same as `follow`, as server-sent events, for whoever does not drive.
 
-        Each event's data is a JSON string and its id the offset where it ends, so that `Last-Event-ID` is an `offset`
-        to go on from; the last one is called `end` and tells status and error. A bad offset is a 4xx. A request's own
-        `Last-Event-ID` stands before `offset`; after the `end` it is answered with 204: a browser's EventSource comes
-        back after a broken connection, and ends.
+        As the daemon sends them, by the Durable Streams protocol: the event `data` is text (or base64, if the request's
+        parameter `encoding` says so), and the `control` after it tells in JSON where it ends; its id is that offset, so
+        that `Last-Event-ID` is an `offset` to go on from. The last `control` has `streamClosed`, and tells status and
+        error. A bad offset is a 4xx. A request's own `Last-Event-ID` stands before `offset`; after the end it is
+        answered with 204: a browser's EventSource comes back after a broken connection, and ends.
         """
-        from ptstream import serving
+        from ptstream.http import app_response  # for its weight, as above
 
-        try:
-            return serving.Answer(self._read_from(id, offset), serving.EVENTS, self._under_way)
-        except PtstreamError as error:
-            return serving.error_response(error)
+        reader_at = partial(self._reader, id)
+        return app_response.AppResponse(id, reader_at, app_response.EVENTS, self._under_way, offset=offset)
 
-    def _read_from(self, id: str, offset: int | str) -> serving.Read:
-        begin = self._checked(id, offset)
-        return self._read(id, self.follow(id, begin), begin)
+    def _reader(self, id: str, offset: int) -> StreamReader:
+        from ptstream.http.stream_reader import StreamReader  # for its weight, as above
 
-    def _read(self, id: str, pieces: Pieces, offset: int = 0) -> serving.Read:
-        from ptstream import serving
-
-        def size() -> int:
-            return live_size(self._store.home, id, settle(self._store, id, self._store.state(id)).state)
-
-        again = partial(self._read_from, id)
-        return serving.Read(id, pieces, size, lambda: self._store.get(id), again, offset)
-
-    def _checked(self, id: str, offset: int | str) -> int:
-        """The offset, if one can follow from there. Raises UsageError, OffsetBeyondEnd, StreamNotFound."""
-        if isinstance(offset, str) and not (offset.isascii() and offset.isdecimal()):
-            raise UsageError("an offset is a number of bytes")
-        cursor = Cursor(self._store, id, int(offset))
-        inside = 0x80 <= int.from_bytes(cursor.read()[:1], "big") < 0xC0
-        cursor.close()
-        if inside:
-            raise UsageError(f"offset {offset} lies inside a character")
-        return int(offset)
+        return StreamReader(self._store, id, offset, audience=self._audience)
 
     async def cancel(self, id: str, *, drain: bool = False) -> State:
         """End the stream as `cancelled`, whoever drives it; see `ending.cancel`."""

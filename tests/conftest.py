@@ -28,8 +28,8 @@ import hypothesis
 import pytest
 
 from ptstream import wire
-from ptstream.daemon.listener import PIPELINED
 from ptstream.fields import as_json
+from ptstream.http.connection import PIPELINED
 from ptstream.settings import Home
 from ptstream.store.cursor import Cursor
 from ptstream.store.sqlite import Store

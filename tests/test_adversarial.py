@@ -14,16 +14,17 @@ from starlette.responses import StreamingResponse
 from ptstream.cli.markdown import Rendered
 from ptstream.cli.paper import _tidy
 from ptstream.cli.untrusted import Filter, clean
-from ptstream.durable import Asked, Reader
 from ptstream.generators.bodies import PAGE_CHARACTERS, Body, page_words
 from ptstream.generators.endings import ending_of
 from ptstream.generators.openai import UNKNOWN_FIELD
 from ptstream.generators.refusals import MESSAGE_BYTES, _wait_in, said
 from ptstream.generators.surrogates import Surrogates, mend
+from ptstream.http.durable_streams import Live, ReadParameters
+from ptstream.http.read_response import EVENT_SIZE, read_response
+from ptstream.http.stream_reader import StreamReader
 from ptstream.lineage import without_thoughts
 from ptstream.origins import is_loopback, origin_of
 from ptstream.sentences import Cutter
-from ptstream.serving import PART
 from ptstream.store.search import folded
 from ptstream.store.sqlite import Store
 from ptstream.streams import Flush
@@ -120,8 +121,8 @@ async def test_events_are_made_in_parts_whatever_they_hold(cli: Cli, store: Stor
     size = 200_000
     cli.run("tee", input=b"\n" * size)
     (stream,) = store.streams()
-    answer = await Reader(store, stream.id, Asked(0, "sse", 0, exact=False)).respond()
+    answer = await read_response(StreamReader(store, stream.id), ReadParameters(live=Live.EVENTS))
     assert isinstance(answer, StreamingResponse)
     sizes = [len(event) async for event in answer.body_iterator]
     assert sum(sizes) > 6 * size
-    assert max(sizes) < 8 * PART
+    assert max(sizes) < 8 * EVENT_SIZE

@@ -24,11 +24,14 @@ import httpx
 import pytest
 
 from ptstream import wire
-from ptstream.daemon.gate import MAX_BODIES, MAX_BODY
 from ptstream.daemon.keys import Keys, token_of
-from ptstream.daemon.listener import KEPT, PIPELINED, Address, address_of
-from ptstream.daemon.rate import Rate
+from ptstream.daemon.listen_address import Address, address_of
+from ptstream.daemon.request_limits import MAX_BODIES
 from ptstream.errors import ConfigurationError
+from ptstream.http.connection import PIPELINED
+from ptstream.http.request_body import MAX_BODY
+from ptstream.http.server import KEPT
+from ptstream.rate_limit import RateLimit
 from ptstream.settings import Home
 from ptstream.store.search import LONGEST_QUERY
 from ptstream.store.sqlite import Parent, Store
@@ -362,11 +365,12 @@ def test_a_request_that_is_too_large(face: Face) -> None:
 
 IMPATIENT = """
 import sys
-from ptstream.daemon import gate, life, listener
+from ptstream.daemon import process, request_limits
+from ptstream.http import connection
 from ptstream.settings import Home
-gate.RATE, gate.BURST = 0.001, 50
-listener.HEAD_TIME = listener.BODY_TIME = listener.STALL_TIME = 0.2
-life.run(Home(sys.argv[1]), listen="127.0.0.1:0", token=False)
+request_limits.RATE, request_limits.BURST = 0.001, 50
+connection.HEAD_TIME = connection.BODY_TIME = connection.STALL_TIME = 0.2
+process.run(Home(sys.argv[1]), listen="127.0.0.1:0", token=False)
 """
 """A daemon that waits for nobody."""
 
@@ -564,7 +568,7 @@ def taken(client: socket.socket) -> bool:
 
 
 def test_rate() -> None:
-    rate = Rate(8, 3)
+    rate = RateLimit(8, 3)
     assert [rate.take(0.0) for _ in range(5)] == [0, 0, 0, 1 / 8, 1 / 8]
     assert [rate.take(1 / 8), rate.take(1 / 8)] == [0, 1 / 8]
     assert [rate.take(9.0) for _ in range(4)] == [0, 0, 0, 1 / 8]

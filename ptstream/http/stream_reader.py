@@ -1,0 +1,70 @@
+"""One stream from an offset on: all that reading over HTTP needs of the store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from ptstream.follow import Audience, Follow
+from ptstream.store.cursor import Cursor
+from ptstream.store.reading import State
+from ptstream.store.recover import live_size, settle
+from ptstream.store.sqlite import Store
+from ptstream.store.wake import Polled
+
+
+class StreamReader:
+    """An async iterator of the text's runs of bytes, from byte `offset` until the stream has ended and all was given.
+
+    An `offset` of None is where the text ends now. A `stored` one reads whole sentences out of the database alone.
+    Raises StreamNotFound, UsageError for what is no offset, and from `read` on OffsetBeyondEnd.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        id: str,
+        offset: int | None = 0,
+        *,
+        stored: bool = False,
+        audience: Audience | None = None,
+    ) -> None:
+        self.id = id
+        self._store = store
+        self._stored = stored
+        self._first_state = settle(store, id, store.state(id)).state
+        self.begin = self._size(self._first_state) if offset is None else offset
+        self._cursor = Cursor(store, id, self.begin, live=not stored)
+        self._follow = Follow(store, self._cursor, wakes=Polled(store) if stored else None, audience=audience)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._follow
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._follow)
+
+    def read(self) -> bytes:
+        """The next run that is there now, b"" if there is none. Raises OffsetBeyondEnd, StreamNotFound."""
+        return self._cursor.read()
+
+    @property
+    def offset(self) -> int:
+        """Where the text that was given ends, in bytes."""
+        return self._cursor.offset
+
+    @property
+    def state(self) -> State:
+        """Where the stream stood when it was looked at last."""
+        return self._cursor.state or self._first_state
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stream has ended, and all of its text was given."""
+        return self._cursor.ended or (self._cursor.state is None and self._first_state.status.ended)
+
+    @property
+    def size(self) -> int:
+        """Where the text ends now, in bytes, as far as it is asked for."""
+        return self._size(self.state)
+
+    def _size(self, state: State) -> int:
+        return state.bytes if self._stored else live_size(self._store.home, self.id, state)
