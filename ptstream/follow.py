@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import anyio
 
+from ptstream.rate_limit import RateLimit
 from ptstream.store.cursor import Cursor
 from ptstream.store.reading import State
 from ptstream.store.recover import settle
@@ -34,13 +35,11 @@ class Audience:
     def __init__(self, bell: Callable[[str], Bell | None] = lambda _: None) -> None:
         """`bell` gives the bell of a stream that is driven here, None for any other."""
         self.bell = bell
-        self._taken = 0.0
+        self._looks = RateLimit(1 / READ, round(BURST / READ))
 
     async def turn(self) -> None:
-        """Wait, after one look, for one's turn to take the next (the generic cell rate algorithm, ITU-T I.371)."""
-        now = time.monotonic()
-        self._taken = max(self._taken, now) + READ
-        if (late := self._taken - now - BURST) > 0:
+        """Wait, after one look, for one's turn to take the next."""
+        if (late := self._looks.reserve(time.monotonic())) > 0:
             await anyio.sleep(late)
 
 

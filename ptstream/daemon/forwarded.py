@@ -17,9 +17,9 @@ def forwarded(headers: Headers) -> tuple[str, str]:
 
     X-Forwarded-Proto and X-Forwarded-Host, else RFC 7239's Forwarded, which many proxies pass on as it came.
     """
-    told = {name.lower(): quoted or plain for name, quoted, plain in _PAIR.findall(_first(headers, "forwarded"))}
-    scheme = _first(headers, "x-forwarded-proto") or told.get("proto", "")
-    host = _first(headers, "x-forwarded-host") or told.get("host", "")
+    pairs = {name.lower(): quoted or plain for name, quoted, plain in _PAIR.findall(_first(headers, "forwarded"))}
+    scheme = _first(headers, "x-forwarded-proto") or pairs.get("proto", "")
+    host = _first(headers, "x-forwarded-host") or pairs.get("host", "")
     return scheme.lower() if scheme.lower() in ("http", "https") else "", host
 
 

@@ -101,8 +101,8 @@ def page_routes(keys: Keys | None, cookie: str) -> list[Route | Mount]:
         if keys is None or session is None:
             raise NotAuthenticated("there is no such session")
         if not request.headers.get("authorization"):
-            told = {"id": session.id, "key": keys.sessions.tell(session)}
-            return JSONResponse(told, headers=HEADERS | {"cache-control": "no-store"})
+            fields = {"id": session.id, "key": keys.sessions.tell(session)}
+            return JSONResponse(fields, headers=HEADERS | {"cache-control": "no-store"})
         response = let_in(request, session)
         more = {"set-cookie": response.headers["set-cookie"], "cache-control": "no-store"}
         return JSONResponse({"place": response.headers["location"]}, headers=HEADERS | more)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import logging
 import os
 import resource
@@ -22,6 +21,7 @@ from ptstream.daemon.lifecycle import live
 from ptstream.daemon.log import begin as begin_log
 from ptstream.daemon.pid1 import leave_process_one
 from ptstream.errors import PtstreamError
+from ptstream.lock_files import locked_if_free
 from ptstream.settings import Home
 
 log = logging.getLogger("ptstream")
@@ -38,11 +38,11 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m ptstream.daemon")
     parser.add_argument("--home", required=True)
     parser.add_argument("--ready-fd", type=int)
-    words = parser.parse_args(argv)
-    home = Home(os.path.abspath(words.home))
-    begin_log(home.log if words.ready_fd is not None else None)
+    options = parser.parse_args(argv)
+    home = Home(os.path.abspath(options.home))
+    begin_log(home.log if options.ready_fd is not None else None)
     os.chdir("/")  # holds no directory that somebody may want to unmount
-    starter = _Starter(words.ready_fd)
+    starter = _Starter(options.ready_fd)
     try:
         ran = run(home, starter.ready)
     except PtstreamError as error:
@@ -100,26 +100,14 @@ def run(
 
 @contextlib.contextmanager
 def _lock(home: Home) -> Iterator[bool]:
-    """The daemon's lock, or that another one has it. Never unlinked: the next one locks the same file."""
-    descriptor = os.open(home.lock("daemon"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        yield _locked(descriptor, home)
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int, home: Home) -> bool:
-    """Whether we have the lock. Who holds it and does not listen is ending, or beginning: that is waited for."""
+    """Whether we have the daemon's lock. Who holds it and does not listen begins, or ends: that is waited for."""
     deadline = time.monotonic() + CHANGE_TIME
     while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if os.path.exists(home.socket) or time.monotonic() > deadline:
-                return False
-            time.sleep(0.01)
-        else:
-            return True
+        with locked_if_free(home.lock("daemon")) as got:
+            if got or os.path.exists(home.socket) or time.monotonic() > deadline:
+                yield got
+                return
+        time.sleep(0.01)
 
 
 def _allow_many_files() -> None:

@@ -26,9 +26,9 @@ from ptstream.generators.discover import discover
 from ptstream.http import server_sent_events
 from ptstream.http.durable_streams import read_parameters
 from ptstream.http.json_response import UNSTORED, json_response
-from ptstream.http.query import count_of
 from ptstream.http.read_response import head_response, read_response
 from ptstream.http.stream_reader import StreamReader
+from ptstream.integers import count_of
 from ptstream.settings import Home
 from ptstream.store.search import search
 from ptstream.store.sqlite import Store

@@ -56,12 +56,12 @@ def known_limits() -> RequestLimits:
 
 
 def strangers_limits() -> RequestLimits:
-    """Those of everybody else, as any web page: they take nobody's turn who has a key, nor their room."""
+    """Those of everybody else, as any web page: they take nobody's turn who has a key, nor their memory."""
     return RequestLimits(RateLimit(RATE, BURST), STRANGERS_BODY, STRANGERS_BODIES)
 
 
 class BoundedBody:
-    """The request's body, as far as it may go, and as there is room. Raises TooLarge, TooMany."""
+    """The request's body, as far as it may go, and as memory allows. Raises TooLarge, TooMany."""
 
     def __init__(self, receive: Receive, limits: RequestLimits) -> None:
         self._receive = receive

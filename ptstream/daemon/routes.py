@@ -11,7 +11,7 @@ from starlette.routing import Route
 from ptstream.daemon.daemon import Daemon
 from ptstream.daemon.openapi import MOST, parameters
 from ptstream.errors import UsageError
-from ptstream.http.query import count_of
+from ptstream.integers import count_of
 
 USUALLY = 100
 """How many streams, or places that were found, one answer lists unless it is asked for more or fewer."""

@@ -171,9 +171,9 @@ class Sessions:
         try:
             with open(opened(self._path), "rb") as file:
                 private = not os.fstat(file.fileno()).st_mode & 0o077
-                told: Any = strict_json.loads(file.read(LARGEST)) if private else {}
-            if _same(str(told.get("token")), self._mark):
-                yield from (Session(**fields) for fields in told["sessions"])
+                stored: Any = strict_json.loads(file.read(LARGEST)) if private else {}
+            if _same(str(stored.get("token")), self._mark):
+                yield from (Session(**fields) for fields in stored["sessions"])
         except FileNotFoundError:
             pass
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

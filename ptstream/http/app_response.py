@@ -21,8 +21,8 @@ from ptstream.errors import PtstreamError, UsageError
 from ptstream.http import durable_streams, read_response, server_sent_events
 from ptstream.http.durable_streams import ReadParameters
 from ptstream.http.json_response import UNSTORED, error_response
-from ptstream.http.query import count_of
 from ptstream.http.stream_reader import StreamReader
+from ptstream.integers import count_of
 from ptstream.interrupts import Interruptible
 from ptstream.streams import Status
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from ptstream import wire
 from ptstream.errors import UsageError
 from ptstream.http import server_sent_events
-from ptstream.http.query import count_of
+from ptstream.integers import count_of
 from ptstream.streams import Status
 
 CURSOR_EPOCH = 1728432000
