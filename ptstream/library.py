@@ -187,10 +187,10 @@ class PersistentStreams:
         reader_at = partial(self._reader, id)
         return app_response.AppResponse(id, reader_at, app_response.EVENTS, self._under_way, offset=offset)
 
-    def _reader(self, id: str, offset: int) -> StreamReader:
+    async def _reader(self, id: str, offset: int) -> StreamReader:
         from ptstream.http.stream_reader import StreamReader  # for its weight, as above
 
-        return StreamReader(self._store, id, offset, audience=self._audience)
+        return await StreamReader.open(self._store, id, offset, audience=self._audience)
 
     async def cancel(self, id: str, *, drain: bool = False) -> State:
         """End the stream as `cancelled`, whoever drives it; see `ending.cancel`."""

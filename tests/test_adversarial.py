@@ -121,7 +121,7 @@ async def test_events_are_made_in_parts_whatever_they_hold(cli: Cli, store: Stor
     size = 200_000
     cli.run("tee", input=b"\n" * size)
     (stream,) = store.streams()
-    answer = await read_response(StreamReader(store, stream.id), ReadParameters(live=Live.EVENTS))
+    answer = await read_response(await StreamReader.open(store, stream.id), ReadParameters(live=Live.EVENTS))
     assert isinstance(answer, StreamingResponse)
     sizes = [len(event) async for event in answer.body_iterator]
     assert sum(sizes) > 6 * size

@@ -45,12 +45,12 @@ async def show_status(daemon: Daemon, _: Request) -> Response:
 async def show_text(daemon: Daemon, request: Request) -> Response:
     """A stream's text, by the Durable Streams protocol."""
     asked = read_parameters(request.query_params, request.headers)
-    reader = StreamReader(
+    reader = await StreamReader.open(
         daemon.store, id_of(request), asked.offset, stored=asked.stored, audience=daemon.owner.audience
     )
     if request.method == "HEAD":
-        reader.read()  # what would be wrong with GET
-        return head_response(reader)
+        await reader.read()  # what would be wrong with GET
+        return await head_response(reader)
     return await read_response(reader, asked, none_match=request.headers.get("if-none-match"))
 
 

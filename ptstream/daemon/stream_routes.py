@@ -87,7 +87,8 @@ async def drive(
         asked = ReadParameters(0, Live.EVENTS, exact=True, until_now=accepts_only_present(request.headers))
     else:
         asked = ReadParameters(0, Live.TEXT)
-    return await read_response(StreamReader(daemon.store, driven["id"], audience=daemon.owner.audience), asked)
+    reader = await StreamReader.open(daemon.store, driven["id"], audience=daemon.owner.audience)
+    return await read_response(reader, asked)
 
 
 async def cancel(daemon: Daemon, request: Request) -> Response:

@@ -47,7 +47,7 @@ class AppResponse(StreamingResponse):
     def __init__(
         self,
         id: str,
-        reader_at: Callable[[int], StreamReader],
+        reader_at: Callable[[int], Awaitable[StreamReader]],
         media_type: str,
         interruptible: Interruptible,
         *,
@@ -65,19 +65,19 @@ class AppResponse(StreamingResponse):
         try:
             if self._begin:
                 await self._begin()
-            self._prepare(Request(scope))
+            await self._prepare(Request(scope))
         except PtstreamError as error:
             return await error_response(error)(scope, receive, send)
         return await super().__call__(scope, receive, send)
 
-    def _prepare(self, request: Request) -> None:
+    async def _prepare(self, request: Request) -> None:
         """Raises OffsetBeyondEnd, UsageError."""
         if self.media_type != EVENTS and not server_sent_events.accepts_events(request.headers):
-            reader, first = self._read_first(_checked(self._offset))
+            reader, first = await self._read_first(_checked(self._offset))
             self.body_iterator = read_response.text(reader, first)
             return
         asked = self._asked(request)
-        reader, first = self._read_first(asked.offset or 0)
+        reader, first = await self._read_first(asked.offset or 0)
         self.media_type, self.headers["content-type"] = EVENTS, f"{EVENTS}; charset=utf-8"
         self.headers.update(read_response.event_headers(exact=asked.exact))
         if asked.had_end and reader.ended and not first:
@@ -94,9 +94,9 @@ class AppResponse(StreamingResponse):
             until_now=server_sent_events.accepts_only_present(request.headers),
         )
 
-    def _read_first(self, offset: int) -> tuple[StreamReader, bytes]:
-        self._reader = reader = self._reader_at(offset)
-        first = reader.read()
+    async def _read_first(self, offset: int) -> tuple[StreamReader, bytes]:
+        self._reader = reader = await self._reader_at(offset)
+        first = await reader.read()
         if 0x80 <= int.from_bytes(first[:1], "big") < 0xC0:
             raise UsageError(f"offset {offset} lies inside a character")
         return reader, first

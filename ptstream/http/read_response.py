@@ -7,7 +7,7 @@ Who asks is a reader like any other: its going stops nothing. What the protocol 
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import anyio
 from starlette.responses import Response, StreamingResponse
@@ -34,7 +34,7 @@ TEXT = "text/plain; charset=utf-8"
 async def read_response(reader: StreamReader, asked: ReadParameters, *, none_match: str | None = None) -> Response:
     """The answer to one request. `none_match` is its If-None-Match. Raises OffsetBeyondEnd, StreamNotFound."""
     # `now` and no more: what comes after this very moment is for the next request.
-    first = b"" if asked.offset is None and asked.live is None else reader.read()
+    first = b"" if asked.offset is None and asked.live is None else await reader.read()
     headers = UNSTORED | {"stream-id": reader.id}
     if asked.live is Live.TEXT:
         headers |= durable_streams.end_headers(reader.state)
@@ -45,15 +45,15 @@ async def read_response(reader: StreamReader, asked: ReadParameters, *, none_mat
             events(reader, first, asked), media_type=server_sent_events.MEDIA_TYPE, headers=headers
         )
     # Nothing more, for whoever reads on: 204, after which no browser comes back (WHATWG HTML, 9.2.3).
-    data = _all_now(reader, first) if first else b""
+    data = await _all_now(reader, first) if first else b""
     if asked.live and not data and not reader.ended:
         data = await _next(reader)
-    return _answer(reader, asked, data, none_match)
+    return await _answer(reader, asked, data, none_match)
 
 
-def head_response(reader: StreamReader) -> Response:
+async def head_response(reader: StreamReader) -> Response:
     """What HEAD says: where the stream stands, whatever offset was asked for."""
-    offset = durable_streams.offset_word(reader.size)
+    offset = durable_streams.offset_word(await reader.size())
     headers = UNSTORED | {"stream-next-offset": offset, "stream-id": reader.id, "content-type": TEXT}
     response = Response(headers=headers | durable_streams.end_headers(reader.state))
     del response.headers["content-length"]
@@ -76,14 +76,17 @@ async def text(reader: StreamReader, first: bytes = b"") -> AsyncIterator[bytes]
 async def events(reader: StreamReader, first: bytes, asked: ReadParameters) -> AsyncIterator[bytes]:
     """The text as events: `data`, and after each a `control`, which says where it ends, and at last how."""
     turns = Turns()
-    size = reader.size if asked.until_now else None
+    size = await reader.size() if asked.until_now else None
     if first or not reader.ended:  # at once, also without text: so it is known that nothing on the way collects them
-        for event in _events_of(reader, first, asked):
+        async for event in _events_of(reader, first, asked):
             yield event
             await turns.give()
     if not reader.ended and (size is None or reader.offset < size):
         async for data in server_sent_events.or_silence(reader):
-            for event in [server_sent_events.COMMENT] if data is None else _events_of(reader, data, asked):
+            if data is None:
+                yield server_sent_events.COMMENT
+                continue
+            async for event in _events_of(reader, data, asked):
                 yield event
                 await turns.give()
             if size is not None and reader.offset >= size:
@@ -92,7 +95,7 @@ async def events(reader: StreamReader, first: bytes, asked: ReadParameters) -> A
         yield durable_streams.end_event(reader.offset, reader.state)
 
 
-def _events_of(reader: StreamReader, data: bytes, asked: ReadParameters) -> Iterator[bytes]:
+async def _events_of(reader: StreamReader, data: bytes, asked: ReadParameters) -> AsyncIterator[bytes]:
     """The data, if there is any, in parts, and where each leaves the reader."""
     cursor = durable_streams.next_cursor(asked.cursor)
     begin = reader.offset - len(data)
@@ -101,7 +104,7 @@ def _events_of(reader: StreamReader, data: bytes, asked: ReadParameters) -> Iter
         begin += size
         yield _data(data[:size], asked) + durable_streams.control_event(begin, cursor=cursor)
         data = data[size:]
-    up_to_date = reader.offset >= reader.size
+    up_to_date = reader.offset >= await reader.size()
     end = durable_streams.control_event(reader.offset, cursor=cursor, up_to_date=up_to_date)
     yield _data(data, asked) + end if data else end
 
@@ -110,10 +113,10 @@ def _data(data: bytes, asked: ReadParameters) -> bytes:
     return server_sent_events.event("data", base64.b64encode(data) if asked.exact else data)
 
 
-def _all_now(reader: StreamReader, first: bytes) -> bytes:
+async def _all_now(reader: StreamReader, first: bytes) -> bytes:
     """What is there, ANSWER_SIZE about."""
     runs, size = [first], len(first)
-    while size < ANSWER_SIZE and (data := reader.read()):
+    while size < ANSWER_SIZE and (data := await reader.read()):
         runs.append(data)
         size += len(data)
     return b"".join(runs)
@@ -122,12 +125,12 @@ def _all_now(reader: StreamReader, first: bytes) -> bytes:
 async def _next(reader: StreamReader) -> bytes:
     with anyio.move_on_after(LONG_POLL):
         async for data in reader:
-            return _all_now(reader, data)
+            return await _all_now(reader, data)
     return b""
 
 
-def _answer(reader: StreamReader, asked: ReadParameters, data: bytes, none_match: str | None) -> Response:
-    headers = UNSTORED | _where(reader)
+async def _answer(reader: StreamReader, asked: ReadParameters, data: bytes, none_match: str | None) -> Response:
+    headers = UNSTORED | await _where(reader)
     if asked.live:
         headers |= {} if reader.ended else {"stream-cursor": str(durable_streams.next_cursor(asked.cursor))}
         if not data:
@@ -140,8 +143,8 @@ def _answer(reader: StreamReader, asked: ReadParameters, data: bytes, none_match
     return Response(data, media_type=TEXT, headers=headers)
 
 
-def _where(reader: StreamReader) -> dict[str, str]:
+async def _where(reader: StreamReader) -> dict[str, str]:
     headers = {"stream-next-offset": durable_streams.offset_word(reader.offset), "stream-id": reader.id}
     if reader.ended:
         return headers | {"stream-up-to-date": "true"} | durable_streams.end_headers(reader.state)
-    return headers | ({"stream-up-to-date": "true"} if reader.offset >= reader.size else {})
+    return headers | ({"stream-up-to-date": "true"} if reader.offset >= await reader.size() else {})

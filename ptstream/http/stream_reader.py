@@ -15,26 +15,31 @@ from ptstream.store.wake import Polled
 class StreamReader:
     """An async iterator of the text's runs of bytes, from byte `offset` until the stream has ended and all was given.
 
-    An `offset` of None is where the text ends now. A `stored` one reads whole sentences out of the database alone.
-    Raises StreamNotFound, UsageError for what is no offset, and from `read` on OffsetBeyondEnd.
+    Made by `open`. A `stored` one reads whole sentences out of the database alone. `begin` is where it began.
     """
 
     def __init__(
-        self,
-        store: Store,
-        id: str,
-        offset: int | None = 0,
-        *,
-        stored: bool = False,
-        audience: Audience | None = None,
+        self, store: Store, id: str, begin: int, state: State, *, stored: bool, audience: Audience | None
     ) -> None:
         self.id = id
+        self.begin = begin
         self._store = store
         self._stored = stored
-        self._first_state = settle(store, id, store.state(id)).state
-        self.begin = self._size(self._first_state) if offset is None else offset
-        self._cursor = Cursor(store, id, self.begin, live=not stored)
+        self._first_state = state
+        self._cursor = Cursor(store, id, begin, live=not stored)
         self._follow = Follow(store, self._cursor, wakes=Polled(store) if stored else None, audience=audience)
+
+    @classmethod
+    async def open(
+        cls, store: Store, id: str, offset: int | None = 0, *, stored: bool = False, audience: Audience | None = None
+    ) -> StreamReader:
+        """From byte `offset` on, or None: from where the text ends now.
+
+        Raises StreamNotFound, and UsageError for what is no offset.
+        """
+        state = settle(store, id, store.state(id)).state
+        begin = _size(store, id, state, stored=stored) if offset is None else offset
+        return cls(store, id, begin, state, stored=stored, audience=audience)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._follow
@@ -42,7 +47,7 @@ class StreamReader:
     async def __anext__(self) -> bytes:
         return await anext(self._follow)
 
-    def read(self) -> bytes:
+    async def read(self) -> bytes:
         """The next run that is there now, b"" if there is none. Raises OffsetBeyondEnd, StreamNotFound."""
         return self._cursor.read()
 
@@ -61,10 +66,10 @@ class StreamReader:
         """Whether the stream has ended, and all of its text was given."""
         return self._cursor.ended or (self._cursor.state is None and self._first_state.status.ended)
 
-    @property
-    def size(self) -> int:
+    async def size(self) -> int:
         """Where the text ends now, in bytes, as far as it is asked for."""
-        return self._size(self.state)
+        return _size(self._store, self.id, self.state, stored=self._stored)
 
-    def _size(self, state: State) -> int:
-        return state.bytes if self._stored else live_size(self._store.home, self.id, state)
+
+def _size(store: Store, id: str, state: State, *, stored: bool) -> int:
+    return state.bytes if stored else live_size(store.home, id, state)
