@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from ptstream.errors import NameTaken, PtstreamError, StreamCancelled, StreamFailed, StreamNotFound, StreamTimedOut
     from ptstream.generators.function.loading import generator
+    from ptstream.http.app_response import web
     from ptstream.library import PersistentStreams, open
     from ptstream.persist_loop import persist
-    from ptstream.serving import web
     from ptstream.streams import Body, Piece, Status, Stream
 
 __version__ = "0.1.0"
@@ -38,7 +38,7 @@ _PLACES = {
     "generator": "ptstream.generators.function.loading",
     "open": "ptstream.library",
     "persist": "ptstream.persist_loop",
-    "web": "ptstream.serving",
+    "web": "ptstream.http.app_response",
 }
 
 __all__ = [

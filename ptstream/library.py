@@ -24,14 +24,12 @@ from ptstream.engine.protocol import Engine
 from ptstream.errors import (
     ENDS,
     ClaimLost,
-    UsageError,
     ungrouped,
 )
 from ptstream.follow import Audience, Follow
 from ptstream.generators import Source
 from ptstream.generators.function.in_program import from_function
 from ptstream.generators.function.signature import check
-from ptstream.integers import count_of
 from ptstream.interrupts import Interruptible, interrupts
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import find_home
@@ -40,7 +38,7 @@ from ptstream.streams import Body, Flush, Piece, State, Status, Stream, Words
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from ptstream import serving
+    from ptstream.http.stream_reader import StreamReader
 
 logger = logging.getLogger("ptstream")
 
@@ -126,10 +124,9 @@ class PersistentStreams:
         generator.
         """
         check(generate)
-        return self._driven(id, lambda: self.start(id, generate, logged=False))
-
-    def _driven(self, id: str, begin: Callable[[], Any]) -> Pieces:
-        return Pieces(Follow(self._engine.cursor(id), audience=self._audience), begin)
+        return Pieces(
+            Follow(self._engine.cursor(id), audience=self._audience), lambda: self.start(id, generate, logged=False)
+        )
 
     async def stream(self, id: str) -> Stream:
         """What is known of the stream. Raises StreamNotFound."""
@@ -168,52 +165,30 @@ class PersistentStreams:
         `done`: another end breaks it off, and so does a signal for the process to end. What the generator raises is
         logged, with its traceback. Raises TypeError for a function that is no generator.
         """
-        from ptstream import serving
+        from ptstream.http import app_response  # for its weight: a program that serves nothing has no web framework
 
         check(generate)
-
-        async def read() -> serving.Read:
-            await self._engine.settled(id)
-            return self._read(id, self._driven(id, lambda: self.start(id, generate)))
-
-        return serving.Answer(id, read, serving.TEXT, self._under_way)
+        reader_at, begin = partial(self._reader, id), partial(self.start, id, generate)
+        return app_response.AppResponse(id, reader_at, app_response.TEXT, self._under_way, begin=begin)
 
     def events(self, id: str, offset: int | str = 0) -> Response:
         """The same as `follow`, as server-sent events, for whoever does not drive.
 
-        Each event's data is a JSON string and its id the offset where it ends, so that `Last-Event-ID` is an `offset`
-        to go on from; the last one is called `end` and tells status and error. A bad offset is a 4xx. A request's own
-        `Last-Event-ID` stands before `offset`; after the `end` it is answered with 204: a browser's EventSource comes
-        back after a broken connection, and ends.
+        As the daemon sends them, by the Durable Streams protocol: the event `data` is text (or base64, if the request's
+        parameter `encoding` says so), and the `control` after it tells in JSON where it ends; its id is that offset, so
+        that `Last-Event-ID` is an `offset` to go on from. The last `control` has `streamClosed`, and tells status and
+        error. A bad offset is a 4xx. A request's own `Last-Event-ID` stands before `offset`; after the end it is
+        answered with 204: a browser's EventSource comes back after a broken connection, and ends.
         """
-        from ptstream import serving
+        from ptstream.http import app_response  # for its weight, as above
 
-        return serving.Answer(id, partial(self._read_from, id, offset), serving.EVENTS, self._under_way)
+        reader_at = partial(self._reader, id)
+        return app_response.AppResponse(id, reader_at, app_response.EVENTS, self._under_way, offset=offset)
 
-    async def _read_from(self, id: str, offset: int | str) -> serving.Read:
-        begin = await self._checked(id, offset)
-        return self._read(id, self.follow(id, begin), begin)
+    async def _reader(self, id: str, offset: int) -> StreamReader:
+        from ptstream.http.stream_reader import StreamReader  # for its weight, as above
 
-    def _read(self, id: str, pieces: Pieces, offset: int = 0) -> serving.Read:
-        from ptstream import serving
-
-        async def size() -> int:
-            return (await self._engine.settled(id)).size
-
-        again = partial(self._read_from, id)
-        return serving.Read(id, pieces, size, partial(self._engine.get, id), again, offset)
-
-    async def _checked(self, id: str, offset: int | str) -> int:
-        """The offset, if one can follow from there. Raises UsageError, OffsetBeyondEnd, StreamNotFound."""
-        place = count_of(offset) if isinstance(offset, str) else offset
-        if place is None:
-            raise UsageError("an offset is a number of bytes")
-        cursor = self._engine.cursor(id, place)
-        inside = 0x80 <= int.from_bytes((await cursor.read())[:1], "big") < 0xC0
-        cursor.close()
-        if inside:
-            raise UsageError(f"offset {offset} lies inside a character")
-        return place
+        return await StreamReader.open(self._engine, id, offset, audience=self._audience)
 
     async def cancel(self, id: str, *, drain: bool = False) -> State:
         """End the stream as `cancelled`, whoever drives it; see `cancellation.cancel`."""

@@ -74,7 +74,7 @@ def origin_of(text: str) -> Origin | None:
 def is_loopback(host: str) -> bool:
     """Whether only this machine is called so, as browsers send it.
 
-    An IPv4 address in IPv6's form is no such name: see `Outside.is_told_sites`.
+    An IPv4 address in IPv6's form is no such name: see `OwnAddresses.is_told_sites`.
     """
     try:
         found = ipaddress.ip_address(host)

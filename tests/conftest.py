@@ -29,11 +29,11 @@ import hypothesis
 import pytest
 
 from ptstream import wire
-from ptstream.daemon.listener import PIPELINED
 from ptstream.engine.sqlite.cursor import TextCursor
 from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
 from ptstream.fields import as_json
+from ptstream.http.connection import PIPELINED
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import Home
 from tests.endpoint import Server, serve

@@ -15,7 +15,6 @@ from ptstream.cli.control_sequences import Filter, clean
 from ptstream.cli.markdown import Rendered
 from ptstream.cli.rendering import _tidy
 from ptstream.conversation import without_thoughts
-from ptstream.durable import Asked, Reader
 from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
 from ptstream.generators.openai.error_text import message_in
@@ -26,9 +25,11 @@ from ptstream.generators.openai.request import UNKNOWN_FIELD
 from ptstream.generators.openai.retry_after import _wait_in
 from ptstream.generators.openai.web_page import PAGE_CHARACTERS, page_words
 from ptstream.generators.surrogates import Surrogates, mend
+from ptstream.http.durable_streams import Live, ReadParameters
+from ptstream.http.read_response import EVENT_SIZE, read_response
+from ptstream.http.stream_reader import StreamReader
 from ptstream.origins import is_loopback, origin_of
 from ptstream.sentences import Cutter
-from ptstream.serving import PART
 from ptstream.streams import Flush
 from ptstream.text_search import folded
 from tests.bounded import processor_seconds
@@ -125,9 +126,9 @@ async def test_events_are_made_in_parts_whatever_they_hold(cli: Cli, store: Stor
     cli.run("tee", input=b"\n" * size)
     (stream,) = store.streams()
     async with attached(store) as engine:
-        reader = await Reader.begun(engine, stream.id, Asked(0, "sse", 0, exact=False))
-        answer = await reader.respond()
+        reader = await StreamReader.open(engine, stream.id)
+        answer = await read_response(reader, ReadParameters(live=Live.EVENTS))
         assert isinstance(answer, StreamingResponse)
         sizes = [len(event) async for event in answer.body_iterator]
     assert sum(sizes) > 6 * size
-    assert max(sizes) < 8 * PART
+    assert max(sizes) < 8 * EVENT_SIZE

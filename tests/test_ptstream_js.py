@@ -103,27 +103,35 @@ async def go(request):
     gates.setdefault(request.path_params["id"], anyio.Event()).set()
     return PlainTextResponse("")
 
-async def plain(request):  # whatever is accepted
-    answer = await stream(request)
-    if request.method == "GET":
-        return answer
-    async def text():
-        async for run in answer.body_iterator:
+async def runs(request, **scope):  # of the answer's body
+    given, taken = anyio.create_memory_object_stream(100)
+    async def send(message):
+        if message.get("body"):
+            await given.send(message["body"])
+    async def answer():
+        async with given:
+            await (await stream(request))(request.scope | scope, request.receive, send)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(answer)
+        async for run in taken:
             yield run
-    return StreamingResponse(text(), media_type="text/plain")
+
+async def plain(request):  # whatever is accepted
+    if request.method == "GET":
+        return await stream(request)
+    return StreamingResponse(runs(request, headers=[]), media_type="text/plain")
 
 async def deaf(request):  # to the offset
     return app.state.pts.events(request.path_params["id"])
 
 async def short(request):  # ends in order, and too soon
     async def some():
-        left = 2  # the comment that comes first, and one event
-        async for run in answer.body_iterator:
+        left = 2
+        async for run in runs(request):
             yield run
             left -= 1
-            if not left and b"event: end" not in run:
+            if not left and b"streamClosed" not in run:
                 return
-    answer = await stream(request)
     return StreamingResponse(some(), media_type="text/event-stream")
 
 async def busy(request):
@@ -142,7 +150,7 @@ async def dribble(request):
             if byte == 13:
                 await anyio.sleep(0.01)  # what comes next comes alone
     end = {"cr": b"\r", "crlf": b"\r\n"}[request.query_params["end"]]
-    body = b"".join([run async for run in (await stream(request)).body_iterator])
+    body = b"".join([run async for run in runs(request)])
     return StreamingResponse(bytewise(), media_type="text/event-stream")
 
 @contextlib.asynccontextmanager

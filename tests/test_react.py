@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 import ptstream
-from ptstream.serving import PART
+from ptstream.http.read_response import EVENT_SIZE as PART
 from tests.browser import browser, context, needs_browser, page  # noqa: F401
 from tests.conftest import needs
 from tests.web import app, line, site

@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from ptstream import wire
-from ptstream.daemon import api
-from ptstream.daemon.drives import Daemon
+from ptstream.daemon.daemon import Daemon
+from ptstream.daemon.read_routes import find_text
 from ptstream.engine.sqlite import search as module
 from ptstream.engine.sqlite.search import search
 from ptstream.engine.sqlite.store import Store
@@ -192,11 +192,11 @@ async def test_a_search_ends_with_its_client(store: Store) -> None:
             return {}
 
         scope = {"type": "http", "method": "GET", "path": wire.SEARCH, "query_string": b"q=b", "headers": []}
-        answer = await api.find(daemon, Request(scope, receive))
+        answer = await find_text(daemon, Request(scope, receive))
         assert json.loads(bytes(answer.body))["complete"] is False
         assert not searches.borrowed_tokens
         # One that is heard to its end.
-        answer = await api.find(daemon, Request(scope, stay))
+        answer = await find_text(daemon, Request(scope, stay))
         assert json.loads(bytes(answer.body)) == {"hits": [], "complete": True}
         tasks.cancel_scope.cancel()
 

@@ -74,7 +74,7 @@ def proof(key: str, nonce: str, origin: str) -> str:
 def test_a_session_ends_without_use_and_in_any_case(path: str, clock: Clock) -> None:
     sessions = Sessions(path, TOKEN, clock)
     unused, used = sessions.begin(), sessions.begin()
-    ways = [(sessions.room(each), sessions.cookie(each)) for each in (unused, used)]
+    ways = [(sessions.path_prefix(each), sessions.cookie(each)) for each in (unused, used)]
     while clock.now < unused.began + IDLE_TIME:
         clock.now += IDLE_TIME / 3
         assert sessions.of_cookie(*ways[1]) is used
@@ -91,14 +91,14 @@ def test_a_session_ends_without_use_and_in_any_case(path: str, clock: Clock) -> 
 def test_the_next_daemon_knows_a_session_by_its_key_and_not_by_its_cookie(path: str, clock: Clock) -> None:
     before = Sessions(path, TOKEN, clock)
     session = before.begin()
-    room, cookie, key = before.room(session), before.cookie(session), before.tell(session)
+    room, cookie, key = before.path_prefix(session), before.cookie(session), before.tell(session)
     assert key is not None
     assert before.tell(session) is None
     clock.now += NOTED + 1
     assert before.of_cookie(room, cookie)
     after = Sessions(path, TOKEN, clock)
     assert after.of_cookie(room, cookie) is None
-    assert after.room(session) != room
+    assert after.path_prefix(session) != room
     said = proof(key, after.nonce, "http://127.0.0.1:1")
     found = after.of_proof(session.id, said, "http://127.0.0.1:1")
     assert found is not None
@@ -118,7 +118,7 @@ def test_the_next_daemon_knows_a_session_by_its_key_and_not_by_its_cookie(path: 
 def test_what_is_kept_is_private_bounded_and_of_one_token(path: str, clock: Clock) -> None:
     sessions = Sessions(path, TOKEN, clock)
     first = sessions.begin()
-    way = sessions.room(first), sessions.cookie(first)
+    way = sessions.path_prefix(first), sessions.cookie(first)
     for _ in range(MOST):
         clock.now += 1
         sessions.begin()
@@ -140,14 +140,14 @@ def test_a_file_that_holds_no_sessions_lets_nobody_in(path: str, text: str) -> N
     os.chmod(path, 0o600)
     sessions = Sessions(path, TOKEN)
     session = sessions.begin()
-    assert sessions.of_cookie(sessions.room(session), sessions.cookie(session))
+    assert sessions.of_cookie(sessions.path_prefix(session), sessions.cookie(session))
 
 
 @pytest.mark.parametrize("plant", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
 def test_what_is_no_file_is_not_read(path: str, plant: Any) -> None:
     plant(path)
     session = (sessions := Sessions(path, TOKEN)).begin()
-    assert sessions.of_cookie(sessions.room(session), sessions.cookie(session))  # in memory
+    assert sessions.of_cookie(sessions.path_prefix(session), sessions.cookie(session))  # in memory
 
 
 def test_another_token_ends_them(home: Home) -> None:
@@ -155,7 +155,10 @@ def test_another_token_ends_them(home: Home) -> None:
     keys = Keys(home)
     for change in (lambda: os.unlink(home.token), lambda: Path(home.token).write_text("t" * 43)):
         link, session = keys.invitation(), keys.sessions.begin()
-        way, token = (keys.sessions.room(session), keys.sessions.cookie(session)), Path(home.token).read_text().strip()
+        way, token = (
+            (keys.sessions.path_prefix(session), keys.sessions.cookie(session)),
+            Path(home.token).read_text().strip(),
+        )
         os.utime(home.token)
         keys.look()  # touched alone: it is the same
         assert keys.sessions.of_cookie(*way)
@@ -167,7 +170,7 @@ def test_another_token_ends_them(home: Home) -> None:
         assert not keys.is_token(token)
         assert keys.is_token(Path(home.token).read_text().strip())
     session = keys.sessions.begin()
-    way = keys.sessions.room(session), keys.sessions.cookie(session)
+    way = keys.sessions.path_prefix(session), keys.sessions.cookie(session)
     os.chmod(home.token, 0o644)
     for _ in range(2):
         with pytest.raises(ConfigurationError):
@@ -209,7 +212,7 @@ def test_lock_ends_what_is_open_and_every_link(face: Face, gate: Gate) -> None:
         assert any("one two." in line for line in lines)
         face.cli.run("web", "--lock")
         with contextlib.suppress(httpx.RemoteProtocolError):
-            assert not any("event: end" in line for line in lines)
+            assert not any("streamClosed" in line for line in lines)
     ends(face, one)
     ends(face, other)
     assert httpx.get(link).status_code == 403

@@ -139,8 +139,11 @@ PLAIN = """async () => {
   const seen = await (await fetch("/send", {method: "POST", body: JSON.stringify({prompt: "Plain?"})})).json()
   const told = {text: "", ends: []}
   const events = new EventSource(`/chat-stream/${seen.id}`)
-  events.onmessage = ({data}) => { told.text += JSON.parse(data) }
-  events.addEventListener("end", ({data}) => told.ends.push(JSON.parse(data).status))
+  events.addEventListener("data", ({data}) => { told.text += data })
+  events.addEventListener("control", ({data}) => {
+    const {streamClosed, status} = JSON.parse(data)
+    if (streamClosed) told.ends.push(status)
+  })
   fetch(`/chat-stream/${seen.id}`, {method: "POST"})
   while (events.readyState != EventSource.CLOSED) await new Promise((resolve) => setTimeout(resolve, 100))
   return told

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -24,11 +26,11 @@ from fastapi.testclient import TestClient
 
 import ptstream
 from ptstream.engine.sqlite.store import Store
-from ptstream.serving import PART
+from ptstream.http.read_response import EVENT_SIZE
 from ptstream.settings import Home
 from ptstream.streams import Status, Words
 from tests import web
-from tests.conftest import LIMIT, ROOT, answered, ended, needs, until
+from tests.conftest import LIMIT, ROOT, ended, needs, until
 from tests.endpoint import PIECES, TEXT, Server
 from tests.test_readme import blocks
 
@@ -57,11 +59,25 @@ async def followed(
     text, offsets = "", []
     async with httpx_sse.aconnect_sse(http, "GET", f"/chat-stream/{id}", params=params) as events:
         async for event in events.aiter_sse():
+            if event.event == "data":
+                text += event.data
+                continue
+            control = json.loads(event.data)
             offsets.append(int(event.id))
-            if event.event == "end":
-                return text, offsets, json.loads(event.data)
-            text += json.loads(event.data)
+            if "streamClosed" in control:
+                return text, offsets, control
     raise AssertionError("no end")
+
+
+END = {
+    "streamNextOffset": f"{len(TEXT.encode()):016d}",
+    "upToDate": True,
+    "streamClosed": True,
+    "status": "done",
+    "error": None,
+    "note": None,
+}
+"""What the last event tells."""
 
 
 async def test_the_chat(app: str, server: Server) -> None:
@@ -86,7 +102,7 @@ async def test_the_chat(app: str, server: Server) -> None:
         size = len(TEXT.encode())
         assert TEXT in found
         (text, offsets, end) = next(each for each in found if isinstance(each, tuple))
-        assert (text, end) == (TEXT, {"status": "done", "error": None, "note": None, "offset": size})
+        assert (text, end) == (TEXT, END)
         assert offsets == sorted(offsets)
         middle = next(offset for offset in offsets if 0 < offset < size)
         assert await followed(http, id, str(middle)) == (TEXT.encode()[middle:].decode(), [size, size], end)
@@ -104,10 +120,29 @@ async def test_the_chat(app: str, server: Server) -> None:
 NOW = {"accept": "text/event-stream;until=now"}
 
 
-def events(body: str) -> list[tuple[int, str, object]]:
-    """Each one's id, name and data."""
-    found = [dict(line.split(": ", 1) for line in block.split("\n")) for block in body.split("\n\n") if block]
-    return [(int(one["id"]), one.get("event", "message"), json.loads(one["data"])) for one in found if "data" in one]
+def events(body: str) -> list[tuple[str, str, str]]:
+    """Each one's name, id and data."""
+    found = []
+    for block in body.split("\n\n"):
+        fields = [line.partition(": ")[::2] for line in block.split("\n") if line]
+        lines = [value for name, value in fields if name == "data"]
+        if lines:
+            found.append((dict(fields)["event"], dict(fields).get("id", ""), "\n".join(lines)))
+    return found
+
+
+def text_in(told: list[tuple[str, str, str]], *, exact: bool = False) -> str:
+    """The text of events; of `exact` ones it is base64."""
+    data = [data for name, _, data in told if name == "data"]
+    return b"".join(base64.b64decode(each) if exact else each.encode() for each in data).decode()
+
+
+def end_in(told: list[tuple[str, str, str]]) -> dict[str, Any] | None:
+    """What they tell of the end, if they do."""
+    name, _, data = told[-1]
+    assert name == "control"
+    last: dict[str, Any] = json.loads(data)
+    return last if "streamClosed" in last else None
 
 
 async def test_who_asks_accepts_text_or_events(app: str) -> None:
@@ -115,13 +150,12 @@ async def test_who_asks_accepts_text_or_events(app: str) -> None:
         id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
         begun = await http.post(f"/chat-stream/{id}", headers=NOW)
         assert begun.headers["content-type"].startswith("text/event-stream")
-        told = events(begun.text)
-        assert not told or told[-1][1] == "message"  # what there is: it is not over, and goes on
+        assert end_in(events(begun.text)) is None  # what there is: it is not over, and goes on
         for accept in ("text/event-stream", "text/html, Text/Event-Stream; q=0.9"):
             whole = await http.post(f"/chat-stream/{id}", headers={"accept": accept})
-            *pieces, last = events(whole.text)
-            assert "".join(str(data) for _, _, data in pieces) == TEXT
-            assert last == (len(TEXT), "end", {"status": "done", "error": None, "note": None, "offset": len(TEXT)})
+            told = events(whole.text)
+            assert whole.headers["stream-sse-data-encoding"] == "base64"
+            assert (text_in(told, exact=True), end_in(told)) == (TEXT, END)
         for accept in ("*/*", "text/plain", "text/plain, */*;until=now"):
             whole = await http.post(f"/chat-stream/{id}", headers={"accept": accept})
             assert (whole.headers["content-type"], whole.text) == ("text/plain; charset=utf-8", TEXT)
@@ -130,18 +164,18 @@ async def test_who_asks_accepts_text_or_events(app: str) -> None:
 async def test_events_until_now(app: str, server: Server) -> None:
     async with httpx.AsyncClient(base_url=app, timeout=30) as http:
         id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
-        assert events((await http.get(f"/chat-stream/{id}", headers=NOW)).text) == []  # it has not begun
+        told = events((await http.get(f"/chat-stream/{id}", headers=NOW)).text)
+        assert (text_in(told), end_in(told)) == ("", None)  # it has not begun
         await http.post(f"/chat-stream/{id}", headers=NOW)
-        found, offset, ended = "", 0, False
-        while not ended:
-            told = await http.get(f"/chat-stream/{id}", params={"offset": offset}, headers=NOW)
-            for end, name, data in events(told.text):
-                offset, ended = end, name == "end"
-                found += "" if ended else str(data)
+        found, offset, end = "", "0", None
+        while not end:
+            told = events((await http.get(f"/chat-stream/{id}", params={"offset": offset}, headers=NOW)).text)
+            found, end = found + text_in(told), end_in(told)
+            offset = told[-1][1]
         assert found == TEXT
         assert len(server.requests) == 1
         (last,) = events((await http.get(f"/chat-stream/{id}", params={"offset": offset}, headers=NOW)).text)
-        assert last[1] == "end"
+        assert end_in([last]) == END
 
 
 async def test_events_hold_little_each(tmp_path: Path) -> None:
@@ -150,15 +184,15 @@ async def test_events_hold_little_each(tmp_path: Path) -> None:
         pass
     async with ptstream.open(str(tmp_path)) as pts:
         (id,) = [stream.id for stream in await pts.streams()]
-        _, body = await answered(pts.events(id, 7))
+        app: Any = lambda scope, receive, send: pts.events(id, 7)(scope, receive, send)  # noqa: E731
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as http:
+            told = events((await http.get("/")).text)
     found, end = "", 7
-    begun, *blocks = body.decode().split("\n\n")
-    assert begun == ": here"
-    for block in blocks[:-2]:
-        offset, data = (line.split(": ", 1)[1] for line in block.split("\n"))
-        found += json.loads(data)
-        end += len(json.loads(data).encode())
-        assert (len(json.loads(data)) <= PART, int(offset)) == (True, end)
+    for (name, _, data), (_, offset, _) in itertools.pairwise(told):
+        if name == "data":
+            found += data
+            end += len(data.encode())
+            assert (len(data.encode()) <= EVENT_SIZE, int(offset)) == (True, end)
     assert found == text.encode()[7:].decode()
 
 
@@ -246,10 +280,11 @@ def broken_off(http: httpx.Client, path: str, meanwhile: Callable[[], object] = 
     return text
 
 
-def end_of(http: httpx.Client, id: str) -> dict[str, str | int]:
+def end_of(http: httpx.Client, id: str) -> dict[str, Any]:
     """What the events tell at last."""
-    (*_, data) = re.findall(r"^event: end\n.*\ndata: (.*)$", http.get(f"/{id}").text, re.MULTILINE)
-    return dict(json.loads(data))
+    end = end_in(events(http.get(f"/{id}").text))
+    assert end is not None
+    return end
 
 
 @pytest.mark.parametrize(
@@ -263,7 +298,8 @@ def end_of(http: httpx.Client, id: str) -> dict[str, str | int]:
 def test_a_generator_that_fails(own: httpx.Client, tmp_path: Path, name: str, text: str, error: str) -> None:
     id = own.post("/new").json()
     assert broken_off(own, f"/{name}/{id}") == text
-    assert end_of(own, id) == {"status": "error", "error": error, "note": None, "offset": len(text)}
+    how = {"status": "error", "error": error, "note": None}
+    assert end_of(own, id) == {"streamNextOffset": f"{len(text):016d}", "upToDate": True, "streamClosed": True, **how}
     until(lambda: "Traceback" in (tmp_path / "log").read_text())
     log = (tmp_path / "log").read_text()
     assert (log.count("Traceback"), f"stream {id}: {error}" in log, f"in {name}\n" in log) == (1, True, True), log
@@ -352,16 +388,16 @@ async def test_events_go_on_where_they_broke_off(app: str) -> None:
         await text_of(http, id)
         size, path = len(TEXT.encode()), f"/chat-stream/{id}"
         whole = (await http.get(path)).text
-        (*_, before, last) = re.findall("^id: (.*)$", whole, re.MULTILINE)
+        (*_, (_, before, _), (_, last, _)) = events(whole)
         assert (int(before), int(last)) == (size, size)
 
         async def asked(last: str, **query: str) -> httpx.Response:
             return await http.get(path, params=query, headers={"last-event-id": last})
 
         rest = await asked("10", offset="3")
-        assert (rest.status_code, events(rest.text)[0][2]) == (200, TEXT[10:])
+        assert (rest.status_code, text_in(events(rest.text))) == (200, TEXT[10:])
         # All the text, but not its end.
-        assert (await asked(before)).text == ": here\n\n" + whole[whole.index("event: end") :]
+        assert events((await asked(before)).text) == events(whole)[-1:]
         for more in ({}, {"offset": "3"}):
             ended = await asked(last, **more)
             assert (ended.status_code, ended.content) == (204, b"")
@@ -446,7 +482,7 @@ async def test_ctrl_c_ends_the_app(server: Server, tmp_path: Path, stays: bool) 
         assert app.terminal.exitstatus == 0
         assert ended(app.reader) == (18 if stays else -signal.SIGKILL)
         if follower is not None:
-            assert b"event: end" not in follower.communicate()[0]  # it comes back, and is told then
+            assert b"streamClosed" not in follower.communicate()[0]  # it comes back, and is told then
             assert follower.returncode == 0
 
     await on_a_terminal(check, server, tmp_path)

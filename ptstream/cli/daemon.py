@@ -66,8 +66,8 @@ def run(
     ] = False,
 ) -> None:
     """In the foreground, its log on stderr."""
-    from ptstream.daemon import life
-    from ptstream.daemon.listener import address_of
+    from ptstream.daemon import process
+    from ptstream.daemon.listen_address import address_of
     from ptstream.daemon.log import begin as begin_log
 
     home, screen = session(ctx)
@@ -78,7 +78,7 @@ def run(
             raise ConfigurationError(f"without a token the daemon listens on this machine alone, not on {listen}")
         screen.note(f"without a token, everybody on this machine can read, write and delete your streams at {listen}")
     begin_log(shown=clean)  # what is logged may hold what a stranger has sent, and goes to a terminal
-    if not life.run(home, listen=listen, token=not no_token, plain_http=plain_http):
+    if not process.run(home, listen=listen, token=not no_token, plain_http=plain_http):
         raise PtstreamError("this home has a running daemon already: ptstream daemon stop ends it")
 
 

@@ -1,1 +1,1 @@
-"""The daemon: an owner that outlives its callers, with an HTTP face on a Unix socket."""
+"""The daemon: an owner that outlives its callers, which answers by HTTP on a Unix socket, and on TCP if asked to."""

@@ -1,5 +1,5 @@
 """`python -m ptstream.daemon`: how a client starts it in the background."""
 
-from ptstream.daemon.life import main
+from ptstream.daemon.process import main
 
 main()

@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ptstream import wire
-from ptstream.daemon.rate import Rate
 from ptstream.errors import PtstreamError
+from ptstream.rate_limit import RateLimit
 
 RATE = 0.1
 """Records of one kind in a second, in the long run."""
@@ -35,7 +35,7 @@ FORMAT = "%(asctime)s %(levelname)s %(message)s"
 class _Kind:
     """What one place of the code logs."""
 
-    rate: Rate = field(default_factory=lambda: Rate(RATE, BURST))
+    rate: RateLimit = field(default_factory=lambda: RateLimit(RATE, BURST))
     left_out: int = 0
 
 

@@ -1,137 +1,68 @@
-"""The OpenAPI document of the daemon's HTTP, and what holds request bodies to it: one description for both."""
+"""The OpenAPI document of the daemon's HTTP: its operations, over the forms of `schemas.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-import fastjsonschema
+import msgspec
+from msgspec import Struct
 
 from ptstream import __version__, wire
-from ptstream.names import LONGEST
-from ptstream.streams import Flush, Status
+from ptstream.daemon import schemas
+from ptstream.http.server_sent_events import MEDIA_TYPE as EVENTS
+from ptstream.streams import Status
 from ptstream.text_search import LONGEST_QUERY
-
-Schema = dict[str, Any]
 
 MOST = 1000
 """How many streams, or places that were found, one answer lists at most."""
 
-MAX_OFFSET = 10**15
+JSON = "application/json"
 
-TEXT: Schema = {"type": "string"}
+Schema = dict[str, Any]
+
+FORMS: tuple[type[Struct], ...] = (
+    schemas.CreateStream,
+    schemas.FillStream,
+    schemas.DriveStream,
+    schemas.CancelStream,
+    schemas.Completion,
+)
+"""What requests hold on TCP."""
+
+
+def _object(properties: Mapping[str, Schema], *required: str) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+STRING: Schema = {"type": "string"}
+STRING_OR_NULL: Schema = {"type": ["string", "null"]}
 COUNT: Schema = {"type": "integer", "minimum": 0}
-OFFSET: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}
-_WORD = r"[^\s@/\x00-\x1f\x7f-\x9f-][^\s@/\x00-\x1f\x7f-\x9f]{0,199}"
-REFERENCE: Schema = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": rf"^(@last|{_WORD})$"}
-NAME: Schema = {
-    "type": "string",
-    "format": "stream-name",
-    "minLength": 1,
-    "maxLength": LONGEST,
-    "description": "letters and digits of any script, the marks that belong to them, and ._:+- (but no - in front)",
-}
-"""What `as_name` takes, which judges it where the stream is made: a pattern knows too little of letters."""
+LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": MOST}
+MOMENT: Schema = {"type": "integer", "minimum": 0, "maximum": 10**15}
+STATUS: Schema = {"type": "string", "enum": [status.value for status in Status]}
 
-
-def _or_null(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _object(properties: dict[str, Schema], *, required: tuple[str, ...] = (), more: bool = False) -> Schema:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(required),
-        "additionalProperties": more,
-    }
-
-
-CREATE = _object(
-    {
-        "prompt": _or_null(TEXT),
-        "system": _or_null(TEXT),
-        "model": _or_null({"type": "string", "minLength": 1}),
-        "name": _or_null(NAME),
-        "title": _or_null(TEXT),
-        "flush": _or_null({"type": "string", "enum": [rule.value for rule in Flush]}),
-        "ttl": _or_null({"type": "number", "minimum": 0, "maximum": 10**10, "description": "seconds after its end"}),
-        "parent": REFERENCE,
-        "parent_offset": OFFSET,
-    }
-) | {"dependentRequired": {"parent_offset": ["parent"]}}
-"""A new stream. With `parent` it goes on from that one: as its next turn with a prompt, else as its continuation."""
-
-CREATE_HERE = _object(
-    {
-        **CREATE["properties"],
-        "command": _or_null({"type": "array", "items": TEXT, "minItems": 1}),
-        "generator": _or_null(TEXT),
-    }
-)
-"""The same on the socket, whose owner may run anything anyway."""
-
-COMPLETION = _object({"model": _or_null(TEXT)}, more=True)
-"""OpenAI's request for an answer. All of it is the provider's to judge, but who that is."""
-
-FILL = _object({name: CREATE["properties"][name] for name in ("prompt", "system", "model", "flush")})
-"""What a pending stream was made without, or what is to be driven."""
-
-FILL_HERE = _object(FILL["properties"] | {name: CREATE_HERE["properties"][name] for name in ("command", "generator")})
-"""The same on the socket."""
-
-DRIVE = _object({"on_drop": {"type": "boolean"}})
-CANCEL = _object({"drain": {"type": "boolean"}})
-
+STATE = _object({"id": STRING, "status": STATUS, "bytes": COUNT, "error": STRING_OR_NULL}, "id", "status", "bytes")
 STREAM = _object(
-    {
-        "id": TEXT,
-        "name": _or_null(TEXT),
-        "title": TEXT,
-        "status": {"type": "string", "enum": [status.value for status in Status]},
-        "bytes": OFFSET,
-        "error": _or_null(TEXT),
-        "pieces": COUNT,
-        "chunks": COUNT,
-    },
-    required=("id", "status", "bytes"),
-    more=True,
+    {**STATE["properties"], "name": STRING_OR_NULL, "title": STRING, "pieces": COUNT, "chunks": COUNT},
+    *STATE["required"],
 )
-
-STATE = _object({"id": TEXT, "status": TEXT, "bytes": OFFSET, "error": _or_null(TEXT)}, required=("id", "status"))
-
+STREAMS = _object({"streams": {"type": "array", "items": STREAM}}, "streams")
 DRIVEN = _object(
-    {"id": TEXT, "attached": {"type": "boolean"}, "model": _or_null(TEXT), "place": _or_null(TEXT)},
-    required=("id", "attached"),
+    {"id": STRING, "attached": {"type": "boolean"}, "model": STRING_OR_NULL, "place": STRING_OR_NULL}, "id", "attached"
 )
+HIT = _object({"id": STRING, "title": STRING, "offset": COUNT, "line": STRING}, "id", "offset", "line")
+HITS = _object({"hits": {"type": "array", "items": HIT}, "complete": {"type": "boolean"}}, "hits", "complete")
+EVENT = _object({"event": STRING, "id": STRING, "data": STRING})
+ERROR = _object({"error": _object({"code": STRING, "message": STRING}, "code", "message")}, "error")
 
-HIT = _object({"id": TEXT, "title": TEXT, "offset": OFFSET, "line": TEXT}, required=("id", "offset", "line"))
+OPENAI_MODEL = _object({"id": STRING, "object": STRING}, "id", "object")
+OPENAI_MODELS = _object({"object": STRING, "data": {"type": "array", "items": OPENAI_MODEL}}, "object", "data")
+OPENAI_ERROR = _object({"error": _object({"message": STRING}, "message")}, "error")
 
-OPENAI_ERROR = _object({"error": _object({"message": TEXT}, required=("message",), more=True)}, required=("error",))
-
-ERROR = _object({"error": _object({"code": TEXT, "message": TEXT}, required=("code", "message"))}, required=("error",))
-
-
-BODIES = {
-    "CREATE": CREATE,
-    "CREATE_HERE": CREATE_HERE,
-    "FILL": FILL,
-    "FILL_HERE": FILL_HERE,
-    "DRIVE": DRIVE,
-    "CANCEL": CANCEL,
-    "COMPLETION": COMPLETION,
-}
-"""What a request may be held to."""
-
-
-@cache
-def validator(name: str) -> Callable[[Any], Any]:
-    """What raises fastjsonschema.JsonSchemaValueException for a body that is not the one of BODIES called `name`."""
-    made: Callable[[Any], Any] = fastjsonschema.compile(
-        BODIES[name], use_default=False, formats={"stream-name": lambda _: True}
-    )
-    return made
+ANYTHING: Schema = {"type": "object"}
+"""An object whose fields are not described."""
 
 
 @cache
@@ -145,6 +76,8 @@ def parameters(path: str, method: str) -> frozenset[str] | None:
 
 def document() -> dict[str, Any]:
     """The whole document."""
+    _, components = msgspec.json.schema_components(FORMS, ref_template="#/components/schemas/{name}")
+    components["CreateStream"]["dependentRequired"] = {"parent_offset": ["parent"]}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -153,67 +86,66 @@ def document() -> dict[str, Any]:
             "description": "Persistent text streaming: streams, and their text as it comes. Offsets are bytes of UTF-8."
             " Reading follows the Durable Streams protocol; `live=1`, the text until its end, is ours.",
         },
-        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}, "schemas": components},
         "security": [{"token": []}],
         "paths": _paths(),
     }
 
 
 def _paths() -> dict[str, Any]:
-    stream = {"name": "id", "in": "path", "required": True, "schema": REFERENCE}
+    stream = {"name": "id", "in": "path", "required": True, "schema": msgspec.json.schema(schemas.Reference)}
+    fields = _json(STREAM)
+    text = {**_content("text/plain", STRING), **_content(EVENTS, EVENT)}
     return {
-        wire.STATUS: {"get": _operation("What the daemon does", {"200": _json({"type": "object"})})},
-        wire.MODELS: {"get": _operation("The models that can be asked", {"200": _json({"type": "object"})})},
+        wire.STATUS: {"get": _operation("What the daemon does", {"200": _json(ANYTHING)})},
+        wire.MODELS: {"get": _operation("The models that can be asked", {"200": _json(ANYTHING)})},
         wire.STREAMS: {
             "get": _operation(
                 "Streams, newest first",
-                {"200": _json(_object({"streams": {"type": "array", "items": STREAM}}, required=("streams",)))},
+                {"200": _json(STREAMS)},
                 query={
-                    "limit": _count(),
-                    "status": {"type": "string", "enum": [status.value for status in Status]},
-                    "idle_since": _number("only those that ended before this moment, oldest first: Unix seconds"),
-                    "keep": _number("with idle_since: without so many of the newest of all"),
+                    "limit": LIMIT,
+                    "status": STATUS,
+                    "idle_since": MOMENT | {"description": "only what ended before, oldest first: Unix seconds"},
+                    "keep": MOMENT | {"description": "with idle_since: without so many of the newest of all"},
                 },
             ),
-            "post": _operation("Make a pending stream", {"201": _json(STREAM)}, body=CREATE),
+            "post": _operation("Make a pending stream", {"201": fields}, body=schemas.CreateStream),
         },
         wire.STREAM: {
             "parameters": [stream],
-            "get": _operation("What is known of a stream", {"200": _json(STREAM)}),
-            "patch": _operation("Give a pending one what it was made without", {"200": _json(STREAM)}, body=FILL),
+            "get": _operation("What is known of a stream", {"200": fields}),
+            "patch": _operation(
+                "Give a pending one what it was made without", {"200": fields}, body=schemas.FillStream
+            ),
             "delete": _operation("Delete it; one that runs is cancelled first", {"204": {"description": "deleted"}}),
         },
         wire.CHECK: {
             "post": _operation(
-                "Whether these words could be driven: what speaks against it, if anything",
-                {"200": _json(_object({"doubt": _or_null(TEXT)}, required=("doubt",)))},
-                body=FILL,
+                "What speaks against driving this; what keeps it from being driven is an error",
+                {"200": _json(_object({"doubt": STRING_OR_NULL}, "doubt"))},
+                body=schemas.FillStream,
             ),
         },
         wire.DRIVE: {
             "parameters": [stream],
             "post": _operation(
                 "Have it written: by its model, in the daemon. With `live`, the answer is its text as it comes",
-                {
-                    "200": {
-                        "description": "driven",
-                        "content": {"application/json": {"schema": DRIVEN}, **_TEXT, **_EVENTS},
-                    }
-                },
+                {"200": {"description": "driven", "content": {**_content(JSON, DRIVEN), **text}}},
                 query={"live": {"type": "string", "enum": ["1"]}},
-                body=DRIVE,
+                body=schemas.DriveStream,
             ),
         },
         wire.CANCEL: {
             "parameters": [stream],
-            "post": _operation("End it, its text kept", {"200": _json(STATE)}, body=CANCEL),
+            "post": _operation("End it, its text kept", {"200": _json(STATE)}, body=schemas.CancelStream),
         },
         wire.TEXT: {
             "parameters": [stream],
             "get": _operation(
                 "Its text from an offset: what is there, or as it comes",
                 {
-                    "200": {"description": "text", "content": {**_TEXT, **_EVENTS}},
+                    "200": {"description": "text", "content": text},
                     "204": {"description": "nothing new"},
                     "304": {"description": "as it was"},
                 },
@@ -233,14 +165,15 @@ def _paths() -> dict[str, Any]:
         wire.ASIDES: {
             "parameters": [stream],
             "get": _operation(
-                "What its generator says beside the text", {"200": {"description": "events", "content": _EVENTS}}
+                "What its generator says beside the text",
+                {"200": {"description": "events", "content": _content(EVENTS, EVENT)}},
             ),
         },
         wire.SEARCH: {
             "get": _operation(
                 "Where a text stands, in all streams",
-                {"200": _json(_object({"hits": {"type": "array", "items": HIT}, "complete": {"type": "boolean"}}))},
-                query={"q": {"type": "string", "minLength": 1, "maxLength": LONGEST_QUERY}, "limit": _count()},
+                {"200": _json(HITS)},
+                query={"q": {"type": "string", "minLength": 1, "maxLength": LONGEST_QUERY}, "limit": LIMIT},
                 required=("q",),
             )
         },
@@ -249,20 +182,20 @@ def _paths() -> dict[str, Any]:
 
 
 def _openai_paths() -> dict[str, Any]:
-    model = _object({"id": TEXT, "object": TEXT}, required=("id", "object"), more=True)
-    models = _object({"object": TEXT, "data": {"type": "array", "items": model}}, required=("object", "data"))
-    whole = {"application/json": {"schema": {"type": "object"}}}
+    content = {**_content(JSON, ANYTHING), **_content(EVENTS, EVENT)}
     complete = _operation(
         "An answer of a model, as OpenAI's clients ask for it; the header Stream-ID names the stream that keeps it",
-        {"200": {"description": "the provider's answer, as it came", "content": {**whole, **_EVENTS}}},
-        body=COMPLETION,
+        {"200": {"description": "the provider's answer, as it came", "content": content}},
+        body=schemas.Completion,
         error=OPENAI_ERROR,
     )
     listing = _operation(
-        "The models that can be asked, as OpenAI lists them", {"200": _json(models)}, error=OPENAI_ERROR
+        "The models that can be asked, as OpenAI lists them",
+        {"200": _json(OPENAI_MODELS)},
+        error=OPENAI_ERROR,
     )
     name = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-    one = _operation("One of them", {"200": _json(model)}, error=OPENAI_ERROR)
+    one = _operation("One of them", {"200": _json(OPENAI_MODEL)}, error=OPENAI_ERROR)
     return {
         wire.COMPLETIONS: {"post": complete},
         wire.COMPLETION_MODELS: {"get": listing},
@@ -270,22 +203,16 @@ def _openai_paths() -> dict[str, Any]:
     }
 
 
-_TEXT: Schema = {"text/plain": {"schema": TEXT}}
-_EVENTS: Schema = {
-    "text/event-stream": {"schema": {"type": "object", "properties": {"event": TEXT, "id": TEXT, "data": TEXT}}}
-}
-
-
-def _count() -> Schema:
-    return {"type": "integer", "minimum": 1, "maximum": MOST}
-
-
-def _number(description: str) -> Schema:
-    return {"type": "integer", "minimum": 0, "maximum": 10**15, "description": description}
+def _content(media_type: str, schema: Schema) -> Schema:
+    return {media_type: {"schema": schema}}
 
 
 def _json(schema: Schema) -> Schema:
-    return {"description": "as asked", "content": {"application/json": {"schema": schema}}}
+    return {"description": "as asked", "content": _content(JSON, schema)}
+
+
+def _reference(form: type[Struct]) -> Schema:
+    return {"$ref": f"#/components/schemas/{form.__name__}"}
 
 
 def _operation(
@@ -294,10 +221,10 @@ def _operation(
     *,
     query: dict[str, Schema] | None = None,
     required: tuple[str, ...] = (),
-    body: Schema | None = None,
+    body: type[Struct] | None = None,
     error: Schema = ERROR,
 ) -> dict[str, Any]:
-    refused = {"description": "why not", "content": {"application/json": {"schema": error}}}
+    refused = {"description": "why not", "content": _content(JSON, error)}
     operation: dict[str, Any] = {"summary": summary, "responses": {**answers, "4XX": refused, "5XX": refused}}
     if query:
         operation["parameters"] = [
@@ -305,5 +232,5 @@ def _operation(
             for name, schema in query.items()
         ]
     if body:
-        operation["requestBody"] = {"required": False, "content": {"application/json": {"schema": body}}}
+        operation["requestBody"] = {"required": False, "content": _content(JSON, _reference(body))}
     return operation

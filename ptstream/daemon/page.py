@@ -22,7 +22,7 @@ from ptstream import wire
 from ptstream.daemon.keys import Keys
 from ptstream.daemon.sessions import Session
 from ptstream.errors import NotAuthenticated
-from ptstream.serving import web
+from ptstream.http.app_response import web
 
 HEADERS = {
     # The text on the page is a model's: nothing in it may run, load, or be sent anywhere.
@@ -68,12 +68,12 @@ def page_routes(keys: Keys | None, cookie: str) -> list[Route | Mount]:
         if keys is None or session is None:
             response = RedirectResponse(request.scope["root_path"] + "/", 303, HEADERS)
         else:
-            room = f"{request.scope['root_path']}{keys.sessions.room(session)}/"
-            response = RedirectResponse(room, 303, HEADERS | {"cache-control": "no-store"})
+            path = f"{request.scope['root_path']}{keys.sessions.path_prefix(session)}/"
+            response = RedirectResponse(path, 303, HEADERS | {"cache-control": "no-store"})
             secure = request.scope["scheme"] == "https"
-            left = int(session.left(time.time()))
+            age = int(session.remaining(time.time()))
             word = keys.sessions.cookie(session)
-            response.set_cookie(cookie, word, left, path=room, secure=secure, httponly=True, samesite="strict")
+            response.set_cookie(cookie, word, age, path=path, secure=secure, httponly=True, samesite="strict")
         return response
 
     async def enter(request: Request) -> Response:
@@ -101,8 +101,8 @@ def page_routes(keys: Keys | None, cookie: str) -> list[Route | Mount]:
         if keys is None or session is None:
             raise NotAuthenticated("there is no such session")
         if not request.headers.get("authorization"):
-            told = {"id": session.id, "key": keys.sessions.tell(session)}
-            return JSONResponse(told, headers=HEADERS | {"cache-control": "no-store"})
+            fields = {"id": session.id, "key": keys.sessions.tell(session)}
+            return JSONResponse(fields, headers=HEADERS | {"cache-control": "no-store"})
         response = let_in(request, session)
         more = {"set-cookie": response.headers["set-cookie"], "cache-control": "no-store"}
         return JSONResponse({"place": response.headers["location"]}, headers=HEADERS | more)

@@ -55,13 +55,13 @@ class Session:
     told: bool = False
     """Whether the page has been given its key, which it is once."""
 
-    def left(self, now: float) -> float:
+    def remaining(self, now: float) -> float:
         """Seconds until it ends in any case."""
         return self.began + WHOLE_TIME - now
 
     def is_over(self, now: float) -> bool:
         """Whether it has ended by itself."""
-        return now > self.used + IDLE_TIME or self.left(now) < 0
+        return now > self.used + IDLE_TIME or self.remaining(now) < 0
 
 
 class Sessions:
@@ -72,7 +72,7 @@ class Sessions:
         self._clock = clock
         self._mark = ""
         self._sessions: dict[str, Session] = {}
-        self._rooms: dict[str, Session] = {}
+        self._prefixes: dict[str, Session] = {}
         self._scopes: set[anyio.CancelScope] = set()
         self._life = b""
         self.nonce = ""
@@ -98,9 +98,9 @@ class Sessions:
         now = self._clock()
         alive = sorted((each for each in sessions if not each.is_over(now)), key=lambda each: each.used)[-MOST:]
         self._sessions = {each.id: each for each in alive}
-        self._rooms = {self.room(each): each for each in alive}
+        self._prefixes = {self.path_prefix(each): each for each in alive}
 
-    def room(self, session: Session) -> str:
+    def path_prefix(self, session: Session) -> str:
         """The path beneath which its cookie is sent, and counts, without a slash at its end.
 
         Cookies know no ports: a server on another one of this host, which may be another user's, would be sent it as
@@ -115,9 +115,9 @@ class Sessions:
     def _derived(self, session: Session, what: bytes) -> str:
         return hmac.new(self._life, what + session.id.encode(), hashlib.sha256).hexdigest()
 
-    def of_cookie(self, room: str, word: str) -> Session | None:
+    def of_cookie(self, prefix: str, word: str) -> Session | None:
         """The session whose path and cookie these are, None if there is none (any more). It is in use now."""
-        session = self._rooms.get(room)
+        session = self._prefixes.get(prefix)
         return self._used(session) if session and _same(word, self.cookie(session)) else None
 
     def of_proof(self, id: str, proof: str, origin: str) -> Session | None:
@@ -171,9 +171,9 @@ class Sessions:
         try:
             with open(opened(self._path), "rb") as file:
                 private = not os.fstat(file.fileno()).st_mode & 0o077
-                told: Any = strict_json.loads(file.read(LARGEST)) if private else {}
-            if _same(str(told.get("token")), self._mark):
-                yield from (Session(**fields) for fields in told["sessions"])
+                stored: Any = strict_json.loads(file.read(LARGEST)) if private else {}
+            if _same(str(stored.get("token")), self._mark):
+                yield from (Session(**fields) for fields in stored["sessions"])
         except FileNotFoundError:
             pass
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from unittest import mock
 
-from ptstream.daemon import life
+from ptstream.daemon import process
 from ptstream.generators import Source
 from ptstream.settings import Home
 from ptstream.streams import Flush
@@ -20,8 +20,8 @@ def main() -> None:
     async def resolve(*_: object) -> Source:
         return source
 
-    with mock.patch("ptstream.daemon.drives.resolve", resolve):
-        life.run(Home(path), _ready)
+    with mock.patch("ptstream.daemon.daemon.resolve", resolve):
+        process.run(Home(path), _ready)
 
 
 def _ready() -> None:

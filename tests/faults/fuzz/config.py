@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from ptstream.config import ENDPOINT_KEYS, KEYS, load
-from ptstream.daemon.listener import address_of
-from ptstream.daemon.outside import Outside
+from ptstream.daemon.host_and_origin import OwnAddresses
+from ptstream.daemon.listen_address import address_of
 from ptstream.errors import ConfigurationError
 from ptstream.generators.openai.upstream import COMPLETIONS, Upstream
 from ptstream.settings import Home
@@ -111,7 +111,7 @@ def _use(home: Home) -> None:
     settings = load(home)
     if settings.listen is not None:
         address_of(settings.listen)
-    Outside("127.0.0.1", settings)
+    OwnAddresses("127.0.0.1", settings)
     for each in settings.endpoints.values():
         upstream = Upstream(each.base_url, headers=each.headers, query=each.query, key_header=each.key_header)
         upstream.url(COMPLETIONS)

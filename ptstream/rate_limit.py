@@ -6,12 +6,17 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Rate:
+class RateLimit:
     """The generic cell rate algorithm (ITU-T I.371)."""
 
     rate: float
     burst: int
     _due: float = 0.0
+
+    def reserve(self, now: float) -> float:
+        """Take a turn in any case: in how many seconds it is due, 0 or less for one that is due already."""
+        self._due = max(self._due, now) + 1 / self.rate
+        return self._due - now - self.burst / self.rate
 
     def take(self, now: float) -> float:
         """Take one's turn: 0, or in how many seconds there is one."""

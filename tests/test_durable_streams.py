@@ -15,8 +15,7 @@ import pytest
 from durable_streams import stream
 
 from ptstream import wire
-from ptstream.durable import AT_ONCE
-from ptstream.serving import PART
+from ptstream.http.read_response import ANSWER_SIZE, EVENT_SIZE
 from tests.conftest import FIRST, SECOND, Cli, Face, Gate, detached, kept, listening, needs, until
 
 ALL = FIRST + SECOND
@@ -70,8 +69,10 @@ def events_of(text: str) -> list[tuple[str, Any]]:
         if fields.get("event") == "data":
             found.append(("data", base64.b64decode(fields["data"])))
         elif fields:
-            assert fields["id"] == json.loads(fields["data"])["streamNextOffset"]
-            found.append(("control", json.loads(fields["data"])))
+            control = json.loads(fields["data"])
+            end = int(control["streamNextOffset"])
+            assert fields["id"] == (str(end) if "streamClosed" in control else word(end))
+            found.append(("control", control))
     return found
 
 
@@ -165,8 +166,10 @@ def test_whoever_reads_events_on_is_told_that_there_is_no_more(served: Cli, gate
         assert answer.status_code == 200  # it is not over
         gate.open()
         *_, (_, last) = events_of(answer.read().decode())
+    # All the text, but not its end: the connection was gone in between.
+    assert events_of(again(last["streamNextOffset"]).text) == [("control", last)]
     for query in ({}, {"offset": "-1"}):
-        ended = again(last["streamNextOffset"], **query)
+        ended = again(str(len(ALL)), **query)
         assert (ended.status_code, ended.content, ended.headers["ptstream-status"]) == (204, b"", "done")
     assert again(word(len(ALL) - 1)).status_code == 200
     assert again("", offset="3").status_code == 200
@@ -189,7 +192,7 @@ def test_events_hold_little_each(served: Cli, http: httpx.Client) -> None:
         end = begin
         *events, (_, last) = events_of(http.get(path_of(id), params=ways).text)
         for (_, data), (_, control) in zip(events[::2], events[1::2], strict=True):
-            assert 0 < len(data) <= PART
+            assert 0 < len(data) <= EVENT_SIZE
             assert data.decode()  # whole characters
             end += len(data)
             assert int(control["streamNextOffset"]) == end
@@ -238,7 +241,7 @@ def test_much_comes_in_parts(served: Cli, http: httpx.Client) -> None:
             break
         assert "stream-up-to-date" not in answer.headers
     assert text.decode() == kept(served, id)
-    assert parts > len(text) // (2 * AT_ONCE)
+    assert parts > len(text) // (2 * ANSWER_SIZE)
 
 
 def test_the_official_client_follows_to_the_end(served: Cli, folder: Path, face: Face) -> None:

@@ -1,24 +1,19 @@
-"""As what the daemon is seen from outside: the names that it has, and what a proxy before it says of a request."""
+"""The names that the daemon is called by, and whether a request's Host, and the origin of its page, are ours."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from ptstream.config import Settings
+from ptstream.daemon.forwarded import forwarded as said_by_proxy
 from ptstream.origins import DEFAULT_PORTS, Origin, is_loopback, is_unspecified, origin_of
-
-_FIRST = re.compile(r'(?:[^",]|"[^"]*")*')
-"""The first element of a list whose strings may hold commas."""
-
-_PAIR = re.compile(r'(proto|host)\s*=\s*(?:"([^"]*)"|([^\s";,]+))', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Target:
     """A request as its sender sees it: behind a proxy it goes to another address than ours."""
 
     names: tuple[str, ...]
@@ -34,7 +29,7 @@ class Seen:
         return self.origin.scheme if self.origin else "http"
 
 
-class Outside:
+class OwnAddresses:
     """The addresses of a daemon that listens on the address, or by the name, `host`."""
 
     def __init__(self, host: str, settings: Settings) -> None:
@@ -48,9 +43,9 @@ class Outside:
         # A browser takes 0.0.0.0 for the machine itself, and a page of any origin for one that may ask there.
         self._names = {name for name in hosts | {host.lower()} if name and not is_unspecified(name)}
 
-    def stranger(self, seen: Seen, scope: Scope) -> str | None:
+    def foreign_name(self, target: Target, scope: Scope) -> str | None:
         """The first of a request's names that is not ours, None if all are."""
-        return next((name for name in seen.names if not self._is_ours(name, scope)), None)
+        return next((name for name in target.names if not self._is_ours(name, scope)), None)
 
     def _is_ours(self, name: str, scope: Scope) -> bool:
         """Whether a host names us: as the user said, as this machine does, or by the address that was connected to."""
@@ -60,32 +55,32 @@ class Outside:
         bound = (scope.get("server") or ("",))[0]
         return found.host in self._names or is_loopback(found.host) or found.host == bound.lower()
 
-    def seen(self, scope: Scope, headers: Headers) -> Seen:
+    def target_of(self, scope: Scope, headers: Headers) -> Target:
         """The request from outside. What a proxy says counts from this machine alone."""
         host = headers.get("host", "")
         peer = (scope.get("client") or ("",))[0]
-        scheme, forwarded = _forwarded(headers) if is_loopback(peer) else ("", "")
+        scheme, forwarded = said_by_proxy(headers) if is_loopback(peer) else ("", "")
         name = forwarded or host
         # Under the public name even where no proxy says so: plain HTTP there is the proxy's, or somebody's between.
         public = self._public is not None and origin_of(f"{self._public.scheme}://{name}") == self._public
         origin = self._public if public else origin_of(f"{scheme or 'http'}://{name}")
-        return Seen((host, forwarded) if forwarded else (host,), origin, public)
+        return Target((host, forwarded) if forwarded else (host,), origin, public)
 
-    def is_own(self, origin: str, seen: Seen) -> bool:
+    def is_own(self, origin: str, target: Target) -> bool:
         """Whether a page of that origin is the daemon's own."""
         found = origin_of(origin)
-        return found is not None and found in (seen.origin, self._public)
+        return found is not None and found in (target.origin, self._public)
 
-    def is_here(self, origin: str, seen: Seen, scope: Scope) -> bool:
+    def is_here(self, origin: str, target: Target, scope: Scope) -> bool:
         """Whether a page of that origin, our own, is at our own port, or at an address that the user named."""
         found = origin_of(origin)
-        if found is None or not self.is_own(origin, seen):
+        if found is None or not self.is_own(origin, target):
             return False
         port = (scope.get("server") or ("", None))[1]
         ours = found.scheme == "http" and (found.port or DEFAULT_PORTS["http"]) == port
         return ours or found == self._public or str(found) in self.origins
 
-    def is_told_sites(self, seen: Seen) -> bool:
+    def is_told_sites(self, target: Target) -> bool:
         """Whether browsers say which site's page sends such a request (Fetch Metadata's Sec-Fetch-Site).
 
         They do by TLS, and to names of their own machine: of IPv4 addresses in IPv6's form, Chromium does not take
@@ -93,25 +88,9 @@ class Outside:
         """
         if self._public is not None and self._public.scheme == "http" and not is_loopback(self._public.host):
             return False
-        named = (origin_of(f"http://{name}") for name in seen.names)
-        return seen.scheme == "https" or all(found is not None and is_loopback(found.host) for found in named)
+        named = (origin_of(f"http://{name}") for name in target.names)
+        return target.scheme == "https" or all(found is not None and is_loopback(found.host) for found in named)
 
     def is_listed(self, origin: str) -> bool:
         """Whether a page of that origin is of a web app that may call the daemon."""
         return str(origin_of(origin)) in self.origins
-
-
-def _forwarded(headers: Headers) -> tuple[str, str]:
-    """The scheme and the host that the outermost proxy was asked by, each empty if none says.
-
-    X-Forwarded-Proto and X-Forwarded-Host, else RFC 7239's Forwarded, which many proxies pass on as it came.
-    """
-    told = {name.lower(): quoted or plain for name, quoted, plain in _PAIR.findall(_first(headers, "forwarded"))}
-    scheme = _first(headers, "x-forwarded-proto") or told.get("proto", "")
-    host = _first(headers, "x-forwarded-host") or told.get("host", "")
-    return scheme.lower() if scheme.lower() in ("http", "https") else "", host
-
-
-def _first(headers: Headers, name: str) -> str:
-    found = _FIRST.match(", ".join(headers.getlist(name)))
-    return found[0].strip() if found else ""

@@ -18,11 +18,13 @@ import openai
 import pytest
 
 from ptstream import wire
-from ptstream.daemon import listener
-from ptstream.daemon.drives import Daemon
+from ptstream.daemon.daemon import Daemon
+from ptstream.daemon.listen_address import Address
+from ptstream.daemon.tcp_server import TcpServer
 from ptstream.engine.sqlite.store import Store
 from ptstream.generators.llamacpp import embedded
 from ptstream.generators.llamacpp.local_server import LocalServer
+from ptstream.http import connection
 from ptstream.settings import Home
 from tests import endpoint
 from tests.conftest import LIMIT, Cli, gone, kept, owning, told, until
@@ -423,28 +425,25 @@ async def test_a_stalled_client_is_waited_for_however_long(
     store: Store, server: endpoint.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another one, which can ask again from where it was, is not."""
-    monkeypatch.setattr(listener, "STALL_TIME", 0.01)
+    monkeypatch.setattr(connection, "STALL_TIME", 0.01)
     store.home.make()
     Path(store.home.config).write_text(f'[endpoints.mine]\nbase_url = "{server.base_url}"\n')
     async with owning(store) as owner, anyio.create_task_group() as tasks, httpx.AsyncClient(timeout=None) as http:
-        door = listener.Listener(
-            Daemon(store.home, owner.engine, owner, LocalServer(store.home, tasks)),
-            listener.Address("127.0.0.1", 0),
-            token=False,
-        )
-        tasks.start_soon(door.serve)
+        daemon = Daemon(store.home, owner.engine, owner, LocalServer(store.home, tasks))
+        tcp = TcpServer(daemon, Address("127.0.0.1", 0), token=False)
+        tasks.start_soon(tcp.serve)
         body = {"model": "mine/huge", "messages": ASKED, "stream": True}
-        async with http.stream("POST", f"{door.url}/v1/chat/completions", json=body) as answer:
+        async with http.stream("POST", f"{tcp.url}/v1/chat/completions", json=body) as answer:
             await server.stalled.wait()
-            text = door.url + wire.TEXT.format(id=answer.headers["stream-id"])
+            text = tcp.url + wire.TEXT.format(id=answer.headers["stream-id"])
             async with http.stream("GET", text, params={"live": 1}) as other:
-                while len(door._server.server_state.connections) == 2:
+                while len(tcp._server.server_state.connections) == 2:
                     await anyio.sleep(0.01)
                 with pytest.raises(httpx.TransportError):
                     await other.aread()
             server.release.set()
             assert await answer.aread() == bytes(server.sent)
-        door.stop()
+        tcp.stop()
 
 
 def unlinked(pid: int, home: Home) -> list[str]:

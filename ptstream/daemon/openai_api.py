@@ -11,18 +11,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import anyio
-from fastjsonschema import JsonSchemaValueException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from ptstream import wire
 from ptstream.config import Settings, load
-from ptstream.daemon import api
-from ptstream.daemon.backlog import Backlog
-from ptstream.daemon.drives import Daemon
+from ptstream.daemon.callers import only_models, own_caller
+from ptstream.daemon.daemon import Daemon
 from ptstream.daemon.keys import SHORTEST_TOKEN
-from ptstream.daemon.openapi import validator
+from ptstream.daemon.schemas import Completion
+from ptstream.daemon.spooled_buffer import SpooledBuffer
 from ptstream.drive import Drive
 from ptstream.errors import (
     ENDS,
@@ -44,8 +43,9 @@ from ptstream.generators.openai.endpoint_timeouts import WHOLE_ANSWER
 from ptstream.generators.openai.passthrough import pass_through
 from ptstream.generators.openai.redaction import Redaction
 from ptstream.generators.surrogates import mend
+from ptstream.http.json_response import MEDIA_TYPE, UNSTORED, json_response
+from ptstream.http.request_body import converted, json_body
 from ptstream.outcome import Outcome
-from ptstream.serving import HEADERS
 from ptstream.streams import Flush, Status, Stream, Words
 
 STALLED = 3600.0
@@ -67,7 +67,7 @@ async def complete(daemon: Daemon, request: Request) -> Response:
 async def list_models(daemon: Daemon, _: Request) -> Response:
     """What can be asked, as OpenAI lists it, the default first."""
     try:
-        return api.answer({"object": "list", "data": await _models(daemon)})
+        return json_response({"object": "list", "data": await _models(daemon)})
     except PtstreamError as error:
         return _refusal(error)
 
@@ -78,7 +78,7 @@ async def show_model(daemon: Daemon, request: Request) -> Response:
     try:
         for number, model in enumerate(await _models(daemon)):
             if name == model["id"] or (name == DEFAULT and number == 0):
-                return api.answer(model)
+                return json_response(model)
         raise ModelNotFound(f"no model is called {name} here: see {wire.COMPLETION_MODELS}")
     except PtstreamError as error:
         return _refusal(error)
@@ -87,55 +87,46 @@ async def show_model(daemon: Daemon, request: Request) -> Response:
 async def _models(daemon: Daemon) -> list[dict[str, Any]]:
     """The models that can be asked, the default first. A file is not named to who may not know of it."""
     home = daemon.home
-    found = await discover(api.own_caller(home), load(home), home)
+    found = await discover(own_caller(home), load(home), home)
     able = [each for each in found if not each.problem and not each.name.startswith(GGUF)]
     return [{"id": each.name, "object": "model", "created": 0, "owned_by": each.place or "?"} for each in able]
 
 
 async def _complete(daemon: Daemon, request: Request) -> Response:
-    told = await _told(request)
+    body = await json_body(request)
+    converted(body, Completion)  # nulls and all are the provider's
     if daemon.stop.is_set():
         raise DaemonStopping("the daemon is stopping")
     home = daemon.home
     settings = load(home)
-    _check_own_key(request, told)
-    words = _words(told)
-    api.only_models(words)
+    _check_own_key(request, body)
+    words = _words(body)
+    only_models(words)
     name = None if words.model == DEFAULT else words.model
-    target = await find(name, Endpoints(api.own_caller(home), settings, home), daemon.local)
+    target = await find(name, Endpoints(own_caller(home), settings, home), daemon.local)
     stream = await daemon.engine.create(words)
-    passage = _Passage(Backlog(home.path, daemon.backlogs))
-    attempt = await daemon.start(stream.id, _source(target, told, passage, settings), settings)
+    passage = _Passage(SpooledBuffer(home.path, daemon.spool_quota))
+    attempt = await daemon.start(stream.id, _source(target, body, passage, settings), settings)
     return await passage.answer(stream, attempt)
 
 
-async def _told(request: Request) -> dict[str, Any]:
-    """The request, nulls and all. Raises UsageError."""
-    told = await api.body_of(request)
-    try:
-        validator("COMPLETION")(told)
-    except JsonSchemaValueException as error:
-        raise UsageError(f"the request does not fit: {error.message[:200]}") from error
-    return dict(told)
-
-
-def _check_own_key(request: Request, told: Mapping[str, Any]) -> None:
+def _check_own_key(request: Request, body: Mapping[str, Any]) -> None:
     """Raises UsageError for a request that has the daemon's token in its body, too: that goes to the provider."""
     key = request.headers.get("authorization", "").partition(" ")[2].strip()
     if len(key) < SHORTEST_TOKEN:  # any word that a client was given where no token is asked for
         return
     redaction = Redaction([key])
-    fields = [name for name, value in told.items() if name != "messages" and redaction.within(value) != value]
+    fields = [name for name, value in body.items() if name != "messages" and redaction.within(value) != value]
     if fields:
         raise UsageError(
             f"the field {fields[0]!r} of the request has the daemon's token, and would go to the provider: leave it out"
         )
 
 
-def _source(target: ModelTarget, told: Mapping[str, Any], passage: _Passage, settings: Settings) -> Source:
-    content = wire.dumps({**target.body, **told, "model": target.model})
+def _source(target: ModelTarget, body: Mapping[str, Any], passage: _Passage, settings: Settings) -> Source:
+    content = wire.dumps({**target.body, **body, "model": target.model})
     # An answer in one piece is silent until it is whole: how long that may be, no driver's limits know.
-    whole = told.get("stream") is not True
+    whole = body.get("stream") is not True
     first = (target.limits or settings.limits).first
     patience = max(WHOLE_ANSWER, first) if whole and first else None
     return Source(
@@ -148,16 +139,16 @@ def _source(target: ModelTarget, told: Mapping[str, Any], passage: _Passage, set
     )
 
 
-def _words(told: Mapping[str, Any]) -> Words:
+def _words(body: Mapping[str, Any]) -> Words:
     """What the stream was asked, as far as it is text: the last question, and the instructions before it."""
-    given = told.get("messages")
+    given = body.get("messages")
     messages = [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
     asked = [_text(each) for each in messages if each.get("role") == "user"]
     system = [_text(each) for each in messages if each.get("role") in ("system", "developer")]
     return Words(
         prompt=asked[-1] or None if asked else None,
         system="\n\n".join(filter(None, system)) or None,
-        model=told.get("model") or DEFAULT,
+        model=body.get("model") or DEFAULT,
     )
 
 
@@ -172,8 +163,8 @@ def _text(message: Mapping[str, Any]) -> str:
 class _Passage:
     """From a relay to the client: the head of the answer, and the bytes that wait."""
 
-    def __init__(self, backlog: Backlog) -> None:
-        self._backlog = backlog
+    def __init__(self, buffer: SpooledBuffer) -> None:
+        self._buffer = buffer
         self._head: tuple[int, dict[str, str]] | None = None
         self._begun = anyio.Event()
 
@@ -184,15 +175,15 @@ class _Passage:
 
     def put(self, data: bytes) -> None:
         """See `ResponseSink`."""
-        self._backlog.put(data)
+        self._buffer.put(data)
 
     def end(self) -> None:
         """See `ResponseSink`."""
-        self._backlog.end()
+        self._buffer.end()
 
     def close(self) -> None:
         """See `ResponseSink`."""
-        self._backlog.end(StreamFailed("an answer to a client, whose stream has ended before it"))
+        self._buffer.end(StreamFailed("an answer to a client, whose stream has ended before it"))
 
     async def answer(self, stream: Stream, attempt: Drive) -> Response:
         """The answer to the client, once it has begun, or cannot begin any more."""
@@ -201,22 +192,22 @@ class _Passage:
                 for event in (self._begun, attempt.ended):
                     tasks.start_soon(_wait, event, tasks.cancel_scope)
         except BaseException:
-            self._backlog.leave()
+            self._buffer.leave()
             raise
         named = {"stream-id": stream.id}
         if self._head is None:
             assert attempt.end is not None
             return _refusal(_error(attempt.end), named)
         status, headers = self._head
-        return Relayed(self._backlog, status, HEADERS | headers | named)
+        return RelayedResponse(self._buffer, status, UNSTORED | headers | named)
 
 
-class Relayed(StreamingResponse):
+class RelayedResponse(StreamingResponse):
     """What has come and what comes. Nothing waits for a client that is gone, or takes nothing."""
 
-    def __init__(self, backlog: Backlog, status: int, headers: Mapping[str, str]) -> None:
-        super().__init__(backlog.runs(), status, headers)
-        self._backlog = backlog
+    def __init__(self, buffer: SpooledBuffer, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(buffer.runs(), status, headers)
+        self._buffer = buffer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def timely(message: Message) -> None:
@@ -229,7 +220,7 @@ class Relayed(StreamingResponse):
         try:
             await super().__call__(scope, receive, timely)
         finally:
-            self._backlog.leave()
+            self._buffer.leave()
 
 
 async def _wait(event: anyio.Event, scope: anyio.CancelScope) -> None:
@@ -248,8 +239,8 @@ def _error(end: Outcome) -> PtstreamError:
 def _refusal(error: PtstreamError, headers: Mapping[str, str] | None = None) -> Response:
     """What stands in the way, as OpenAI tells it."""
     kind = "invalid_request_error" if error.http_status < 500 else "server_error"
-    told = {"message": str(error), "type": kind, "param": None, "code": error.code}
+    fields = {"message": str(error), "type": kind, "param": None, "code": error.code}
     # Their clients ask again for what failed, and what somebody cancelled has not.
     final = {"x-should-retry": "false"} if isinstance(error, StreamCancelled) else {}
-    headers = HEADERS | dict(headers or {}) | final
-    return Response(wire.dumps({"error": told}), error.http_status, headers, media_type="application/json")
+    headers = UNSTORED | dict(headers or {}) | final
+    return Response(wire.dumps({"error": fields}), error.http_status, headers, media_type=MEDIA_TYPE)

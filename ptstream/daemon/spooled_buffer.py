@@ -33,10 +33,10 @@ AT_ONCE = 256 * 1024
 
 
 @dataclass(slots=True, eq=False)
-class Room:
-    """Bytes that the files of all backlogs may still take."""
+class Quota:
+    """Bytes that the files of all buffers may still take."""
 
-    left: int = MOST_OF_ALL
+    free: int = MOST_OF_ALL
 
 
 @dataclass(slots=True, eq=False)
@@ -60,18 +60,18 @@ class _File:
         return data
 
 
-class Backlog:
+class SpooledBuffer:
     """A queue of bytes with one reader. Its files lie in `folder`, and exist only while they are needed."""
 
-    def __init__(self, folder: str, room: Room | None = None, *, memory: int = MEMORY, most: int = MOST) -> None:
+    def __init__(self, folder: str, quota: Quota | None = None, *, memory: int = MEMORY, most: int = MOST) -> None:
         self._folder = folder
-        self._room = room or Room()
+        self._quota = quota or Quota()
         self._limit = memory
         self._most = most
         self._memory = bytearray()
         self._files: deque[_File] = deque()
         self._bell = Bell()
-        self._over = self._left = False
+        self._ended = self._abandoned = False
         self._error: PtstreamError | None = None
 
     @property
@@ -81,11 +81,11 @@ class Backlog:
 
     def put(self, data: bytes) -> None:
         """Let `data` wait. Where there is no room for it the reader is given up, and whoever makes the bytes is not."""
-        if self._left or self._over:
+        if self._abandoned or self._ended:
             return
         if not self._files and len(self._memory) + len(data) <= self._limit:
             self._memory += data
-        elif self.on_disk + len(data) > self._most or len(data) > self._room.left:
+        elif self.on_disk + len(data) > self._most or len(data) > self._quota.free:
             self._give_up("a client has fallen too far behind its answer, which its stream holds")
         else:
             try:
@@ -96,13 +96,13 @@ class Backlog:
 
     def end(self, error: PtstreamError | None = None) -> None:
         """Nothing more comes; what waits still goes to the reader, who then meets its end, or the error."""
-        if not self._over:
-            self._over, self._error = True, error
+        if not self._ended:
+            self._ended, self._error = True, error
             self._bell.ring()
 
     def leave(self) -> None:
         """The reader is gone: nothing waits any more."""
-        self._left = True
+        self._abandoned = True
         self._memory.clear()
         while self._files:
             self._give_back()
@@ -113,7 +113,7 @@ class Backlog:
             rung = self._bell.next()
             if data := self._take():
                 yield data
-            elif not self._over:
+            elif not self._ended:
                 await rung.wait()
             elif self._error:
                 raise self._error
@@ -133,7 +133,7 @@ class Backlog:
         try:
             self._files[-1].append(data)
         finally:
-            self._room.left -= self._files[-1].end - before
+            self._quota.free -= self._files[-1].end - before
 
     def _take(self) -> bytes:
         """The oldest bytes: memory's are older than the files'."""
@@ -150,5 +150,5 @@ class Backlog:
 
     def _give_back(self) -> None:
         oldest = self._files.popleft()
-        self._room.left += oldest.end
+        self._quota.free += oldest.end
         oldest.file.close()

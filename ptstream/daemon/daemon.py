@@ -1,4 +1,4 @@
-"""What the daemon's routes work on: the store, the owner, and drives by what their callers told.
+"""What the daemon's routes work on: the store, the owner, and drives by what their callers said.
 
 Generations live in the owner's tasks, never in a request. It knows no HTTP.
 """
@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import anyio
 
-from ptstream import __version__, cancellation, wire
+from ptstream import __version__, cancellation
 from ptstream.asides import Asides
 from ptstream.config import Settings, load
 from ptstream.conversation import history, text_before
-from ptstream.daemon.backlog import Room
+from ptstream.daemon.spooled_buffer import Quota
 from ptstream.drive import Drive
 from ptstream.engine.protocol import Engine
-from ptstream.errors import CallerGone, ClaimLost, ConfigurationError, DaemonStopping, PtstreamError, UsageError
-from ptstream.generators import Beside, Caller, Note, Reasoning, Source, Stderr
+from ptstream.errors import CallerGone, ClaimLost, DaemonStopping, PtstreamError, UsageError
+from ptstream.generators import Beside, Caller, Note, Source
 from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.generators.models.resolve import resolve
 from ptstream.generators.openai.request import UnsupportedFields
@@ -33,8 +33,8 @@ REMEMBERED = 64
 """Ended attempts whose notes are kept for a driver that has not asked for them yet."""
 
 
-class Face(Protocol):
-    """The daemon on TCP; see `listener.Listener`."""
+class OnTcp(Protocol):
+    """The daemon on TCP; see `tcp_server.TcpServer`."""
 
     @property
     def url(self) -> str: ...
@@ -44,13 +44,27 @@ class Face(Protocol):
     def lock(self) -> None: ...
 
 
-async def _nowhere() -> Face:
-    raise ConfigurationError("this daemon does not listen")
+class OpensTcp(Protocol):
+    """How it comes to be there; see `listen_policy.ListenPolicy`."""
+
+    @property
+    def server(self) -> OnTcp | None:
+        """Where it answers on TCP, if it does."""
+        ...
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it does not listen where the config file says."""
+        ...
+
+    async def ensure(self) -> OnTcp:
+        """Open that, if it is not. Raises ConfigurationError."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
 class Daemon:
-    """What the routes work on. `stop` is set when the daemon is to end."""
+    """The daemon of one home. `stop` is set when it is to end."""
 
     home: Home
     engine: Engine
@@ -64,15 +78,10 @@ class Daemon:
     asides_of: dict[str, tuple[Asides, anyio.Event]] = field(default_factory=dict)
     callers: dict[str, Caller] = field(default_factory=dict)
     """On whose behalf connections from elsewhere drive here, for as long as each lasts."""
-    backlogs: Room = field(default_factory=Room)
+    spool_quota: Quota = field(default_factory=Quota)
     """For what waits for clients that are slower than their answers."""
     began: float = field(default_factory=time.monotonic)
-    face: Face | None = None
-    """Where it answers on TCP, if it does."""
-    unheard: str | None = None
-    """Why it does not listen where the config file says."""
-    listen: Callable[[], Awaitable[Face]] = _nowhere
-    """Open that, if it is not; raises ConfigurationError."""
+    tcp: OpensTcp | None = None
 
     def status(self) -> dict[str, Any]:
         """What `ptstream daemon status` shows."""
@@ -81,10 +90,10 @@ class Daemon:
             "version": __version__,
             "socket": self.home.socket,
             "database": self.engine.location,
-            "listen": self.face and self.face.url,
+            "listen": self.tcp.server.url if self.tcp and self.tcp.server else None,
             "running": len(self.owner.running),
             "paused": sum(attempt.paused for attempt in self.owner.running.values()),
-            "trouble": self.owner.trouble or self.unheard,
+            "trouble": self.owner.trouble or (self.tcp and self.tcp.trouble),
             "uptime": round(time.monotonic() - self.began, 3),
         }
 
@@ -162,34 +171,28 @@ class Daemon:
         for id in ended[:-REMEMBERED]:
             del self.asides_of[id]
 
-    async def asides(self, id: str, seen: int = 0) -> AsyncIterator[bytes]:
-        """What the running attempt says beside its text after the first `seen`, as server-sent events, to its end."""
+    async def asides(self, id: str, seen: int = 0) -> AsyncIterator[list[tuple[int, Beside]]]:
+        """What the running attempt says beside its text after the first `seen`, numbered, as it comes, to its end."""
         if id not in self.asides_of:
             return
         asides, end = self.asides_of[id]
         ended = False
         while not ended:
             ended, rung = end.is_set(), asides.bell.next()
-            yield _events(asides, seen)
+            yield _numbered(asides, seen)
             seen = asides.since(seen)[1]
             if not ended:
                 await rung.wait()
 
 
-def _attached(stream: Stream) -> dict[str, Any]:
-    return {"id": stream.id, "attached": True, "model": stream.words.model, "place": None}
-
-
-KINDS: dict[type[Beside], str] = {Note: wire.NOTE, Reasoning: wire.REASONING, Stderr: wire.STDERR}
-
-
-def _events(asides: Asides, seen: int) -> bytes:
+def _numbered(asides: Asides, seen: int) -> list[tuple[int, Beside]]:
     entries, total = asides.since(seen)
     first = total - len(entries) + 1
     numbered = list(enumerate(entries, first))
     if seen and first > seen + 1:  # said to whoever was listening; who comes late, comes late
         numbered.insert(0, (first - 1, Note("more was said beside the text than is kept: some is missing here")))
-    return b"".join(
-        b"event: %s\nid: %d\ndata: %s\n\n" % (KINDS[type(entry)].encode(), number, wire.dumps(entry.text))
-        for number, entry in numbered
-    )
+    return numbered
+
+
+def _attached(stream: Stream) -> dict[str, Any]:
+    return {"id": stream.id, "attached": True, "model": stream.words.model, "place": None}

@@ -14,7 +14,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -24,12 +24,15 @@ import httpx
 import pytest
 
 from ptstream import wire
-from ptstream.daemon.gate import MAX_BODIES, MAX_BODY
 from ptstream.daemon.keys import Keys, token_of
-from ptstream.daemon.listener import KEPT, PIPELINED, Address, address_of
-from ptstream.daemon.rate import Rate
+from ptstream.daemon.listen_address import Address, address_of
+from ptstream.daemon.request_limits import MAX_BODIES
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ConfigurationError
+from ptstream.http.connection import PIPELINED
+from ptstream.http.request_body import MAX_BODY
+from ptstream.http.server import KEPT
+from ptstream.rate_limit import RateLimit
 from ptstream.settings import Home
 from ptstream.streams import Parent, Words
 from ptstream.text_search import LONGEST_QUERY
@@ -362,11 +365,12 @@ def test_a_request_that_is_too_large(face: Face) -> None:
 
 IMPATIENT = """
 import sys
-from ptstream.daemon import gate, life, listener
+from ptstream.daemon import process, request_limits
+from ptstream.http import connection
 from ptstream.settings import Home
-gate.RATE, gate.BURST = 0.001, 50
-listener.HEAD_TIME = listener.BODY_TIME = listener.STALL_TIME = 0.2
-life.run(Home(sys.argv[1]), listen="127.0.0.1:0", token=False)
+request_limits.RATE, request_limits.BURST = 0.001, 50
+connection.HEAD_TIME = connection.BODY_TIME = connection.STALL_TIME = 0.2
+process.run(Home(sys.argv[1]), listen="127.0.0.1:0", token=False)
 """
 """A daemon that waits for nobody."""
 
@@ -428,9 +432,27 @@ ENDLESS = (
 )
 
 
+def by_tcp(face: Face) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT)
+
+
+def by_socket(face: Face) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(LIMIT)
+    client.connect(face.cli.home.socket)
+    return client
+
+
+either_way = pytest.mark.parametrize("connected", [by_tcp, by_socket])
+"""One class serves connections of both kinds."""
+
+
+@either_way
 @pytest.mark.parametrize(("begin", "more"), ENDLESS)
-def test_a_head_that_has_no_end(face: Face, begin: bytes, more: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT) as client:
+def test_a_head_that_has_no_end(
+    face: Face, begin: bytes, more: bytes, connected: Callable[[Face], socket.socket]
+) -> None:
+    with connected(face) as client:
         client.sendall(begin)
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
             for _ in range(1000):
@@ -443,8 +465,10 @@ OFFERS = ("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings
 
 @pytest.mark.parametrize("offer", OFFERS)
 @pytest.mark.parametrize("framing", ["length", "chunks"])
-@pytest.mark.parametrize("parts", [1, 2])
-def test_a_body_is_a_body_whatever_else_is_offered(face: Face, offer: str, framing: str, parts: int) -> None:
+@pytest.mark.parametrize(("connected", "parts"), [(by_tcp, 1), (by_tcp, 2), (by_socket, 1)])
+def test_a_body_is_a_body_whatever_else_is_offered(
+    face: Face, offer: str, framing: str, parts: int, connected: Callable[[Face], socket.socket]
+) -> None:
     body = json.dumps({"title": "GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n"})
     framed = f"Content-Length: {len(body)}\r\n\r\n", body
     if framing == "chunks":
@@ -452,7 +476,7 @@ def test_a_body_is_a_body_whatever_else_is_offered(face: Face, offer: str, frami
     head = f"Host: localhost\r\nAuthorization: Bearer {face.token}\r\n"
     asks = f"POST /streams HTTP/1.1\r\n{head}{offer}{framed[0]}", framed[1]
     last = f"GET /none HTTP/1.1\r\n{head}Connection: close\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT) as client:
+    with connected(face) as client:
         if parts == 1:
             client.sendall("".join((*asks, last)).encode())
         else:
@@ -486,9 +510,10 @@ def test_a_body_that_breaks_off_is_no_fault(face: Face, path: str) -> None:
     assert "Traceback" not in Path(face.cli.home.log).read_text()
 
 
-def test_who_asks_on_without_waiting_is_dropped(face: Face) -> None:
+@either_way
+def test_who_asks_on_without_waiting_is_dropped(face: Face, connected: Callable[[Face], socket.socket]) -> None:
     head = f"GET /streams HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {face.token}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", face.port), timeout=LIMIT) as client:
+    with connected(face) as client:
         client.sendall(head.encode() * (PIPELINED + 1))  # the first one is not waiting
         said = ""
         while said.count("HTTP/1.1 200 ") <= PIPELINED:
@@ -564,7 +589,7 @@ def taken(client: socket.socket) -> bool:
 
 
 def test_rate() -> None:
-    rate = Rate(8, 3)
+    rate = RateLimit(8, 3)
     assert [rate.take(0.0) for _ in range(5)] == [0, 0, 0, 1 / 8, 1 / 8]
     assert [rate.take(1 / 8), rate.take(1 / 8)] == [0, 1 / 8]
     assert [rate.take(9.0) for _ in range(4)] == [0, 0, 0, 1 / 8]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from ptstream.daemon.connections import FEW, GRACE, Connections, Guest
+from ptstream.http.connection_limits import FEW, GRACE, Connections, Guest
 from tests.conftest import FIRST, LIMIT, SECOND, Cli, Face, Gate, detached, told, until
 
 # --- who is dropped for whom
@@ -99,11 +99,12 @@ def test_the_count_is_right_whatever_comes_and_goes() -> None:
 
 CROWDED = """
 import sys
-from ptstream.daemon import connections, life, listener
+from ptstream.daemon import process
+from ptstream.http import connection, connection_limits
 from ptstream.settings import Home
-connections.CONNECTIONS = 8
-listener.HEAD_TIME, listener.BODY_TIME = float(sys.argv[2]), 300
-life.run(Home(sys.argv[1]), listen="127.0.0.1:0")
+connection_limits.CONNECTIONS = 8
+connection.HEAD_TIME, connection.BODY_TIME = float(sys.argv[2]), 300
+process.run(Home(sys.argv[1]), listen="127.0.0.1:0")
 """
 """A daemon that has room for few."""
 

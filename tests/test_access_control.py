@@ -21,7 +21,7 @@ from starlette.datastructures import Headers
 
 from ptstream import wire
 from ptstream.config import Settings
-from ptstream.daemon.outside import Outside
+from ptstream.daemon.host_and_origin import OwnAddresses
 from ptstream.origins import PublicUrl, is_loopback, is_unspecified, listed_origin, origin_of, public_url_of
 from tests.conftest import VISIT, Cli, Entered, Face, ended, let_in, listening, stop_daemon, until
 
@@ -283,19 +283,19 @@ def test_behind_a_public_address_of_plain_http_no_browser_says_which_page_asks()
         ("http://localhost:8000", True),
         ("https://box.example", True),
     ):
-        outside = Outside("127.0.0.1", Settings(public_url=public_url_of(address)))
-        seen = outside.seen({"client": ("127.0.0.1", 9)}, Headers({"host": "127.0.0.1"}))
-        assert outside.is_told_sites(seen) is told
+        addresses = OwnAddresses("127.0.0.1", Settings(public_url=public_url_of(address)))
+        seen = addresses.target_of({"client": ("127.0.0.1", 9)}, Headers({"host": "127.0.0.1"}))
+        assert addresses.is_told_sites(seen) is told
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "0", "0x0", "00.0x0", "::ffff:0.0.0.0", "0.0.0.0."])
 def test_an_address_that_stands_for_all_is_no_name(host: str) -> None:
     assert is_unspecified(host)
     assert not is_loopback(host)
-    outside = Outside(host, Settings())
+    addresses = OwnAddresses(host, Settings())
     for name in ("0.0.0.0:1", "0", "[::]", "[::ffff:0:0]", "0x0"):
         scope = {"server": ("127.0.0.1", 1)}
-        assert outside.stranger(outside.seen(scope, Headers({"host": name})), scope) == name
+        assert addresses.foreign_name(addresses.target_of(scope, Headers({"host": name})), scope) == name
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "0:0", "{own}:0"])
@@ -368,19 +368,19 @@ SAID = [
 
 @pytest.mark.parametrize(("headers", "origin"), SAID)
 def test_what_a_proxy_says_counts_from_this_machine_alone(headers: dict[str, str], origin: str) -> None:
-    outside = Outside("0.0.0.0", Settings())
+    addresses = OwnAddresses("0.0.0.0", Settings())
     for peer, expected in (("127.0.0.1", origin), ("::1", origin), ("10.0.0.1", "http://box"), ("", "http://box")):
-        seen = outside.seen({"client": (peer, 9)}, Headers(headers | {"host": "box"}))
+        seen = addresses.target_of({"client": (peer, 9)}, Headers(headers | {"host": "box"}))
         assert str(seen.origin) == expected
         assert seen.names[0] == "box"
 
 
 def test_the_address_that_was_connected_to_is_a_name() -> None:
     for bound, host in (("192.168.1.5", "192.168.1.5:7878"), ("fd00::5", "[fd00:0::5]")):
-        outside = Outside("0.0.0.0", Settings())
+        addresses = OwnAddresses("0.0.0.0", Settings())
         for server, stranger in (((bound, 7878), None), (("10.0.0.1", 7878), host), (None, host)):
             scope = {"server": server}
-            assert outside.stranger(outside.seen(scope, Headers({"host": host})), scope) == stranger
+            assert addresses.foreign_name(addresses.target_of(scope, Headers({"host": host})), scope) == stranger
 
 
 PARTS = st.sampled_from(
@@ -394,13 +394,13 @@ WORDS = st.lists(PARTS | st.text(st.characters(max_codepoint=255), max_size=3), 
 @given(st.fixed_dictionaries({name: WORDS for name in ("host", "origin", "forwarded", "x-forwarded-host")}))
 @settings(max_examples=300, deadline=None, print_blob=True)
 def test_whatever_names_a_request_has_it_is_ours_or_not(headers: dict[str, str]) -> None:
-    outside = Outside("127.0.0.1", Settings(origins=(APP,), public_url=public_url_of(f"{BOX}/pts")))
+    addresses = OwnAddresses("127.0.0.1", Settings(origins=(APP,), public_url=public_url_of(f"{BOX}/pts")))
     scope = {"client": ("127.0.0.1", 9), "server": ("127.0.0.1", 7878)}
     raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
-    seen = outside.seen(scope, Headers(raw=raw))
-    if outside.is_own(headers["origin"], seen):  # then it is spelled as an origin is, and no other way
+    seen = addresses.target_of(scope, Headers(raw=raw))
+    if addresses.is_own(headers["origin"], seen):  # then it is spelled as an origin is, and no other way
         assert origin_of(headers["origin"]) in (seen.origin, origin_of(BOX))
-    if outside.stranger(seen, scope) is None:
+    if addresses.foreign_name(seen, scope) is None:
         hosts = {found.host for name in seen.names if (found := origin_of(f"http://{name}"))}
         assert all(map(is_loopback, hosts - {"box.example.com"}))
     for read in (listed_origin, public_url_of):

@@ -1,0 +1,125 @@
+"""The routes of streams that everybody has who is let in, on the socket and on TCP alike: create, list, show, drive,
+cancel, delete.
+
+Each only asks; a request is cancelled when its client leaves, and nothing but its own answer ends with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import UNSET
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ptstream import cancellation, wire
+from ptstream.config import load
+from ptstream.conversation import going_on
+from ptstream.daemon.daemon import Daemon
+from ptstream.daemon.routes import Table, id_of, limit_of, number_of
+from ptstream.daemon.schemas import CancelStream, CreateAnyStream, CreateStream, FillAnyStream, words_of
+from ptstream.errors import UsageError
+from ptstream.fields import as_json
+from ptstream.generators import Caller
+from ptstream.generators.models.resolve import check, doubt
+from ptstream.http.durable_streams import Live, ReadParameters
+from ptstream.http.json_response import json_response
+from ptstream.http.read_response import read_response
+from ptstream.http.request_body import body_as
+from ptstream.http.server_sent_events import accepts_events, accepts_only_present
+from ptstream.http.stream_reader import StreamReader
+from ptstream.streams import Status, Words
+
+
+async def list_streams(daemon: Daemon, request: Request) -> Response:
+    """Streams, newest first."""
+    word = request.query_params.get("status")
+    if word is not None and word not in list(Status):
+        raise UsageError(f"status is one of {', '.join(Status)}")
+    status, limit = Status(word) if word else None, limit_of(request)
+    if "idle_since" in request.query_params:
+        moment, keep = number_of(request, "idle_since"), number_of(request, "keep")
+        streams = (await daemon.engine.idle_since(moment, status=status, keep=keep))[:limit]
+    else:
+        streams = await daemon.engine.listed(limit, status)
+    return json_response({"streams": [as_json(stream) for stream in streams]})
+
+
+async def create(daemon: Daemon, body: CreateStream | CreateAnyStream, check: Callable[[Words], None]) -> Response:
+    """A pending stream. `check` raises for words that may not be asked from there."""
+    words, parent = words_of(body), None
+    if body.parent is not UNSET:
+        before = await daemon.engine.get((await daemon.engine.find(body.parent)).id)
+        offset = None if body.parent_offset is UNSET else int(body.parent_offset)
+        words, parent = await going_on(daemon.engine, before, offset, words)
+    elif body.parent_offset is not UNSET:
+        raise UsageError("parent_offset goes with parent")
+    check(words)
+    stream = await daemon.engine.create(words, parent=parent, name=body.name, title=body.title, ttl=body.ttl)
+    return json_response(as_json(stream, []), 201, {"location": wire.STREAM.format(id=stream.id)})
+
+
+async def show(daemon: Daemon, request: Request) -> Response:
+    """What is known of a stream."""
+    stream = await daemon.engine.as_it_is(await daemon.engine.get(id_of(request)))
+    fields = as_json(stream, await daemon.engine.attempts(stream.id))
+    fields["pieces"], fields["chunks"] = await daemon.engine.counts(stream.id)
+    return json_response(fields)
+
+
+async def drive(
+    daemon: Daemon, request: Request, caller: Caller, check: Callable[[Words], None], *, on_drop: bool = False
+) -> Response:
+    """Have it driven; with `live`, the answer is the text, from its first byte to its end, or events if accepted.
+
+    `check` raises for words that may not be driven from there.
+    """
+    live = request.query_params.get("live")
+    if live not in (None, "1"):
+        raise UsageError("live is 1")
+    driven = await daemon.drive(id_of(request), caller, check, on_drop=on_drop)
+    if live is None:
+        return json_response(driven)
+    if accepts_events(request.headers):
+        asked = ReadParameters(0, Live.EVENTS, exact=True, until_now=accepts_only_present(request.headers))
+    else:
+        asked = ReadParameters(0, Live.TEXT)
+    reader = await StreamReader.open(daemon.engine, driven["id"], audience=daemon.owner.audience)
+    return await read_response(reader, asked)
+
+
+async def cancel(daemon: Daemon, request: Request) -> Response:
+    """End it, its text kept."""
+    body = await body_as(request, CancelStream)
+    return json_response(await daemon.cancel(id_of(request), drain=body.drain))
+
+
+async def delete(daemon: Daemon, request: Request) -> Response:
+    """Remove it, and its text."""
+    await cancellation.delete(daemon.engine, id_of(request))
+    await daemon.engine.shrink()
+    return Response(status_code=204)
+
+
+async def fill(daemon: Daemon, request: Request, check: Callable[[Words], None]) -> Response:
+    """Give a pending stream what it was made without. `check` raises for words that may not be asked from there."""
+    id, words = id_of(request), words_of(await body_as(request, FillAnyStream))
+    check(words)
+    stream = await daemon.engine.fill(id, words)
+    return json_response(as_json(stream, await daemon.engine.attempts(id)))
+
+
+async def check_words(daemon: Daemon, words: Words, caller: Caller) -> Response:
+    """What speaks against driving these words, if anything; an error for what keeps them from being driven."""
+    settings = load(daemon.home)
+    check(words, caller, settings, daemon.home)
+    return json_response({"doubt": await doubt(words, caller, settings, daemon.home)})
+
+
+STREAM_ROUTES: Table = [
+    ("GET", wire.STREAMS, list_streams),
+    ("GET", wire.STREAM, show),
+    ("DELETE", wire.STREAM, delete),
+    ("POST", wire.CANCEL, cancel),
+]
+"""Without those that the socket and TCP do each in its own way."""

@@ -1,0 +1,29 @@
+"""Lock files that several processes lock in turn: by flock, which a process's other uses of the file do not release.
+
+Such a file is never unlinked: the next one locks the same file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def locked_if_free(path: str) -> Iterator[bool]:
+    """Hold the lock file `path`, if nobody does: whether it is held now. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        yield _taken(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
