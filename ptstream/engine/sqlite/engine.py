@@ -202,7 +202,7 @@ class SqliteEngine:
         otherwise: Callable[[], Awaitable[object]] | None = None,
     ) -> State:
         """See `protocol.Engine`."""
-        recovery.settled(self._store, id)
+        recovery.recover_if_orphaned(self._store, id)
         await self._in_turn(lambda: self._store.cancel(id, drain=drain, delete=delete), otherwise)
         return recovery.state(self._store, id)
 
