@@ -19,7 +19,7 @@ import pytest
 
 from ptstream.engine.sqlite import liveness, migration
 from ptstream.engine.sqlite.cursor import TextCursor
-from ptstream.engine.sqlite.engine import LARGE, attached
+from ptstream.engine.sqlite.engine import LARGE, attached, opened
 from ptstream.engine.sqlite.liveness import Lease
 from ptstream.engine.sqlite.queries import Standing
 from ptstream.engine.sqlite.recovery import recover_all, recover_if_orphaned
@@ -729,3 +729,18 @@ async def test_large_words_are_written_while_others_have_their_turn(store: Store
         tasks.cancel_scope.cancel()
     assert store.get(stream.id).words == words
     assert (during > 0) == others
+
+
+@pytest.mark.anyio
+async def test_a_database_that_was_replaced_is_said_to_be_lost(home: Home) -> None:
+    async with opened(home) as engine:
+        said = [engine.lost]  # there is none yet
+        async with engine.writer():
+            said.append(engine.lost)
+            os.rename(home.database, f"{home.database}.old")
+            said.append(engine.lost)
+            Path(home.database).touch()
+            said.append(engine.lost)
+            os.replace(f"{home.database}.old", home.database)
+            said.append(engine.lost)
+    assert said == [None, None, home.database, home.database, None]

@@ -69,8 +69,7 @@ class SqliteEngine:
             now = _inode(self._home)
         except OSError:
             return None
-        self._inode = self._inode or now  # it may have been made meanwhile
-        return None if now == self._inode else self.location
+        return self.location if self._inode and now != self._inode else None
 
     # --- to make, and to change what has not begun
 
@@ -243,6 +242,7 @@ class SqliteEngine:
         try:
             writer = SqliteWriter(self._store, lease.id, self._tails)
             async with writer.open():
+                self._inode = _inode(self._home)  # it may just have been made
                 await self.recover()
                 yield writer
         finally:
