@@ -550,7 +550,7 @@ def test_a_daemon_that_dies_while_it_is_asked(cli: Cli, store: Store) -> None:
     def begin() -> None:
         with Store(store.home) as own:
             dead = Lease(own.home)
-            begun = own.connections.writer().execute(
+            begun = own.database.writer().execute(
                 schema.CLAIM, {"id": id, "owner": dead.id, "boot": boot_id(), "at": 0.0, "model": "m", "place": "p"}
             )
             assert begun.fetchall() == [(1, 0)]

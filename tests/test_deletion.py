@@ -51,7 +51,7 @@ def test_space_goes_back_many_pages_a_step(store: Store) -> None:
     """Each step is a durable commit: not one a page, and not all at once either."""
     id = store.create(Words(prompt="x" * 3_000_000)).id
     store.delete(id)
-    connection = store.connections.writer()
+    connection = store.database.writer()
     free = connection.execute("PRAGMA freelist_count").fetchone()[0]
     said: list[str] = []
     connection.set_trace_callback(said.append)
@@ -89,7 +89,7 @@ def test_rm_of_a_running_stream_ends_its_readers(cli: Cli, store: Store) -> None
 def test_by_age(cli: Cli, store: Store) -> None:
     ids = [store.create(name=f"n{n}").id for n in range(6)]
     store.cancel(ids[0])
-    with store.connections.writing() as connection:
+    with store.database.writing() as connection:
         connection.execute("UPDATE streams SET created_at = created_at - 86400, ended_at = ended_at - 86400")
     fresh = store.create(name="fresh").id
     listed = cli.out("rm", "--older-than", "23h", "--keep", "3", "--dry-run").splitlines()
@@ -112,7 +112,7 @@ def test_a_time_to_live(cli: Cli, home: Home, store: Store) -> None:
     cli.run("tee", "--ttl", "30d", "--name", "month", input=SECRET)
     cli.run("tee", "--name", "ever", input="x")
     assert engaged(store, lambda engine: engine.delete_expired()) == 0
-    with store.connections.writing() as connection:
+    with store.database.writing() as connection:
         connection.execute("UPDATE streams SET ended_at = ended_at - 31 * 86400")
     store.close()
     cli.run("daemon", "start")

@@ -365,6 +365,33 @@ async def test_a_full_disk_pauses_the_generator(store: Store, monkeypatch: pytes
     assert store.state(id).status is Status.DONE
 
 
+async def test_an_end_on_a_full_disk_names_the_byte_where_its_text_ends(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the tail did not take is in the last chunk."""
+    real = os.write
+
+    def write(descriptor: int, data: bytes) -> int:
+        if bytes(data).startswith(b"Two"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data)
+
+    async def generate() -> AsyncGenerator[Event, None]:
+        yield "One. "
+        yield "Two. "
+
+    async with owning(store) as owner:
+        monkeypatch.setattr(os, "write", write)
+        id = store.create().id
+        attempt = await owner.start(id, source(generate))
+        while not attempt.paused:
+            await anyio.sleep(0.001)
+        store.cancel(id)
+        await attempt.ended.wait()
+    assert read(store, id) == b"One. Two. "
+    assert store.state(id).error == "cancelled at byte 10"
+
+
 async def test_pieces_go_on_while_the_store_is_locked(store: Store) -> None:
     from ptstream.engine.sqlite import migration
 
@@ -448,7 +475,7 @@ async def test_a_deleted_stream_ends_its_attempt(store: Store) -> None:
     async with owning(store) as owner:
         id = store.create().id
         attempt = await owner.start(id, source(generate))
-        with store.connections.writing() as connection:
+        with store.database.writing() as connection:
             connection.execute("DELETE FROM streams WHERE id = ?", (id,))
         await attempt.ended.wait()
         assert owner.running == {}

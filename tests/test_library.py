@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 import ptstream
-from ptstream.engine.sqlite.recovery import settled
+from ptstream.engine.sqlite.recovery import recover_if_orphaned
 from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
 from ptstream.streams import Status, Stream
@@ -407,7 +407,7 @@ def test_no_way_out_hangs(home: Home, way: str) -> None:
     assert done.returncode == 0, done.stderr
     with Store(home) as store:
         id = store.find("n").id
-        found = settled(store, id).standing
+        found = recover_if_orphaned(store, id).standing
     cause = "its program ended" if "run(main" in way else "its owner died"
     assert (found.status, found.error, found.bytes) == (Status.ERROR, f"{cause} at byte 7", 7)
 

@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from ptstream.engine.sqlite import migration
 from ptstream.engine.sqlite.cursor import TextCursor, read_now
 from ptstream.engine.sqlite.liveness import Lease
-from ptstream.engine.sqlite.recovery import as_it_is, recover_all, settled
+from ptstream.engine.sqlite.recovery import as_it_is, recover_all, recover_if_orphaned
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import FileTail
 from ptstream.engine.sqlite.writer import SqliteWriter
@@ -157,8 +157,7 @@ class Streams(RuleBasedStateMachine):
         """All that the database holds, of one stream or of all."""
         tables = (("streams", "id"), ("attempts", "stream"), ("chunks", "stream"))
         return [
-            self.store.connections.read(f"SELECT * FROM {table} WHERE {column} LIKE ?", (id,))
-            for table, column in tables
+            self.store.database.read(f"SELECT * FROM {table} WHERE {column} LIKE ?", (id,)) for table, column in tables
         ]
 
     @contextlib.contextmanager
@@ -267,7 +266,7 @@ class Streams(RuleBasedStateMachine):
     def meet(self, model: Model, how: int) -> None:
         model.met()
         if how == 0:
-            assert settled(self.store, model.id).standing.status is model.status
+            assert recover_if_orphaned(self.store, model.id).standing.status is model.status
         elif how == 1:
             found = as_it_is(self.store, self.store.get(model.id))
             assert (found.status, found.bytes, found.error) == (model.status, len(model.text), model.error)
@@ -363,7 +362,7 @@ class Streams(RuleBasedStateMachine):
         """The chunks, each of which begins where the one before it ends."""
         text = b""
         select = "SELECT start, stop, CAST(text AS BLOB) FROM chunks WHERE stream = ? ORDER BY start"
-        for start, stop, chunk in self.store.connections.read(select, (id,)):
+        for start, stop, chunk in self.store.database.read(select, (id,)):
             assert (start, stop) == (len(text), len(text) + len(chunk))
             text += chunk
         return text

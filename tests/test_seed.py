@@ -96,7 +96,7 @@ async def test_it_is_stored_in_sentences(app: App, home: Home) -> None:
 
     [piece async for piece in app.pts.drive(chat.stream, slowly)]
     with Store(home) as store:
-        rows = store.connections.read("SELECT text FROM chunks WHERE stream = ? ORDER BY start", (chat.stream,))
+        rows = store.database.read("SELECT text FROM chunks WHERE stream = ? ORDER BY start", (chat.stream,))
     sentences = [text for (text,) in rows]
     assert "".join(sentences) == ANSWER
     assert sentences == ["Hi there!", "How are you?", "Pretend I'm an AI or something!"]

@@ -19,10 +19,10 @@ import pytest
 
 from ptstream.engine.sqlite import liveness, migration
 from ptstream.engine.sqlite.cursor import TextCursor
-from ptstream.engine.sqlite.engine import LARGE, attached
+from ptstream.engine.sqlite.engine import LARGE, attached, opened
 from ptstream.engine.sqlite.liveness import Lease
-from ptstream.engine.sqlite.reader import Standing
-from ptstream.engine.sqlite.recovery import recover_all, settled
+from ptstream.engine.sqlite.queries import Standing
+from ptstream.engine.sqlite.recovery import recover_all, recover_if_orphaned
 from ptstream.engine.sqlite.rows import OPENING
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import FileTail
@@ -206,7 +206,7 @@ def test_a_character_cut_by_the_death_is_left_out(store: Store) -> None:
 
 def test_a_tail_of_another_boot_is_not_trusted(store: Store) -> None:
     id, _ = orphan(store, "Stored. ", b"Stored. \0\0\0\0")
-    with store.connections.writing() as connection:
+    with store.database.writing() as connection:
         connection.execute("UPDATE attempts SET boot = 'another'")
     assert read(store, id) == b"Stored. "
 
@@ -224,7 +224,7 @@ def test_who_cannot_write_lays_the_tail_over(store: Store) -> None:
     other.execute("BEGIN IMMEDIATE")
     with Store(store.home, busy_timeout=0.001) as reader:
         assert read(reader, id) == b"Stored. And shown"
-        told = settled(reader, id).standing
+        told = recover_if_orphaned(reader, id).standing
         assert (told.status, told.error) == (Status.ERROR, "its owner died at byte 17")
         assert reader.state(id).status is Status.STREAMING
     other.close()
@@ -322,8 +322,8 @@ def test_a_recoverer_that_is_killed_between_any_two_statements(store: Store) -> 
             "    connection = migration.connect_writer(store.home)\n"
             "    connection.create_function('die', 0, die)\n"
             "    connection.execute('CREATE TEMP TRIGGER t AFTER INSERT ON main.chunks BEGIN SELECT die(); END')\n"
-            "    store.connections._writer = connection\n"
-            "recovery.settled(store, id)\n"
+            "    store.database._writer = connection\n"
+            "recovery.recover_if_orphaned(store, id)\n"
         )
         done = subprocess.run([sys.executable, "-c", script, store.home.path, id, kill_at], capture_output=True)
         assert done.returncode == -signal.SIGKILL, done.stderr
@@ -388,7 +388,7 @@ def test_an_end_that_came_after_the_look_is_the_end(store: Store) -> None:
     other = migration.connect_writer(store.home)
     other.execute("BEGIN IMMEDIATE")
     with Store(store.home, busy_timeout=0.001) as reader:
-        assert settled(reader, id, seen).standing.status is Status.DONE
+        assert recover_if_orphaned(reader, id, seen).standing.status is Status.DONE
     other.close()
 
 
@@ -522,7 +522,7 @@ def test_a_deleted_stream_ends_its_readers(store: Store) -> None:
     cursor = TextCursor(store, id)
     assert cursor.read() == b"Stored. "
     other = TextCursor(store, id)
-    settled(store, id)
+    recover_if_orphaned(store, id)
     store.delete(id)
     with pytest.raises(StreamNotFound):
         other.read()
@@ -665,7 +665,7 @@ def test_another_programs_database(home: Home, store: Store) -> None:
 
 def test_a_newer_database(home: Home, store: Store) -> None:
     store.create()
-    with store.connections.writing() as connection:
+    with store.database.writing() as connection:
         connection.execute("PRAGMA user_version=99")
     for use in (Store(home).streams, Store(home).create):
         with pytest.raises(StoreUnusable, match="newer"):
@@ -729,3 +729,18 @@ async def test_large_words_are_written_while_others_have_their_turn(store: Store
         tasks.cancel_scope.cancel()
     assert store.get(stream.id).words == words
     assert (during > 0) == others
+
+
+@pytest.mark.anyio
+async def test_a_database_that_was_replaced_is_said_to_be_lost(home: Home) -> None:
+    async with opened(home) as engine:
+        said = [engine.lost]  # there is none yet
+        async with engine.writer():
+            said.append(engine.lost)
+            os.rename(home.database, f"{home.database}.old")
+            said.append(engine.lost)
+            Path(home.database).touch()
+            said.append(engine.lost)
+            os.replace(f"{home.database}.old", home.database)
+            said.append(engine.lost)
+    assert said == [None, None, home.database, home.database, None]

@@ -56,7 +56,7 @@ class Tail(Protocol):
         """
 
     async def caught_up(self) -> None:
-        """Wait until all that was given is kept."""
+        """Wait until all that was given is kept, or the tail is let go. Raises ClaimLost when it is another's."""
 
     def close(self) -> None:
         """Let go of it, and leave what it has kept to whoever recovers the stream. A further time nothing happens."""

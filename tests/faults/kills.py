@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ptstream.engine.sqlite.reader import Standing
+from ptstream.engine.sqlite.queries import Standing
 from ptstream.errors import ENDS
 from ptstream.streams import whole
 from tests.faults.ears import Feeder

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ptstream.engine.sqlite import liveness
-from ptstream.engine.sqlite.reader import Standing
+from ptstream.engine.sqlite.queries import Standing
 from ptstream.engine.sqlite.recovery import recover_all
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ENDS

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ptstream.engine.sqlite import schema
-from ptstream.engine.sqlite.connections import Connections
-from ptstream.engine.sqlite.reader import Reader, Standing
+from ptstream.engine.sqlite.database import Database
+from ptstream.engine.sqlite.queries import Queries, Standing
 from ptstream.engine.sqlite.rows import (
     STREAM_COLUMNS,
     WHOLE,
@@ -42,9 +42,9 @@ DELETED = -1.0
 class Changes:
     """Changing the database of one home. Nothing is made before something is written."""
 
-    def __init__(self, connections: Connections, reader: Reader) -> None:
-        self._look = reader
-        self._read, self._writing = connections.read, connections.writing
+    def __init__(self, database: Database, queries: Queries) -> None:
+        self._queries = queries
+        self._read, self._writing = database.read, database.writing
 
     def create(
         self,
@@ -105,14 +105,14 @@ class Changes:
 
     def fill(self, id: str, words: Words) -> Stream:
         """Give a pending stream what it was created without. Raises WordsDiffer for what it has otherwise."""
-        found = self._look.get(id)
+        found = self._queries.get(id)
         if not (different := differences(found.words, words, open_is_free=found.status is Status.PENDING)):
             if words != Words() and found.status is Status.PENDING:
                 _check_one_generator(merged(found.words, words))
                 with self._writing() as connection:
                     _fill(connection, "streams", columns_of(words) | {"opening": opening_of(words)}, id)
                     _fill(connection, "prompts", prompts_of(words), id)
-                return self._look.get(id)
+                return self._queries.get(id)
             return found
         raise WordsDiffer(
             f"stream {id} was given another {' and another '.join(different)}:"
@@ -140,9 +140,9 @@ class Changes:
         With `drain`, its generator may go on to its own end without it, so that its usage becomes known; a further
         cancel ends that. With `delete`, the end of one that is streaming is the end of all reading, too.
         """
-        state = self._look.state(id)
+        state = self._queries.state(id)
         if state.status.ended:
-            if not drain and self._look.drains(id):
+            if not drain and self._queries.drains(id):
                 with self._writing() as connection:
                     connection.execute("UPDATE streams SET drain = 0 WHERE id = ?", (id,))
             return state
@@ -156,7 +156,7 @@ class Changes:
                 " WHERE id = ?2 AND status IN ('pending', 'streaming')",
                 (now, id, drain, delete, DELETED),
             )
-        return self._look.state(id)
+        return self._queries.state(id)
 
     def delete(self, id: str) -> None:
         """Remove an ended or pending stream and its text. Raises NotFinished while it is streaming, StreamNotFound.
@@ -175,7 +175,7 @@ class Changes:
             connection.execute("DELETE FROM chunks WHERE stream = ?", (id,))
             connection.execute("DELETE FROM attempts WHERE stream = ?", (id,))
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._look.tail_path(id, gone[0][0]))
+            os.unlink(self._queries.tail_path(id, gone[0][0]))
 
     def flush(self, row: Sequence[Any]) -> bool:
         """Append one row (see `schema.flush_statement`), fenced; whether the store took it."""

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from ptstream.engine.sqlite import schema
-from ptstream.engine.sqlite.connections import Connections
+from ptstream.engine.sqlite.database import Database
 from ptstream.engine.sqlite.locks import locked, locked_if_free
 from ptstream.settings import Home
 
@@ -79,15 +79,15 @@ class Checkpoints:
             return 0
 
 
-def shrink(connections: Connections) -> bool:
+def shrink(database: Database) -> bool:
     """Give deleted streams' space back in short steps, and empty the log, where their text still stands.
 
     False if a reader that holds on to an old state did not let the log be emptied: the next one does it.
     """
-    connection = connections.writer()
+    connection = database.writer()
     try:
         # Before the steps' own commits, and held until the log is empty.
-        with locked(connections.home.lock("checkpoint")):
+        with locked(database.home.lock("checkpoint")):
             # A commit of our own, also when there is no space to give back: no checkpoint without one.
             connection.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
             while connection.execute("PRAGMA freelist_count").fetchone()[0] > 0:

@@ -10,8 +10,8 @@ import contextlib
 from collections.abc import Iterator
 
 from ptstream.engine.sqlite import liveness
-from ptstream.engine.sqlite.reader import PAGE, Standing
-from ptstream.engine.sqlite.recovery import Settled, settled
+from ptstream.engine.sqlite.queries import PAGE, Standing
+from ptstream.engine.sqlite.recovery import Recovered, recover_if_orphaned
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import TailReader
 from ptstream.errors import OffsetBeyondEnd, StreamNotFound, UsageError
@@ -62,7 +62,7 @@ class TextCursor:
             if not look and version == self._seen and self._tail_known and self.offset >= self._end:
                 return b""
             before = self.standing
-            self.standing, self._rest = self._settled()
+            self.standing, self._rest = self._looked()
             self._drop_old_tail(self.standing.epoch)
             data = self._read_chunks() or self._read_rest() or self._read_tail()
             self._seen = version  # not before: a look that raised has seen nothing
@@ -83,9 +83,9 @@ class TextCursor:
             not self._live or self._tail is not None or self.standing is None or self.standing.status is Status.PENDING
         )
 
-    def _settled(self) -> Settled:
+    def _looked(self) -> Recovered:
         try:
-            return settled(self._store, self.id)
+            return recover_if_orphaned(self._store, self.id)
         except StreamNotFound as error:
             if self.standing is None:
                 raise

@@ -69,8 +69,7 @@ class SqliteEngine:
             now = _inode(self._home)
         except OSError:
             return None
-        self._inode = self._inode or now  # it may have been made meanwhile
-        return None if now == self._inode else self.location
+        return self.location if self._inode and now != self._inode else None
 
     # --- to make, and to change what has not begun
 
@@ -202,7 +201,7 @@ class SqliteEngine:
         otherwise: Callable[[], Awaitable[object]] | None = None,
     ) -> State:
         """See `protocol.Engine`."""
-        recovery.settled(self._store, id)
+        recovery.recover_if_orphaned(self._store, id)
         await self._in_turn(lambda: self._store.cancel(id, drain=drain, delete=delete), otherwise)
         return recovery.state(self._store, id)
 
@@ -243,6 +242,7 @@ class SqliteEngine:
         try:
             writer = SqliteWriter(self._store, lease.id, self._tails)
             async with writer.open():
+                self._inode = _inode(self._home)  # it may just have been made
                 await self.recover()
                 yield writer
         finally:

@@ -12,7 +12,7 @@ import time
 from typing import NamedTuple
 
 from ptstream.engine.sqlite import liveness
-from ptstream.engine.sqlite.reader import Standing, owner_dead
+from ptstream.engine.sqlite.queries import Standing, owner_dead
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ConfigurationError, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.ownership import opened
@@ -20,54 +20,42 @@ from ptstream.settings import Home
 from ptstream.streams import State, Status, Stream, whole
 
 
-class Settled(NamedTuple):
+class Recovered(NamedTuple):
     """Where a stream stands, as it is to be told, and what of a dead owner's tail is not in the store (yet)."""
 
     standing: Standing
     rest: bytes
 
 
-def settled(store: Store, id: str, seen: Standing | None = None) -> Settled:
+def recover_if_orphaned(store: Store, id: str, seen: Standing | None = None) -> Recovered:
     """Where the stream stands; one whose owner is dead is given its end first. Raises StreamNotFound.
 
     `seen` is where it stood when it was looked at before, if that was just now.
     """
     standing = seen or store.state(id)
     if not owner_dead(store.home, standing):
-        return Settled(standing, b"")
+        return Recovered(standing, b"")
     standing = store.state(id)  # its owner may have ended it, just before it died
     if standing.status is not Status.STREAMING:
-        return Settled(standing, b"")
+        return Recovered(standing, b"")
     rest = left_over(store, id, standing)
     end = standing.bytes + len(rest)
     cause = f"its owner died at byte {end}"
-    row = (
-        id,
-        standing.epoch,
-        standing.bytes,
-        end,
-        rest.decode(),
-        time.time(),
-        0,
-        Status.ERROR.value,
-        cause,
-        None,
-        None,
-    )
+    text = (standing.bytes, end, rest.decode(), time.time(), 0)
     try:
-        store.flush(row)
+        store.flush((id, standing.epoch, *text, Status.ERROR.value, cause, None, None))
     except (StoreBusy, ConfigurationError, OSError):
         # Only its chunks' end is the store's; the rest is laid over, and the end is the same.
-        return Settled(standing._replace(status=Status.ERROR, error=cause), rest)
+        return Recovered(standing._replace(status=Status.ERROR, error=cause), rest)
     found = store.state(id)
     if found.status.ended:
         _forget(store, id, standing)
-    return Settled(found, b"")
+    return Recovered(found, b"")
 
 
 def state(store: Store, id: str) -> State:
     """The same for whoever only wants to know."""
-    standing, rest = settled(store, id)
+    standing, rest = recover_if_orphaned(store, id)
     size = live_size(store.home, id, standing) + len(rest)
     return State(standing.status, standing.bytes, size, standing.error, standing.note)
 
@@ -102,7 +90,7 @@ def recover_all(store: Store) -> None:
     lying = os.listdir(store.home.tails)  # before the store is read: a tail made after this is not swept
     for id in store.streaming():
         with contextlib.suppress(StreamNotFound):  # deleted meanwhile
-            settled(store, id)
+            recover_if_orphaned(store, id)
     needed = store.tails_in_use()
     for name in lying:
         if name not in needed:

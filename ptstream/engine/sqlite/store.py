@@ -1,6 +1,6 @@
 """All that one thread can do with the database of one home, in one list. Synchronous, plain `sqlite3`.
 
-Where it is done: `reader.py` looks, `changes.py` changes, `checkpoints.py` gives space back.
+Where it is done: `queries.py` looks, `changes.py` changes, `checkpoints.py` gives space back.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Self
 
 from ptstream.engine.sqlite import schema
 from ptstream.engine.sqlite.changes import Changes
-from ptstream.engine.sqlite.connections import Connections
-from ptstream.engine.sqlite.reader import Reader
+from ptstream.engine.sqlite.database import Database
+from ptstream.engine.sqlite.queries import Queries
 from ptstream.settings import Home
 
 
@@ -20,30 +20,45 @@ class Store:
     def __init__(self, home: Home, busy_timeout: float = schema.BUSY_TIMEOUT) -> None:
         """`busy_timeout` is how many seconds a write waits for another process's; in an event loop, next to none."""
         self.home = home
-        self.connections = connections = Connections(home, busy_timeout)
-        reader = Reader(connections)
-        changes = Changes(connections, reader)
+        self.database = database = Database(home, busy_timeout)
+        queries = Queries(database)
+        changes = Changes(database, queries)
 
-        self.version, self.check, self.state, self.text = reader.version, reader.check, reader.state, reader.text
-        self.get, self.find, self.streams, self.idle_since = reader.get, reader.find, reader.streams, reader.idle_since
-        self.counts, self.attempts, self.drains = reader.counts, reader.attempts, reader.drains
-        self.streaming, self.expired, self.cancelling = reader.streaming, reader.expired, reader.cancelling
-        self.tails_in_use, self.owners_in_use = reader.tails_in_use, reader.owners_in_use
-        self.tail_path = reader.tail_path
+        self.version = queries.version
+        self.check = queries.check
+        self.state = queries.state
+        self.text = queries.text
+        self.get = queries.get
+        self.find = queries.find
+        self.streams = queries.streams
+        self.idle_since = queries.idle_since
+        self.counts = queries.counts
+        self.attempts = queries.attempts
+        self.drains = queries.drains
+        self.streaming = queries.streaming
+        self.expired = queries.expired
+        self.cancelling = queries.cancelling
+        self.tails_in_use = queries.tails_in_use
+        self.owners_in_use = queries.owners_in_use
+        self.tail_path = queries.tail_path
 
-        self.create, self.fill, self.begin = changes.create, changes.fill, changes.begin
-        self.cancel, self.delete, self.flush = changes.cancel, changes.delete, changes.flush
+        self.create = changes.create
+        self.fill = changes.fill
+        self.begin = changes.begin
+        self.cancel = changes.cancel
+        self.delete = changes.delete
+        self.flush = changes.flush
 
     @property
     def exists(self) -> bool:
         """Whether there is a database at all. Raises StoreUnusable where one may not look."""
-        return self.connections.exists
+        return self.database.exists
 
     def shrink(self) -> bool:
         """Give deleted streams' space back, and empty the log; see `checkpoints.shrink`."""
         from ptstream.engine.sqlite import checkpoints  # late: `cat` and `ls` need none of it
 
-        return checkpoints.shrink(self.connections)
+        return checkpoints.shrink(self.database)
 
     def __enter__(self) -> Self:
         return self
@@ -53,4 +68,4 @@ class Store:
 
     def close(self) -> None:
         """Close what was opened."""
-        self.connections.close()
+        self.database.close()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import anyio
 
 from ptstream.engine.sqlite.cursor import TextCursor
-from ptstream.engine.sqlite.recovery import live_size, settled
+from ptstream.engine.sqlite.recovery import live_size, recover_if_orphaned
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import FileTail
 from ptstream.engine.sqlite.wakeups import SLOW_LOOK, Backoff
@@ -67,7 +67,9 @@ class LiveCursor:
 
     async def size(self) -> int:
         """Where the tail ends now."""
-        return live_size(self._store.home, self.id, self._text.standing or settled(self._store, self.id).standing)
+        return live_size(
+            self._store.home, self.id, self._text.standing or recover_if_orphaned(self._store, self.id).standing
+        )
 
     def close(self) -> None:
         """Let go of the tail."""
@@ -112,7 +114,7 @@ class StoredCursor:
 
     async def size(self) -> int:
         """Where the chunks end now."""
-        return (self._text.standing or settled(self._store, self.id).standing).bytes
+        return (self._text.standing or recover_if_orphaned(self._store, self.id).standing).bytes
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -35,7 +35,7 @@ BRIEFLY = 0.25
 @dataclass(slots=True, eq=False)
 class _Flush:
     row: tuple[Any, ...]
-    settled: anyio.Event = field(default_factory=anyio.Event)
+    decided: anyio.Event = field(default_factory=anyio.Event)
     error: Exception | None = None
 
 
@@ -176,7 +176,7 @@ class SqliteWriter:
         flush = _Flush(row)
         self._waiting.append(flush)
         self._bell.ring()
-        await flush.settled.wait()
+        await flush.decided.wait()
         if flush.error is not None:
             raise flush.error
 
@@ -193,15 +193,15 @@ class SqliteWriter:
 
     async def _commit_waiting(self) -> None:
         rung = self._bell.next()
-        # What was broken off before it was settled is tried again.
-        self._waiting = [flush for flush in self._waiting if not flush.settled.is_set()]
+        # What was broken off before it was decided is tried again.
+        self._waiting = [flush for flush in self._waiting if not flush.decided.is_set()]
         if group := self._waiting[: schema.MAX_GROUP]:
             with anyio.CancelScope(shield=True):
-                await self._settle_group(group)
+                await self._decide_group(group)
         else:
             await rung.wait()
 
-    async def _settle_group(self, group: list[_Flush]) -> None:
+    async def _decide_group(self, group: list[_Flush]) -> None:
         """Whatever happens, nobody waits for ever, and the next group is committed."""
         try:
             await self._commit_group(group)
@@ -233,7 +233,7 @@ class SqliteWriter:
                 return None
             else:
                 self.trouble = None
-                return _settle(group, taken)
+                return _decide(group, taken)
             await anyio.sleep(wait)
             wait = min(wait * 2, 1.0)
 
@@ -290,15 +290,15 @@ def _statement(group: list[_Flush]) -> tuple[str, list[Any]]:
     return schema.flush_statement(len(group)), [value for flush in group for value in flush.row]
 
 
-def _settle(group: list[_Flush], taken: set[str]) -> None:
+def _decide(group: list[_Flush], taken: set[str]) -> None:
     for flush in group:
         if flush.row[0] not in taken:
             flush.error = ClaimLost(f"stream {flush.row[0]} is not this owner's any more")
-        flush.settled.set()
+        flush.decided.set()
 
 
 def _refuse(group: list[_Flush], error: Exception) -> None:
     for flush in group:
-        if not flush.settled.is_set():
+        if not flush.decided.is_set():
             flush.error = error
-            flush.settled.set()
+            flush.decided.set()

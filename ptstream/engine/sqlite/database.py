@@ -1,7 +1,7 @@
 """How a home's database is reached: one connection that only reads, one that writes, each opened when it is needed.
 
 Reading needs no write permission, except where an older ptstream's tables are met. What is read is
-`reader.py`'s, what is written `changes.py`'s.
+`queries.py`'s, what is written `changes.py`'s.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ptstream.errors import StoreBusy, StoreUnusable
 from ptstream.settings import Home
 
 
-class Connections:
+class Database:
     """The connections of one thread to the database of one home."""
 
     def __init__(self, home: Home, busy_timeout: float = schema.BUSY_TIMEOUT) -> None:

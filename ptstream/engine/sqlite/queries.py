@@ -10,7 +10,7 @@ import os
 from typing import NamedTuple
 
 from ptstream.engine.sqlite import liveness
-from ptstream.engine.sqlite.connections import Connections
+from ptstream.engine.sqlite.database import Database
 from ptstream.engine.sqlite.rows import (
     ATTEMPT_COLUMNS,
     LISTED_COLUMNS,
@@ -45,12 +45,12 @@ class Standing(NamedTuple):
     boot: str | None
 
 
-class Reader:
+class Queries:
     """Looking at the database of one home. Nothing is opened before it is needed."""
 
-    def __init__(self, connections: Connections) -> None:
-        self.home = connections.home
-        self._read = connections.read
+    def __init__(self, database: Database) -> None:
+        self.home = database.home
+        self._read = database.read
 
     def version(self) -> int:
         """A number that changes whenever another connection has committed (4 µs)."""
