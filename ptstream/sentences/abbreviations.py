@@ -38,21 +38,21 @@ _ADVERBS = _words("""
     z.b d.h u.a i.d.r s.o s.u u.u o.ä v.a i.e e.g p.ej p.ex t.ex f.eks bl.a o.a m.a.w d.w.z m.a.o d.v.s t.j i.v.m
     a.d m.m.v z.t z.zt v.u.z i.a i.s т.к т.о и.о т.нар т.зв т.н обр ориг κεφ σημ εκδ
 """)
-TRAILING = _words("st ave blvd rd sq jr sr ltd co inc corp llc bros al uu")
+NAME_SUFFIXES = _words("st ave blvd rd sq jr sr ltd co inc corp llc bros al uu")
 """Shortened words of names, which often end a sentence too: they do in front of a common word."""
 
-SHORTENED = _TITLES | _PLACES | _ADVERBS | TRAILING
+ABBREVIATIONS = _TITLES | _PLACES | _ADVERBS | NAME_SUFFIXES
 """Words that are shortened also in front of a capital. In small letters they stand for a capital at the beginning too;
 with capitals they stand only for themselves, since in small letters they are a word."""
 
-ENDING = _words("""
+SENTENCE_FINAL = _words("""
     etc usw usf uvm itd itp ecc enz osv jne yms stb dll dsb apod atd aj κ.λπ κλπ κτλ m.m m.fl v.v s.r.o o.o ș.a
     ș.a.m.d т.д т.п т.ч н.э тыс млн млрд руб грн чел u.a.m e.d e.v и.т.н т.н.т ș.cl κ.ά κ.α ff др ін и.др
     т.б т.с.с хил лв
 """)
 """Shortened words that often end a sentence: in front of a capital they do."""
 
-NUMBERED = _words("""
+BEFORE_NUMBERS = _words("""
     no nos nr nrs n núm num nº n.º n° pp p pg pgs pag pág págs pagg s sid str strona blz bldz hal hlm tr
     o σελ стр с бет ص صص پ س ج فصل شماره رقم पृ क्र नं पृष्ठ
     fig figs abb abs rys obr ábr şek res ill il afb taf tafel pl σχ εικ рис мал фиг сур
@@ -77,7 +77,7 @@ NUMBERED = _words("""
 """)
 """Words that are shortened in front of a number: `No. 5`, `Abb. 3`, `ст. 7`."""
 
-NUMBERED_IN = {
+BEFORE_NUMBERS_IN = {
     "de": _words("lit"),
     "es": _words("mar ago set dom"),
     "hu": _words("old"),
@@ -87,7 +87,7 @@ NUMBERED_IN = {
 }
 """The like, where the same word ends sentences in another language."""
 
-SPOKEN = (
+REPORTING = (
     r"说|說|道|问|問|喊|叫|答|想|曰|笑|^(?:と|って|という|などと)|라고|하고|^고[ ,]|말했|물었|외쳤|대답|"
     r"कह|पूछ|बोल|चिल्ल|सोच|म्हण|विचार|ओरड|বল|জিজ্ঞ|கேட்|சொன்|கூறி|אמר|שאל|צעק|ענה|ענת|לחש|קרא|"
     r"قال|قالت|سأل|صاح|صرخ|أجاب|همس|گفت|پرسید|فریاد|جواب|پاسخ|کہا|پوچھا|چلا|بولا|بولی|"

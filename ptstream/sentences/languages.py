@@ -2,7 +2,7 @@
 
 The script tells most of them, and within a script the commonest short words and the rarest letters do. Measured
 on hard cases, sentences are found as well with this as with fastText's model and as with the right language
-told, at no dependency and nothing to load: what `stops` asks is mostly the same in all languages of a script.
+told, at no dependency and nothing to load: what the rules ask is mostly the same in all languages of a script.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ _WORD = re.compile("[\\w\u0900-\u0dff]+")
 
 
 @lru_cache(maxsize=8)
-def guess(text: str) -> str:
+def identify(text: str) -> str:
     """The language (ISO 639-1) that `text`, a few hundred characters of it, is most likely in."""
     scripts: Counter[str] = Counter()
     for char, times in Counter(text).items():
@@ -144,18 +144,18 @@ def guess(text: str) -> str:
     if len(codes) == 1:
         return codes[0]
     low = text.lower()
-    said = [_SPEAK[word] for word in _WORD.findall(low) if word in _SPEAK]
-    spelt = [_SPELL[char] for char in low if char in _SPELL]
+    said = [_BY_WORD[word] for word in _WORD.findall(low) if word in _BY_WORD]
+    spelt = [_BY_LETTER[char] for char in low if char in _BY_LETTER]
     votes: Counter[str] = Counter()
-    for speaks_for in said + spelt:
-        for code in speaks_for:
-            votes[code] += _WEIGHT // len(speaks_for)
+    for codes_of_sign in said + spelt:
+        for code in codes_of_sign:
+            votes[code] += _WEIGHT // len(codes_of_sign)
     return max(codes, key=lambda code: votes[code])
 
 
 def is_common(word: str, language: str) -> bool:
     """Whether `word` is one of the commonest of `language`, and so is no abbreviation in it."""
-    return language in _SPEAK.get(word, ())
+    return language in _BY_WORD.get(word, ())
 
 
 def _script(char: str) -> str:
@@ -171,7 +171,7 @@ def _languages_of(signs: Iterable[tuple[str, Iterable[str]]]) -> dict[str, tuple
     return found
 
 
-_SPEAK = _languages_of((code, words.split()) for code, words in _WORDS.items())
-_SPELL = _languages_of(_LETTERS.items())
+_BY_WORD = _languages_of((code, words.split()) for code, words in _WORDS.items())
+_BY_LETTER = _languages_of(_LETTERS.items())
 _WEIGHT = 60
 """What a sign weighs that speaks for one language alone; what speaks for several is shared among them."""
