@@ -96,19 +96,17 @@ export class Reader extends EventTarget {
     const page = element("div", { className: `page ${view}` }, ...above, content)
     const scroller = element("div", { className: "scroller", tabIndex: 0, ariaLabel: "Text" }, page)
     scroller.role = "region"
-    const jump = element("button", { type: "button", className: "jump" }, "Jump to end ↓")
+    const jump = element("button", { type: "button", className: "jump", hidden: true }, "Jump to end ↓")
     frame.append(scroller, jump)
     const renderer = view === "raw" ? new Plain(content) : new Markdown(content)
     const text = new Text(scroller, page, renderer, { stuck: !hasEnded(stream.status) && place.at === null, signal })
-    const tell = () => (jump.hidden = text.atEnd)
-    text.addEventListener("end", tell)
+    text.addEventListener("end", () => (jump.hidden = text.atEnd))
     jump.addEventListener("click", () => text.jump())
     let sought = place.at
     for await (const piece of followed(this.#daemon, stream.id, { signal })) {
       if (piece.status !== "streaming") {
         await text.end()
         if (place.at !== null && isLost()) this.#seek(renderer, place)
-        tell()
         return piece
       }
       seen(piece.offset)
@@ -121,7 +119,6 @@ export class Reader extends EventTarget {
         await text.shown()
         this.#seek(renderer, place, mark)
       }
-      tell()
     }
   }
 

@@ -32,6 +32,7 @@ export class Text extends EventTarget {
   #asked = false
   #last = 0
   #stuck
+  #inSight = true
 
   constructor(scroller, content, renderer, { stuck, signal }) {
     super()
@@ -40,19 +41,27 @@ export class Text extends EventTarget {
     this.#stuck = stuck
     scroller.classList.toggle("stuck", stuck)
     scroller.addEventListener("scroll", () => this.#scrolled(), { signal, passive: true })
-    const sizes = new ResizeObserver(() => (this.#stuck ? this.#follow() : this.dispatchEvent(new Event("end"))))
+    const sizes = new ResizeObserver(() => this.#stuck && this.#follow())
     sizes.observe(scroller)
     sizes.observe(content)
+    // The browser tells, behind the layout: what is asked in between is a guess, as runs have no size yet.
+    const end = document.createElement("div")
+    scroller.append(end)
+    const sight = new IntersectionObserver((seen) => this.#see(seen.at(-1).isIntersecting), {
+      root: scroller,
+      rootMargin: `0px 0px ${NEAR}px`,
+    })
+    sight.observe(end)
     signal.addEventListener("abort", () => {
       this.#undo()
       sizes.disconnect()
+      sight.disconnect()
     })
   }
 
   /** Whether the end is in sight. */
   get atEnd() {
-    const { scrollTop, scrollHeight, clientHeight } = this.#scroller
-    return this.#stuck || scrollHeight - clientHeight - scrollTop < NEAR
+    return this.#stuck || this.#inSight
   }
 
   /** Takes text; returns when more can be taken. */
@@ -140,7 +149,11 @@ export class Text extends EventTarget {
     const stuck = this.#stuck ? scrollTop >= this.#last - 1 || below < 2 : scrollTop > this.#last && below < NEAR
     this.#last = scrollTop
     if (stuck !== this.#stuck) this.#stick(stuck)
-    else this.dispatchEvent(new Event("end"))
+  }
+
+  #see(inSight) {
+    this.#inSight = inSight
+    this.dispatchEvent(new Event("end"))
   }
 
   #stick(stuck) {
