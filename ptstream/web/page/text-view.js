@@ -15,18 +15,31 @@ const ENOUGH = 256 * 1024
 const NEAR = 40
 
 /**
+ * What shows a text in the page.
+ * @typedef {object} Renderer
+ * @property {(text: string) => void} add
+ * @property {() => void} draw
+ * @property {() => void} end
+ * @property {(offset: number) => { node: Node, before: number } | null} at
+ */
+
+/**
  * Feeds `renderer` (`add`, `draw`, `end`), which writes into `content`, in `scroller`. Sends "end" when `atEnd`
  * may have changed.
  */
-export class Text extends EventTarget {
+export class TextView extends EventTarget {
   #renderer
   #scroller
   #filter = new Filter()
+  /** @type {string[]} */
   #queue = []
   #waiting = 0
   #ended = false
-  #room = null
+  /** @type {PromiseWithResolvers<void> | null} */
+  #drained = null
+  /** @type {PromiseWithResolvers<void> | null} */
   #idle = null
+  /** @type {PromiseWithResolvers<void>} */
   #finished = Promise.withResolvers()
   #undo = () => {}
   #asked = false
@@ -34,6 +47,12 @@ export class Text extends EventTarget {
   #stuck
   #inSight = true
 
+  /**
+   * @param {HTMLElement} scroller
+   * @param {HTMLElement} content
+   * @param {Renderer} renderer
+   * @param {{ stuck: boolean, signal: AbortSignal }} options
+   */
   constructor(scroller, content, renderer, { stuck, signal }) {
     super()
     this.#scroller = scroller
@@ -47,7 +66,7 @@ export class Text extends EventTarget {
     // The browser tells, behind the layout: what is asked in between is a guess, as runs have no size yet.
     const end = document.createElement("div")
     scroller.append(end)
-    const sight = new IntersectionObserver((seen) => this.#see(seen.at(-1).isIntersecting), {
+    const sight = new IntersectionObserver((seen) => this.#see(seen.at(-1)?.isIntersecting ?? false), {
       root: scroller,
       rootMargin: `0px 0px ${NEAR}px`,
     })
@@ -64,14 +83,17 @@ export class Text extends EventTarget {
     return this.#stuck || this.#inSight
   }
 
-  /** Takes text; returns when more can be taken. */
+  /**
+   * Takes text; returns when more can be taken.
+   * @param {string} text
+   */
   async take(text) {
     this.#queue.push(text)
     this.#waiting += text.length
     this.#ask()
     if (this.#waiting > ENOUGH) {
-      this.#room ??= Promise.withResolvers()
-      await this.#room.promise
+      this.#drained ??= Promise.withResolvers()
+      await this.#drained.promise
     }
   }
 
@@ -116,8 +138,8 @@ export class Text extends EventTarget {
       this.#idle = null
     }
     if (this.#waiting <= ENOUGH / 2) {
-      this.#room?.resolve()
-      this.#room = null
+      this.#drained?.resolve()
+      this.#drained = null
     }
   }
 
@@ -130,7 +152,7 @@ export class Text extends EventTarget {
   /** The next slice of what waits. */
   #slice() {
     let text = ""
-    while (this.#queue.length && text.length < SLICE) text += this.#queue.shift()
+    while (this.#queue.length && text.length < SLICE) text += this.#queue.shift() ?? ""
     const length = bounded(text)
     if (length < text.length) this.#queue.unshift(text.slice(length))
     this.#waiting -= length
@@ -151,11 +173,13 @@ export class Text extends EventTarget {
     if (stuck !== this.#stuck) this.#stick(stuck)
   }
 
+  /** @param {boolean} inSight */
   #see(inSight) {
     this.#inSight = inSight
     this.dispatchEvent(new Event("end"))
   }
 
+  /** @param {boolean} stuck */
   #stick(stuck) {
     this.#stuck = stuck
     this.#scroller.classList.toggle("stuck", stuck)
@@ -163,7 +187,10 @@ export class Text extends EventTarget {
   }
 }
 
-/** How much of a text is a slice: no half of a character at its end. */
+/**
+ * How much of a text is a slice: no half of a character at its end.
+ * @param {string} text
+ */
 function bounded(text) {
   let length = Math.min(text.length, SLICE)
   let line = -1
@@ -175,6 +202,10 @@ function bounded(text) {
   return whole(text, Math.min(length, line + 1))
 }
 
+/**
+ * @param {string} text
+ * @param {number} length
+ */
 function whole(text, length) {
   const high = text.charCodeAt(length - 1)
   return length < text.length && high >= 0xd800 && high < 0xdc00 ? length - 1 : length

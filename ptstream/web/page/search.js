@@ -1,11 +1,14 @@
 // Search: every place where some words stand, in all text that is kept; a click leads there.
 
 import { Refusal, Unreachable } from "./daemon.js"
-import { hashOf } from "./place.js"
+import { element, only } from "./elements.js"
+import { counted } from "./format.js"
+import { hashOf } from "./route.js"
 import { clean, oneLine } from "./untrusted.js"
-import { counted, element } from "./units.js"
 
 const LIMIT = 100
+
+/** @typedef {{ id: string, title: string | null, offset: number, line: string }} Hit */
 
 /** The field, and what was found below it. */
 export class Search {
@@ -15,9 +18,14 @@ export class Search {
   #daemon
   #asked = new AbortController()
 
+  /**
+   * @param {HTMLFormElement} form
+   * @param {HTMLElement} results
+   * @param {import("./daemon.js").Daemon} daemon
+   */
   constructor(form, results, daemon) {
     this.#form = form
-    this.#field = form.elements.q
+    this.#field = /** @type {HTMLInputElement} */ (only("input", form))
     this.#results = results
     this.#daemon = daemon
     form.addEventListener("submit", (event) => {
@@ -42,13 +50,14 @@ export class Search {
     return was
   }
 
+  /** @param {string} words */
   async #search(words) {
     this.#asked.abort()
     if (!words) return
     const asked = (this.#asked = new AbortController())
     this.#say("Searching…")
     try {
-      const query = new URLSearchParams({ q: words, limit: LIMIT })
+      const query = new URLSearchParams({ q: words, limit: String(LIMIT) })
       const { hits, complete } = await this.#daemon.ask(`search?${query}`, { signal: asked.signal })
       this.#show(hits, complete, words)
     } catch (error) {
@@ -58,6 +67,11 @@ export class Search {
     }
   }
 
+  /**
+   * @param {Hit[]} hits
+   * @param {boolean} complete
+   * @param {string} words
+   */
   #show(hits, complete, words) {
     const many = complete ? counted(hits.length, "place") : `the first ${counted(hits.length, "place")}`
     const nowhere = complete ? "Found nowhere." : "Found nowhere in the time that a search has."
@@ -65,6 +79,7 @@ export class Search {
     this.#results.append(element("ol", {}, ...hits.map((hit) => element("li", {}, resultOf(hit, words)))))
   }
 
+  /** @param {string} said */
   #say(said) {
     const close = element("button", { type: "button", textContent: "Close" })
     close.addEventListener("click", () => {
@@ -76,6 +91,10 @@ export class Search {
   }
 }
 
+/**
+ * @param {Hit} hit
+ * @param {string} words
+ */
 function resultOf({ id, title, offset, line }, words) {
   const name = element("span", { className: "title", dir: "auto" }, oneLine(title) || id)
   const place = element("span", { className: "about" }, `${id} · byte ${offset.toLocaleString("en")}`)
@@ -83,7 +102,11 @@ function resultOf({ id, title, offset, line }, words) {
   return element("a", { href: hashOf({ id, at: offset, words }) }, name, around, place)
 }
 
-/** The line, with what was looked for as elements of their own. */
+/**
+ * The line, with what was looked for as elements of their own.
+ * @param {string} line
+ * @param {string} words
+ */
 function marked(line, words) {
   const pattern = new RegExp(`(${words.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")})`, words === words.toLowerCase() ? "iu" : "u")
   return line.split(pattern).map((part, index) => (index % 2 ? element("mark", {}, part) : part))

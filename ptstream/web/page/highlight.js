@@ -7,7 +7,12 @@ const LONGEST = 60
 /** Characters on either side of a place in which its words are looked for: some patterns take long in long texts. */
 const NEAR = 16384
 
-/** Marks the place of `words` nearest to so many bytes into `node`, if there are words; its range. */
+/**
+ * Marks the place of `words` nearest to so many bytes into `node`, if there are words; its range.
+ * @param {Element} node
+ * @param {string} words
+ * @param {number} before
+ */
 export function mark(node, words, before) {
   const range = words ? found(node, words, before) : null
   CSS.highlights?.delete("hit")
@@ -20,17 +25,25 @@ export function isLost() {
   return [...(CSS.highlights?.get("hit") ?? [])].some((range) => range.collapsed)
 }
 
-/** Marks the place of `words` nearest to so many bytes into `node`, and scrolls there. Without words, `node` itself. */
+/**
+ * Marks the place of `words` nearest to so many bytes into `node`, and scrolls there. Without words, `node` itself.
+ * @param {Element} node
+ * @param {string} words
+ * @param {number} before
+ */
 export async function show(node, words, before) {
   const range = mark(node, words, before)
-  const place = range ? range.startContainer.parentElement : node
+  const place = range?.startContainer.parentElement ?? node
   place.scrollIntoView({ block: "center" })
-  await keepInSight(range ?? node, node.closest(".scroller"))
+  const scroller = node.closest(".scroller")
+  if (scroller) await keepInSight(range ?? node, scroller)
 }
 
 /**
  * Scroll until it stays in sight: what comes near it is only then laid out, and may be larger or smaller than was
  * thought. In a long block this finds the place in it, too. Whoever scrolls meanwhile is left in peace.
+ * @param {Element | Range} place
+ * @param {Element} scroller
  */
 async function keepInSight(place, scroller) {
   const moved = new AbortController()
@@ -44,7 +57,11 @@ async function keepInSight(place, scroller) {
   moved.abort()
 }
 
-/** Whether it was there already; it is now. */
+/**
+ * Whether it was there already; it is now.
+ * @param {Element | Range} place
+ * @param {Element} scroller
+ */
 function isInSight(place, scroller) {
   const box = place.getBoundingClientRect()
   const frame = scroller.getBoundingClientRect()
@@ -53,31 +70,45 @@ function isInSight(place, scroller) {
   return false
 }
 
+/**
+ * @param {Node} node
+ * @param {string} words
+ * @param {number} before
+ */
 function found(node, words, before) {
-  const text = node.textContent
+  const text = node.textContent ?? ""
   const pattern = new RegExp(words.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"), words === words.toLowerCase() ? "giu" : "gu")
   const at = characters(text, before)
   const begin = Math.max(0, at - NEAR)
   let nearest = null
-  for (const match of text.slice(begin, at + NEAR + words.length).matchAll(pattern)) {
-    match.index += begin
-    if (nearest && Math.abs(match.index - at) > Math.abs(nearest.index - at)) break
-    nearest = match
+  for (const { 0: found, index } of text.slice(begin, at + NEAR + words.length).matchAll(pattern)) {
+    const place = begin + index
+    if (nearest && Math.abs(place - at) > Math.abs(nearest.begin - at)) break
+    nearest = { begin: place, end: place + found.length }
   }
-  return nearest && rangeOf(node, nearest.index, nearest.index + nearest[0].length)
+  return nearest && rangeOf(node, nearest.begin, nearest.end)
 }
 
-/** How many characters the first so many bytes of a text are. */
+/**
+ * How many characters the first so many bytes of a text are.
+ * @param {string} text
+ * @param {number} bytes
+ */
 function characters(text, bytes) {
   return new TextEncoder().encodeInto(text, new Uint8Array(bytes)).read
 }
 
+/**
+ * @param {Node} node
+ * @param {number} begin
+ * @param {number} end
+ */
 function rangeOf(node, begin, end) {
   const range = document.createRange()
   const walker = document.createTreeWalker(node, NodeFilter.SHOW_TEXT)
   let at = 0
   let begun = false
-  for (let text; (text = walker.nextNode()); at += text.length) {
+  for (let text; (text = /** @type {Text | null} */ (walker.nextNode())); at += text.length) {
     if (!begun && begin < at + text.length) {
       range.setStart(text, begin - at)
       begun = true

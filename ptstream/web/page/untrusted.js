@@ -25,6 +25,7 @@ const UNWANTED = new RegExp(`\\r\\n?|${CSI}[@-~]|${STRING}(?:\\x07|\\x9c|\\x1b\\
 const TOO_MANY = new RegExp(`([${UNSEEN}]{${IN_A_ROW}})[${UNSEEN}]+`, "gu")
 const LAST_UNSEEN = new RegExp(`[${UNSEEN}]{0,${IN_A_ROW}}$`, "u")
 
+/** @param {string} text */
 const stripped = (text) => text.replace(UNWANTED, ([first]) => ("\r\u2028\u2029".includes(first) ? "\n" : ""))
 
 /** Takes a text in pieces and gives it back harmless, the same however it was cut. */
@@ -32,7 +33,10 @@ export class Filter {
   #held = ""
   #unseen = ""
 
-  /** What can be shown; what may be a sequence is held back until that is known. */
+  /**
+   * What can be shown; what may be a sequence is held back until that is known.
+   * @param {string} text
+   */
   feed(text) {
     if (!this.#held && !SUSPICIOUS.test(text)) {
       if (text) this.#unseen = ""
@@ -55,19 +59,28 @@ export class Filter {
     return last
   }
 
-  /** Without the unseen characters that are too many in a row, wherever the text was cut. */
+  /**
+   * Without the unseen characters that are too many in a row, wherever the text was cut.
+   * @param {string} text
+   */
   #thinned(text) {
     const before = this.#unseen.length
     const kept = (this.#unseen + text).replace(TOO_MANY, "$1")
-    this.#unseen = LAST_UNSEEN.exec(kept)[0]
+    this.#unseen = LAST_UNSEEN.exec(kept)?.[0] ?? ""
     return kept.slice(before)
   }
 }
 
-/** A whole text in one line, made harmless. */
+/**
+ * A whole text in one line, made harmless.
+ * @param {string | null | undefined} text
+ */
 export const oneLine = (text) => clean(text).split(/\s+/).join(" ").trim()
 
-/** A whole text, made harmless. */
+/**
+ * A whole text, made harmless.
+ * @param {string | null | undefined} text
+ */
 export const clean = (text) => {
   const filter = new Filter()
   return filter.feed(text ?? "") + filter.end()

@@ -1,12 +1,17 @@
-// A stream's text from an offset to its end, over sleep, other tabs and lost networks.
+// A stream's text from its beginning to its end, over sleep, other tabs and lost networks.
 
-import { seen, visit } from "./back.js"
+import { follow } from "../ptstream.js"
 import { pathOf } from "./daemon.js"
-import { follow } from "./ptstream.js"
+import { seen, visit } from "./visibility.js"
+
+/** @typedef {{ stored?: boolean, signal: AbortSignal }} Options */
 
 /**
  * What `follow` gives, from one visit after the other, while somebody sees the page. With `stored`, out of the database
  * alone.
+ * @param {import("./daemon.js").Daemon} daemon
+ * @param {string} id
+ * @param {Options} options
  */
 export async function* followed(daemon, id, { stored = false, signal }) {
   const url = `${pathOf(id, "text")}${stored ? "?stored=1" : ""}`

@@ -9,11 +9,11 @@ const STORE = "session"
 /** Keeps the session's key, which its page is told once. */
 export async function keep() {
   if (!globalThis.crypto?.subtle) return
-  const told = await asked("POST")
-  if (!told?.key) return
-  const raw = Uint8Array.from(told.key.match(/../g), (digits) => parseInt(digits, 16))
+  const answer = await asked("POST")
+  if (!answer?.key) return
+  const raw = Uint8Array.from(answer.key.match(/../g), (/** @type {string} */ digits) => parseInt(digits, 16))
   const key = await crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["sign"])
-  await stored("readwrite", (all) => all.put({ id: told.id, key }, STORE))
+  await stored("readwrite", (all) => all.put({ id: answer.id, key }, STORE))
 }
 
 /** Where the page is from now on, if the daemon knows this browser's session; else null. Throws what `fetch` throws. */
@@ -25,18 +25,27 @@ export async function resume() {
   const said = new TextEncoder().encode(`${nonce} ${location.origin}`)
   const proof = new Uint8Array(await crypto.subtle.sign("HMAC", session.key, said))
   const digits = Array.from(proof, (byte) => byte.toString(16).padStart(2, "0")).join("")
-  const told = await asked("POST", { authorization: `PTStream ${session.id}:${digits}` })
+  const answer = await asked("POST", { authorization: `PTStream ${session.id}:${digits}` })
   // Who answers need not be the daemon: the page is led to no other site.
-  return /^\/([\w.~-]+\/)+$/.test(told?.place) ? told.place : null
+  return /^\/([\w.~-]+\/)+$/.test(answer?.place) ? answer.place : null
 }
 
-/** The JSON of an answer, null for a refusal. */
+/**
+ * The JSON of an answer, null for a refusal.
+ * @param {string} method
+ * @param {Record<string, string>} headers
+ */
 async function asked(method, headers = {}) {
   const response = await fetch("session", { method, headers, cache: "no-store" })
   return response.ok ? response.json() : null
 }
 
-/** What a request to this browser's database gives; undefined where it has none, as in some private windows. */
+/**
+ * What a request to this browser's database gives; undefined where it has none, as in some private windows.
+ * @param {IDBTransactionMode} mode
+ * @param {(all: IDBObjectStore) => IDBRequest} ask
+ * @returns {Promise<any>}
+ */
 function stored(mode, ask) {
   return new Promise((resolve) => {
     const opening = indexedDB.open("ptstream", 1)

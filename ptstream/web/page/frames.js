@@ -2,7 +2,10 @@
 
 const UNSEEN = 200
 
-/** Calls `draw` once, soon. Gives back how to call it off. */
+/**
+ * Calls `draw` once, soon. Gives back how to call it off.
+ * @param {() => void} draw
+ */
 export function soon(draw) {
   const done = () => {
     cancelAnimationFrame(frame)

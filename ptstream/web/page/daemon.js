@@ -5,8 +5,35 @@ import { resume } from "./session.js"
 /** Milliseconds that an answer may take. */
 const LONGEST = 60_000
 
+/**
+ * What is known of a stream, as far as the page shows it.
+ * @typedef {object} Stream
+ * @property {string} id
+ * @property {string} status
+ * @property {string} created_at
+ * @property {number} bytes
+ * @property {number} chunks
+ * @property {string | null} [title]
+ * @property {string | null} [name]
+ * @property {string | null} [prompt]
+ * @property {string | null} [system]
+ * @property {string | null} [model]
+ * @property {string[] | null} [command]
+ * @property {string | null} [generator]
+ * @property {string | null} [parent]
+ * @property {number | null} [parent_offset]
+ * @property {number | null} [seam]
+ * @property {string | null} [error]
+ * @property {string | null} [note]
+ * @property {{ pieces: number, model: string | null, place: string | null }[]} attempts
+ */
+
 /** What the daemon says of a request that it refuses. */
 export class Refusal extends Error {
+  /**
+   * @param {string} message
+   * @param {number} status
+   */
   constructor(message, status) {
     super(message)
     this.status = status
@@ -26,6 +53,7 @@ export class Unreachable extends Error {
  */
 export class Daemon extends EventTarget {
   state = "found"
+  /** @type {Promise<string | null> | null} */
   #resuming = null
 
   constructor() {
@@ -33,27 +61,33 @@ export class Daemon extends EventTarget {
     addEventListener("offline", () => this.#become("lost"))
   }
 
-  /** The JSON of its answer, null for an empty one. Throws Refusal, Unreachable, and the signal's reason. */
+  /**
+   * The JSON of its answer, null for an empty one. Throws Refusal, Unreachable, and the signal's reason.
+   * @param {string} path
+   * @param {{ method?: string, body?: object, signal?: AbortSignal }} options
+   * @returns {Promise<any>}
+   */
   async ask(path, { method = "GET", body, signal } = {}) {
     const limit = AbortSignal.timeout(LONGEST)
+    /** @type {RequestInit} */
     const request = { method, cache: "no-store", signal: signal ? AbortSignal.any([signal, limit]) : limit }
     if (body) Object.assign(request, { body: JSON.stringify(body), headers: { "content-type": "application/json" } })
-    let response, told
+    let response, answer
     try {
       response = await fetch(path, request)
-      told = await response.text()
+      answer = await response.text()
     } catch {
       signal?.throwIfAborted()
       this.#become("lost")
       throw new Unreachable()
     }
-    const error = response.ok ? null : complaint(told)
+    const error = response.ok ? null : refusalIn(answer)
     if (response.status === 401) await this.#resume()
     this.#become(response.status !== 401 ? "found" : error?.code === "session-ended" ? "ended" : "locked")
     if (!response.ok) {
       throw new Refusal(error?.message ?? `The daemon answered ${response.status}.`, response.status)
     }
-    return told ? JSON.parse(told) : null
+    return answer ? JSON.parse(answer) : null
   }
 
   /** Another daemon may know this browser's session: then the page is at another place now, and goes on there. */
@@ -66,6 +100,7 @@ export class Daemon extends EventTarget {
     await new Promise(() => {})
   }
 
+  /** @param {string} state */
   #become(state) {
     if (this.state === state) return
     this.state = state
@@ -73,12 +108,33 @@ export class Daemon extends EventTarget {
   }
 }
 
-/** Where a stream is, or what belongs to it. Like all paths here, it begins where the page is: see `enter` in page.py. */
+/** Sends what is known of a stream, when that is news. */
+export class StreamNews extends EventTarget {
+  /** @param {(stream: Stream) => void} hears */
+  onStream(hears) {
+    this.addEventListener("stream", (event) => event instanceof CustomEvent && hears(event.detail))
+  }
+
+  /** @param {Stream} stream */
+  tell(stream) {
+    this.dispatchEvent(new CustomEvent("stream", { detail: stream }))
+  }
+}
+
+/** Whether nothing comes after this status. @param {string} status */
+export const hasEnded = (status) => status !== "pending" && status !== "streaming"
+
+/**
+ * Where a stream is, or what belongs to it. Like all paths here, it begins where the page is: see `enter` in page.py.
+ * @param {string} id
+ * @param {string} [what]
+ */
 export const pathOf = (id, what) => `streams/${encodeURIComponent(id)}${what ? `/${what}` : ""}`
 
-function complaint(told) {
+/** @param {string} answer */
+function refusalIn(answer) {
   try {
-    return JSON.parse(told).error
+    return JSON.parse(answer).error
   } catch {
     return null
   }

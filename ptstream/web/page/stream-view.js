@@ -1,32 +1,43 @@
 // The stream on the right: what it is, what can be done with it, and its text, or its two panes.
 
-import { asides } from "./asides.js"
-import { Refusal, Unreachable, pathOf } from "./daemon.js"
+import { StreamError } from "../ptstream.js"
+import { Refusal, StreamNews, Unreachable, hasEnded, pathOf } from "./daemon.js"
+import { element, only } from "./elements.js"
 import { followed } from "./follow.js"
-import { Head } from "./head.js"
-import { isLost, mark, show } from "./hit.js"
+import { Header } from "./header.js"
+import { isLost, mark, show } from "./highlight.js"
 import { Markdown } from "./markdown.js"
+import { notes } from "./notes.js"
 import { panes } from "./panes.js"
-import { hashOf } from "./place.js"
-import { Plain } from "./plain.js"
-import { StreamError } from "./ptstream.js"
-import { Text } from "./text.js"
-import { element, hasEnded } from "./units.js"
+import { PlainText } from "./plain-text.js"
+import { hashOf } from "./route.js"
+import { TextView } from "./text-view.js"
 
 /** Milliseconds before a daemon that is out of reach is asked again. */
 const AGAIN = 1000
 
+/** @typedef {import("./daemon.js").Stream} Stream */
+/** @typedef {import("./route.js").Route} Route */
+
 /** Sends "stream" with what is known of the open one, whenever that changes, and "deleted". */
-export class Reader extends EventTarget {
+export class StreamView extends StreamNews {
   #article
   #dialog
   #daemon
   #notice
   #left = new AbortController()
-  #place = { id: null }
+  #id = ""
+  /** @type {Stream | null} */
   #stream = null
-  #head = null
+  /** @type {Header | null} */
+  #header = null
 
+  /**
+   * @param {HTMLElement} article
+   * @param {HTMLDialogElement} dialog
+   * @param {import("./daemon.js").Daemon} daemon
+   * @param {import("./notice.js").Notice} notice
+   */
   constructor(article, dialog, daemon, notice) {
     super()
     this.#article = article
@@ -35,14 +46,17 @@ export class Reader extends EventTarget {
     this.#notice = notice
   }
 
-  /** Show the stream of a place; nothing without one. */
-  async open(place) {
+  /**
+   * Show the stream of a route; nothing without one.
+   * @param {Route} route
+   */
+  async open(route) {
     this.close()
-    this.#place = place
-    if (!place.id) return
+    if (!route.id) return
+    this.#id = route.id
     const { signal } = this.#left
     try {
-      await this.#read(place, signal)
+      await this.#read(route.id, route, signal)
     } catch (error) {
       if (signal.aborted) return
       if (!(error instanceof Refusal || error instanceof StreamError)) throw error
@@ -60,80 +74,111 @@ export class Reader extends EventTarget {
     document.title = "ptstream"
   }
 
-  /** What the list has seen. */
+  /**
+   * What the list has seen.
+   * @param {Stream} seen
+   */
   know(seen) {
     if (seen.id !== this.#stream?.id) return
     if (seen.status !== this.#stream.status) this.#look(this.#left.signal).catch(ignored(this.#left.signal))
-    else this.#head.resize(seen)
+    else this.#header?.resize(seen)
   }
 
-  async #read(place, signal) {
-    const stream = await this.#known(place.id, signal)
-    const view = place.view ?? (stream.command ? "raw" : "markdown")
-    this.#head = new Head(view, place, {
+  /**
+   * @param {string} id
+   * @param {Route} route
+   * @param {AbortSignal} signal
+   */
+  async #read(id, route, signal) {
+    const stream = await this.#known(id, signal)
+    const view = route.view ?? (stream.command ? "raw" : "markdown")
+    const header = new Header(view, route, {
       cancel: () => this.#do("POST", "cancel"),
       start: () => this.#do("POST", "drive"),
       goOn: () => this.#goOn(),
       remove: () => this.#remove(),
     })
     const frame = element("div", { className: view === "panes" ? "panes" : "reading" })
-    this.#article.replaceChildren(this.#head.element, frame)
+    this.#header = header
+    this.#article.replaceChildren(header.element, frame)
     this.#article.hidden = false
-    this.#tell(stream)
-    const seen = (bytes) => this.#see(bytes, signal)
+    this.#learn(stream)
+    const seen = (/** @type {number} */ bytes) => this.#see(bytes, signal)
     const end =
       view === "panes"
         ? await panes(frame, stream.id, this.#daemon, seen, signal)
-        : await this.#text(frame, view, place, seen, signal)
-    if (end?.status !== this.#stream.status) await this.#look(signal)
+        : await this.#text(frame, view, route, stream, header, seen, signal)
+    if (end?.status !== this.#stream?.status) await this.#look(signal)
   }
 
-  /** The text, and what stands above it; its end. */
-  async #text(frame, view, place, seen, signal) {
-    const stream = this.#stream
+  /**
+   * The text, and what stands above it; its end.
+   * @param {HTMLElement} frame
+   * @param {string} view
+   * @param {Route} route
+   * @param {Stream} stream
+   * @param {Header} header
+   * @param {(offset: number) => void} seen
+   * @param {AbortSignal} signal
+   */
+  async #text(frame, view, route, stream, header, seen, signal) {
     const content = element("div", { className: `text ${view}` })
-    const above = [this.#head.prompt(stream), asides(this.#daemon, stream.id, () => hasEnded(this.#stream?.status ?? "done"), signal)]
+    const above = [header.prompt(stream), notes(this.#daemon, stream.id, () => hasEnded(this.#stream?.status ?? "done"), signal)]
     const page = element("div", { className: `page ${view}` }, ...above, content)
     const scroller = element("div", { className: "scroller", tabIndex: 0, ariaLabel: "Text" }, page)
     scroller.role = "region"
     const jump = element("button", { type: "button", className: "jump", hidden: true }, "Jump to end ↓")
     frame.append(scroller, jump)
-    const renderer = view === "raw" ? new Plain(content) : new Markdown(content)
-    const text = new Text(scroller, page, renderer, { stuck: !hasEnded(stream.status) && place.at === null, signal })
+    const renderer = view === "raw" ? new PlainText(content) : new Markdown(content)
+    const text = new TextView(scroller, page, renderer, { stuck: !hasEnded(stream.status) && route.at === null, signal })
     text.addEventListener("end", () => (jump.hidden = text.atEnd))
     jump.addEventListener("click", () => text.jump())
-    let sought = place.at
+    let sought = route.at
     for await (const piece of followed(this.#daemon, stream.id, { signal })) {
       if (piece.status !== "streaming") {
         await text.end()
-        if (place.at !== null && isLost()) this.#seek(renderer, place)
+        if (route.at !== null && isLost()) this.#seek(renderer, route)
         return piece
       }
       seen(piece.offset)
       await text.take(piece.text)
       if (sought !== null && piece.offset > sought) {
         await text.shown()
-        this.#seek(renderer, place)
+        this.#seek(renderer, route)
         sought = null
-      } else if (place.at !== null && isLost()) {
+      } else if (route.at !== null && isLost()) {
         await text.shown()
-        this.#seek(renderer, place, mark)
+        this.#seek(renderer, route, mark)
       }
     }
   }
 
-  /** The text is there up to so many bytes. */
+  /**
+   * The text is there up to so many bytes.
+   * @param {number} bytes
+   * @param {AbortSignal} signal
+   */
   #see(bytes, signal) {
-    this.#head.resize({ bytes })
-    if (this.#stream.status === "pending") this.#look(signal).catch(ignored(signal))
+    this.#header?.resize({ bytes })
+    if (this.#stream?.status === "pending") this.#look(signal).catch(ignored(signal))
   }
 
+  /**
+   * @param {import("./text-view.js").Renderer} renderer
+   * @param {Route} route
+   * @param {(node: Element, words: string, before: number) => unknown} how
+   */
   #seek(renderer, { words, at }, how = show) {
-    const found = renderer.at(at)
-    if (found) how(found.node, words, found.before)
+    const found = renderer.at(at ?? 0)
+    if (found?.node instanceof Element) how(found.node, words, found.before)
   }
 
-  /** What is known of a stream, as soon as the daemon is in reach. */
+  /**
+   * What is known of a stream, as soon as the daemon is in reach.
+   * @param {string} id
+   * @param {AbortSignal} signal
+   * @returns {Promise<Stream>}
+   */
   async #known(id, signal) {
     while (true) {
       try {
@@ -146,20 +191,29 @@ export class Reader extends EventTarget {
     }
   }
 
+  /** @param {AbortSignal} signal */
   async #look(signal) {
-    this.#tell(await this.#known(this.#place.id, signal))
+    const stream = await this.#known(this.#id, signal)
+    signal.throwIfAborted()
+    this.#learn(stream)
   }
 
-  #tell(stream) {
+  /** @param {Stream} stream */
+  #learn(stream) {
     this.#stream = stream
-    this.#head.tell(stream)
-    this.dispatchEvent(new CustomEvent("stream", { detail: stream }))
+    this.#id = stream.id // of `@last` from then on, too
+    this.#header?.tell(stream)
+    this.tell(stream)
   }
 
+  /**
+   * @param {string} method
+   * @param {string} what
+   */
   async #do(method, what) {
     const { signal } = this.#left
     try {
-      await this.#daemon.ask(pathOf(this.#stream.id, what), { method })
+      await this.#daemon.ask(pathOf(this.#id, what), { method })
       if (!signal.aborted) await this.#look(signal)
     } catch (error) {
       this.#complain(error, signal)
@@ -170,7 +224,7 @@ export class Reader extends EventTarget {
   async #goOn() {
     const { signal } = this.#left
     try {
-      const { id } = await this.#daemon.ask("streams", { method: "POST", body: { parent: this.#stream.id } })
+      const { id } = await this.#daemon.ask("streams", { method: "POST", body: { parent: this.#id } })
       location.hash = hashOf({ id })
       await this.#daemon.ask(pathOf(id, "drive"), { method: "POST" })
     } catch (error) {
@@ -179,7 +233,7 @@ export class Reader extends EventTarget {
   }
 
   async #remove() {
-    const { id } = this.#stream
+    const id = this.#id
     if (!(await this.#sure())) return
     const { signal } = this.#left
     try {
@@ -193,11 +247,12 @@ export class Reader extends EventTarget {
 
   /** Whether the text is really to go. */
   async #sure() {
+    /** @type {PromiseWithResolvers<boolean>} */
     const { promise, resolve } = Promise.withResolvers()
     const dialog = this.#dialog
     const listening = new AbortController()
-    const running = hasEnded(this.#stream.status) ? "" : " It is still being written, and would be cancelled."
-    dialog.querySelector("p").textContent = `Delete this stream and its text, for good?${running}`
+    const running = hasEnded(this.#stream?.status ?? "done") ? "" : " It is still being written, and would be cancelled."
+    only("p", dialog).textContent = `Delete this stream and its text, for good?${running}`
     dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { signal: listening.signal })
     for (const button of dialog.querySelectorAll("button")) {
       button.addEventListener("click", () => dialog.close(button.value), { signal: listening.signal })
@@ -209,6 +264,10 @@ export class Reader extends EventTarget {
     return sure
   }
 
+  /**
+   * @param {unknown} error
+   * @param {AbortSignal} signal
+   */
   #complain(error, signal) {
     if (signal.aborted && error === signal.reason) return
     if (!(error instanceof Refusal || error instanceof Unreachable)) throw error
@@ -216,7 +275,11 @@ export class Reader extends EventTarget {
   }
 }
 
-/** For what is asked beside the text: its fault is shown where the text is read. */
+/**
+ * For what is asked beside the text: its fault is shown where the text is read.
+ * @param {AbortSignal} signal
+ * @returns {(error: unknown) => void}
+ */
 function ignored(signal) {
   return (error) => {
     if (!signal.aborted && !(error instanceof Refusal)) throw error
