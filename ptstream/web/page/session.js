@@ -6,7 +6,7 @@
 
 const STORE = "session"
 
-/** Keeps the session's key, which its page is told once. */
+/** Keeps the session's key, which is given until a page says that it has: this one may be closed at any moment. */
 export async function keep() {
   if (!globalThis.crypto?.subtle) return
   const answer = await asked("POST")
@@ -14,6 +14,7 @@ export async function keep() {
   const raw = Uint8Array.from(answer.key.match(/../g), (/** @type {string} */ digits) => parseInt(digits, 16))
   const key = await crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["sign"])
   await stored("readwrite", (all) => all.put({ id: answer.id, key }, STORE))
+  await asked("POST", {}, "?kept")
 }
 
 /** Where the page is from now on, if the daemon knows this browser's session; else null. Throws what `fetch` throws. */
@@ -35,8 +36,8 @@ export async function resume() {
  * @param {string} method
  * @param {Record<string, string>} headers
  */
-async function asked(method, headers = {}) {
-  const response = await fetch("session", { method, headers, cache: "no-store" })
+async function asked(method, headers = {}, query = "") {
+  const response = await fetch(`session${query}`, { method, headers, cache: "no-store" })
   return response.ok ? response.json() : null
 }
 
