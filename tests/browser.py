@@ -11,9 +11,14 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
+
+LONGEST = 60_000
+"""Milliseconds after which what is waited for will not come: no measure of speed, on a busy machine either."""
+
+expect.set_options(timeout=LONGEST)
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
@@ -32,6 +37,7 @@ def browser() -> Iterator[Browser]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A user of the browser: cookies of its own."""
     with browser.new_context() as made:
+        made.set_default_timeout(LONGEST)
         yield made
 
 

@@ -98,12 +98,16 @@ class Written:
     process: subprocess.Popen[bytes]
     text: str = field(default="")
 
-    def write(self, text: str) -> None:
-        """Write more; back when every reader could have it."""
+    def send(self, text: str) -> None:
+        """Write more, and wait for nothing."""
         assert self.process.stdin is not None
         self.process.stdin.write(text.encode())
         self.process.stdin.flush()
         self.text += text
+
+    def write(self, text: str) -> None:
+        """Write more; back when every reader could have it."""
+        self.send(text)
         until(lambda: self.site.text(self.id) == self.text)
 
     def end(self) -> None:

@@ -303,24 +303,30 @@ def test_more_than_a_hundred_streams(site: Site, page: Page) -> None:
 
 
 def test_two_panes_on_one_stream(site: Site, page: Page) -> None:
-    text = "".join(f"This is sentence number {number}, e.g. the {number}th. " for number in range(40))
-    site.enter(page)
-    id = site.replayed(text, rate=100)
-    page.goto(f"{site.room}/#{id}/panes")
-    left, right = page.locator(".pane .text").first, page.locator(".pane .text").last
-    # The one is ahead of the other, which has nothing but whole sentences.
-    page.wait_for_function(
-        """() => { const [left, right] = [...document.querySelectorAll('.pane .text')].map(pane => pane.textContent)
-        return right?.length && left.length > right.length && left.startsWith(right) && /\\. $/.test(right) }"""
-    )
-    status(page, "done")
-    for pane in (left, right):
-        expect(pane).to_have_text(text, use_inner_text=False)
-        assert pane.text_content() == text == site.text(id)
+    """The one is ahead of the other, which has nothing but whole sentences."""
+    sentences = [f"This is sentence number {number}, e.g. the {number}th. " for number in range(8)]
+    with site.written("--title", "two panes") as stream:
+        site.enter(page, f"{stream.id}/panes")
+        left, right = page.locator(".pane .text").first, page.locator(".pane .text").last
+        whole = ""
+        for sentence in sentences:
+            for word in re.findall(r"\S+ ", sentence):
+                stream.send(word)
+                expect(left).to_have_text(stream.text, use_inner_text=False)
+                assert (whole + sentence).startswith(right.text_content() or "")
+            expect(right).to_have_text(whole, use_inner_text=False)  # whether it ends there, the next word tells
+            whole += sentence
+        stream.end()
+        text = stream.text
+        status(page, "done")
+        for pane in (left, right):
+            expect(pane).to_have_text(text, use_inner_text=False)
+            assert pane.text_content() == text == site.text(stream.id)
+        pieces = site.told(stream.id)["attempts"][0]["pieces"]
     counts = [re.findall(r"([\d,]+) (\w+)", each) for each in page.locator(".counts").all_text_contents()]
     counted = [{unit.removesuffix("s"): int(number.replace(",", "")) for number, unit in each} for each in counts]
     assert counted[0]["byte"] == counted[1]["byte"] == len(text)
-    assert counted[0]["piece"] == len(re.findall(r"\S+\s*", text))
+    assert counted[0]["piece"] == pieces
     assert 0 < counted[1]["row"] < counted[0]["piece"] / 4
     assert 0 < counted[1]["event"] < counted[0]["event"] <= counted[0]["piece"]
 
@@ -350,6 +356,18 @@ def test_what_was_found_in_the_last_block(site: Site, page: Page, view: str) -> 
     page.goto(f"{site.room}/#{short}")
     expect(page.locator(".text")).to_have_text("Short.")
     expect(page.get_by_role("button", name="Jump to end")).to_be_hidden()
+
+
+def test_what_is_drawn_anew_at_its_end_has_no_more(site: Site, page: Page) -> None:
+    """A block that is put down is laid out again, and is as large as before: then nothing is below it."""
+    with site.written() as stream:
+        stream.write("Short.")
+        site.enter(page, f"{stream.id}?at=0")
+        expect(page.locator(".text")).to_have_text("Short.")
+        page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        stream.end()
+        status(page, "done")
+        expect(page.get_by_role("button", name="Jump to end")).to_be_hidden()
 
 
 def test_search_and_jump_to_what_was_found(site: Site, page: Page) -> None:

@@ -323,7 +323,7 @@ def test_rendered_in_pieces_it_is_what_it_is_at_once(site: Site, page: Page) -> 
         pieces = [text[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
         whole, cut = page.evaluate(
             """async ([whole, pieces]) => {
-              const { Markdown } = await import("/web/markdown.js")
+              const { Markdown } = await import("/web/page/markdown.js")
               return [whole, pieces].map((texts) => {
                 const target = document.createElement("div")
                 const markdown = new Markdown(target)
@@ -376,7 +376,7 @@ def test_a_link_whose_text_names_another_host_shows_where_it_leads(site: Site, p
     site.enter(page)
     shown = page.evaluate(
         """async (texts) => {
-          const { Markdown } = await import("/web/markdown.js")
+          const { Markdown } = await import("/web/page/markdown.js")
           return texts.map((text) => {
             const target = document.createElement("div")
             const markdown = new Markdown(target)

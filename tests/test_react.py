@@ -63,12 +63,12 @@ window.unmount = (name) => roots[name].unmount()
 """
 
 TYPED = """
-import { follow, drive, StreamError, type Told } from "./ptstream.js"
+import { follow, drive, StreamError, type Piece } from "./ptstream.js"
 import { useStream } from "./react.js"
 
 export async function all(url: URL, signal: AbortSignal): Promise<number> {
-  let last: Told | undefined
-  for await (const told of follow(url, { offset: 3, signal, headers: { a: "b" } })) last = told
+  let last: Piece | undefined
+  for await (const piece of follow(url, { offset: 3, signal, headers: { a: "b" } })) last = piece
   for await (const { text } of drive("/x", { body: "{}", follow: url, fetch })) text.trim()
   const headers = async () => ({ authorization: `Bearer ${await Promise.resolve("x")}` })
   follow(url, { headers, fetch: (url, request: RequestInit) => fetch(url, { ...request, keepalive: false }) })
@@ -159,6 +159,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", *PACKAGES], cwd=folder, check=True)
     for name in ("ptstream.js", "ptstream.d.ts", "react.js", "react.d.ts"):
         shutil.copy(ptstream.web / name, folder)
+    shutil.copytree(ptstream.web / "reading", folder / "reading")
     (folder / "entry.js").write_text(ENTRY)
     development = "--define:process.env.NODE_ENV='development'"
     bundle = ["npx", "esbuild", "entry.js", "--bundle", "--format=esm", "--outfile=bundle.js", development]

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wcwidth import iter_graphemes
 
-from ptstream.languages import guess
-from ptstream.sentences import LONGEST_WORD, Cutter, Sentences
-from ptstream.stops import sentencex
+from ptstream.sentences import Cutter
+from ptstream.sentences.boundaries import LONGEST_WORD
+from ptstream.sentences.languages import identify
+from ptstream.sentences.scanner import SentenceScanner
+from ptstream.sentences.segmenter import sentencex
 from ptstream.streams import Flush
 from tests.bench.cases import MARK, Case, development, held_out, kinds_development, kinds_held_out
 from tests.bench.sentences import WAYS, ours, score, segmenter
@@ -159,7 +161,7 @@ def test_where_it_is_cut_does_not_depend_on_the_pieces(pieces: list[str]) -> Non
     by_character = set(accumulate(map(len, chunks(Cutter(Flush.SENTENCES), list(text)))))
     by_piece = [*accumulate(map(len, chunks(Cutter(Flush.SENTENCES), pieces)))]
     assert set(by_piece) <= by_character
-    one, other = Sentences(), Sentences()
+    one, other = SentenceScanner(), SentenceScanner()
     one.push(text)
     for piece in pieces:
         other.push(piece)
@@ -289,7 +291,7 @@ def test_what_begins_a_sentence_that_is_no_capital_letter(marked: str, size: int
 
 def _cuts(text: str, size: int) -> list[str]:
     """`text` as the scanner cuts it, each boundary for itself."""
-    scanner, found = Sentences(), {0}
+    scanner, found = SentenceScanner(), {0}
     for at in range(0, len(text), size):
         for character in text[at : at + size]:
             scanner.push(character)
@@ -405,7 +407,7 @@ def test_the_work_grows_with_the_text_alone(run: str) -> None:
             handed += len(text)
             return sentencex(language, text)
 
-        scanner = Sentences(counting)
+        scanner = SentenceScanner(counting)
         for character in run * (size // len(run)):
             scanner.push(character)
         return handed
@@ -417,12 +419,12 @@ def test_the_work_grows_with_the_text_alone(run: str) -> None:
 
 
 def test_a_language_is_told_by_a_sentence() -> None:
-    told = {case.language: guess(case.text) for case in development()}
+    told = {case.language: identify(case.text) for case in development()}
     assert told == {language: language for language in told}
 
 
 def test_a_language_is_told_by_a_few_words() -> None:
-    told = [(case.language, guess(case.text)) for case in kinds_development()]
+    told = [(case.language, identify(case.text)) for case in kinds_development()]
     assert sum(language == found for language, found in told) >= 0.9 * len(told)
 
 

@@ -93,6 +93,8 @@ def test_the_next_daemon_knows_a_session_by_its_key_and_not_by_its_cookie(path: 
     session = before.begin()
     room, cookie, key = before.path_prefix(session), before.cookie(session), before.tell(session)
     assert key is not None
+    assert before.tell(session) == key  # its page may have been closed before it was kept
+    assert before.tell(session, kept=True) is None
     assert before.tell(session) is None
     clock.now += NOTED + 1
     assert before.of_cookie(room, cookie)
@@ -235,7 +237,9 @@ def test_what_was_caught_while_the_daemon_was_down_is_worth_nothing() -> None:
         entered = let_in(face.cli, face.url)
         key = asked(face, entered, "POST", wire.SESSION).json()
         assert key["key"]
-        assert asked(face, entered, "POST", wire.SESSION).json()["key"] is None
+        assert asked(face, entered, "POST", wire.SESSION).json() == key
+        for query in ("?kept", ""):
+            assert asked(face, entered, "POST", wire.SESSION + query).json()["key"] is None
         before = httpx.get(face.url + wire.SESSION).json()["nonce"]
         old = proof(key["key"], before, face.url)
         stop_daemon(face.cli.home)
@@ -329,18 +333,23 @@ def own() -> Iterator[Site]:
         yield Site(face.cli, face.url)
 
 
+KEPT = """() => new Promise((resolve) => {
+    const opening = indexedDB.open("ptstream", 1)
+    opening.onsuccess = () => {
+        const asked = opening.result.transaction("session").objectStore("session").count()
+        asked.onsuccess = () => { opening.result.close(); resolve(asked.result > 0) }
+    }
+})"""
+"""Whether the browser has a session's key."""
+
+
 @needs_browser
 def test_the_page_goes_on_with_the_next_daemon(own: Site, page: Page, browser: Browser) -> None:
     id = own.passed("Before and after.")
-    own.enter(page, id)
+    with page.expect_response("**/session?kept"):
+        own.enter(page, id)
     expect(page.locator(".text")).to_have_text("Before and after.")
-    page.wait_for_function("""() => new Promise((resolve) => {
-        const opening = indexedDB.open("ptstream", 1)
-        opening.onsuccess = () => {
-            const asked = opening.result.transaction("session").objectStore("session").count()
-            asked.onsuccess = () => { opening.result.close(); resolve(asked.result > 0) }
-        }
-    })""")
+    assert page.evaluate(KEPT)
     cookie = page.context.cookies()[0]["value"]
     before = page.url
     stop_daemon(own.cli.home)
@@ -359,6 +368,19 @@ def test_the_page_goes_on_with_the_next_daemon(own: Site, page: Page, browser: B
     page.context.new_page().goto(own.link())
     page.bring_to_front()
     expect(page.get_by_text("session has ended")).to_be_hidden()
+
+
+@needs_browser
+def test_a_tab_that_is_closed_before_it_has_the_key_loses_nothing(own: Site, context: BrowserContext) -> None:
+    first = context.new_page()
+    first.add_init_script("IDBObjectStore.prototype.put = () => { globalThis.given = true; return {} }")  # never done
+    own.enter(first)
+    first.wait_for_function("() => globalThis.given")
+    first.close()
+    second = context.new_page()
+    with second.expect_response("**/session?kept"):
+        second.goto(own.room + "/")
+    assert second.evaluate(KEPT)
 
 
 def test_no_script_of_a_service_worker_is_the_daemons(face: Face) -> None:

@@ -20,7 +20,7 @@ from ptstream.cli import control_sequences
 from ptstream.cli.control_sequences import FORBIDDEN, LIMIT, Filter, clean
 from tests.conftest import needs
 
-PAGE = Path(ptstream.__file__).parent / "web" / "untrusted.js"
+PAGE = Path(ptstream.__file__).parent / "web" / "page" / "untrusted.js"
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """All that have Unicode's property Bidi_Control."""

@@ -27,7 +27,7 @@ def site(*directories: Path) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found = re.fullmatch(r"/(\d)/([\w.-]+)", urlsplit(self.path).path)
+            found = re.fullmatch(r"/(\d)/((?:[\w-]+/)?[\w.-]+)", urlsplit(self.path).path)
             data = b"<!doctype html><meta charset=utf-8><title>A site</title><link rel=icon href='data:,'>"
             if found:
                 data = (directories[int(found[1])] / found[2]).read_bytes()

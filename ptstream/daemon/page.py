@@ -96,12 +96,13 @@ def page_routes(keys: Keys | None, cookie: str) -> list[Route | Mount]:
         return JSONResponse({"nonce": nonce}, headers=HEADERS | {"cache-control": "no-store"})
 
     async def use_session(request: Request) -> Response:
-        """For a page with the cookie its session's key, once; for one with a proof, its place and its cookie anew."""
+        """For a page with the cookie its session's key, until it has it; for one with a proof, its place and cookie."""
         session = request.state.session
         if keys is None or session is None:
             raise NotAuthenticated("there is no such session")
         if not request.headers.get("authorization"):
-            fields = {"id": session.id, "key": keys.sessions.tell(session)}
+            kept = "kept" in request.query_params
+            fields = {"id": session.id, "key": keys.sessions.tell(session, kept=kept)}
             return JSONResponse(fields, headers=HEADERS | {"cache-control": "no-store"})
         response = let_in(request, session)
         more = {"set-cookie": response.headers["set-cookie"], "cache-control": "no-store"}

@@ -53,7 +53,7 @@ class Session:
     began: float
     used: float
     told: bool = False
-    """Whether the page has been given its key, which it is once."""
+    """Whether the page has kept its key: then it is given no more."""
 
     def remaining(self, now: float) -> float:
         """Seconds until it ends in any case."""
@@ -128,13 +128,12 @@ class Sessions:
         said = hmac.new(bytes.fromhex(session.key), f"{self.nonce} {origin}".encode(), hashlib.sha256).hexdigest()
         return self._used(session) if _same(proof, said) else None
 
-    def tell(self, session: Session) -> str | None:
-        """Its key, for its page; None if that was told before."""
-        if session.told:
-            return None
-        session.told = True
-        self._write()
-        return session.key
+    def tell(self, session: Session, *, kept: bool = False) -> str | None:
+        """Its key, until its page says that it has `kept` that: a tab may be closed before it could. Then None."""
+        if kept and not session.told:
+            session.told = True
+            self._write()
+        return None if session.told else session.key
 
     def end_all(self, token: bytes) -> None:
         """End every session, and what is being answered to their pages. From now on they are that token's."""

@@ -1,60 +1,49 @@
-// The page: what it is made of, and who is told of what. The state is in the URL (place.js), all else on the daemon.
+// The page: what it is made of, and who is told of what. The state is in the URL (route.js), all else on the daemon.
 
-import { Composer } from "./composer.js"
-import { Daemon } from "./daemon.js"
-import { keys } from "./keys.js"
-import { List } from "./list.js"
-import { placeOf } from "./place.js"
-import { Reader } from "./reader.js"
-import { Search } from "./search.js"
-import { keep } from "./session.js"
-import { clean } from "./untrusted.js"
-
-const $ = (selector) => document.querySelector(selector)
+import { Composer } from "./page/composer.js"
+import { Daemon } from "./page/daemon.js"
+import { only } from "./page/elements.js"
+import { keys } from "./page/keyboard.js"
+import { List } from "./page/list.js"
+import { Notice } from "./page/notice.js"
+import { routeOf } from "./page/route.js"
+import { Search } from "./page/search.js"
+import { keep } from "./page/session.js"
+import { StreamView } from "./page/stream-view.js"
 
 const daemon = new Daemon()
-const notice = new Notice($("#notice"))
-const list = new List($("#list"), daemon)
-const reader = new Reader($("#stream"), $("dialog"), daemon, notice)
-const composer = new Composer($("#composer"), daemon, notice)
-const search = new Search($("#search"), $("#results"), daemon)
-
-/** One line above all else, for what went wrong. */
-function Notice(element) {
-  const [text, dismiss] = element.children
-  this.say = (said) => {
-    text.textContent = clean(said)
-    element.hidden = !said
-  }
-  dismiss.addEventListener("click", () => this.say(""))
-}
+const notice = new Notice(only("#notice"))
+const list = new List(only("#list"), daemon)
+const view = new StreamView(only("#stream"), only("dialog"), daemon, notice)
+const composer = new Composer(only("#composer"), daemon, notice)
+const search = new Search(only("#search"), only("#results"), daemon)
 
 function go() {
-  const place = placeOf(location.hash)
-  document.body.dataset.view = place.id ? "text" : place.fresh ? "new" : "list"
+  const route = routeOf(location.hash)
+  document.body.dataset.view = route.id ? "text" : route.fresh ? "new" : "list"
   notice.say("")
-  $("#hello").hidden = Boolean(place.id)
-  list.mark(place.id)
-  reader.open(place)
-  if (!place.id) composer.about(null)
-  if (place.fresh) composer.focus()
+  only("#hello").hidden = Boolean(route.id)
+  list.mark(route.id)
+  view.open(route)
+  if (!route.id) composer.about(null)
+  if (route.fresh) composer.focus()
 }
 
-reader.addEventListener("stream", ({ detail }) => {
-  composer.about(detail)
-  list.know(detail)
+view.onStream((stream) => {
+  composer.about(stream)
+  list.know(stream)
 })
-reader.addEventListener("deleted", () => list.refresh())
-list.addEventListener("stream", ({ detail }) => reader.know(detail))
+view.addEventListener("deleted", () => list.refresh())
+list.onStream((stream) => view.know(stream))
 composer.addEventListener("created", () => list.refresh())
 // Who was not let in asks on: a link that is opened in another tab helps this one.
 daemon.addEventListener("state", () => {
   const was = document.body.dataset.connection
   document.body.dataset.connection = daemon.state
-  $("#connection").textContent = daemon.state === "lost" ? "Offline, trying again." : ""
-  $("#locked").hidden = daemon.state !== "locked"
-  $("#ended").hidden = daemon.state !== "ended"
-  if (["locked", "ended"].includes(was) && daemon.state === "found") go()
+  only("#connection").textContent = daemon.state === "lost" ? "Offline, trying again." : ""
+  only("#locked").hidden = daemon.state !== "locked"
+  only("#ended").hidden = daemon.state !== "ended"
+  if (["locked", "ended"].includes(was ?? "") && daemon.state === "found") go()
 })
 
 addEventListener("hashchange", go)

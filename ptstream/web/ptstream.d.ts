@@ -1,6 +1,7 @@
 export type Status = "pending" | "streaming" | "done" | "error" | "timeout" | "cancelled"
 
-export interface Told {
+/** What comes at once. */
+export interface Piece {
   /** New text; empty in the last one. */
   text: string
   /** Where it ends, in bytes of UTF-8 from the start of the stream: pass it back to go on. */
@@ -41,10 +42,11 @@ export interface DriveOptions extends Options {
 }
 
 export class StreamError extends Error {
+  constructor(message: string, status: number, code?: string)
   readonly status: number
   /** Its word for what is the matter; "no-body": `fetch` gives no body to read as it comes. */
   readonly code?: string
 }
 
-export function follow(url: string | URL, options?: Options): AsyncGenerator<Told, void, undefined>
-export function drive(url: string | URL, options?: DriveOptions): AsyncGenerator<Told, void, undefined>
+export function follow(url: string | URL, options?: Options): AsyncGenerator<Piece, void, undefined>
+export function drive(url: string | URL, options?: DriveOptions): AsyncGenerator<Piece, void, undefined>

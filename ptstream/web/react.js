@@ -5,6 +5,13 @@
 import { useEffect, useRef, useState } from "react"
 import * as streams from "./ptstream.js"
 
+/**
+ * @typedef {import("./react.js").StreamOptions} StreamOptions
+ * @typedef {{ text: string, status: import("./ptstream.js").Status, error: string | null }} Shown
+ * @typedef {Shown & { key: string, offset: number }} Kept
+ */
+
+/** @type {Shown} */
 const NOTHING = { text: "", status: "pending", error: null }
 
 /** Milliseconds between two renders in a page that nobody sees. */
@@ -22,13 +29,17 @@ const QUICK = 40
  * "done", "error", "timeout" or "cancelled". `error` is the cause of a bad end, or why the stream cannot be read.
  * `headers` and `body` go with the requests; a function as `headers` is called for each, and may be async. `fetch` is used
  * in place of the global one. Without a `url` it waits.
+ *
+ * @param {string | URL | null | undefined} url
+ * @param {StreamOptions} options
+ * @returns {Shown}
  */
 export function useStream(url, { driven = false, drive, headers, body, fetch } = {}) {
   const key = url == null ? null : String(url)
   const target = drive == null ? key : String(drive)
   const asksForHeaders = typeof headers === "function"
   const sent = asksForHeaders ? null : JSON.stringify([...new Headers(headers ?? {})])
-  const kept = useRef(null)
+  const kept = useRef(/** @type {Kept | null} */ (null))
   const latest = useRef({ body, headers, fetch })
   const [shown, show] = useState({ key, ...NOTHING })
   if (shown.key !== key) show({ key, ...NOTHING })
@@ -38,17 +49,22 @@ export function useStream(url, { driven = false, drive, headers, body, fetch } =
   })
 
   useEffect(() => {
-    if (key === null) return
-    if (kept.current?.key !== key) kept.current = { key, offset: 0, ...NOTHING }
-    const stream = kept.current
+    if (key === null || target === null) return
+    const stream = kept.current?.key === key ? kept.current : { key, offset: 0, ...NOTHING }
+    kept.current = stream
     if (stream.status !== "pending" && stream.status !== "streaming") return
     const left = new AbortController()
     const pace = new Pace(() => show({ key, text: stream.text, status: stream.status, error: stream.error }))
+    const latestHeaders = () => {
+      const { headers } = latest.current
+      return typeof headers === "function" ? headers() : headers
+    }
+    /** @type {import("./ptstream.js").Options} */
     const options = {
       offset: stream.offset,
       signal: left.signal,
-      headers: asksForHeaders ? () => latest.current.headers() : JSON.parse(sent),
-      fetch: latest.current.fetch && ((...asked) => latest.current.fetch(...asked)),
+      headers: sent === null ? latestHeaders : JSON.parse(sent),
+      fetch: latest.current.fetch && ((url, request) => (latest.current.fetch ?? globalThis.fetch)(url, request)),
     }
     const pieces = driven
       ? streams.drive(target, { ...options, body: latest.current.body, follow: key })
@@ -64,6 +80,12 @@ export function useStream(url, { driven = false, drive, headers, body, fetch } =
   return { text, status, error }
 }
 
+/**
+ * @param {AsyncIterable<import("./ptstream.js").Piece>} pieces
+ * @param {Kept} stream
+ * @param {Pace} pace
+ * @param {AbortSignal} signal
+ */
 async function read(pieces, stream, pace, signal) {
   await null // in StrictMode the first effect is undone at once: nothing was asked then
   if (signal.aborted) return
@@ -79,7 +101,7 @@ async function read(pieces, stream, pace, signal) {
     }
   } catch (error) {
     if (signal.aborted) return
-    stream.error = error.message // of the asking; the stream's own status is only what the store says
+    stream.error = error instanceof Error ? error.message : String(error) // of the asking; the stream's own status is only what the store says
     pace.show()
   }
 }
@@ -89,11 +111,14 @@ async function read(pieces, stream, pace, signal) {
  * time, as much time is left to everything else: rendering stays a share of the time, whatever the length.
  */
 class Pace {
+  /** @param {() => void} show */
   constructor(show) {
     this.showNow = show
     this.due = false
+    this.shownAt = 0
     this.frame = 0
-    this.timer = 0
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined
   }
 
   /** Show soon. */
@@ -123,9 +148,10 @@ class Pace {
     this.rest(took > QUICK ? took : 0)
   }
 
+  /** @param {number} span */
   rest(span) {
     const over = () => {
-      this.timer = 0
+      this.timer = undefined
       if (this.due) this.show()
     }
     if (span) this.timer = setTimeout(over, span)
@@ -135,6 +161,7 @@ class Pace {
   stop() {
     if (this.frame) cancelAnimationFrame(this.frame)
     clearTimeout(this.timer)
-    this.frame = this.timer = 0
+    this.frame = 0
+    this.timer = undefined
   }
 }

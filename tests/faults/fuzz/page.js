@@ -1,7 +1,7 @@
 // What `page` asks of the browser: a text in pieces, as the page shows it, and what has come of it.
 
-import { Markdown } from "/markdown.js"
-import { Filter } from "/untrusted.js"
+import { Markdown } from "/page/markdown.js"
+import { Filter } from "/page/untrusted.js"
 
 const NAMES = new Set(
   "A B BLOCKQUOTE BR CODE DEL DIV EM H2 H3 H4 H5 H6 HR LI OL P PRE S SECTION SPAN STRONG TABLE TBODY TD TH THEAD TR UL".split(" "),
