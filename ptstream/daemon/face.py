@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from ptstream import wire
 from ptstream.daemon import api, completions
+from ptstream.daemon.docs import docs_routes
 from ptstream.daemon.drives import Daemon
 from ptstream.daemon.keys import Keys
 from ptstream.daemon.page import page_routes
@@ -39,5 +40,5 @@ ROUTES: list[tuple[str, str, api.Handler]] = [
 
 def make_face(daemon: Daemon, keys: Keys | None, cookie: str) -> Starlette:
     """The HTTP application, for behind a `Gate`, which lets `cookie` in."""
-    routes = [*api.routes(daemon, ROUTES), *page_routes(keys, cookie)]
+    routes = [*api.routes(daemon, ROUTES), *page_routes(keys, cookie), *docs_routes()]
     return Starlette(routes=routes, exception_handlers=api.REFUSALS)
