@@ -20,6 +20,7 @@ MAN = ROOT / "man"
 HTML = ROOT / "ptstream" / "docs"
 DESIGN = MAN / "ptstream-design.7"
 PAGES = sorted(MAN.iterdir())
+README = ROOT / "README.md"
 
 MANDOC = ("mandoc", "-Thtml", "-I", "os=ptstream")
 LOOKS = ("-O", "style=style.css,man=%N.%S.html;https://manned.org/%N.%S")
@@ -56,6 +57,11 @@ def snippets(page: Path) -> Iterator[Snippet]:
         yield Snippet(
             page.name, name, re.sub(r"\\([&e-])", lambda each: {"&": "", "e": "\\", "-": "-"}[each[1]], source)
         )
+
+
+def blocks(language: str) -> list[str]:
+    """The README's fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text("utf-8"), re.M | re.S)
 
 
 # --- the map
