@@ -45,6 +45,12 @@ def test_openai_client(endpoint: str) -> None:
             assert (found[2], face.cli.out("cat", found[1])) == (TEXT, TEXT)
 
 
+def test_the_chat_can_be_named_to_uvicorn() -> None:
+    from ptstream.examples.chat import app
+
+    assert "/chat-stream/{id}" in {getattr(route, "path", None) for route in app.routes}
+
+
 def test_each_example_is_tried() -> None:
     tried = set(re.findall(r"^def test_(\w+)", Path(__file__).read_text("utf-8"), re.M))
     assert {path.stem for path in EXAMPLES.glob("*.py")} - TRIED_ELSEWHERE <= tried
