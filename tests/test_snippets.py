@@ -6,6 +6,7 @@ README's tour, which test_readme types.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -17,7 +18,6 @@ import pytest
 
 from ptstream.config import KEYS, Endpoint
 from ptstream.settings import Home
-from ptstream.store.sqlite import Store
 from tests import web
 from tests.conftest import LIMIT, Cli, Face, listening, needs
 from tests.docs import PAGES, Snippet, blocks, snippets
@@ -51,14 +51,13 @@ PRINTED = {
 
 
 @each(*PRINTED)
-def test_a_program(home: Home, cli: Cli, snippet: Snippet) -> None:
+def test_a_program(cli: Cli, snippet: Snippet) -> None:
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, "-c", snippet.text], capture_output=True, env=cli.environment, check=True
         )
         assert done.stdout.decode() == PRINTED[snippet.name]
-    with Store(home) as store:
-        assert [stream.status for stream in store.streams()] == ["done", "done"]
+    assert [json.loads(line)["status"] for line in cli.out("ls", "--json").splitlines()] == ["done", "done"]
 
 
 @each("app.py")
