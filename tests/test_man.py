@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
+import ptstream
 from ptstream.cli.app import COMMANDS, application, load
 from ptstream.cli.detach import DETACHING
 from ptstream.config import Endpoint, Settings
+from ptstream.daemon import openapi
 from ptstream.errors import every_error
 from tests.conftest import needs
-
-ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "man").iterdir())
+from tests.docs import DESIGN, MADE, MAN, PAGES, README, ROOT, design_of, modules, purpose_of
 
 HELP = {"-h", "--help"}
 """Every command has them; ptstream.1 says so once."""
@@ -68,7 +68,8 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PA
 
 def text_of(page: str) -> str:
     """The page's source."""
-    return (ROOT / "man" / f"{page}.1").read_text(encoding="ascii")
+    (path,) = MAN.glob(f"{page}.[157]")
+    return path.read_text(encoding="ascii")
 
 
 def section(page: str, title: str, macro: str = "Sh") -> str:
@@ -110,6 +111,17 @@ def test_a_page_fits_80_columns(page: Path) -> None:
     done = subprocess.run(["mandoc", "-Tascii", str(page)], capture_output=True, text=True, check=True)
     lines = re.sub(".\b", "", done.stdout).splitlines()
     assert [line for line in lines if len(line) > 80] == []
+
+
+@needs("mandoc")
+@each_page
+def test_a_page_can_be_read_in_40_columns(page: Path) -> None:
+    """All but its literal displays, which no width can break: no line is longer, unless it is one word."""
+    source = re.sub(r"^\.Bd -literal.*\n(?:(?!\.Ed).*\n)*\.Ed\n|^\.Dl .*\n", "", page.read_text("ascii"), flags=re.M)
+    line = ["mandoc", "-Tutf8", "-O", "width=40"]
+    done = subprocess.run(line, input=source.encode(), capture_output=True, check=True)
+    lines = re.sub(".\b", "", done.stdout.decode()).splitlines()
+    assert [line for line in lines if len(line) > 40 and " " in line.strip()] == []
 
 
 def test_every_command_has_a_page_and_every_page_a_command() -> None:
@@ -177,9 +189,10 @@ def test_the_exit_codes_are_the_programs() -> None:
 
 
 def test_the_keys_of_the_configuration_are_the_programs() -> None:
-    text = section("ptstream", "Configuration", "Ss")
-    listed = re.findall(r"^\.It Va (\w+)$", text.partition(".It Va [endpoints.NAME]")[0], re.M)
-    of_endpoints = re.findall(r"^\.It Va (\w+)$", text.partition(".It Va [endpoints.NAME]")[2], re.M)
+    text = section("ptstream-config", "SETTINGS")
+    listed = re.findall(r"^\.It Va (\w+)$", text, re.M)
+    lines = re.findall(r"^\.It Va (\w.*)$", section("ptstream-config", "ENDPOINTS"), re.M)
+    of_endpoints = [word for line in lines for word in line.split(" , ")]
     assert set(listed) == set(Settings.__annotations__) - {"endpoints"}
     assert set(of_endpoints) == set(Endpoint.__annotations__) - {"name"}
     for key in ("first_timeout", "idle_timeout", "total_timeout", "max_delay", "max_bytes"):
@@ -204,3 +217,83 @@ def test_each_promise_of_safety_names_tests_that_there_are() -> None:
         assert named, f"no test is named for: {promise}"
         for file, name in named:
             assert re.search(rf"\bdef _?{name}\b", (ROOT / file).read_text(encoding="utf-8")), f"{file} has no {name}"
+
+
+# --- words
+
+
+def glossary() -> dict[str, str]:
+    """The words of ptstream-design(7) and what each means."""
+    return dict(re.findall(r"^\.It (.*)\n((?:(?!\.It|\.El).*\n)+)", section("ptstream-design", "GLOSSARY"), re.M))
+
+
+OURS = (
+    "asides? doors endings? faces? hot inlets? life papers? patience persisting rooms? seams? serving settled? settles"
+    " told unheard"
+).replace(" ", "|")
+"""Words that once meant something here alone: whoever reads would have to learn them."""
+
+
+def test_the_glossary_is_short_and_the_overview_says_the_same() -> None:
+    assert len(glossary()) <= 25
+    words = re.findall(r"^\.It (.*)\n((?:(?!\.It|\.El).*\n)+)", section("ptstream", "Words", "Ss"), re.M)
+    assert words
+    assert dict(words).items() <= glossary().items()
+
+
+def strange(text: str) -> list[str]:
+    """The words of our own that stand in it, but for parts of paths, addresses and names of files."""
+    return re.findall(rf"(?<![\w/.-])(?:{OURS})(?![\w/-]|\.\w)", text, re.I)
+
+
+@pytest.mark.parametrize("path", [README, *PAGES], ids=lambda path: path.name)
+def test_no_word_of_our_own_needs_to_be_learned(path: Path) -> None:
+    # The map's sentences are those of the modules themselves.
+    assert strange(MADE.sub("", path.read_text("utf-8"))) == []
+
+
+@each_command
+def test_no_help_has_a_word_of_our_own(command: Taken) -> None:
+    said = [command.command.help, *(getattr(each, "help", None) for each in command.command.params)]
+    assert strange(" ".join(filter(None, said))) == []
+
+
+# --- what there is
+
+
+def test_the_map_is_the_tree() -> None:
+    """`python -m tests.docs` writes it."""
+    source = DESIGN.read_text("ascii")
+    named = [
+        f"{folder}{name}"
+        for folder, listed in re.findall(r"^\.Ss (ptstream/.*)\n((?:(?!\.Ss |\.Sh ).*\n)*)", source, re.M)
+        for name in re.findall(r"^\.It Pa (.*)", listed, re.M)
+    ]
+    there = [f"{folder}/{path.name}" for folder, paths in modules(ROOT / "ptstream").items() for path in paths]
+    assert sorted(named) == sorted(name for name in there if not name.endswith("/__init__.py"))
+    assert design_of(source) == source
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    for paths in modules(ROOT / "ptstream").values():
+        for path in paths:
+            assert re.search(r"\w{3,} .*\w", purpose_of(path)), path
+
+
+def test_the_page_about_http_has_every_route() -> None:
+    said = re.sub(r" Ns (Ar|Li) ", lambda each: "", section("ptstream-http", "ROUTES"))
+    routes = set(re.findall(r"^\.It Li (\w+ \S+)$", said, re.M))
+    wanted = {
+        f"{method.upper()} {path.replace('{id}', 'ID').replace('{model}', 'MODEL')}"
+        for path, operations in openapi.document()["paths"].items()
+        for method in operations
+        if method != "parameters"
+    }
+    assert routes == wanted
+
+
+def test_the_page_about_the_library_has_every_name() -> None:
+    text = text_of("ptstream-library")
+    methods = [name for name in vars(ptstream.PersistentStreams) if not name.startswith("_")]
+    for name in [*ptstream.__all__, *methods]:
+        assert re.search(rf"\b{name}\b", text), name

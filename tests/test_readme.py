@@ -1,28 +1,32 @@
-"""What the README says is true: its commands, its program, its table of the original's forms."""
+"""What the README says is true: its two commands, its tour, its table of commands, its links; see test_snippets."""
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from ptstream.cli.app import COMMANDS
-from ptstream.config import KEYS, Endpoint
-from ptstream.engine.sqlite.store import Store
+from ptstream.cli.app import COMMANDS, load
 from ptstream.settings import Home
-from tests.conftest import Cli
+from tests.conftest import ROOT, Cli, kept, needs
+from tests.docs import README, blocks
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+TEXT = README.read_text("utf-8")
+
+STORY = " ".join(f"The keeper lit lamp {number}." for number in range(400)) + "\n"
 
 
-def blocks(language: str) -> list[str]:
-    """The fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def test_it_is_short() -> None:
+    assert TEXT.count("\n") <= 250
 
 
 def test_the_first_two_blocks_are_a_line_each() -> None:
-    first, second = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)[:2]
+    first, second = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)[:2]
     for language, block in (first, second):
         assert language == ""
         assert block.count("\n") == 1
@@ -31,24 +35,82 @@ def test_the_first_two_blocks_are_a_line_each() -> None:
     assert "pytest" in second[1]
 
 
-def test_the_program_runs_twice(home: Home, cli: Cli) -> None:
-    program, *_ = blocks("python")
-    for _ in range(2):  # as whoever tries it out does
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=cli.environment, check=True)
-        assert done.stdout.decode() == "Hi there! You said: helloYou said: helloA loop that you have already."
-    with Store(home) as store:
-        assert [stream.status for stream in store.streams()] == ["done", "done"]
+def test_its_table_names_every_command_and_each_line_can_be_typed() -> None:
+    named = set()
+    for line in re.findall(r"^\| (`.*?`) \|", TEXT, re.M):
+        for typed in re.findall(r"ptstream ([^`]+)", line):
+            name, *words = shlex.split(typed.replace("…", "x").partition(" -- ")[0])
+            named.add(name)
+            command: Any = load(name)
+            if not getattr(command, "commands", None):
+                with command.make_context(name, ["bash"] if name == "completion" else words):
+                    pass
+    assert named == set(COMMANDS)
 
 
-def test_its_configuration_is_one(home: Home, cli: Cli) -> None:
-    (config,) = blocks("toml")
-    home.make()
-    Path(home.config).write_text(config)
-    cli.run("models")
-    assert set(KEYS) <= set(re.findall(r"^(\w+) =", config, re.MULTILINE))
-    assert all(field in config for field in Endpoint._fields if field != "name")
+def test_its_links_lead_to_files() -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
+        assert (ROOT / target).is_file(), target
 
 
-def test_it_names_every_command() -> None:
-    for name in COMMANDS:
-        assert re.search(rf"ptstream {name}\b|\b{name}\b.*\|", README), name
+class Tour:
+    """The lines that the README has one type, in their order, in a shell: each is a start of the command."""
+
+    def __init__(self, cli: Cli, story: Path) -> None:
+        self.cli = cli
+        self.lines = iter(re.findall(r"^\$ (.*)", "".join(blocks("console")), re.M))
+        path = f"{Path(sys.executable).parent}:{cli.environment['PATH']}"
+        self.environment = cli.environment | {"PATH": path, "PTSTREAM_MODEL": f"replay:{story}?rate=100"}
+
+    def start(self, begins: str) -> subprocess.Popen[bytes]:
+        """The next line, in a session of its own as on a terminal."""
+        line = next(self.lines)
+        assert line.startswith(begins), line
+        return subprocess.Popen(
+            ["bash", "-c", line],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def run(self, begins: str) -> str:
+        """The next line, run to its end; what it prints."""
+        with self.start(begins) as process:
+            out, err = process.communicate()
+            assert process.returncode == 0, err
+        return out.decode()
+
+
+@needs("awk")
+@needs("sqlite3")
+def test_its_tour_twice_in_a_row(home: Home, cli: Cli, folder: Path) -> None:
+    story = folder / "story.txt"
+    for _ in range(2):
+        story.write_text(STORY)
+        tour = Tour(cli, story)
+        with tour.start("ptstream drive -p") as driver:
+            assert driver.stdout is not None
+            shown = os.read(driver.stdout.fileno(), 10)
+            os.killpg(driver.pid, signal.SIGHUP)  # the terminal is closed
+            shown += driver.communicate()[0]
+        assert "streaming" in tour.run("ptstream ls")
+        with tour.start("ptstream watch @last") as watcher:
+            assert watcher.stdout is not None
+            watched = os.read(watcher.stdout.fileno(), 1)
+            tour.run("kill -9 ")
+            rest, said = watcher.communicate()
+        watched += rest
+        assert watcher.returncode == 5
+        assert f"its owner died at byte {len(watched)}" in said.decode()
+        assert watched.startswith(shown)
+        assert STORY.encode().startswith(watched)
+        assert int(tour.run("ptstream cat @last | wc -c")) == len(watched)
+        whole = watched.decode() + " The end.\n"
+        story.write_text(whole)  # what it would go on with takes long
+        assert tour.run("ptstream drive --from @last") == whole
+        assert kept(cli, "@last") == whole
+        assert list(tour.lines) == []
+        tour.lines = iter(re.findall(r"`(sqlite3 [^`]*)`", TEXT))
+        assert f"|done|{len(whole)}" in tour.run("sqlite3 ")

@@ -1,7 +1,7 @@
 """Coming from Convex: each thing that persistent-text-streaming's README shows, in its form here.
 
 createStream → create, getStreamBody → body, stream with a chunk appender → drive, useStream → drive or follow,
-deleteStream → delete. The README's table "Coming from Convex" is these tests.
+deleteStream → delete. What ptstream-from-convex(7) says is these tests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The README's chat app in two windows of a real browser: one asks, the other sees the same."""
+"""The example's chat app in two windows of a real browser: one asks, the other sees the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser import browser, needs_browser  # noqa: F401
 from tests.conftest import ROOT
 from tests.endpoint import PIECES, TEXT
-from tests.test_readme import blocks
+from tests.test_examples import CHAT
 from tests.web import app
 
 pytestmark = needs_browser
@@ -68,7 +68,7 @@ def gated() -> Iterator[Endpoint]:
 @pytest.fixture
 def chat(gated: Endpoint, tmp_path: Path) -> Iterator[str]:
     """The app's address."""
-    with app(blocks("python")[1], tmp_path, OPENAI_BASE_URL=gated.url, MODEL="stall", PYTHONPATH=str(ROOT)) as url:
+    with app(CHAT, tmp_path, OPENAI_BASE_URL=gated.url, MODEL="stall", PYTHONPATH=str(ROOT)) as url:
         yield url
 
 
@@ -97,7 +97,7 @@ def shows(page: Page, *turns: str) -> None:
 
 
 def test_it_is_short() -> None:
-    assert blocks("python")[1].count("\n") < 80
+    assert CHAT.count("\n") < 130
 
 
 def test_two_windows(windows: tuple[Page, Page], gated: Endpoint) -> None:

@@ -1,4 +1,4 @@
-"""The README's chat app, run by uvicorn: one client drives, others follow, and whoever leaves stops nothing."""
+"""The example's chat app, run by uvicorn: one client drives, others follow, and whoever leaves stops nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ptstream.streams import Status, Words
 from tests import web
 from tests.conftest import LIMIT, ROOT, ended, needs, until
 from tests.endpoint import PIECES, TEXT, Server
-from tests.test_readme import blocks
+from tests.test_examples import CHAT
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def app(server: Server, tmp_path: Path) -> Iterator[str]:
     """Its address. It asks the scripted endpoint."""
-    with web.app(blocks("python")[1], tmp_path, OPENAI_BASE_URL=server.base_url, MODEL="slow") as url:
+    with web.app(CHAT, tmp_path, OPENAI_BASE_URL=server.base_url, MODEL="slow") as url:
         yield url
 
 
@@ -417,9 +417,9 @@ async def test_nobody_on_the_way_may_collect(app: str) -> None:
 
 
 class Served:
-    """The README's app on a terminal, an answer of it under way, which does not go on."""
+    """The chat app on a terminal, an answer of it under way, which does not go on."""
 
-    def __init__(self, server: Server, folder: Path, *options: str, program: str = blocks("python")[1]) -> None:
+    def __init__(self, server: Server, folder: Path, *options: str, program: str = CHAT) -> None:
         (folder / "chat.py").write_text(program)
         environment = os.environ | {"OPENAI_BASE_URL": server.base_url, "MODEL": "stall", "PYTHONPATH": str(ROOT)}
         line = ["-m", "uvicorn", "--port", "0", *options, "chat:app"]
@@ -501,7 +501,7 @@ async def test_two_ctrl_c_end_it_at_once(server: Server, tmp_path: Path, gap: fl
             app.terminal.sendintr()  # the two were taken for one
         app.ended()
 
-    await on_a_terminal(check, server, tmp_path, program=blocks("python")[1].replace("grace=3", "grace=None"))
+    await on_a_terminal(check, server, tmp_path, program=CHAT.replace("grace=3", "grace=None"))
 
 
 @needs("curl")

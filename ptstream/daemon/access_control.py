@@ -199,8 +199,8 @@ def _without(begin: str, path: str) -> str:
 
 
 def _is_public(path: str) -> bool:
-    """What tells nobody anything: the page itself, which is the same for all, how to enter, and how to call us."""
-    return path in ("/", wire.ENTER, wire.SESSION, wire.OPENAPI) or path.startswith("/web/")
+    """What tells nobody anything: the page itself, which is the same for all, how to enter, the API, the manual."""
+    return path in ("/", wire.ENTER, wire.SESSION, wire.OPENAPI, "/docs") or path.startswith(("/web/", "/docs/"))
 
 
 @dataclass(slots=True)

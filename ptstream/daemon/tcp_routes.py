@@ -10,6 +10,7 @@ from ptstream import wire
 from ptstream.daemon import openai_api, stream_routes
 from ptstream.daemon.callers import only_models, own_caller
 from ptstream.daemon.daemon import Daemon
+from ptstream.daemon.docs import docs_routes
 from ptstream.daemon.keys import Keys
 from ptstream.daemon.page import page_routes
 from ptstream.daemon.read_routes import READ_ROUTES
@@ -57,5 +58,5 @@ TCP_ROUTES: Table = [
 
 def make_tcp_app(daemon: Daemon, keys: Keys | None, cookie: str) -> Starlette:
     """The HTTP application, for behind `AccessControl`, which lets `cookie` in."""
-    table = [*routes(daemon, TCP_ROUTES), *page_routes(keys, cookie)]
+    table = [*routes(daemon, TCP_ROUTES), *page_routes(keys, cookie), *docs_routes()]
     return Starlette(routes=table, exception_handlers=EXCEPTION_HANDLERS)
