@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from ptstream.engine.protocol import Engine
 from ptstream.errors import NotFinished, OffsetBeyondEnd, StreamNotFound, UsageError
-from ptstream.streams import Parent, Stream, Words
+from ptstream.streams import GenerationRequest, Parent, Stream
 
 _TAG = r"(?:think(?:ing)?|thoughts?|reasoning)"
 
@@ -41,7 +41,9 @@ async def text_before(engine: Engine, id: str, offset: int | None = None) -> str
         raise UsageError(f"byte {offset} of stream {id} lies inside a character") from error
 
 
-async def going_on(engine: Engine, parent: Stream, offset: int | None, given: Words) -> tuple[Words, Parent]:
+async def going_on(
+    engine: Engine, parent: Stream, offset: int | None, given: GenerationRequest
+) -> tuple[GenerationRequest, Parent]:
     """What a stream is asked that comes after `parent`: its next turn if it is given a prompt, else its continuation.
 
     What is not given is the parent's; but what a command said is asked about, and not said again: that takes a model.
@@ -51,11 +53,11 @@ async def going_on(engine: Engine, parent: Stream, offset: int | None, given: Wo
     if not parent.status.ended:
         raise NotFinished(f"stream {parent.id} is {parent.status}: cancel it, or wait for its end, to go on from it")
     end = len((await text_before(engine, parent.id, offset)).encode())
-    had = parent.words
+    had = parent.request
     if given.command or given.generator or given.model or (given.prompt is not None and had.command):
         had = had._replace(command=None, generator=None, model=None)
-    words = had._replace(**{word: value for word, value in given._asdict().items() if value is not None})
-    return words, Parent(parent.id, end, continued=given.prompt is None)
+    request = had._replace(**{word: value for word, value in given._asdict().items() if value is not None})
+    return request, Parent(parent.id, end, continued=given.prompt is None)
 
 
 async def history(engine: Engine, stream: Stream) -> list[Message]:
@@ -74,13 +76,13 @@ async def history(engine: Engine, stream: Stream) -> list[Message]:
 
 def _says_it_again(stream: Stream, parent: Stream) -> bool:
     """Whether it is no next turn: a generator that could not go on with the old text began anew."""
-    return stream.parent_offset == 0 and stream.words.prompt == parent.words.prompt
+    return stream.parent_offset == 0 and stream.request.prompt == parent.request.prompt
 
 
 def _messages(stream: Stream, text: str) -> list[Message]:
     """What a stream that said `text` is in a conversation: an answer; or, of a command, what its user shows."""
-    prompt = stream.words.prompt
-    if stream.words.command:
+    prompt = stream.request.prompt
+    if stream.request.command:
         return [{"role": "user", "content": _transcript(stream, text)}]
     asked = [{"role": "user", "content": prompt}] if prompt else []
     said = without_thoughts(text)
@@ -89,9 +91,9 @@ def _messages(stream: Stream, text: str) -> list[Message]:
 
 def _transcript(stream: Stream, text: str) -> str:
     """A command as its terminal would have shown it, what it was given, and why it failed."""
-    assert stream.words.command
-    given = stream.words.prompt
-    parts = [f"$ {shlex.join(stream.words.command)}", *(["standard input:", given, "output:"] if given else []), text]
+    assert stream.request.command
+    given = stream.request.prompt
+    parts = [f"$ {shlex.join(stream.request.command)}", *(["standard input:", given, "output:"] if given else []), text]
     if stream.error:
         parts.append(f"[{stream.status}: {stream.error}]")
     return "\n".join(part.rstrip("\n") for part in parts)

@@ -33,14 +33,14 @@ class AmbiguousId(UsageError):
 
 
 class NameTaken(UsageError):
-    """A stream with this name exists already, with other words."""
+    """A stream with this name exists already, with another request."""
 
     http_status = 409
     code = "name-taken"
 
 
-class WordsDiffer(UsageError):
-    """A stream was given other words than it is driven with now."""
+class RequestDiffers(UsageError):
+    """A stream was given another request than it is driven with now."""
 
     http_status = 409
     code = "words-differ"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ptstream.errors import DaemonUnreachable
-from ptstream.streams import Attempt, Status, Stream, Words, is_id
+from ptstream.streams import Attempt, GenerationRequest, Status, Stream, is_id
 
 
 def as_json(stream: Stream, attempts: list[Attempt] | None = None) -> dict[str, Any]:
@@ -18,9 +18,9 @@ def as_json(stream: Stream, attempts: list[Attempt] | None = None) -> dict[str, 
         "title": title(stream),
         "status": stream.status.value,
         "bytes": stream.bytes,
-        "model": stream.words.model,
-        "command": stream.words.command and list(stream.words.command),
-        "generator": stream.words.generator,
+        "model": stream.request.model,
+        "command": stream.request.command and list(stream.request.command),
+        "generator": stream.request.generator,
         "error": stream.error,
         "note": stream.note,
         "created_at": iso(stream.created_at),
@@ -30,8 +30,8 @@ def as_json(stream: Stream, attempts: list[Attempt] | None = None) -> dict[str, 
         "seam": stream.seam,
     }
     if attempts is not None:
-        fields["prompt"] = stream.words.prompt
-        fields["system"] = stream.words.system
+        fields["prompt"] = stream.request.prompt
+        fields["system"] = stream.request.system
         fields["attempts"] = [_attempt(attempt) for attempt in attempts]
     return fields
 
@@ -53,8 +53,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 
 def title(stream: Stream) -> str:
     """What the stream is called in a list: its title, else the beginning of what it was asked."""
-    words = stream.words
-    said = stream.title or words.prompt or " ".join(words.command or ()) or words.generator or ""
+    request = stream.request
+    said = stream.title or request.prompt or " ".join(request.command or ()) or request.generator or ""
     return said.strip().partition("\n")[0][:200]
 
 
@@ -74,7 +74,7 @@ def from_json(fields: Mapping[str, Any]) -> Stream:
     if not is_id(fields["id"]):
         raise DaemonUnreachable(f"what answers is no ptstream: it calls a stream {fields['id']!r}")
     command = fields["command"]
-    words = Words(
+    request = GenerationRequest(
         prompt=fields.get("prompt"),
         system=fields.get("system"),
         model=fields["model"],
@@ -86,7 +86,7 @@ def from_json(fields: Mapping[str, Any]) -> Stream:
     assert created_at is not None
     return Stream(
         status=Status(fields["status"]),
-        words=words,
+        request=request,
         created_at=created_at,
         ended_at=moment_of(fields["ended_at"]),
         **{name: fields[name] for name in same},

@@ -26,7 +26,7 @@ from ptstream.generators import Caller
 from ptstream.generators.models.resolve import check as check_model
 from ptstream.generators.models.resolve import doubt
 from ptstream.settings import Home
-from ptstream.streams import Status, Stream, Words
+from ptstream.streams import GenerationRequest, Status, Stream
 from ptstream.streams_protocol import Details, Driven, Listing, Match, Remark
 
 NOT_SHRUNK = "a reader holds on to the log: what was deleted leaves it with the next rm, or when all have ended"
@@ -80,7 +80,7 @@ class Here:
 
     async def create(
         self,
-        words: Words,
+        request: GenerationRequest,
         *,
         name: str | None = None,
         title: str | None = None,
@@ -90,11 +90,11 @@ class Here:
     ) -> Stream:
         before = None
         if parent is not None:
-            words, before = await going_on(self._engine, await self._engine.get(parent), parent_offset, words)
-        return await self._engine.create(words, name=name, title=title, parent=before, ttl=ttl)
+            request, before = await going_on(self._engine, await self._engine.get(parent), parent_offset, request)
+        return await self._engine.create(request, name=name, title=title, parent=before, ttl=ttl)
 
-    async def fill(self, id: str, words: Words) -> Stream:
-        return await self._engine.fill(id, words)
+    async def fill(self, id: str, request: GenerationRequest) -> Stream:
+        return await self._engine.fill(id, request)
 
     async def delete(self, ids: Sequence[str]) -> Sequence[PtstreamError]:
         await self._engine.recover()
@@ -118,10 +118,10 @@ class Here:
 
     # --- driving
 
-    async def check(self, words: Words) -> str | None:
+    async def check(self, request: GenerationRequest) -> str | None:
         caller, settings = Caller(**own_context()), load(self._home)
-        check_model(words, caller, settings, self._home)
-        return await doubt(words, caller, settings, self._home)
+        check_model(request, caller, settings, self._home)
+        return await doubt(request, caller, settings, self._home)
 
     async def drive(self, id: str, *, stderr: bool = False, on_drop: bool = False) -> Driven:
         """A stream that was begun by another one is left to that, if the daemon cannot be reached: the text is read.

@@ -33,7 +33,7 @@ from ptstream.generators.function.signature import check
 from ptstream.interrupts import Interruptible, interrupts
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import find_home
-from ptstream.streams import Body, Flush, Piece, State, Status, Stream, Words
+from ptstream.streams import Body, Flush, GenerationRequest, Piece, State, Status, Stream
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -109,12 +109,12 @@ class PersistentStreams:
         model: str | None = None,
         flush: Flush | None = None,
     ) -> str:
-        """Make a pending stream; its id. The same name and words are the same stream.
+        """Make a pending stream; its id. The same name and request are the same stream.
 
-        Raises NameTaken for a taken name with other words, UsageError for a name that cannot be one.
+        Raises NameTaken for a taken name with another request, UsageError for a name that cannot be one.
         """
-        words = Words(prompt=prompt, system=system, model=model, flush=flush)
-        return (await self._engine.create(words, name=name, title=title)).id
+        request = GenerationRequest(prompt=prompt, system=system, model=model, flush=flush)
+        return (await self._engine.create(request, name=name, title=title)).id
 
     def drive(self, id: str, generate: Generate) -> Pieces:
         """Run `generate` as the stream's text, from the first `anext` on, and read it from its start.

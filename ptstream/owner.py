@@ -64,7 +64,7 @@ class Owner:
         begun = await text_before(self.engine, id, stream.bytes) if stream.bytes else ""
         claim = await self._writer.claim(id, source.model, source.place)
         tail = await self._made_tail(claim)
-        flush = stream.words.flush or source.flush
+        flush = stream.request.flush or source.flush
         cutter = Cutter(flush, max_delay=settings.max_delay, max_bytes=settings.max_bytes)
         resumption = Resumption(partial(text_before, self.engine, id)) if on_drop and source.resume else None
         limits = source.limits or settings.limits

@@ -117,7 +117,7 @@ class Body(Record):
         super().__init__(text=text, status=status, offset=offset, error=error)
 
 
-class Words(NamedTuple):
+class GenerationRequest(NamedTuple):
     """What a stream was asked to say, and by what. None means: left open, may be given when it is driven."""
 
     prompt: str | None = None
@@ -128,8 +128,8 @@ class Words(NamedTuple):
     flush: Flush | None = None
 
 
-def merged(had: Words, given: Words) -> Words:
-    """What a stream has been asked, its open words taken from `given`."""
+def merged(had: GenerationRequest, given: GenerationRequest) -> GenerationRequest:
+    """What a stream has been asked; what that leaves open is taken from `given`."""
     return had._replace(**{word: value for word, value in given._asdict().items() if getattr(had, word) is None})
 
 
@@ -184,7 +184,7 @@ class Stream(Record):
         title: str | None,
         status: Status,
         bytes: int,
-        words: Words,
+        request: GenerationRequest,
         error: str | None,
         created_at: float,
         ended_at: float | None,
@@ -199,7 +199,7 @@ class Stream(Record):
             title=title,
             status=status,
             bytes=bytes,
-            **words._asdict(),
+            **request._asdict(),
             error=error,
             created_at=created_at,
             ended_at=ended_at,
@@ -210,9 +210,9 @@ class Stream(Record):
         )
 
     @property
-    def words(self) -> Words:
+    def request(self) -> GenerationRequest:
         """What it was asked to say, and by what."""
-        return Words(*(self[field] for field in Words._fields))
+        return GenerationRequest(*(self[field] for field in GenerationRequest._fields))
 
 
 class Parent(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple, Protocol
 
 from ptstream.errors import PtstreamError
-from ptstream.streams import Attempt, Status, Stream, Words
+from ptstream.streams import Attempt, GenerationRequest, Status, Stream
 
 
 class Driven(NamedTuple):
@@ -93,7 +93,7 @@ class Streams(Protocol):
 
     async def create(
         self,
-        words: Words,
+        request: GenerationRequest,
         *,
         name: str | None = None,
         title: str | None = None,
@@ -101,7 +101,7 @@ class Streams(Protocol):
         parent_offset: int | None = None,
         ttl: float | None = None,
     ) -> Stream:
-        """Make a pending stream; with a taken name and the same words, the one that has it.
+        """Make a pending stream; with a taken name and the same request, the one that has it.
 
         With `parent`, an id, it comes after that stream's text, up to `parent_offset` if that is given: as the next
         turn of a conversation if there is a prompt, else as a continuation. `ttl` is how many seconds after its end it
@@ -110,12 +110,12 @@ class Streams(Protocol):
         """
         ...
 
-    async def fill(self, id: str, words: Words) -> Stream:
+    async def fill(self, id: str, request: GenerationRequest) -> Stream:
         """Give a pending stream what it was made without. Raises WordsDiffer for what it has otherwise, UsageError."""
         ...
 
-    async def check(self, words: Words) -> str | None:
-        """What speaks against driving a stream of these words from here, None if nothing is known to.
+    async def check(self, request: GenerationRequest) -> str | None:
+        """What speaks against driving a stream of this request from here, None if nothing is known to.
 
         Raises what keeps it from being driven at all: ConfigurationError, NoModel, ModelNotFound, NoPrompt.
         """

@@ -15,7 +15,7 @@ import pytest
 from ptstream.errors import GeneratorError
 from ptstream.generators import Caller, Stderr, child_process, command
 from ptstream.generators.child_process import running
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 from tests.conftest import PTSTREAM, Cli, Gate, ended
 
 
@@ -52,7 +52,7 @@ def kinds(line: str, *, one_pipe: bool) -> tuple[str, str]:
     async def generate() -> tuple[str, str]:
         text = beside = ""
         caller = Caller("/", {"PATH": os.environ["PATH"]}, stderr=one_pipe)
-        generation = command.source(Words(command=("sh", "-c", line)), caller).generate()
+        generation = command.source(GenerationRequest(command=("sh", "-c", line)), caller).generate()
         async for event in generation:
             if isinstance(event, str):
                 text += event

@@ -28,7 +28,7 @@ from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import FileTail
 from ptstream.generators.process_group import descendants
 from ptstream.settings import Home
-from ptstream.streams import Status, Words
+from ptstream.streams import GenerationRequest, Status
 from tests.conftest import (
     FIRST,
     ID,
@@ -545,7 +545,7 @@ class DyingServer(socketserver.UnixStreamServer):
 
 def test_a_daemon_that_dies_while_it_is_asked(cli: Cli, store: Store) -> None:
     """What it had begun is in the store, and the driver reads it there."""
-    id = store.create(Words(command=("true",))).id
+    id = store.create(GenerationRequest(command=("true",))).id
 
     def begin() -> None:
         with Store(store.home) as own:

@@ -16,7 +16,7 @@ from ptstream.engine.sqlite.checkpoints import VACUUM_PAGES
 from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
-from ptstream.streams import Status, Words
+from ptstream.streams import GenerationRequest, Status
 from tests.conftest import FIRST, Cli, Gate, detached, ended, engaged, read_exactly, until, waits
 
 SECRET = b"the-password-is-xyzzy"
@@ -49,7 +49,7 @@ def test_space_goes_back(cli: Cli, home: Home) -> None:
 
 def test_space_goes_back_many_pages_a_step(store: Store) -> None:
     """Each step is a durable commit: not one a page, and not all at once either."""
-    id = store.create(Words(prompt="x" * 3_000_000)).id
+    id = store.create(GenerationRequest(prompt="x" * 3_000_000)).id
     store.delete(id)
     connection = store.database.writer()
     free = connection.execute("PRAGMA freelist_count").fetchone()[0]

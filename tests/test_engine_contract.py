@@ -29,12 +29,12 @@ from ptstream.errors import (
     NameTaken,
     NotFinished,
     OffsetBeyondEnd,
+    RequestDiffers,
     StreamNotFound,
     UsageError,
-    WordsDiffer,
 )
 from ptstream.settings import Home
-from ptstream.streams import Claim, Flush, Parent, State, Status, Stream, Words
+from ptstream.streams import Claim, Flush, GenerationRequest, Parent, State, Status, Stream
 from ptstream.text_search import LONGEST_QUERY
 from tests.conftest import LIMIT
 
@@ -133,10 +133,10 @@ async def until(cursor: Cursor, text: bytes) -> bytes:
 
 
 async def test_a_new_stream(engine: Engine) -> None:
-    words = Words("Why?", "Be short.", "m", None, None, Flush.LINES)
+    words = GenerationRequest("Why?", "Be short.", "m", None, None, Flush.LINES)
     before = time.time()
     stream = await engine.create(words, name="why", title="A question")
-    assert (stream.status, stream.bytes, stream.words) == (Status.PENDING, 0, words)
+    assert (stream.status, stream.bytes, stream.request) == (Status.PENDING, 0, words)
     assert (stream.name, stream.title, stream.parent, stream.seam) == ("why", "A question", None, 0)
     assert before <= stream.created_at <= time.time()
     assert await engine.get(stream.id) == stream
@@ -146,28 +146,33 @@ async def test_a_new_stream(engine: Engine) -> None:
 
 
 async def test_a_name_belongs_to_one_stream(engine: Engine, other: Engine) -> None:
-    first = await engine.create(Words("x"), name="one")
-    assert await other.create(Words("x"), name="one") == first
+    first = await engine.create(GenerationRequest("x"), name="one")
+    assert await other.create(GenerationRequest("x"), name="one") == first
     with pytest.raises(NameTaken):
-        await other.create(Words("y"), name="one")
+        await other.create(GenerationRequest("y"), name="one")
     assert [stream.id for stream in await engine.listed()] == [first.id]
 
 
 @pytest.mark.parametrize(
     ("words", "name"),
-    [(Words("\udcff"), None), (Words(), "a/b"), (Words(), "@last"), (Words(command=("ls",), model="m"), None)],
+    [
+        (GenerationRequest("\udcff"), None),
+        (GenerationRequest(), "a/b"),
+        (GenerationRequest(), "@last"),
+        (GenerationRequest(command=("ls",), model="m"), None),
+    ],
 )
-async def test_what_can_be_no_stream(engine: Engine, words: Words, name: str | None) -> None:
+async def test_what_can_be_no_stream(engine: Engine, words: GenerationRequest, name: str | None) -> None:
     with pytest.raises(UsageError):
         await engine.create(words, name=name)
     assert await engine.listed() == []
 
 
 async def test_large_words_come_back_whole(engine: Engine) -> None:
-    words = Words("é" * 300_000)
+    words = GenerationRequest("é" * 300_000)
     id = (await engine.create(words)).id
-    assert (await engine.get(id)).words == words
-    opening = (await engine.listed())[0].words.prompt
+    assert (await engine.get(id)).request == words
+    opening = (await engine.listed())[0].request.prompt
     assert opening
     assert words.prompt
     assert words.prompt.startswith(opening)
@@ -175,19 +180,19 @@ async def test_large_words_come_back_whole(engine: Engine) -> None:
 
 
 async def test_what_was_left_open_is_filled_once(engine: Engine) -> None:
-    id = (await engine.create(Words(model="m"))).id
-    assert (await engine.fill(id, Words("Why?"))).words == Words("Why?", model="m")
-    assert (await engine.fill(id, Words("Why?", model="m"))).words == Words("Why?", model="m")
-    for words in (Words("Who?"), Words(model="n")):
-        with pytest.raises(WordsDiffer):
+    id = (await engine.create(GenerationRequest(model="m"))).id
+    assert (await engine.fill(id, GenerationRequest("Why?"))).request == GenerationRequest("Why?", model="m")
+    assert (await engine.fill(id, GenerationRequest("Why?", model="m"))).request == GenerationRequest("Why?", model="m")
+    for words in (GenerationRequest("Who?"), GenerationRequest(model="n")):
+        with pytest.raises(RequestDiffers):
             await engine.fill(id, words)
     with pytest.raises(StreamNotFound):
-        await engine.fill("0" * 12, Words())
+        await engine.fill("0" * 12, GenerationRequest())
 
 
 async def test_a_stream_begins_once_with_what_came_before(engine: Engine, writer: Writer) -> None:
     parent = await said(engine, writer, "One. ", "Two. ")
-    id = (await engine.create(Words("x"), parent=Parent(parent, 5, True))).id
+    id = (await engine.create(GenerationRequest("x"), parent=Parent(parent, 5, True))).id
     assert (await engine.get(id)).seam is None
     await engine.begin(id, "One. ")
     await engine.begin(id, "Another one. ")
@@ -253,7 +258,7 @@ async def test_lists_are_newest_first(engine: Engine, writer: Writer) -> None:
 async def test_one_of_many_claims_a_stream(engine: Engine, other: Engine) -> None:
     async with engine.writer() as mine, other.writer() as theirs:
         for _ in range(10):
-            id = (await engine.create(Words(model="m"))).id
+            id = (await engine.create(GenerationRequest(model="m"))).id
             won: list[Claim] = []
 
             async def claim(writer: Writer, id: str = id, won: list[Claim] = won) -> None:
@@ -640,7 +645,7 @@ async def test_delete(engine: Engine, writer: Writer, other: Engine) -> None:
             await engine.text(each)
         assert await engine.attempts(each) == []
     assert [stream.id for stream in await engine.listed()] == [running.id]
-    assert (await engine.create(Words("another"), name="mine")).id != id
+    assert (await engine.create(GenerationRequest("another"), name="mine")).id != id
     assert await other.shrink() in (True, False)
 
 
@@ -853,7 +858,7 @@ def test_a_stream_is_a_stream(place: Place) -> None:
 
     async def make() -> Stream:
         async with place.open() as engine:
-            return await engine.create(Words("x"))
+            return await engine.create(GenerationRequest("x"))
 
     async def look(id: str) -> Stream:
         async with place.open() as engine:

@@ -16,7 +16,7 @@ from ptstream import wire
 from ptstream.client.ssh import connect, host_named
 from ptstream.client.there import There
 from ptstream.errors import BadAnswer, DaemonUnreachable, SshFailed
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 from tests.conftest import Cli, hear_nothing
 from tests.faults.fuzz import far
 from tests.faults.fuzz.ssh import FIELDS
@@ -50,9 +50,9 @@ CALLS: dict[str, Callable[[There], Any]] = {
     "find": lambda there: there.find("x"),
     "details": lambda there: there.details("x"),
     "list": lambda there: there.list(5),
-    "create": lambda there: there.create(Words(prompt="x")),
-    "fill": lambda there: there.fill("x", Words(prompt="x")),
-    "check": lambda there: there.check(Words(prompt="x")),
+    "create": lambda there: there.create(GenerationRequest(prompt="x")),
+    "fill": lambda there: there.fill("x", GenerationRequest(prompt="x")),
+    "check": lambda there: there.check(GenerationRequest(prompt="x")),
     "cancel": lambda there: there.cancel("x"),
     "search": lambda there: every(there.search("x", 5)),
     "drive": lambda there: there.drive("x"),

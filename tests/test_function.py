@@ -22,7 +22,7 @@ from ptstream.generators.function.in_program import from_function
 from ptstream.generators.function.loading import generator
 from ptstream.generators.function.signature import Append
 from ptstream.generators.function.subprocess_source import source
-from ptstream.streams import Status, Stream, Words
+from ptstream.streams import GenerationRequest, Status, Stream
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ ROOT = str(Path(__file__).parents[1])
 
 
 def a_stream(generator: str | None = None, bytes: int = 0) -> Stream:
-    words = Words(prompt="Why?", system="Be brief.", model="m", generator=generator)
+    words = GenerationRequest(prompt="Why?", system="Be brief.", model="m", generator=generator)
     return Stream("id1", "name", None, Status.STREAMING, bytes, words, None, 1.5, None, None, None)
 
 

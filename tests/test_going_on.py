@@ -18,14 +18,14 @@ from ptstream.follow import Follow
 from ptstream.generators import Event, Source
 from ptstream.generators.models.chat_messages import messages
 from ptstream.settings import Home
-from ptstream.streams import Flush, Parent, Status, Stream, Words
+from ptstream.streams import Flush, GenerationRequest, Parent, Status, Stream
 from tests import endpoint
 from tests.conftest import Cli, engaged, owning, read
 
 TEXT = "One two three. Für fünf Füße. Seven eight nine. Ten."
 
 
-def ended(store: Store, words: Words, text: str, parent: Parent | None = None) -> Stream:
+def ended(store: Store, words: GenerationRequest, text: str, parent: Parent | None = None) -> Stream:
     """A stream that is done and says `text`."""
 
     async def generate() -> AsyncGenerator[Event, None]:
@@ -147,29 +147,34 @@ async def test_a_cancel_wins_over_a_further_attempt(store: Store, monkeypatch: p
 
 
 def test_what_it_inherits(store: Store) -> None:
-    parent = ended(store, Words(prompt="Why?", system="S", model="m"), TEXT)
+    parent = ended(store, GenerationRequest(prompt="Why?", system="S", model="m"), TEXT)
     size = len(TEXT.encode())
-    assert engaged(store, going_on, parent, None, Words()) == (parent.words, Parent(parent.id, size, True))
-    assert engaged(store, going_on, parent, 15, Words(model="n"))[0] == Words(prompt="Why?", system="S", model="n")
-    assert engaged(store, going_on, parent, None, Words(command=("x",)))[0] == Words(
+    assert engaged(store, going_on, parent, None, GenerationRequest()) == (
+        parent.request,
+        Parent(parent.id, size, True),
+    )
+    assert engaged(store, going_on, parent, 15, GenerationRequest(model="n"))[0] == GenerationRequest(
+        prompt="Why?", system="S", model="n"
+    )
+    assert engaged(store, going_on, parent, None, GenerationRequest(command=("x",)))[0] == GenerationRequest(
         prompt="Why?", system="S", command=("x",)
     )
-    words, before = engaged(store, going_on, parent, None, Words(prompt="And?"))
+    words, before = engaged(store, going_on, parent, None, GenerationRequest(prompt="And?"))
     assert (words.prompt, before) == ("And?", Parent(parent.id, size, False))
     with pytest.raises(OffsetBeyondEnd):
-        engaged(store, going_on, parent, size + 1, Words())
+        engaged(store, going_on, parent, size + 1, GenerationRequest())
     with pytest.raises(UsageError, match="inside a character"):
-        engaged(store, going_on, parent, 17, Words())
+        engaged(store, going_on, parent, 17, GenerationRequest())
     with pytest.raises(NotFinished):
-        engaged(store, going_on, store.create(), None, Words())
+        engaged(store, going_on, store.create(), None, GenerationRequest())
 
 
 def test_the_conversation_before(store: Store) -> None:
-    first = ended(store, Words(prompt="Who?"), "Me. ")
-    second = ended(store, Words(prompt="Why?"), "Because. Yes", Parent(first.id, 4, False))
-    rest = store.create(Words(prompt="Why?"), parent=Parent(second.id, 9, True))
+    first = ended(store, GenerationRequest(prompt="Who?"), "Me. ")
+    second = ended(store, GenerationRequest(prompt="Why?"), "Because. Yes", Parent(first.id, 4, False))
+    rest = store.create(GenerationRequest(prompt="Why?"), parent=Parent(second.id, 9, True))
     store.begin(rest.id, "Because. ")
-    third = store.create(Words(prompt="And?"), parent=Parent(rest.id, 9, False))
+    third = store.create(GenerationRequest(prompt="And?"), parent=Parent(rest.id, 9, False))
     said = [("user", "Who?"), ("assistant", "Me. "), ("user", "Why?"), ("assistant", "Because. ")]
     assert [(turn["role"], turn["content"]) for turn in engaged(store, history, third)] == said
     assert (
@@ -183,9 +188,9 @@ def test_the_conversation_before(store: Store) -> None:
 
 
 def test_a_question_that_got_no_answer_belongs_to_the_conversation(store: Store) -> None:
-    first = ended(store, Words(prompt="Who?"), "")
-    again = ended(store, Words(prompt="Who?"), "Me.", Parent(first.id, 0, True))
-    following = store.create(Words(prompt="Why?"), parent=Parent(first.id, 0, False))
+    first = ended(store, GenerationRequest(prompt="Who?"), "")
+    again = ended(store, GenerationRequest(prompt="Who?"), "Me.", Parent(first.id, 0, True))
+    following = store.create(GenerationRequest(prompt="Why?"), parent=Parent(first.id, 0, False))
     assert engaged(store, history, following) == [{"role": "user", "content": "Who?"}]
     assert engaged(store, history, again) == []
 
@@ -205,9 +210,9 @@ def test_a_question_that_got_no_answer_belongs_to_the_conversation(store: Store)
     ],
 )
 def test_thinking_aloud_is_not_sent_back(store: Store, answer: str, told: str | None) -> None:
-    first = ended(store, Words(prompt="Who?"), answer)
+    first = ended(store, GenerationRequest(prompt="Who?"), answer)
     assert read(store, first.id).decode() == answer
-    second = store.create(Words(prompt="Why?"), parent=Parent(first.id, len(answer), False))
+    second = store.create(GenerationRequest(prompt="Why?"), parent=Parent(first.id, len(answer), False))
     assert [turn["content"] for turn in engaged(store, history, second)] == ["Who?", *([told] if told else [])]
 
 
@@ -277,28 +282,28 @@ async def test_a_commands_text_is_asked_about_and_not_made_again(cli: Cli, home:
     assert first == [("user", f"{shown}\n\nWhy?")]
     assert second == [("user", f"{shown}\n\nWhy?"), ("assistant", answer), ("user", "And now?")]
     assert cut == f"{shown}\n\nWhy?".replace("\nbegun", "\nbeg")
-    words = store.get(store.find("why").id).words
+    words = store.get(store.find("why").id).request
     assert (words.command, words.model, words.prompt) == (None, "ok", "Why?")
 
 
 def test_what_a_command_was_given_is_shown_too(store: Store) -> None:
-    command = ended(store, Words(prompt="b\na\n", command=("sort", "-u")), "a\nb\n")
-    words, before = engaged(store, going_on, command, None, Words(prompt="Why?"))
+    command = ended(store, GenerationRequest(prompt="b\na\n", command=("sort", "-u")), "a\nb\n")
+    words, before = engaged(store, going_on, command, None, GenerationRequest(prompt="Why?"))
     question = store.create(words, parent=before)
     said = [{"role": "user", "content": "$ sort -u\nstandard input:\nb\na\noutput:\na\nb"}]
     assert engaged(store, history, question) == said
     assert messages(words, history=said) == [{"role": "user", "content": f"{said[0]['content']}\n\nWhy?"}]
-    again, _ = engaged(store, going_on, command, None, Words())
+    again, _ = engaged(store, going_on, command, None, GenerationRequest())
     assert again.command == ("sort", "-u")
-    with_another, _ = engaged(store, going_on, command, None, Words(prompt="c", command=("wc",)))
-    assert with_another == Words(prompt="c", command=("wc",))
+    with_another, _ = engaged(store, going_on, command, None, GenerationRequest(prompt="c", command=("wc",)))
+    assert with_another == GenerationRequest(prompt="c", command=("wc",))
 
 
 def test_a_question_without_an_answer_stays_in_the_conversation(store: Store) -> None:
-    first = ended(store, Words(prompt="Who?"), "")
-    second = ended(store, Words(prompt="Why?"), "Because.", Parent(first.id, 0, False))
-    third = store.create(Words(prompt="And?"), parent=Parent(second.id, 8, False))
-    assert messages(third.words, history=engaged(store, history, third)) == [
+    first = ended(store, GenerationRequest(prompt="Who?"), "")
+    second = ended(store, GenerationRequest(prompt="Why?"), "Because.", Parent(first.id, 0, False))
+    third = store.create(GenerationRequest(prompt="And?"), parent=Parent(second.id, 8, False))
+    assert messages(third.request, history=engaged(store, history, third)) == [
         {"role": "user", "content": "Who?\n\nWhy?"},
         {"role": "assistant", "content": "Because."},
         {"role": "user", "content": "And?"},

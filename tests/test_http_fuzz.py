@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from ptstream import wire
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import PtstreamError
-from ptstream.streams import Status, Words
+from ptstream.streams import GenerationRequest, Status
 from tests.conftest import FIRST, LIMIT, Cli, Gate, detached, kept, until
 
 fuzzed = settings(
@@ -52,7 +52,7 @@ def target(served: Cli, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ta
         pid = http.get(wire.STATUS).json()["pid"]
         running = detached(served, *gate.command)
         done = served.out("drive", "-d", "--", "echo", "one").strip()
-        cancelled, pending = store.create().id, store.create(Words(command=("true",))).id
+        cancelled, pending = store.create().id, store.create(GenerationRequest(command=("true",))).id
         store.cancel(cancelled)
         yield Target(served, http, store, pid, (running, done, cancelled, pending))
         assert http.get(wire.STATUS).json()["pid"] == pid
@@ -160,12 +160,12 @@ WRONG: dict[str, st.SearchStrategy[Any]] = {
 
 GENERATORS = st.sampled_from(
     (
-        Words(command=("true",)),
-        Words(command=("/bin/echo", "\udcff")),
-        Words(generator=f"{os.path.abspath(__file__)}:nosuch"),
-        Words(model="replay:nosuch", prompt="x"),
-        Words(model="gguf:~\0", prompt="x"),
-        Words(model="openai/x", prompt="x"),
+        GenerationRequest(command=("true",)),
+        GenerationRequest(command=("/bin/echo", "\udcff")),
+        GenerationRequest(generator=f"{os.path.abspath(__file__)}:nosuch"),
+        GenerationRequest(model="replay:nosuch", prompt="x"),
+        GenerationRequest(model="gguf:~\0", prompt="x"),
+        GenerationRequest(model="openai/x", prompt="x"),
     )
 )
 
@@ -181,7 +181,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
 
 
 def test_a_drive_that_no_client_asks_for_is_refused(target: Target) -> None:
-    id = target.store.create(Words(command=("true",))).id
+    id = target.store.create(GenerationRequest(command=("true",))).id
     bodies = [json.dumps(RIGHT | {field: value}).encode() for field, values in REFUSED.items() for value in values]
     bodies += [b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000, b"null", b"[]", b"\xff", b""]
     for body in bodies:
@@ -190,7 +190,10 @@ def test_a_drive_that_no_client_asks_for_is_refused(target: Target) -> None:
 
 
 def test_an_address_or_a_file_that_cannot_be_is_refused(target: Target) -> None:
-    at_endpoint, in_file = Words(model="openai/x", prompt="x"), Words(model="gguf:~\0", prompt="x")
+    at_endpoint, in_file = (
+        GenerationRequest(model="openai/x", prompt="x"),
+        GenerationRequest(model="gguf:~\0", prompt="x"),
+    )
     for words, environment in ((at_endpoint, {"OPENAI_BASE_URL": "\udcff"}), (in_file, {})):
         id = target.store.create(words).id
         told = json.dumps(RIGHT | {"environment": environment}).encode()
@@ -199,7 +202,9 @@ def test_an_address_or_a_file_that_cannot_be_is_refused(target: Target) -> None:
 
 @given(words=GENERATORS, data=st.data())
 @fuzzed
-def test_a_drive_with_one_thing_wrong_is_refused_or_ends(target: Target, words: Words, data: st.DataObject) -> None:
+def test_a_drive_with_one_thing_wrong_is_refused_or_ends(
+    target: Target, words: GenerationRequest, data: st.DataObject
+) -> None:
     wrong = data.draw(st.sampled_from(sorted(WRONG)))
     told = RIGHT | {wrong: data.draw(WRONG[wrong])}
     if data.draw(st.integers(0, 9)) == 0:

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.anyio
 async def greet(stream: Stream) -> AsyncIterator[str]:
     """A generator that yields."""
     yield "Hi there! "
-    yield f"You said {stream.words.prompt}. "
+    yield f"You said {stream.request.prompt}. "
     yield "Bye."
 
 

@@ -28,7 +28,7 @@ from ptstream.engine.sqlite.tail import FileTail
 from ptstream.engine.sqlite.writer import SqliteWriter
 from ptstream.errors import ClaimLost, NameTaken, NotFinished, OffsetBeyondEnd, StreamNotFound
 from ptstream.settings import Home
-from ptstream.streams import Claim, Parent, Status, Words
+from ptstream.streams import Claim, GenerationRequest, Parent, Status
 from tests.conftest import read
 
 LONG = "x世🙂" * 40_000
@@ -172,12 +172,12 @@ class Streams(RuleBasedStateMachine):
     def create(self, name: str | None, prompt: str) -> None:
         has_it = next((model for model in self.models if name and model.name == name), None)
         if has_it is None:
-            self.models.append(Model(self.store.create(Words(prompt=prompt), name=name).id, name, prompt))
+            self.models.append(Model(self.store.create(GenerationRequest(prompt=prompt), name=name).id, name, prompt))
         elif has_it.prompt == prompt:
-            assert self.store.create(Words(prompt=prompt), name=name).id == has_it.id
+            assert self.store.create(GenerationRequest(prompt=prompt), name=name).id == has_it.id
         else:
             with self.refused(NameTaken):
-                self.store.create(Words(prompt=prompt), name=name)
+                self.store.create(GenerationRequest(prompt=prompt), name=name)
 
     @on("id")
     def create_one_that_goes_on(self, model: Model) -> None:

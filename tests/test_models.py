@@ -29,7 +29,7 @@ from ptstream.generators.models.discovery import Found, discover
 from ptstream.generators.models.known_endpoints import known_endpoints
 from ptstream.generators.models.resolve import resolve
 from ptstream.settings import Home
-from ptstream.streams import Flush, Status, Stream, Words
+from ptstream.streams import Flush, GenerationRequest, Status, Stream
 from tests import endpoint
 from tests.conftest import ROOT
 
@@ -64,7 +64,7 @@ def caller_in(home: Home, **environment: str) -> Caller:
     return Caller(home.path, environment)
 
 
-async def resolved(words: Words, caller: Caller, home: Home, settings: Settings = Settings()) -> Source:  # noqa: B008
+async def resolved(words: GenerationRequest, caller: Caller, home: Home, settings: Settings = Settings()) -> Source:  # noqa: B008
     stream = Stream("id1", None, None, Status.PENDING, 0, words, None, 0.0, None, None, None)
     with ungrouped():
         async with anyio.create_task_group() as tasks:
@@ -78,8 +78,8 @@ async def text_of(source: Source) -> str:
     return "".join(event for event in said if isinstance(event, str))
 
 
-def asking(model: str | None = None, prompt: str | None = "Why?", system: str | None = None) -> Words:
-    return Words(prompt=prompt, system=system, model=model)
+def asking(model: str | None = None, prompt: str | None = "Why?", system: str | None = None) -> GenerationRequest:
+    return GenerationRequest(prompt=prompt, system=system, model=model)
 
 
 # --- by name
@@ -170,10 +170,10 @@ async def test_a_replay_needs_no_prompt(home: Home) -> None:
 
 async def test_a_command_and_a_function_go_before_models(home: Home) -> None:
     caller = caller_in(home, PATH=os.environ["PATH"])
-    source = await resolved(Words(prompt="said", command=("cat",)), caller, home)
+    source = await resolved(GenerationRequest(prompt="said", command=("cat",)), caller, home)
     assert source.flush is Flush.LINES
     assert await text_of(source) == "said"
-    assert (await resolved(Words(generator="some-entry-point"), caller, home)).model == "some-entry-point"
+    assert (await resolved(GenerationRequest(generator="some-entry-point"), caller, home)).model == "some-entry-point"
 
 
 async def test_the_embedded_model_and_a_file_of_ones_own(home: Home) -> None:
@@ -516,12 +516,12 @@ def test_an_endpoint_that_cannot_be(home: Home, line: str, said: str) -> None:
 
 def test_a_question_without_an_answer_stays_in_the_conversation() -> None:
     said = [{"role": "user", "content": "Hi"}]
-    assert messages(Words(prompt="Why?"), history=said) == [{"role": "user", "content": "Hi\n\nWhy?"}]
+    assert messages(GenerationRequest(prompt="Why?"), history=said) == [{"role": "user", "content": "Hi\n\nWhy?"}]
 
 
 def test_a_conversation() -> None:
     said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
-    assert messages(Words(prompt="Why?"), system="S", history=said) == [
+    assert messages(GenerationRequest(prompt="Why?"), system="S", history=said) == [
         {"role": "system", "content": "S"},
         *said,
         {"role": "user", "content": "Why?"},

@@ -12,7 +12,7 @@ import pytest
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import DaemonUnreachable
 from ptstream.fields import as_json, from_json
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 from tests.conftest import PTSTREAM, Cli
 
 HOSTILE = "a\x1b]0;PWN\x07\x1b[2Jb\u202e\u200f\U000e0041\rstatus       faked\u2028owner        faked"
@@ -31,7 +31,7 @@ def on_a_terminal(cli: Cli, *words: str, before: str = "") -> str:
 def hostile(cli: Cli) -> Cli:
     """A home in which every field of a stream is hostile."""
     with Store(cli.home) as store:
-        id = store.create(Words(prompt=HOSTILE, model=HOSTILE, generator=None), title=HOSTILE).id
+        id = store.create(GenerationRequest(prompt=HOSTILE, model=HOSTILE, generator=None), title=HOSTILE).id
     with sqlite3.connect(cli.home.database) as connection:
         connection.execute("UPDATE streams SET status = 'error', error = ?1, note = ?1 WHERE id = ?2", (HOSTILE, id))
     connection.close()

@@ -36,7 +36,7 @@ from ptstream.generators.llamacpp import embedded
 from ptstream.generators.models.api_keys import key_for
 from ptstream.generators.models.discovery import discover
 from ptstream.settings import Home, find_home
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 from tests.conftest import PTSTREAM, Cli, Lines, together
 
 STRANGER = 65534
@@ -212,7 +212,7 @@ def test_it_is_made_private_whatever_the_umask(folder: Path) -> None:
     try:
         home.make()
         with Store(home) as store:
-            store.create(Words(prompt="x"))
+            store.create(GenerationRequest(prompt="x"))
     finally:
         os.umask(old)
     for path in (folder / "a").rglob("*"):
@@ -503,7 +503,7 @@ def test_what_is_opened_is_judged_when_it_is_open(home: Home, folder: Path, plan
 
 @pytest.mark.parametrize("plant", PLANTS)
 def test_a_planted_tail_is_nobodys_text(store: Store, plant: Callable[[str], None]) -> None:
-    id = store.create(Words(prompt="x")).id
+    id = store.create(GenerationRequest(prompt="x")).id
     with contextlib.closing(sqlite3.connect(store.home.database, isolation_level=None)) as connection:
         connection.execute(CLAIM, {"id": id, "owner": "gone", "boot": boot_id(), "at": 0, "model": "m", "place": "p"})
     plant(store.tail_path(id, 1))

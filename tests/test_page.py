@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from ptstream.engine.sqlite.store import Store
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 from tests.browser import browser, context, needs_browser, page  # noqa: F401
 from tests.conftest import ID, until
 from tests.endpoint import PIECES, TEXT
@@ -291,7 +291,7 @@ def test_it_stays_at_the_end_only_while_the_reader_is_there(site: Site, page: Pa
 def test_more_than_a_hundred_streams(site: Site, page: Page) -> None:
     with Store(site.cli.home) as store:
         for number in range(101):
-            store.create(Words(prompt=f"prompt {number}"))
+            store.create(GenerationRequest(prompt=f"prompt {number}"))
     site.enter(page)
     expect(page.locator("#list li")).to_have_count(100)
     page.get_by_role("button", name="More").click()

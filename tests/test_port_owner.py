@@ -22,7 +22,7 @@ from ptstream.generators.openai import port_owner
 from ptstream.generators.openai.chat import chat
 from ptstream.generators.openai.port_owner import OwnerCheck
 from ptstream.settings import Home
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 from tests import endpoint
 from tests.conftest import needs
 from tests.test_models import asking, bare, caller_in, home, nobody, resolved, text_of
@@ -269,7 +269,10 @@ async def test_ones_own_server_is_found_and_asked(
     found = {each.name: each for each in await discover(caller_in(home), Settings(), home)}
     assert {f"{name}/ok" for name in ("ollama", "llamacpp", "vllm", "lmstudio")} <= set(found)
     assert await text_of(await resolved(asking(), caller_in(home), home)) == endpoint.TEXT
-    assert await text_of(await resolved(Words(prompt="?", model="vllm/ok"), caller_in(home), home)) == endpoint.TEXT
+    assert (
+        await text_of(await resolved(GenerationRequest(prompt="?", model="vllm/ok"), caller_in(home), home))
+        == endpoint.TEXT
+    )
 
 
 async def test_nobody_listens(home: Home, nobody: str) -> None:

@@ -29,7 +29,7 @@ from ptstream.client.ssh import connect, host_named
 from ptstream.client.there import There
 from ptstream.errors import BadAnswer, SshFailed
 from ptstream.settings import Home
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 from tests.conftest import (
     FIRST,
     LIMIT,
@@ -423,7 +423,7 @@ async def test_a_drive_is_asked_for_again_by_who_is_connected_by_then(
     monkeypatch.setenv("PTSTREAM_SSH", box.cli.environment["PTSTREAM_SSH"])
     async with connect(host_named("ssh://box"), hear_nothing) as (client, asker):
         far = There(client, asker, lambda _: None, pauses=(0.01,) * 5)
-        id = (await far.create(Words(command=("pwd",)))).id
+        id = (await far.create(GenerationRequest(command=("pwd",)))).id
         for pid in children(os.getpid(), "ssh"):
             os.kill(pid, signal.SIGKILL)
         assert not (await far.drive(id)).attached

@@ -33,14 +33,14 @@ from ptstream.errors import (
     NameTaken,
     NotFinished,
     OffsetBeyondEnd,
+    RequestDiffers,
     StoreBusy,
     StoreUnusable,
     StreamNotFound,
     UsageError,
-    WordsDiffer,
 )
 from ptstream.settings import Home
-from ptstream.streams import Claim, Parent, Status, Words
+from ptstream.streams import Claim, GenerationRequest, Parent, Status
 from tests.conftest import read
 
 
@@ -51,7 +51,7 @@ def row(claim: Claim, start: int, text: str, status: Status | None = None) -> tu
 
 @pytest.mark.anyio
 async def test_one_claim(store: Store) -> None:
-    id = store.create(Words(prompt="x")).id
+    id = store.create(GenerationRequest(prompt="x")).id
     first, second = SqliteWriter(store, "one"), SqliteWriter(store, "two")
     got: list[Claim] = []
     lost: list[ClaimLost] = []
@@ -544,7 +544,7 @@ def test_a_reader_is_told_of_the_deletion_as_often_as_it_asks(store: Store) -> N
 def test_references(store: Store) -> None:
     with pytest.raises(StreamNotFound):
         store.find("@last")
-    made = [store.create(Words(prompt=str(n))) for n in range(40)]
+    made = [store.create(GenerationRequest(prompt=str(n))) for n in range(40)]
     named = store.create(name="build")
     assert store.find("build").id == store.find("@last").id == named.id
     assert store.find(made[0].id.upper()).id == made[0].id
@@ -564,38 +564,38 @@ def test_references(store: Store) -> None:
 
 
 def test_a_name_is_one_stream(store: Store) -> None:
-    first = store.create(Words(prompt="a"), name="n")
-    assert store.create(Words(prompt="a"), name="n").id == first.id
+    first = store.create(GenerationRequest(prompt="a"), name="n")
+    assert store.create(GenerationRequest(prompt="a"), name="n").id == first.id
     with pytest.raises(NameTaken, match="prompt"):
-        store.create(Words(prompt="b"), name="n")
+        store.create(GenerationRequest(prompt="b"), name="n")
     for bad in ("", "a b", "a@b", "a/b", "a\nb"):
         with pytest.raises(UsageError):
             store.create(name=bad)
 
 
 def test_what_was_left_open_may_be_given_once(store: Store) -> None:
-    id = store.create(Words(prompt="a")).id
-    assert store.fill(id, Words(prompt="a", model="m")).words == Words(prompt="a", model="m")
-    with pytest.raises(WordsDiffer, match="model"):
-        store.fill(id, Words(model="other"))
-    with pytest.raises(WordsDiffer, match="prompt"):
-        store.fill(id, Words(prompt="b"))
+    id = store.create(GenerationRequest(prompt="a")).id
+    assert store.fill(id, GenerationRequest(prompt="a", model="m")).request == GenerationRequest(prompt="a", model="m")
+    with pytest.raises(RequestDiffers, match="model"):
+        store.fill(id, GenerationRequest(model="other"))
+    with pytest.raises(RequestDiffers, match="prompt"):
+        store.fill(id, GenerationRequest(prompt="b"))
     store.cancel(id)
-    with pytest.raises(WordsDiffer, match="system"):
-        store.fill(id, Words(system="s"))
+    with pytest.raises(RequestDiffers, match="system"):
+        store.fill(id, GenerationRequest(system="s"))
 
 
 def test_lists_hold_only_the_beginning_of_a_prompt(store: Store) -> None:
     long = "x" + "é" * 2 * OPENING
-    id = store.create(Words(prompt=long, system="a\0b"), name="long").id
-    expected = Words(prompt=long[:OPENING])
+    id = store.create(GenerationRequest(prompt=long, system="a\0b"), name="long").id
+    expected = GenerationRequest(prompt=long[:OPENING])
     store.cancel(id)
     listed = [store.streams(), store.streams(status=Status.CANCELLED), store.idle_since(time.time() + 1)]
     for (stream,) in [*listed, *([store.find(word)] for word in (id, id[:6], "long", "@last"))]:
-        assert stream.words == expected
-    assert store.get(id).words.prompt == long
+        assert stream.request == expected
+    assert store.get(id).request.prompt == long
     empty = store.create().id
-    assert store.find(empty).words == Words()
+    assert store.find(empty).request == GenerationRequest()
 
 
 def test_cancel_and_delete(store: Store) -> None:
@@ -719,7 +719,7 @@ async def test_large_words_are_written_while_others_have_their_turn(store: Store
             turns += 1
             await anyio.lowlevel.checkpoint()
 
-    words = Words(prompt="x" * size)
+    words = GenerationRequest(prompt="x" * size)
     async with attached(store) as engine, anyio.create_task_group() as tasks:
         tasks.start_soon(others_work)
         await anyio.lowlevel.checkpoint()
@@ -727,7 +727,7 @@ async def test_large_words_are_written_while_others_have_their_turn(store: Store
         stream = await engine.create(words)
         during = turns - before
         tasks.cancel_scope.cancel()
-    assert store.get(stream.id).words == words
+    assert store.get(stream.id).request == words
     assert (during > 0) == others
 
 

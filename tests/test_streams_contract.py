@@ -31,12 +31,12 @@ from ptstream.errors import (
     NotAuthenticated,
     NotFinished,
     OffsetBeyondEnd,
+    RequestDiffers,
     StreamNotFound,
     UsageError,
-    WordsDiffer,
 )
 from ptstream.here import Here
-from ptstream.streams import Status, Stream, Words
+from ptstream.streams import GenerationRequest, Status, Stream
 from ptstream.streams_protocol import Streams
 from tests.conftest import Face, hear_nothing, listening
 from tests.endpoint import PIECES
@@ -45,9 +45,9 @@ pytestmark = pytest.mark.anyio
 
 TEXT = "".join(PIECES).encode()
 
-ASKED = Words(prompt="Why?", model="mine/ok")
+ASKED = GenerationRequest(prompt="Why?", model="mine/ok")
 
-STALLED = Words(prompt="Why?", model="mine/stall")
+STALLED = GenerationRequest(prompt="Why?", model="mine/stall")
 """Says a part of its text, and no more."""
 
 Say = Callable[[str], None]
@@ -112,7 +112,7 @@ async def joined(runs: AsyncIterable[bytes]) -> bytes:
     return b"".join([data async for data in runs])
 
 
-async def driven(streams: Streams, words: Words = ASKED) -> Stream:
+async def driven(streams: Streams, words: GenerationRequest = ASKED) -> Stream:
     """A stream that has ended."""
     stream = await streams.create(words)
     await streams.drive(stream.id)
@@ -147,7 +147,7 @@ async def test_what_is_not_there(streams: Streams) -> None:
 
 
 async def test_a_beginning_that_several_have_is_refused(streams: Streams) -> None:
-    beginnings = [(await streams.create(Words())).id[0] for _ in range(33)]  # of 32 there are
+    beginnings = [(await streams.create(GenerationRequest())).id[0] for _ in range(33)]  # of 32 there are
     with pytest.raises(AmbiguousId):
         await streams.find(next(each for each in beginnings if beginnings.count(each) > 1))
 
@@ -180,35 +180,35 @@ async def test_a_name_is_taken_once(streams: Streams) -> None:
     made = await streams.create(ASKED, name=name)
     assert (await streams.create(ASKED, name=name)).id == made.id
     with pytest.raises(NameTaken):
-        await streams.create(Words(prompt="other"), name=name)
+        await streams.create(GenerationRequest(prompt="other"), name=name)
     with pytest.raises(UsageError):
         await streams.create(ASKED, name="no name")
 
 
 async def test_a_pending_stream_is_filled(streams: Streams) -> None:
-    made = await streams.create(Words())
+    made = await streams.create(GenerationRequest())
     filled = await streams.fill(made.id, ASKED)
     assert (filled.prompt, filled.model) == ("Why?", "mine/ok")
-    assert (await streams.fill(made.id, Words())).prompt == "Why?"
-    with pytest.raises(WordsDiffer):
-        await streams.fill(made.id, Words(prompt="other"))
+    assert (await streams.fill(made.id, GenerationRequest())).prompt == "Why?"
+    with pytest.raises(RequestDiffers):
+        await streams.fill(made.id, GenerationRequest(prompt="other"))
 
 
 async def test_what_goes_on_from_another_has_its_text_before_it(streams: Streams) -> None:
     before = await driven(streams)
-    turn = await streams.create(Words(prompt="And?"), parent=before.id)
+    turn = await streams.create(GenerationRequest(prompt="And?"), parent=before.id)
     assert (turn.parent, turn.parent_offset, turn.seam) == (before.id, before.bytes, 0)
     assert turn.model == "mine/ok"
     with pytest.raises(OffsetBeyondEnd):
-        await streams.create(Words(), parent=before.id, parent_offset=before.bytes + 1)
+        await streams.create(GenerationRequest(), parent=before.id, parent_offset=before.bytes + 1)
     with pytest.raises(NotFinished):
-        await streams.create(Words(prompt="And?"), parent=turn.id)
+        await streams.create(GenerationRequest(prompt="And?"), parent=turn.id)
 
 
 async def test_what_cannot_be_driven_is_known_before_it_is_made(streams: Streams) -> None:
-    assert await streams.check(Words(prompt="x", model="mine/ok")) is None
+    assert await streams.check(GenerationRequest(prompt="x", model="mine/ok")) is None
     with pytest.raises((ModelNotFound, ConfigurationError)):
-        await streams.check(Words(prompt="x", model="nosuch/model"))
+        await streams.check(GenerationRequest(prompt="x", model="nosuch/model"))
 
 
 # --- driving, reading
@@ -228,7 +228,7 @@ async def test_a_drive_is_followed_to_its_end(streams: Streams) -> None:
 
 
 async def test_a_drive_that_cannot_begin_leaves_its_stream_pending(streams: Streams) -> None:
-    stream = await streams.create(Words(prompt="x", model="nosuch/model"))
+    stream = await streams.create(GenerationRequest(prompt="x", model="nosuch/model"))
     with pytest.raises(ConfigurationError):
         await streams.drive(stream.id)
     assert not await streams.begun(stream.id)
@@ -275,7 +275,7 @@ async def test_leaving_is_not_cancelling(streams: Streams) -> None:
 
 
 async def test_what_is_said_beside_the_text(streams: Streams) -> None:
-    stream = await streams.create(Words(prompt="x", model="mine/reasoning"))
+    stream = await streams.create(GenerationRequest(prompt="x", model="mine/reasoning"))
     await streams.drive(stream.id)
     async with aclosing(streams.remarks(stream.id)) as entries:
         first = [entry async for entry in entries]
@@ -352,7 +352,7 @@ def test_here_what_asks_alone_needs_no_event_loop(face: Face) -> None:
     with AtOnce.opened(face.cli.home) as streams:
 
         async def work() -> str:
-            made = await streams.create(Words())
+            made = await streams.create(GenerationRequest())
             assert (await streams.find(made.id)).id == (await streams.details(made.id)).stream.id
             assert (await streams.list(1)).streams[0].id == made.id
             assert await joined(streams.read(made.id)) == b""
@@ -362,13 +362,13 @@ def test_here_what_asks_alone_needs_no_event_loop(face: Face) -> None:
 
 
 async def test_over_the_network_nothing_but_models_is_driven(face: Face) -> None:
-    command = Words(command=("true",))
+    command = GenerationRequest(command=("true",))
     async with by_https(face, print) as streams:
         with pytest.raises(UsageError):
             await streams.create(command)
         with pytest.raises(NotAllowed, match="only models"):
             await streams.check(command)
-        pending = await streams.create(Words())
+        pending = await streams.create(GenerationRequest())
         with pytest.raises(NotAllowed, match="only models"):
             await streams.fill(pending.id, command)
 

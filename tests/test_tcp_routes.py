@@ -34,7 +34,7 @@ from ptstream.http.request_body import MAX_BODY
 from ptstream.http.server import KEPT
 from ptstream.rate_limit import RateLimit
 from ptstream.settings import Home
-from ptstream.streams import Parent, Words
+from ptstream.streams import GenerationRequest, Parent
 from ptstream.text_search import LONGEST_QUERY
 from tests.conftest import (
     FIRST,
@@ -131,7 +131,7 @@ def test_a_conversation_of_many_turns(face: Face) -> None:
     with Store(face.cli.home) as store:
         parent = None
         for _ in range(1500):
-            turn = store.create(Words(prompt="And then?"), parent=parent)
+            turn = store.create(GenerationRequest(prompt="And then?"), parent=parent)
             store.cancel(turn.id)
             parent = Parent(turn.id, 0, continued=False)
     id = created(face, prompt="And then?", parent=turn.id)

@@ -28,7 +28,7 @@ import ptstream
 from ptstream.engine.sqlite.store import Store
 from ptstream.http.read_response import EVENT_SIZE
 from ptstream.settings import Home
-from ptstream.streams import Status, Words
+from ptstream.streams import GenerationRequest, Status
 from tests import web
 from tests.conftest import LIMIT, ROOT, ended, needs, until
 from tests.endpoint import PIECES, TEXT, Server
@@ -342,7 +342,7 @@ def test_an_app_whose_generator_is_none(tmp_path: Path) -> None:
 def test_fastapi_gives_objects(tmp_path: Path) -> None:
     home = Home(str(tmp_path / "home"))
     with Store(home) as store:
-        id = store.create(Words(prompt="Why?")).id
+        id = store.create(GenerationRequest(prompt="Why?")).id
     app = FastAPI()
 
     @app.get("/body")

@@ -14,7 +14,7 @@ from ptstream.engine.sqlite.cursor import TextCursor, read_now
 from ptstream.engine.sqlite.recovery import as_it_is, listed
 from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
-from ptstream.streams import Status, Stream, Words
+from ptstream.streams import GenerationRequest, Status, Stream
 from ptstream.streams_protocol import Details, Listing
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class Asked(Protocol):
     async def details(self, id: str) -> Details: ...
     async def list(self, limit: int | None = None, status: Status | None = None) -> Listing: ...
     async def create(
-        self, words: Words, *, name: str | None = None, title: str | None = None, ttl: float | None = None
+        self, request: GenerationRequest, *, name: str | None = None, title: str | None = None, ttl: float | None = None
     ) -> Stream: ...
     def read(self, id: str, offset: int = 0) -> AsyncGenerator[bytes, None]: ...
 
@@ -56,9 +56,9 @@ class AtOnce:
         return Listing(listed(self._store, limit, status), complete=True)
 
     async def create(
-        self, words: Words, *, name: str | None = None, title: str | None = None, ttl: float | None = None
+        self, request: GenerationRequest, *, name: str | None = None, title: str | None = None, ttl: float | None = None
     ) -> Stream:
-        return self._store.create(words, name=name, title=title, ttl=ttl)
+        return self._store.create(request, name=name, title=title, ttl=ttl)
 
     async def read(self, id: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
         end = as_it_is(self._store, self._store.get(id)).bytes

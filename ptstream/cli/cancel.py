@@ -36,7 +36,7 @@ def command(
 async def cancel(streams: Streams, screen: Screen, reference: str, *, drain: bool, quiet: bool) -> int:
     """Cancel a stream, see its end, and say how it ended."""
     before = await streams.find(reference)
-    if drain and before.words.command:
+    if drain and before.request.command:
         raise UsageError("a command has no usage to wait for: cancel it without --drain")
     stream = await streams.cancel(before.id, drain=drain)
     if not quiet:

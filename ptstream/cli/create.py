@@ -12,7 +12,7 @@ from ptstream.cli.options import FlushRule, Json, Model, Name, Need, System, Tit
 from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run_at_once
 from ptstream.fields import as_json
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 
 EXAMPLES = """
 id=$(ptstream create "Why is the sky blue?")   make it now …
@@ -36,7 +36,7 @@ def command(
 ) -> None:
     """The command."""
     screen = screen_of(ctx)
-    words = Words(
+    request = GenerationRequest(
         prompt=prompt_of(prompt, screen.note, screen.note, Need.WHOLE),
         system=text_of(system, "--system"),
         model=model,
@@ -44,14 +44,14 @@ def command(
     )
     seconds = ttl_of(ttl)
     run_at_once(
-        ctx, screen, lambda streams: create(streams, screen, words, name=name, title=title, ttl=seconds, json=json)
+        ctx, screen, lambda streams: create(streams, screen, request, name=name, title=title, ttl=seconds, json=json)
     )
 
 
 async def create(
     streams: Asked,
     screen: Screen,
-    words: Words,
+    request: GenerationRequest,
     *,
     name: str | None,
     title: str | None,
@@ -59,7 +59,7 @@ async def create(
     json: bool,
 ) -> int:
     """Make it, and print its id, or what is known of it."""
-    stream = await streams.create(words, name=name, title=title, ttl=ttl)
+    stream = await streams.create(request, name=name, title=title, ttl=ttl)
     if json:
         screen.data(as_json(stream))
     else:

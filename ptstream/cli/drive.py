@@ -41,7 +41,7 @@ from ptstream.fields import as_json
 from ptstream.generators.replay import PREFIX
 from ptstream.integers import count_of
 from ptstream.names import as_name
-from ptstream.streams import Status, Stream, Words, merged
+from ptstream.streams import GenerationRequest, Status, Stream, merged
 from ptstream.streams_protocol import Streams
 
 EXAMPLES = """
@@ -82,7 +82,7 @@ class Order:
     reference: str | None
     after: str | None
     prompt: str | None
-    words: Words
+    request: GenerationRequest
     name: str | None
     title: str | None
     ttl: float | None
@@ -137,7 +137,7 @@ def command(
         raise UsageError(f"a stream has one id; to run a command, put -- before it: ptstream drive -- {words_told}")
     if reference is not None and (name or title):
         raise UsageError("a stream is named when it is made: --name and --title do not go with an id")
-    words = Words(None, text_of(system, "--system"), model, argv, generator, flush)
+    request = GenerationRequest(None, text_of(system, "--system"), model, argv, generator, flush)
     if reference is not None and after is not None:
         raise UsageError("--from makes a new stream: it does not go with an id")
     if stderr and not argv:
@@ -147,7 +147,7 @@ def command(
     if no_keep and detach:
         raise UsageError("--no-keep deletes what has been shown: it does not go with --detach")
     shown = Shown(detach, plain or raw, json, no_keep)
-    order = Order(reference, after, prompt, words, name, title, ttl_of(ttl), stderr, on_drop, shown)
+    order = Order(reference, after, prompt, request, name, title, ttl_of(ttl), stderr, on_drop, shown)
     screen = screen_of(ctx, raw=raw)
     run(ctx, screen, lambda streams: _drive(streams, screen, order))
 
@@ -168,15 +168,15 @@ async def _stream(streams: Streams, screen: Screen, order: Order, tell: Callable
     """The stream that the line means, made if it is `new`. Raises UsageError, WordsDiffer."""
     if order.reference is not None:
         found = await _found(streams, order.reference)
-        return await streams.fill(found.id, _words(screen, order, found, tell))
+        return await streams.fill(found.id, _request(screen, order, found, tell))
     after, offset = _place(order.after)
     # Before a pipe is read: @last is another one then.
     parent = None if after is None else (await streams.find(after)).id
-    words = _words(screen, order, None, tell)
-    if new and parent is None and (said := await streams.check(words)):
+    request = _request(screen, order, None, tell)
+    if new and parent is None and (said := await streams.check(request)):
         tell(said)
     return await streams.create(
-        words, name=order.name, title=order.title, parent=parent, parent_offset=offset, ttl=order.ttl
+        request, name=order.name, title=order.title, parent=parent, parent_offset=offset, ttl=order.ttl
     )
 
 
@@ -197,26 +197,26 @@ async def _exists(streams: Streams, name: str) -> bool:
     return False
 
 
-def _words(screen: Screen, order: Order, found: Stream | None, tell: Callable[[str], None]) -> Words:
+def _request(screen: Screen, order: Order, found: Stream | None, tell: Callable[[str], None]) -> GenerationRequest:
     """What the line asks, its prompt read, of the stream that it names or of a new one. Raises UsageError.
 
     `tell` gets what is to be said of that once the id is.
     """
-    words = order.words
-    if found is not None and (found.status is not Status.PENDING or found.words.prompt is not None):
-        return words._replace(prompt=text_of(order.prompt, "--prompt"))
-    need = _need(order, words if found is None else merged(found.words, words))
+    request = order.request
+    if found is not None and (found.status is not Status.PENDING or found.request.prompt is not None):
+        return request._replace(prompt=text_of(order.prompt, "--prompt"))
+    need = _need(order, request if found is None else merged(found.request, request))
     asked = prompt_of(order.prompt, screen.note, tell, need)
     if found is None and asked is None and need is Need.WHOLE:
         raise UsageError('there is nothing to drive: --prompt "…", -- COMMAND, or the id of a stream')
-    return words._replace(prompt=asked)
+    return request._replace(prompt=asked)
 
 
-def _need(order: Order, words: Words) -> Need:
-    """What standard input is to a stream of these words."""
-    if words.command or words.generator:
+def _need(order: Order, request: GenerationRequest) -> Need:
+    """What standard input is to a stream of this request."""
+    if request.command or request.generator:
         return Need.COMMAND
-    return Need.QUESTION if order.after is not None or (words.model or "").startswith(PREFIX) else Need.WHOLE
+    return Need.QUESTION if order.after is not None or (request.model or "").startswith(PREFIX) else Need.WHOLE
 
 
 def _place(after: str | None) -> tuple[str | None, int | None]:
@@ -238,7 +238,7 @@ class _Drive:
         self._order = order
         self._stream = stream
         self._told = told
-        self._form = form_of(stream.words, stream.bytes, plain=order.shown.plain, json=order.shown.json)
+        self._form = form_of(stream.request, stream.bytes, plain=order.shown.plain, json=order.shown.json)
         self._remark = 0
 
     async def run(self) -> int:
@@ -283,7 +283,7 @@ class _Drive:
         if driven.attached and stream.status.ended and stream.ended_at is not None:
             ago = age(stream.ended_at)
             self._screen.note(f"{stream.id} ended {ago} ago: this is what it said, nothing is run again")
-        if driven.place and not stream.words.command and not self._order.shown.detach:
+        if driven.place and not stream.request.command and not self._order.shown.detach:
             self._screen.note(f"model {driven.model} at {driven.place}")
 
     async def _tell_detached(self) -> None:

@@ -30,7 +30,7 @@ System: TypeAlias = Annotated[
 ]
 Title: TypeAlias = Annotated[str | None, typer.Option("--title", metavar="TEXT", help="What lists call it.")]
 Name: TypeAlias = Annotated[
-    str | None, typer.Option("--name", metavar="NAME", help="A unique name; with the same words, the same stream.")
+    str | None, typer.Option("--name", metavar="NAME", help="A unique name; for the same request, the same stream.")
 ]
 NewName: TypeAlias = Annotated[
     str | None, typer.Option("--name", metavar="NAME", help="A unique name; one that is taken is refused.")

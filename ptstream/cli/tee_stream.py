@@ -24,7 +24,7 @@ from ptstream.generators import Event, Note, Source
 from ptstream.generators.utf8 import Decoder
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import Home
-from ptstream.streams import Flush, Status, Stream, Words
+from ptstream.streams import Flush, GenerationRequest, Status, Stream
 
 HOLD = 2.0
 """Seconds that bytes wait for their keeping before they are passed on all the same."""
@@ -230,7 +230,9 @@ class Keeping:
 
 async def _made(engine: Engine, wanted: Wanted) -> Stream:
     """A pending stream. Raises NameTaken, UsageError for what can be no name, StoreBusy."""
-    stream = await engine.create(Words(flush=wanted.flush), name=wanted.name, title=wanted.title, ttl=wanted.ttl)
-    if stream.status is not Status.PENDING or stream.words._replace(flush=None) != Words():
+    stream = await engine.create(
+        GenerationRequest(flush=wanted.flush), name=wanted.name, title=wanted.title, ttl=wanted.ttl
+    )
+    if stream.status is not Status.PENDING or stream.request._replace(flush=None) != GenerationRequest():
         raise NameTaken(f"the name {wanted.name!r} is taken by stream {stream.id}, which is {stream.status}")
     return stream

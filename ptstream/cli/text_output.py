@@ -11,7 +11,7 @@ import anyio
 from ptstream import wire
 from ptstream.cli.screen import Screen
 from ptstream.errors import ENDS, ungrouped
-from ptstream.streams import Status, Stream, Words
+from ptstream.streams import GenerationRequest, Status, Stream
 
 RENDERED_BYTES = 64 * 1024
 """How much text is rendered when it comes at once, which takes about a second."""
@@ -25,11 +25,11 @@ class Form(Enum):
     JSON = "one object a run"
 
 
-def form_of(words: Words, size: int, *, plain: bool, json: bool) -> Form:
+def form_of(request: GenerationRequest, size: int, *, plain: bool, json: bool) -> Form:
     """A model's text is Markdown, unless there is so much already that rendering would keep its reader waiting."""
     if json:
         return Form.JSON
-    if plain or words.prompt is None or words.command or words.generator:
+    if plain or request.prompt is None or request.command or request.generator:
         return Form.TEXT
     return Form.MARKDOWN if size <= RENDERED_BYTES else Form.TEXT
 
@@ -70,6 +70,6 @@ def say_end(screen: Screen, stream: Stream, form: Form = Form.TEXT) -> int:
 
 def end_line(stream: Stream) -> str:
     """One line on how a stream ended."""
-    words = {Status.ERROR: "ended in error", Status.TIMEOUT: "timed out", Status.CANCELLED: "was cancelled"}
-    said = f"stream {stream.id} {words.get(stream.status, stream.status)}"
+    how = {Status.ERROR: "ended in error", Status.TIMEOUT: "timed out", Status.CANCELLED: "was cancelled"}
+    said = f"stream {stream.id} {how.get(stream.status, stream.status)}"
     return f"{said}: {stream.error}" if stream.error and stream.status is not Status.CANCELLED else said

@@ -49,7 +49,7 @@ async def watch(
     """Print the stream from there to its end; the exit code of that end."""
     stream = await streams.find(reference)
     begin = stream.bytes if offset == "now" else offset_of(offset)
-    form = form_of(stream.words, stream.bytes, plain=plain, json=json)
+    form = form_of(stream.request, stream.bytes, plain=plain, json=json)
 
     async def read() -> int:
         async with aclosing(streams.follow(stream.id, begin, live=live)) as runs:

@@ -19,7 +19,7 @@ from ptstream.client.connection import Client
 from ptstream.client.reconnect import PAUSES, Reconnecting
 from ptstream.errors import DaemonUnreachable, NotFinished, PtstreamError
 from ptstream.names import as_name, references
-from ptstream.streams import Status, Stream, Words
+from ptstream.streams import GenerationRequest, Status, Stream
 from ptstream.streams_protocol import Details, Driven, Listing, Match, Remark
 
 LAST = "@last"
@@ -85,7 +85,7 @@ class There:
 
     async def create(
         self,
-        words: Words,
+        request: GenerationRequest,
         *,
         name: str | None = None,
         title: str | None = None,
@@ -100,19 +100,19 @@ class There:
             "parent_offset": parent_offset,
             "ttl": ttl,
         }
-        answer = await self._once(self._client.ask("POST", wire.STREAMS, _told(words, more)))
+        answer = await self._once(self._client.ask("POST", wire.STREAMS, _told(request, more)))
         return self._seen(answers.stream_of(answer, self._client.place))
 
-    async def fill(self, id: str, words: Words) -> Stream:
-        told = _told(words)
+    async def fill(self, id: str, request: GenerationRequest) -> Stream:
+        told = _told(request)
         if not told:
             return await self.get(id)
         answer = await self._once(self._client.ask("PATCH", wire.STREAM.format(id=id), told))
         return self._seen(answers.stream_of(answer, self._client.place))
 
-    async def check(self, words: Words) -> str | None:
+    async def check(self, request: GenerationRequest) -> str | None:
         async def ask() -> Any:
-            return await self._client.ask("POST", wire.CHECK, {**await self._asker(), **_told(words)})
+            return await self._client.ask("POST", wire.CHECK, {**await self._asker(), **_told(request)})
 
         said: str | None = answers.checked("doubt", await self._again(ask), self._client.place)["doubt"]
         return said
@@ -234,6 +234,6 @@ def check_ended(id: str, status: Status) -> None:
         )
 
 
-def _told(words: Words, more: Mapping[str, Any] = {}) -> dict[str, Any]:
+def _told(request: GenerationRequest, more: Mapping[str, Any] = {}) -> dict[str, Any]:
     """The fields of a request: what is told of the words, and more."""
-    return {field: value for field, value in {**words._asdict(), **more}.items() if value is not None}
+    return {field: value for field, value in {**request._asdict(), **more}.items() if value is not None}

@@ -10,7 +10,7 @@ from ptstream.generators import Caller
 from ptstream.generators.llamacpp.gguf import PREFIX as GGUF
 from ptstream.generators.replay import PREFIX
 from ptstream.settings import Home
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 
 
 def own_caller(home: Home) -> Caller:
@@ -23,11 +23,11 @@ def caller_of(context: CallerContext) -> Caller:
     return Caller(context.directory, context.environment, context.umask, context.python, context.core)
 
 
-def anything(words: Words) -> None:
+def anything(generation: GenerationRequest) -> None:
     """On the socket, whose owner may run anything anyway."""
 
 
-def only_models(words: Words) -> None:
-    """Raises NotAllowed for words that would start a command or read a file."""
-    if words.command or words.generator or (words.model or "").startswith((GGUF, PREFIX)):
+def only_models(generation: GenerationRequest) -> None:
+    """Raises NotAllowed for what would start a command or read a file."""
+    if generation.command or generation.generator or (generation.model or "").startswith((GGUF, PREFIX)):
         raise NotAllowed("commands and files are for the daemon's own socket: over the network only models are asked")

@@ -27,7 +27,7 @@ from ptstream.generators.models.resolve import resolve
 from ptstream.generators.openai.request import UnsupportedFields
 from ptstream.owner import Owner
 from ptstream.settings import Home
-from ptstream.streams import Status, Stream, Words
+from ptstream.streams import GenerationRequest, Status, Stream
 
 REMEMBERED = 64
 """Ended attempts whose notes are kept for a driver that has not asked for them yet."""
@@ -98,7 +98,7 @@ class Daemon:
         }
 
     async def drive(
-        self, id: str, caller: Caller, check: Callable[[Words], None], *, on_drop: bool = False
+        self, id: str, caller: Caller, check: Callable[[GenerationRequest], None], *, on_drop: bool = False
     ) -> dict[str, Any]:
         """Drive a pending stream; one that is driven already, or has ended, is left as it is.
 
@@ -110,7 +110,7 @@ class Daemon:
             raise DaemonStopping("the daemon is stopping")
         state = await self.engine.settled(id)
         stream = await self.engine.get(id)
-        check(stream.words)
+        check(stream.request)
         if state.status is not Status.PENDING:
             return _attached(stream)
         settings = load(self.home)  # each time: what the user changes counts from the next drive on
@@ -195,4 +195,4 @@ def _numbered(asides: Asides, seen: int) -> list[tuple[int, Beside]]:
 
 
 def _attached(stream: Stream) -> dict[str, Any]:
-    return {"id": stream.id, "attached": True, "model": stream.words.model, "place": None}
+    return {"id": stream.id, "attached": True, "model": stream.request.model, "place": None}

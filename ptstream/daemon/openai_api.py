@@ -46,7 +46,7 @@ from ptstream.generators.surrogates import mend
 from ptstream.http.json_response import MEDIA_TYPE, UNSTORED, json_response
 from ptstream.http.request_body import converted, json_body
 from ptstream.outcome import Outcome
-from ptstream.streams import Flush, Status, Stream, Words
+from ptstream.streams import Flush, GenerationRequest, Status, Stream
 
 STALLED = 3600.0
 """Seconds after which a client is given up that takes nothing of its answer: it cannot ask for the rest of it again, so
@@ -100,11 +100,11 @@ async def _complete(daemon: Daemon, request: Request) -> Response:
     home = daemon.home
     settings = load(home)
     _check_own_key(request, body)
-    words = _words(body)
-    only_models(words)
-    name = None if words.model == DEFAULT else words.model
+    generation = _words(body)
+    only_models(generation)
+    name = None if generation.model == DEFAULT else generation.model
     target = await find(name, Endpoints(own_caller(home), settings, home), daemon.local)
-    stream = await daemon.engine.create(words)
+    stream = await daemon.engine.create(generation)
     passage = _Passage(SpooledBuffer(home.path, daemon.spool_quota))
     attempt = await daemon.start(stream.id, _source(target, body, passage, settings), settings)
     return await passage.answer(stream, attempt)
@@ -139,13 +139,13 @@ def _source(target: ModelTarget, body: Mapping[str, Any], passage: _Passage, set
     )
 
 
-def _words(body: Mapping[str, Any]) -> Words:
+def _words(body: Mapping[str, Any]) -> GenerationRequest:
     """What the stream was asked, as far as it is text: the last question, and the instructions before it."""
     given = body.get("messages")
     messages = [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
     asked = [_text(each) for each in messages if each.get("role") == "user"]
     system = [_text(each) for each in messages if each.get("role") in ("system", "developer")]
-    return Words(
+    return GenerationRequest(
         prompt=asked[-1] or None if asked else None,
         system="\n\n".join(filter(None, system)) or None,
         model=body.get("model") or DEFAULT,

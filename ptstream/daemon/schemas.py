@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from ptstream.names import LONGEST
-from ptstream.streams import Flush, Words
+from ptstream.streams import Flush, GenerationRequest
 
 MAX_OFFSET = 10**15
 MAX_TTL = 10**10
@@ -71,7 +71,7 @@ class FillAnyStream(FillStream, forbid_unknown_fields=True, kw_only=True):
     generator: str | None = None
 
 
-class AskedWords(Struct, kw_only=True):
+class CheckRequest(Struct, kw_only=True):
     """What could be driven, and as whom: a connection from elsewhere, if `caller` names one."""
 
     prompt: str | None = None
@@ -83,9 +83,11 @@ class AskedWords(Struct, kw_only=True):
     caller: str | None = None
 
 
-def words_of(body: CreateStream | FillStream | AskedWords) -> Words:
+def request_of(body: CreateStream | FillStream | CheckRequest) -> GenerationRequest:
     """What a stream is asked."""
-    return Words(**{name: value for name, value in structs.asdict(body).items() if name in Words._fields})
+    return GenerationRequest(
+        **{name: value for name, value in structs.asdict(body).items() if name in GenerationRequest._fields}
+    )
 
 
 class DriveStream(Struct, forbid_unknown_fields=True):

@@ -18,7 +18,7 @@ from ptstream.daemon.callers import anything, caller_of
 from ptstream.daemon.daemon import Daemon
 from ptstream.daemon.read_routes import READ_ROUTES
 from ptstream.daemon.routes import Table, client_gone, routes
-from ptstream.daemon.schemas import AskedWords, CallerContext, CreateAnyStream, DriveHere, words_of
+from ptstream.daemon.schemas import CallerContext, CheckRequest, CreateAnyStream, DriveHere, request_of
 from ptstream.daemon.stream_routes import STREAM_ROUTES
 from ptstream.errors import ConfigurationError
 from ptstream.generators import Caller
@@ -76,8 +76,10 @@ async def _fill(daemon: Daemon, request: Request) -> Response:
 
 async def _check(daemon: Daemon, request: Request) -> Response:
     body = await json_body(request)
-    words = words_of(converted(body, AskedWords))
-    return await stream_routes.check_words(daemon, words, _asker(daemon, body, converted(body, AskedWords).caller))
+    generation = request_of(converted(body, CheckRequest))
+    return await stream_routes.check_request(
+        daemon, generation, _asker(daemon, body, converted(body, CheckRequest).caller)
+    )
 
 
 def _asker(daemon: Daemon, body: object, registered: str | None) -> Caller:

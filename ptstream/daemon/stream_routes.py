@@ -17,7 +17,7 @@ from ptstream.config import load
 from ptstream.conversation import going_on
 from ptstream.daemon.daemon import Daemon
 from ptstream.daemon.routes import Table, id_of, limit_of, number_of
-from ptstream.daemon.schemas import CancelStream, CreateAnyStream, CreateStream, FillAnyStream, words_of
+from ptstream.daemon.schemas import CancelStream, CreateAnyStream, CreateStream, FillAnyStream, request_of
 from ptstream.errors import UsageError
 from ptstream.fields import as_json
 from ptstream.generators import Caller
@@ -28,7 +28,10 @@ from ptstream.http.read_response import read_response
 from ptstream.http.request_body import body_as
 from ptstream.http.server_sent_events import accepts_events, accepts_only_present
 from ptstream.http.stream_reader import StreamReader
-from ptstream.streams import Status, Words
+from ptstream.streams import GenerationRequest, Status
+
+Check = Callable[[GenerationRequest], None]
+"""Raises for what may not be asked from there."""
 
 
 async def list_streams(daemon: Daemon, request: Request) -> Response:
@@ -45,17 +48,17 @@ async def list_streams(daemon: Daemon, request: Request) -> Response:
     return json_response({"streams": [as_json(stream) for stream in streams]})
 
 
-async def create(daemon: Daemon, body: CreateStream | CreateAnyStream, check: Callable[[Words], None]) -> Response:
-    """A pending stream. `check` raises for words that may not be asked from there."""
-    words, parent = words_of(body), None
+async def create(daemon: Daemon, body: CreateStream | CreateAnyStream, check: Check) -> Response:
+    """A pending stream. `check` raises for what may not be asked from there."""
+    generation, parent = request_of(body), None
     if body.parent is not UNSET:
         before = await daemon.engine.get((await daemon.engine.find(body.parent)).id)
         offset = None if body.parent_offset is UNSET else int(body.parent_offset)
-        words, parent = await going_on(daemon.engine, before, offset, words)
+        generation, parent = await going_on(daemon.engine, before, offset, generation)
     elif body.parent_offset is not UNSET:
         raise UsageError("parent_offset goes with parent")
-    check(words)
-    stream = await daemon.engine.create(words, parent=parent, name=body.name, title=body.title, ttl=body.ttl)
+    check(generation)
+    stream = await daemon.engine.create(generation, parent=parent, name=body.name, title=body.title, ttl=body.ttl)
     return json_response(as_json(stream, []), 201, {"location": wire.STREAM.format(id=stream.id)})
 
 
@@ -68,7 +71,12 @@ async def show(daemon: Daemon, request: Request) -> Response:
 
 
 async def drive(
-    daemon: Daemon, request: Request, caller: Caller, check: Callable[[Words], None], *, on_drop: bool = False
+    daemon: Daemon,
+    request: Request,
+    caller: Caller,
+    check: Check,
+    *,
+    on_drop: bool = False,
 ) -> Response:
     """Have it driven; with `live`, the answer is the text, from its first byte to its end, or events if accepted.
 
@@ -101,19 +109,19 @@ async def delete(daemon: Daemon, request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def fill(daemon: Daemon, request: Request, check: Callable[[Words], None]) -> Response:
-    """Give a pending stream what it was made without. `check` raises for words that may not be asked from there."""
-    id, words = id_of(request), words_of(await body_as(request, FillAnyStream))
-    check(words)
-    stream = await daemon.engine.fill(id, words)
+async def fill(daemon: Daemon, request: Request, check: Check) -> Response:
+    """Give a pending stream what it was made without. `check` raises for what may not be asked from there."""
+    id, generation = id_of(request), request_of(await body_as(request, FillAnyStream))
+    check(generation)
+    stream = await daemon.engine.fill(id, generation)
     return json_response(as_json(stream, await daemon.engine.attempts(id)))
 
 
-async def check_words(daemon: Daemon, words: Words, caller: Caller) -> Response:
-    """What speaks against driving these words, if anything; an error for what keeps them from being driven."""
+async def check_request(daemon: Daemon, generation: GenerationRequest, caller: Caller) -> Response:
+    """What speaks against driving this, if anything; an error for what keeps them from being driven."""
     settings = load(daemon.home)
-    check(words, caller, settings, daemon.home)
-    return json_response({"doubt": await doubt(words, caller, settings, daemon.home)})
+    check(generation, caller, settings, daemon.home)
+    return json_response({"doubt": await doubt(generation, caller, settings, daemon.home)})
 
 
 STREAM_ROUTES: Table = [

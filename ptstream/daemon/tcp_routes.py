@@ -15,7 +15,7 @@ from ptstream.daemon.keys import Keys
 from ptstream.daemon.page import page_routes
 from ptstream.daemon.read_routes import READ_ROUTES
 from ptstream.daemon.routes import Table, routes
-from ptstream.daemon.schemas import CreateStream, DriveStream, FillAnyStream, words_of
+from ptstream.daemon.schemas import CreateStream, DriveStream, FillAnyStream, request_of
 from ptstream.daemon.stream_routes import STREAM_ROUTES
 from ptstream.http.json_response import EXCEPTION_HANDLERS
 from ptstream.http.request_body import body_as
@@ -38,9 +38,9 @@ async def _fill(daemon: Daemon, request: Request) -> Response:
 
 
 async def _check(daemon: Daemon, request: Request) -> Response:
-    words = words_of(await body_as(request, FillAnyStream))
-    only_models(words)
-    return await stream_routes.check_words(daemon, words, own_caller(daemon.home))
+    generation = request_of(await body_as(request, FillAnyStream))
+    only_models(generation)
+    return await stream_routes.check_request(daemon, generation, own_caller(daemon.home))
 
 
 TCP_ROUTES: Table = [

@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
 from ptstream.bell import Bell
-from ptstream.streams import Attempt, Claim, Parent, State, Status, Stream, Words
+from ptstream.streams import Attempt, Claim, GenerationRequest, Parent, State, Status, Stream
 
 
 class Hit(NamedTuple):
@@ -190,20 +190,20 @@ class Engine(Protocol):
 
     async def create(
         self,
-        words: Words = ...,
+        request: GenerationRequest = ...,
         *,
         name: str | None = None,
         title: str | None = None,
         parent: Parent | None = None,
         ttl: float | None = None,
     ) -> Stream:
-        """A new pending stream; with a taken name and the same words, the one that has it.
+        """A new pending stream; with a taken name and the same request, the one that has it.
 
         `ttl` is how many seconds after its end it is kept; None: until it is deleted. Raises NameTaken for a taken
-        name and other words, UsageError for a name that cannot be one or text that is not UTF-8.
+        name and another request, UsageError for a name that cannot be one or text that is not UTF-8.
         """
 
-    async def fill(self, id: str, words: Words) -> Stream:
+    async def fill(self, id: str, request: GenerationRequest) -> Stream:
         """Give a pending stream what it was created without. Raises WordsDiffer for what it has otherwise."""
 
     async def begin(self, id: str, text: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from ptstream.config import Limits, Settings
 from ptstream.settings import Home
-from ptstream.streams import Flush, Words
+from ptstream.streams import Flush, GenerationRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,7 @@ __all__ = [
     "Event",
     "Flush",
     "Generation",
+    "GenerationRequest",
     "Home",
     "Note",
     "Quiet",
@@ -111,5 +112,4 @@ __all__ = [
     "Source",
     "Stderr",
     "Usage",
-    "Words",
 ]

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Sequence
 from ptstream.generators import Caller, Event, Note, Source, Stderr
 from ptstream.generators.child_process import running
 from ptstream.generators.utf8 import Decoder
-from ptstream.streams import Flush, Words
+from ptstream.streams import Flush, GenerationRequest
 
 
 async def _generate(
@@ -31,7 +31,7 @@ async def _generate(
         await child.end()
 
 
-def source(words: Words, caller: Caller) -> Source:
+def source(words: GenerationRequest, caller: Caller) -> Source:
     """The stream's command, ready to run. Silence is normal for it."""
     assert words.command
     argv = words.command

@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from ptstream.engine.sqlite.store import Store
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 from tests.bench.report import Section, compared, latencies
 from tests.bench.schedule import PIECES_PER_TURN
 from tests.bench.surroundings import await_ready, cpu_seconds, module, output, running, temporary_home
@@ -87,7 +87,7 @@ def measure(quick: bool) -> Section:
         await_ready(server)
         await_ready(daemon)
         with Store(home) as store:
-            id = store.create(Words(prompt="say when")).id
+            id = store.create(GenerationRequest(prompt="say when")).id
         drive = [sys.executable, "-m", "ptstream.cli.entry", "drive", id]
         ours = stack.enter_context(running(drive, home, stderr=subprocess.DEVNULL))
         client = stack.enter_context(running(module("bare_socket", "read", socket), home))

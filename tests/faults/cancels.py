@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 
-from ptstream.streams import Status, Words
+from ptstream.streams import GenerationRequest, Status
 from tests.faults.ears import Feeder
 from tests.faults.ground import Ground, ground
 from tests.faults.runs import Run
@@ -44,7 +44,9 @@ def cancels(run: Run, tally: Tally, count: int) -> None:
 
 def _cancel_all(here: Ground, tally: Tally) -> list[float]:
     daemon = here.daemon()
-    told = _driven(here, [Words(command=SILENT), Words(command=STUBBORN)] * (AT_ONCE // 2)) + _silent_models(here)
+    told = _driven(
+        here, [GenerationRequest(command=SILENT), GenerationRequest(command=STUBBORN)] * (AT_ONCE // 2)
+    ) + _silent_models(here)
     readers = [here.ptstream("drive", each.id) for each in told]
     for each, reader in zip(told, readers, strict=True):
         each.readers.append(lambda r=reader: bytes(r.out.data))  # type: ignore[misc]
@@ -68,7 +70,7 @@ def _cancel_all(here: Ground, tally: Tally) -> list[float]:
     return _latencies(here)
 
 
-def _driven(here: Ground, words: Sequence[Words]) -> list[Told]:
+def _driven(here: Ground, words: Sequence[GenerationRequest]) -> list[Told]:
     with here.store() as store:
         told = [Told(store.create(each).id, b"begun\n") for each in words]
     for each in told:
@@ -79,7 +81,7 @@ def _driven(here: Ground, words: Sequence[Words]) -> list[Told]:
 def _silent_models(here: Ground) -> list[Told]:
     """Streams whose generator has said one piece and sleeps for long before its next."""
     path, text = text_file(here, "silent", 1000)
-    told = _driven(here, [Words(prompt="x", model=f"replay:{path}?rate=0.001")] * 4)
+    told = _driven(here, [GenerationRequest(prompt="x", model=f"replay:{path}?rate=0.001")] * 4)
     for each in told:
         each.text = text
     return told

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from ptstream.engine.sqlite import migration, schema
-from ptstream.streams import Words, new_id
+from ptstream.streams import GenerationRequest, new_id
 from tests.faults.ground import Ground, ground, read
 from tests.faults.runs import Run
 from tests.faults.scenes import text_file
@@ -52,7 +52,7 @@ def _small_streams(here: Ground, count: int) -> list[Told]:
         for number in range(count):
             path, text = text_file(here, f"m{number}", SMALL)
             model = f"replay:{path}?rate=20&size=20"
-            told.append(Told(store.create(Words(prompt="x", model=model)).id, text, whole=True))
+            told.append(Told(store.create(GenerationRequest(prompt="x", model=model)).id, text, whole=True))
     return told
 
 

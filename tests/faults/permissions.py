@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 from tests.faults.ground import HARNESS, TREE, Ground, ground, read
 from tests.faults.runs import Run
 from tests.faults.scenes import Pace, heard, pending, text_file
@@ -98,7 +98,7 @@ def _out_of_reach(here: Ground, tally: Tally) -> None:
     path, text = text_file(here, "reach", 40_000)
     with here.store() as store:
         model = f"replay:{path}?rate=700&size=7"
-        told = Told(store.create(Words(prompt="x", model=model)).id, text, whole=True)
+        told = Told(store.create(GenerationRequest(prompt="x", model=model)).id, text, whole=True)
     daemon = here.daemon()
     here.drive(told.id)
     readers = [here.ptstream(*words, told.id) for words in (("drive",), ("watch",), ("watch", "--live"))]

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 from tests.faults.ground import Actor, Ground, ground
 from tests.faults.runs import Run
 from tests.faults.scenes import Pace, text_file
@@ -72,7 +72,7 @@ def _generated(
     path, text = text_file(here, "crowd", pace.size)
     with here.store() as store:
         model = f"replay:{path}?rate={pace.rate}&size={pace.characters}"
-        told = Told(store.create(Words(prompt="x", model=model)).id, text, whole=True)
+        told = Told(store.create(GenerationRequest(prompt="x", model=model)).id, text, whole=True)
     here.drive(told.id)
     crowds = [_crowd(here, how, told.id, count) for how, count in wanted.items()]
     for one in crowds:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 from tests.faults.ears import Recording
 from tests.faults.ground import Ground
 from tests.faults.text import numbered
@@ -45,9 +45,9 @@ def pending(here: Ground, count: int, pace: Pace, label: str = "s") -> list[Told
             if here.chance.random() < 0.25:
                 # Its writes cut characters, which comes out of a pipe anyhow.
                 block = here.chance.choice([37, 501])
-                words = Words(command=("sh", "-c", f"dd if={path} bs={block} 2>/dev/null; sleep 0.2"))
+                words = GenerationRequest(command=("sh", "-c", f"dd if={path} bs={block} 2>/dev/null; sleep 0.2"))
             else:
-                words = Words(prompt="x", model=f"replay:{path}?rate={pace.rate}&size={pace.characters}")
+                words = GenerationRequest(prompt="x", model=f"replay:{path}?rate={pace.rate}&size={pace.characters}")
             made.append(Told(store.create(words).id, text))
     return made
 

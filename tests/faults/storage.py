@@ -18,7 +18,7 @@ from typing import Any
 
 from ptstream import wire
 from ptstream.engine.sqlite.checkpoints import CHECKPOINT_BYTES, CHECKPOINT_PAUSE
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 from tests.faults.ground import Actor, Ground, ground, read
 from tests.faults.runs import Run
 from tests.faults.scenes import heard, text_file
@@ -235,5 +235,5 @@ def _held(here: Ground, statement: str) -> Iterator[None]:
 def _replayed(here: Ground, label: str, size: int, *, rate: int, characters: int) -> Told:
     path, text = text_file(here, label, size)
     with here.store() as store:
-        id = store.create(Words(prompt="x", model=f"replay:{path}?rate={rate}&size={characters}")).id
+        id = store.create(GenerationRequest(prompt="x", model=f"replay:{path}?rate={rate}&size={characters}")).id
     return Told(id, text)

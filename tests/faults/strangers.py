@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ptstream.settings import Home
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 from tests.faults.ground import Ground, ground
 from tests.faults.runs import Run
 from tests.faults.scenes import text_file
@@ -63,7 +63,9 @@ def _reach_opened(here: Ground, tally: Tally) -> None:
 def _running(here: Ground, tally: Tally) -> Iterator[None]:
     path, text = text_file(here, "private", 60_000)
     with here.store() as store:
-        told = Told(store.create(Words(prompt=PROMPT, model=f"replay:{path}?rate=2000")).id, text, whole=True)
+        told = Told(
+            store.create(GenerationRequest(prompt=PROMPT, model=f"replay:{path}?rate=2000")).id, text, whole=True
+        )
     daemon = here.daemon()
     driver = here.ptstream("drive", told.id)
     here.ears.until(lambda: driver.out.data, "text")

@@ -28,12 +28,12 @@ from ptstream.engine.sqlite.rows import (
 from ptstream.errors import (
     NameTaken,
     NotFinished,
+    RequestDiffers,
     StreamNotFound,
     UsageError,
-    WordsDiffer,
 )
 from ptstream.names import as_name
-from ptstream.streams import Parent, Status, Stream, Words, merged, new_id
+from ptstream.streams import GenerationRequest, Parent, Status, Stream, merged, new_id
 
 DELETED = -1.0
 """The time to live of a stream that is to be deleted as soon as it has ended: from its end on, no reader finds it."""
@@ -48,44 +48,44 @@ class Changes:
 
     def create(
         self,
-        words: Words = Words(),  # noqa: B008 - an immutable value
+        request: GenerationRequest = GenerationRequest(),  # noqa: B008 - an immutable value
         *,
         name: str | None = None,
         title: str | None = None,
         parent: Parent | None = None,
         ttl: float | None = None,
     ) -> Stream:
-        """A new pending stream; with a taken name and the same words, the one that has it.
+        """A new pending stream; with a taken name and the same request, the one that has it.
 
         `ttl` is how many seconds after its end it is kept; None: until it is deleted. Raises NameTaken for a taken
-        name and other words, UsageError for a name that cannot be one.
+        name and another request, UsageError for a name that cannot be one.
         """
         name = name if name is None else as_name(name)
-        _check_one_generator(words)
+        _check_one_generator(request)
         with self._writing() as connection:
             row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM {WHOLE} WHERE name = ?", (name,)).fetchone()
             if row is None:
-                id = self._insert(connection, words, name, title, parent, ttl)
+                id = self._insert(connection, request, name, title, parent, ttl)
                 row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM {WHOLE} WHERE id = ?", (id,)).fetchone()
                 return stream_of(row)
         found = stream_of(row)
-        if differences(found.words, words):
+        if differences(found.request, request):
             raise NameTaken(
                 f"the name {name!r} is taken by stream {found.id}, which has another"
-                f" {' and another '.join(differences(found.words, words))}"
+                f" {' and another '.join(differences(found.request, request))}"
             )
         return found
 
     def _insert(
         self,
         connection: sqlite3.Connection,
-        words: Words,
+        request: GenerationRequest,
         name: str | None,
         title: str | None,
         parent: Parent | None,
         ttl: float | None,
     ) -> str:
-        id, prompts = new_id(), prompts_of(words)
+        id, prompts = new_id(), prompts_of(request)
         values: dict[str, Any] = {
             "id": id,
             "name": name,
@@ -95,26 +95,26 @@ class Changes:
             "parent_offset": parent and parent.offset,
             "seam": None if parent and parent.continued else 0,
             "ttl": ttl,
-            "opening": opening_of(words),
-            **columns_of(words),
+            "opening": opening_of(request),
+            **columns_of(request),
         }
         marks = ", ".join(f":{column}" for column in values)
         seq = connection.execute(f"INSERT INTO streams ({', '.join(values)}) VALUES ({marks})", values).lastrowid
         connection.execute(f"INSERT INTO prompts VALUES ({seq}, :prompt, :system)", prompts)
         return id
 
-    def fill(self, id: str, words: Words) -> Stream:
+    def fill(self, id: str, request: GenerationRequest) -> Stream:
         """Give a pending stream what it was created without. Raises WordsDiffer for what it has otherwise."""
         found = self._queries.get(id)
-        if not (different := differences(found.words, words, open_is_free=found.status is Status.PENDING)):
-            if words != Words() and found.status is Status.PENDING:
-                _check_one_generator(merged(found.words, words))
+        if not (different := differences(found.request, request, open_is_free=found.status is Status.PENDING)):
+            if request != GenerationRequest() and found.status is Status.PENDING:
+                _check_one_generator(merged(found.request, request))
                 with self._writing() as connection:
-                    _fill(connection, "streams", columns_of(words) | {"opening": opening_of(words)}, id)
-                    _fill(connection, "prompts", prompts_of(words), id)
+                    _fill(connection, "streams", columns_of(request) | {"opening": opening_of(request)}, id)
+                    _fill(connection, "prompts", prompts_of(request), id)
                 return self._queries.get(id)
             return found
-        raise WordsDiffer(
+        raise RequestDiffers(
             f"stream {id} was given another {' and another '.join(different)}:"
             " a stream says one thing (make a new one for another)"
         )
@@ -183,9 +183,9 @@ class Changes:
             return bool(connection.execute(schema.flush_statement(1), row).fetchall())
 
 
-def _check_one_generator(words: Words) -> None:
+def _check_one_generator(request: GenerationRequest) -> None:
     """Raises UsageError for a stream that both a command and something else would write."""
-    if words.command and (words.model or words.generator):
+    if request.command and (request.model or request.generator):
         raise UsageError("a stream has one generator: a command, a model or a generator function")
 
 

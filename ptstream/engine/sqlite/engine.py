@@ -33,7 +33,7 @@ from ptstream.engine.sqlite.wakeups import Backoff, Polled, Wakes, Watched
 from ptstream.engine.sqlite.writer import SqliteWriter
 from ptstream.errors import StoreBusy, StreamNotFound, ungrouped
 from ptstream.settings import Home
-from ptstream.streams import Attempt, Parent, State, Status, Stream, Words
+from ptstream.streams import Attempt, GenerationRequest, Parent, State, Status, Stream
 
 BRIEFLY = 0.05
 """Seconds that a write may keep the event loop waiting (see `Store`), and between two tries."""
@@ -75,7 +75,7 @@ class SqliteEngine:
 
     async def create(
         self,
-        words: Words = Words(),  # noqa: B008 - an immutable value
+        request: GenerationRequest = GenerationRequest(),  # noqa: B008 - an immutable value
         *,
         name: str | None = None,
         title: str | None = None,
@@ -84,12 +84,12 @@ class SqliteEngine:
     ) -> Stream:
         """See `protocol.Engine`."""
         return await self._written(
-            words, lambda store: store.create(words, name=name, title=title, parent=parent, ttl=ttl)
+            request, lambda store: store.create(request, name=name, title=title, parent=parent, ttl=ttl)
         )
 
-    async def fill(self, id: str, words: Words) -> Stream:
+    async def fill(self, id: str, request: GenerationRequest) -> Stream:
         """See `protocol.Engine`."""
-        return await self._written(words, lambda store: store.fill(id, words))
+        return await self._written(request, lambda store: store.fill(id, request))
 
     async def begin(self, id: str, text: str) -> None:
         """See `protocol.Engine`."""
@@ -258,9 +258,9 @@ class SqliteEngine:
 
     # --- in an event loop
 
-    async def _written(self, words: Words, write: Callable[[Store], T]) -> T:
-        """What `write` makes of a stream's words: in a thread, if they are large."""
-        if len(words.prompt or "") + len(words.system or "") > LARGE:
+    async def _written(self, request: GenerationRequest, write: Callable[[Store], T]) -> T:
+        """What `write` makes of a request: in a thread, if that is large."""
+        if len(request.prompt or "") + len(request.system or "") > LARGE:
             return await self._in_thread(write)
         return await self._in_turn(lambda: write(self._store))
 

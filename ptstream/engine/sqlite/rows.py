@@ -7,7 +7,7 @@ from typing import Any
 
 from ptstream import strict_json
 from ptstream.errors import UsageError
-from ptstream.streams import Attempt, Flush, Status, Stream, Words
+from ptstream.streams import Attempt, Flush, GenerationRequest, Status, Stream
 
 STREAM_COLUMNS = (
     "id, name, title, status, bytes, prompt, system, model, command, generator, flush,"
@@ -36,29 +36,29 @@ def checked(text: str | None, what: str) -> str | None:
     return text
 
 
-def prompts_of(words: Words) -> dict[str, str | None]:
+def prompts_of(request: GenerationRequest) -> dict[str, str | None]:
     """The columns of `prompts`. Raises UsageError for text that is not UTF-8."""
-    return {"prompt": checked(words.prompt, "prompt"), "system": checked(words.system, "system prompt")}
+    return {"prompt": checked(request.prompt, "prompt"), "system": checked(request.system, "system prompt")}
 
 
-def opening_of(words: Words) -> str | None:
+def opening_of(request: GenerationRequest) -> str | None:
     """How the prompt begins."""
-    return words.prompt and words.prompt[:OPENING]
+    return request.prompt and request.prompt[:OPENING]
 
 
-def columns_of(words: Words) -> dict[str, str | None]:
+def columns_of(request: GenerationRequest) -> dict[str, str | None]:
     """Other columns of what a stream was asked. Raises UsageError for text that is not UTF-8."""
     return {
-        "model": checked(words.model, "model's name"),
-        "command": None if words.command is None else strict_json.dumps(list(words.command)),
-        "generator": checked(words.generator, "generator's name"),
-        "flush": words.flush and words.flush.value,
+        "model": checked(request.model, "model's name"),
+        "command": None if request.command is None else strict_json.dumps(list(request.command)),
+        "generator": checked(request.generator, "generator's name"),
+        "flush": request.flush and request.flush.value,
     }
 
 
-def differences(had: Words, given: Words, *, open_is_free: bool = False) -> list[str]:
-    """The names of the words that were given now and are not what the stream has."""
-    before, now = (prompts_of(words) | columns_of(words) for words in (had, given))
+def differences(had: GenerationRequest, given: GenerationRequest, *, open_is_free: bool = False) -> list[str]:
+    """What of a request was given now and is not what the stream has, by name."""
+    before, now = (prompts_of(request) | columns_of(request) for request in (had, given))
     return [
         column
         for column, value in now.items()
@@ -84,7 +84,7 @@ def attempt_of(
 
 def stream_of(row: Sequence[Any]) -> Stream:
     (id, name, title, status, size, prompt, system, model, command, generator, flush, *rest) = row
-    words = Words(
+    request = GenerationRequest(
         prompt,
         system,
         model,
@@ -92,4 +92,4 @@ def stream_of(row: Sequence[Any]) -> Stream:
         generator,
         Flush(flush) if flush else None,
     )
-    return Stream(id, name, title, Status(status), size, words, *rest)
+    return Stream(id, name, title, Status(status), size, request, *rest)

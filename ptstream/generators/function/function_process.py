@@ -27,7 +27,7 @@ from ptstream.generators import Note, Reasoning, Usage
 from ptstream.generators.function.loading import load
 from ptstream.generators.function.signature import appends, checked, events_of
 from ptstream.generators.surrogates import PIECE, Surrogates, slices
-from ptstream.streams import Status, Stream, Words
+from ptstream.streams import GenerationRequest, Status, Stream
 
 PR_SET_PDEATHSIG = 1
 
@@ -131,9 +131,9 @@ def _private_stdout() -> int:
 
 
 def _stream(table: dict[str, Any]) -> Stream:
-    words = Words(**table.pop("words"))
+    request = GenerationRequest(**table.pop("request"))
     rest: dict[str, Any] = dict.fromkeys(("error", "ended_at", "parent", "parent_offset"))
-    return Stream(status=Status.STREAMING, words=words, **table, **rest)
+    return Stream(status=Status.STREAMING, request=request, **table, **rest)
 
 
 OTHERS = (

@@ -27,7 +27,7 @@ def source(stream: Stream, caller: Caller) -> Source:
 
     Raises UsageError, ConfigurationError where it can be seen at once that there is none.
     """
-    target = stream.words.generator or ""
+    target = stream.request.generator or ""
     check_target(target, caller.directory)
     survivors: list[str] = []
     return Source(
@@ -71,12 +71,12 @@ async def _raise_exit(process: ChildProcess, target: str) -> NoReturn:
 
 
 def _described(stream: Stream) -> dict[str, Any]:
-    words = stream.words
+    request = stream.request
     return {
         "id": stream.id,
         "name": stream.name,
         "title": stream.title,
         "bytes": stream.bytes,
         "created_at": stream.created_at,
-        "words": {"prompt": words.prompt, "system": words.system, "model": words.model},
+        "request": {"prompt": request.prompt, "system": request.system, "model": request.model},
     }

@@ -6,17 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TypeAlias
 
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 
 Message: TypeAlias = Mapping[str, str]
 """One message of a conversation: `role` (system, user, assistant) and `content`."""
 
 
-def messages(words: Words, *, system: str | None = None, history: Sequence[Message] = ()) -> list[Message]:
+def messages(
+    request: GenerationRequest, *, system: str | None = None, history: Sequence[Message] = ()
+) -> list[Message]:
     """The conversation to send: the system prompt (`system` if the stream has none), what was said, the prompt."""
-    instruction = words.system or system
+    instruction = request.system or system
     begin = [{"role": "system", "content": instruction}] if instruction else []
-    end = [{"role": "user", "content": words.prompt}] if words.prompt else []
+    end = [{"role": "user", "content": request.prompt}] if request.prompt else []
     return [*begin, *_alternating([*history, *end])]
 
 

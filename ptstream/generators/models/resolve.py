@@ -20,7 +20,7 @@ from ptstream.generators.models.default import chosen, default
 from ptstream.generators.models.endpoints import Endpoints, in_time
 from ptstream.generators.models.target import ModelTarget
 from ptstream.settings import Home
-from ptstream.streams import Flush, Stream, Words
+from ptstream.streams import Flush, GenerationRequest, Stream
 
 if TYPE_CHECKING:
     from ptstream.generators.llamacpp.local_server import LocalServer
@@ -49,46 +49,46 @@ async def resolve(
     Raises NoModel, ConfigurationError for a model, endpoint or key that cannot be used, UsageError for an empty
     prompt, GeneratorError where an endpoint must say which models it has, and does not.
     """
-    if stream.words.command:
+    if stream.request.command:
         from ptstream.generators import command  # processes: not for a line that only checks a name
 
-        return command.source(stream.words, caller)
-    if stream.words.generator:
+        return command.source(stream.request, caller)
+    if stream.request.generator:
         from ptstream.generators.function import subprocess_source  # the same
 
         return subprocess_source.source(stream, caller)
-    words, endpoints = stream.words, Endpoints(caller, settings, home)
-    name = words.model or (await default(endpoints))[0]
+    request, endpoints = stream.request, Endpoints(caller, settings, home)
+    name = request.model or (await default(endpoints))[0]
     if name.startswith(replay.PREFIX):
         return replay.source(name, caller.directory)
-    if not (words.prompt or "").strip():
+    if not (request.prompt or "").strip():
         raise NoPrompt("the prompt is empty")
-    return _source(await target.find(name, endpoints, local), words, history, unsupported)
+    return _source(await target.find(name, endpoints, local), request, history, unsupported)
 
 
-def check(words: Words, caller: Caller, settings: Settings, home: Home) -> None:
+def check(request: GenerationRequest, caller: Caller, settings: Settings, home: Home) -> None:
     """Raises what `resolve` would, as far as that is known without asking anybody: a mistyped name, a missing key."""
-    if words.command:  # whether there is such a one, its start tells
+    if request.command:  # whether there is such a one, its start tells
         return
-    if words.generator:
+    if request.generator:
         from ptstream.generators.function.loading import check_target  # importlib's machinery: for such a line only
 
-        check_target(words.generator, caller.directory)
+        check_target(request.generator, caller.directory)
     else:
-        target.check(words.model, Endpoints(caller, settings, home))
+        target.check(request.model, Endpoints(caller, settings, home))
 
 
-async def doubt(words: Words, caller: Caller, settings: Settings, home: Home) -> str | None:
+async def doubt(request: GenerationRequest, caller: Caller, settings: Settings, home: Home) -> str | None:
     """What to say of a model whose endpoint on this machine does not list it; None without a doubt.
 
     Elsewhere nobody is asked: that would cost a round trip for each stream. Raises ModelNotFound where the list is
     whole, which an Ollama's is: other servers may know a model by more names than they list.
     """
-    if words.command or words.generator:
+    if request.command or request.generator:
         return None
     endpoints = Endpoints(caller, settings, home)
     set_by_user = chosen(endpoints)
-    name = words.model or (set_by_user and set_by_user[0])
+    name = request.model or (set_by_user and set_by_user[0])
     if name is None or name == embedded.NAME or name.startswith((gguf.PREFIX, replay.PREFIX)):
         return None
     endpoint, model = endpoints.named(name)
@@ -104,9 +104,9 @@ async def doubt(words: Words, caller: Caller, settings: Settings, home: Home) ->
 
 
 def _source(
-    asked: ModelTarget, words: Words, history: Sequence[Message], unsupported: UnsupportedFields | None
+    asked: ModelTarget, request: GenerationRequest, history: Sequence[Message], unsupported: UnsupportedFields | None
 ) -> Source:
-    conversation = messages(words, system=asked.system, history=history)
+    conversation = messages(request, system=asked.system, history=history)
 
     def generate() -> Generation:
         return ask(asked, conversation, unsupported)

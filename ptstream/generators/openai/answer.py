@@ -14,7 +14,7 @@ from ptstream import strict_json
 from ptstream.errors import GeneratorDropped, GeneratorError, NoAnswer
 from ptstream.generators import Event, Note, Reasoning, Usage
 from ptstream.generators.openai import reported_error
-from ptstream.generators.openai.choice import choice_in, reasoning_in, string, table, tools_in, words_of
+from ptstream.generators.openai.choice import choice_in, reasoning_in, request_of, string, table, tools_in
 from ptstream.generators.openai.error_text import shorten
 from ptstream.generators.openai.event_stream import Item, Mark
 from ptstream.generators.openai.finish_reason import Finish, finish_of
@@ -188,24 +188,24 @@ class Answer:
     def _note_beside(self, saying: Mapping[str, Any]) -> None:
         """Calls and refusals, for an answer that has no text."""
         if refusal := saying.get("refusal"):
-            self._refusal += words_of(refusal)
+            self._refusal += request_of(refusal)
         self._calls += tools_in(saying)
 
     def _parted(self, content: Any) -> tuple[str, str]:
         """The text of a message's content, and the reasoning that stands among its parts. Raises NoAnswer."""
         if not isinstance(content, list):
             if content is None or isinstance(content, str | dict):
-                return words_of(content), ""
+                return request_of(content), ""
             begin = self._short(strict_json.dumps(content))[:80]
             raise NoAnswer(f"{self._host} sent something that is not part of an answer: {begin!r}")
         text = thought = ""
         for part in content:
             kind = str(part.get("type", "text")) if isinstance(part, dict) else "text"
             if "think" in kind or "reason" in kind:
-                thought += words_of(part)
+                thought += request_of(part)
             elif kind == "refusal":
-                self._refusal += words_of(part)
-            elif words := words_of(part):
+                self._refusal += request_of(part)
+            elif words := request_of(part):
                 text += words
             elif kind not in ("text", "output_text"):
                 self._left_out.add(self._short(kind))

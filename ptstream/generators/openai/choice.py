@@ -22,7 +22,7 @@ def choice_in(item: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def reasoning_in(saying: Mapping[str, Any]) -> str:
     """The reasoning of a delta or a message."""
-    return words_of(next((saying[name] for name in THOUGHTS if saying.get(name)), None))
+    return request_of(next((saying[name] for name in THOUGHTS if saying.get(name)), None))
 
 
 def tools_in(saying: Mapping[str, Any]) -> Iterator[str]:
@@ -34,12 +34,12 @@ def tools_in(saying: Mapping[str, Any]) -> Iterator[str]:
             yield str(function["name"])
 
 
-def words_of(value: Any) -> str:
+def request_of(value: Any) -> str:
     """The words of a string, of a part, or of a list of such; what is none of these has none."""
     if isinstance(value, list):
-        return "".join(map(words_of, value))
+        return "".join(map(request_of, value))
     if isinstance(value, dict):
-        return next((words_of(value[name]) for name in WORDS if value.get(name)), "")
+        return next((request_of(value[name]) for name in WORDS if value.get(name)), "")
     return string(value)
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import ptstream
 from ptstream import wire
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 from tests.faults.ears import LIMIT
 from tests.faults.fuzz.grammar import CUTS, broken, one_of, pieces
 from tests.faults.fuzz.search import Look, Wrong, search
@@ -223,8 +223,8 @@ def _target(here: Ground) -> Target:
     here.home.make()
     Path(here.home.config).write_text(CONFIG)
     with here.store() as store:
-        private = store.create(Words(command=("echo", TEXT), prompt=PROMPT), title=PROMPT).id
-        other = store.create(Words(command=("true",))).id
+        private = store.create(GenerationRequest(command=("echo", TEXT), prompt=PROMPT), title=PROMPT).id
+        other = store.create(GenerationRequest(command=("true",))).id
     daemon = [here.daemon()]
     here.drive(private)
     port = int(json.loads(here.request("GET", wire.STATUS))["listen"].rpartition(":")[2])

@@ -29,7 +29,7 @@ from ptstream.client import ssh
 from ptstream.client.ssh import Host, host_named
 from ptstream.client.there import There
 from ptstream.errors import PtstreamError, ungrouped
-from ptstream.streams import Words
+from ptstream.streams import GenerationRequest
 from tests.faults.ears import LIMIT
 from tests.faults.fuzz.grammar import CUTS, broken, one_of, pieces
 from tests.faults.fuzz.search import Look, Wrong, search
@@ -298,7 +298,7 @@ async def _command(name: str, host: Host, screen: Screen) -> None:
             case "show":
                 await show(there, screen, "x", json=False)
             case "create":
-                await create(there, screen, Words(prompt="x"), name=None, title=None, ttl=None, json=False)
+                await create(there, screen, GenerationRequest(prompt="x"), name=None, title=None, ttl=None, json=False)
             case "cancel":
                 await cancel(there, screen, "x", drain=False, quiet=False)
             case "rm":
