@@ -89,7 +89,7 @@ class Writer(Protocol):
         """The right to drive a pending stream, for a generator called `model` at `place`; it is `streaming` then.
 
         One atomic step: of many who claim, one gets it. Raises ClaimLost when it is not pending (any more),
-        StreamNotFound. Cancelled or not, what happened is known afterwards.
+        StreamNotFound. A caller that is cancelled meanwhile has its answer first: a claim is never made unknown to it.
         """
 
     async def reclaim(self, claim: Claim, begin: int, cause: str) -> Claim:
