@@ -14,7 +14,7 @@ from ptstream import drive
 from ptstream.errors import GeneratorDropped, NotFinished, OffsetBeyondEnd, UsageError
 from ptstream.follow import Follow
 from ptstream.generators import Event, Source
-from ptstream.generators.models.chat_messages import messages
+from ptstream.generators.openai.chat_messages import messages
 from ptstream.lineage import going_on, history
 from ptstream.owner import open_owner
 from ptstream.settings import Home
