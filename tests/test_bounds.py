@@ -21,10 +21,9 @@ from ptstream.client.ssh import host_named
 from ptstream.client.unix_socket import connect
 from ptstream.config import Settings
 from ptstream.errors import ConfigurationError, GeneratorError, Refused
-from ptstream.generators.models import endpoints
 from ptstream.generators.models.default import ollama
 from ptstream.generators.models.endpoints import Endpoints
-from ptstream.generators.openai import answer_reader
+from ptstream.generators.openai import answer_reader, endpoint_timeouts
 from ptstream.generators.openai.chat import chat
 from ptstream.generators.openai.chat_options import TRIES
 from ptstream.generators.openai.http_client import LISTING_BYTES
@@ -195,7 +194,7 @@ async def test_a_head_or_a_chunk_that_has_no_end(server: endpoint.Server, play: 
 async def test_a_listing_that_has_no_end_is_not_waited_for(
     server: endpoint.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, play: str
 ) -> None:
-    monkeypatch.setattr(endpoints, "LISTING_SECONDS", 0.1)
+    monkeypatch.setattr(endpoint_timeouts, "LISTING_UNNAMED", 0.1)
     server.listing = play
     home = Home(str(tmp_path))
     asked = Endpoints(caller_in(home, OLLAMA_HOST=f"127.0.0.1:{server.port}"), Settings(), home)

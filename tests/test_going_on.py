@@ -16,7 +16,7 @@ from ptstream.engine.sqlite.store import Store
 from ptstream.errors import GeneratorDropped, NotFinished, OffsetBeyondEnd, UsageError
 from ptstream.follow import Follow
 from ptstream.generators import Event, Source
-from ptstream.generators.models.chat_messages import messages
+from ptstream.generators.openai.chat_messages import messages
 from ptstream.settings import Home
 from ptstream.streams import Flush, GenerationRequest, Parent, Status, Stream
 from tests import endpoint

@@ -24,10 +24,10 @@ from ptstream.generators.llamacpp.gguf import CONTEXT
 from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.generators.llamacpp.server_process import PROCESS
 from ptstream.generators.llamacpp.sockets import sweep
-from ptstream.generators.models.chat_messages import Message
 from ptstream.generators.models.resolve import LONGEST_TOKEN
 from ptstream.generators.models.resolve import ask as asked
 from ptstream.generators.models.target import of_file
+from ptstream.generators.openai.chat_messages import Message
 from ptstream.settings import Home
 
 NOWHERE = Home("/nonexistent")

@@ -24,10 +24,10 @@ from ptstream.generators.llamacpp import embedded, shared_libraries
 from ptstream.generators.llamacpp.download import download
 from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.generators.models.chat_capability import can_chat
-from ptstream.generators.models.chat_messages import messages
 from ptstream.generators.models.discovery import Found, discover
 from ptstream.generators.models.known_endpoints import known_endpoints
 from ptstream.generators.models.resolve import resolve
+from ptstream.generators.openai.chat_messages import messages
 from ptstream.settings import Home
 from ptstream.streams import Flush, GenerationRequest, Status, Stream
 from tests import endpoint

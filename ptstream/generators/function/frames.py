@@ -11,23 +11,23 @@ from typing import Any
 from ptstream import strict_json
 from ptstream.errors import GeneratorError
 from ptstream.generators import Event, Note, Reasoning, Usage
-from ptstream.generators.surrogates import Surrogates
 
 LONGEST_FRAME = 1024 * 1024
 """Bytes of a frame at most: of text it takes no more than PIECE characters."""
 
 
 class Frames:
-    """What `call_process` writes: a JSON object a line, in ASCII, each with one key."""
+    """What `function_process` writes: a JSON object a line, with one key. Halves of a character it has joined."""
 
     def __init__(self) -> None:
         self.ended = False
+        """Whether the function has come to its end."""
         self.failure: str | None = None
+        """Why it did not, in one line."""
         self._rest = b""
-        self._surrogates = Surrogates()
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """The events in it. `ended` and `failure` tell how it went. Raises GeneratorError for a frame too long."""
+        """The events in it. Raises GeneratorError for a frame too long."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in (*lines, self._rest):
             if len(line) > LONGEST_FRAME:
@@ -36,16 +36,10 @@ class Frames:
             ((kind, value),) = strict_json.loads(line).items()
             yield from self._event(kind, value)
 
-    def end(self) -> Iterator[str]:
-        """What is left to say after the last frame."""
-        if text := self._surrogates.end():
-            yield text
-
     def _event(self, kind: str, value: Any) -> Iterator[Event]:
         match kind:
             case "text":
-                if text := self._surrogates.feed(value):
-                    yield text
+                yield value
             case "reasoning":
                 yield Reasoning(value)
             case "note":

@@ -32,7 +32,7 @@ from ptstream.streams import GenerationRequest, Status, Stream
 PR_SET_PDEATHSIG = 1
 
 
-class Writer:
+class FrameWriter:
     """Writes one frame a line, each whole before the next, and counts the text."""
 
     def __init__(self, descriptor: int, offset: int) -> None:
@@ -81,7 +81,7 @@ class Writer:
             self.frame(kind, part)
 
 
-async def run(target: str, stream: Stream, writer: Writer) -> None:
+async def run(target: str, stream: Stream, writer: FrameWriter) -> None:
     """Call the function and hand over all it gives."""
     function = load(target)
     if appends(function):
@@ -108,7 +108,7 @@ def main() -> None:
     _end_with_parent()
     _leave_no_core()
     stream = _stream(json.load(sys.stdin))
-    writer = Writer(_private_stdout(), stream.bytes)
+    writer = FrameWriter(_private_stdout(), stream.bytes)
     try:
         asyncio.run(run(sys.argv[1], stream, writer))
     except BrokenPipeError:

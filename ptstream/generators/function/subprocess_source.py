@@ -52,8 +52,6 @@ async def _called(target: str, stream: Stream, caller: Caller, survivors: list[s
                     yield event
             elif piece := beside.feed(data):
                 yield Stderr(piece)
-        for event in frames.end():
-            yield event
         # Only now, so that a traceback on stderr, which is another pipe, came before its error.
         if frames.failure is not None:
             raise GeneratorError(f"{target}: {frames.failure}")

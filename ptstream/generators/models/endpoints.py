@@ -14,15 +14,13 @@ from ptstream.generators import Caller, replay
 from ptstream.generators.llamacpp import embedded, gguf
 from ptstream.generators.models.api_keys import key_for
 from ptstream.generators.models.known_endpoints import BY_PORT, known_endpoints
+from ptstream.generators.openai import endpoint_timeouts
 from ptstream.settings import Home
 
 if TYPE_CHECKING:
     from ptstream.generators.openai.upstream import Upstream
 
 T = TypeVar("T")
-
-LISTING_SECONDS = 1.0
-"""How long an endpoint may take to say what it has, when it was not asked for by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +86,11 @@ class Endpoints:
 
 
 async def in_time(asked: Coroutine[Any, Any, T]) -> T | None:
-    """What an endpoint answers that nobody asked for by name: None if it does not within LISTING_SECONDS.
+    """What an endpoint answers that nobody asked for by name: None if it does not in time.
 
     Raises ForeignListener.
     """
-    with anyio.move_on_after(LISTING_SECONDS):
+    with anyio.move_on_after(endpoint_timeouts.LISTING_UNNAMED):
         try:
             return await asked
         except ForeignListener:

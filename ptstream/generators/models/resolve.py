@@ -15,10 +15,10 @@ from ptstream.errors import GeneratorError, ModelNotFound, NoPrompt
 from ptstream.generators import Caller, Generation, Source, replay
 from ptstream.generators.llamacpp import embedded, gguf
 from ptstream.generators.models import target
-from ptstream.generators.models.chat_messages import Message, begun, messages
 from ptstream.generators.models.default import chosen, default
 from ptstream.generators.models.endpoints import Endpoints, in_time
 from ptstream.generators.models.target import ModelTarget
+from ptstream.generators.openai.chat_messages import Message, begun, messages
 from ptstream.settings import Home
 from ptstream.streams import Flush, GenerationRequest, Stream
 

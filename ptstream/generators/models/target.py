@@ -21,14 +21,12 @@ from ptstream.generators.llamacpp import embedded, gguf
 from ptstream.generators.models.chat_capability import can_chat
 from ptstream.generators.models.default import chosen, default
 from ptstream.generators.models.endpoints import Endpoints
+from ptstream.generators.openai import endpoint_timeouts
 from ptstream.generators.openai.chat_options import USUAL, ChatOptions
 
 if TYPE_CHECKING:
     from ptstream.generators.llamacpp.local_server import LocalServer
     from ptstream.generators.openai.upstream import Upstream
-
-LISTING_SECONDS = 15.0
-"""How long an endpoint may take to say what it has, when it was asked for by name."""
 
 THIS_MACHINE = "this machine"
 
@@ -135,7 +133,7 @@ async def _first(upstream: Upstream) -> str:
     """The first of its models that can be chatted with. Raises GeneratorError."""
     from ptstream.generators.openai.model_list import models  # httpx: only for who asks
 
-    with anyio.move_on_after(LISTING_SECONDS):
+    with anyio.move_on_after(endpoint_timeouts.LISTING):
         for row in filter(can_chat, await models(upstream)):
             return str(row["id"])
         raise GeneratorError(f"{upstream.host} says that it has no model to chat with; name one with --model")

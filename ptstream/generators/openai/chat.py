@@ -14,9 +14,9 @@ import anyio
 
 from ptstream.errors import EndpointError, GeneratorDropped, Refused
 from ptstream.generators import Generation, Note, Quiet
-from ptstream.generators.models.chat_messages import Message
 from ptstream.generators.openai import endpoint_timeouts
 from ptstream.generators.openai.answer_reader import answer_in
+from ptstream.generators.openai.chat_messages import Message
 from ptstream.generators.openai.chat_options import USUAL, ChatOptions
 from ptstream.generators.openai.http_client import client_for, send
 from ptstream.generators.openai.request import ChatRequest, UnsupportedFields

@@ -1,8 +1,8 @@
 """How long an endpoint is waited for, besides the limits of whoever drives; all are seconds.
 
 While an answer goes on, whoever drives decides (`first_timeout`, `idle_timeout`). What is decided here is how long a
-connection may take to open, how long is waited for more when the answer has ended, and how long an answer may take that
-comes in one piece. How long is waited before asking again is left to `retry`.
+connection and a list of models may take, how long is waited for more when the answer has ended, and how long an answer
+may take that comes in one piece. How long is waited before asking again is left to `retry`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 CONNECT = 10.0
 """For a connection to open."""
+
+LISTING = 15.0
+"""For an endpoint to say which models it has, when it was asked for by name."""
+
+LISTING_UNNAMED = 1.0
+"""The same when nobody named it: then it is passed over."""
 
 AFTER_FINISH_REASON = 30.0
 """After a finish reason, until more is said: usage, another choice, or text after all."""

@@ -94,8 +94,8 @@ class EventStream:
         self._line_size = 0
         self._after_cr = False
         self._event = ""
-        self._data = _Lines()
-        self._loose = _Lines()
+        self._data = _JoinedLines()
+        self._loose = _JoinedLines()
 
     def feed(self, run: bytes) -> Iterator[Item]:
         """The items that are whole now."""
@@ -149,7 +149,7 @@ class EventStream:
             yield from self._dispatched()
             self._event = value.strip().lower()
         elif name == "error":
-            self._event, self._data = name, _Lines(value)
+            self._event, self._data = name, _JoinedLines(value)
             yield from self._dispatched()
         elif name == "data" and not self._data and (items := _values(value)) is not None:
             yield from self._named(items)  # at once: some send no blank line after it
@@ -158,7 +158,7 @@ class EventStream:
 
     def _dispatched(self, *, at_end: bool = False) -> Iterator[Item]:
         """The event whose lines have been gathered."""
-        data, self._data = str(self._data), _Lines()
+        data, self._data = str(self._data), _JoinedLines()
         if data.strip():
             items = _values(data)
             if items is None:
@@ -192,7 +192,7 @@ class EventStream:
             yield from self._loose_values()
 
     def _loose_values(self) -> Iterator[Item]:
-        text, self._loose = str(self._loose), _Lines()
+        text, self._loose = str(self._loose), _JoinedLines()
         items, rest = _peeled(text)
         yield from items
         if not rest or self._done:
@@ -204,7 +204,7 @@ class EventStream:
         raise WebPage(page_words(rest)) if rest.startswith("<") else Malformed(rest)
 
 
-class _Lines:
+class _JoinedLines:
     """Lines that belong together, as many as may."""
 
     def __init__(self, *lines: str) -> None:

@@ -14,7 +14,7 @@ import httpx
 
 from ptstream import strict_json
 from ptstream.errors import EndpointError, Refused
-from ptstream.generators.models.chat_messages import Message
+from ptstream.generators.openai.chat_messages import Message
 from ptstream.generators.openai.chat_options import ChatOptions
 from ptstream.generators.openai.upstream import COMPLETIONS, Upstream
 
