@@ -315,7 +315,7 @@ def _show(words: Sequence[str]) -> None:
     """Have `ps` show these words, as it shows those that a process was started with."""
     with open("/proc/self/stat", encoding="ascii") as stat:
         begin, end = (int(word) for word in stat.read().rpartition(")")[2].split()[45:47])
-    text = "\0".join(words).encode()[: end - begin - 1]
+    text = os.fsencode("\0".join(words))[: end - begin - 1]
     ctypes.memmove(begin, text.ljust(end - begin, b"\0"), end - begin)
 
 
