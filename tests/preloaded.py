@@ -298,7 +298,7 @@ def _become(request: Request, descriptors: Sequence[int]) -> None:
         os.close(asked)
     else:
         _DaemonForked.forks = Forks(socket.socket(fileno=asked), _read_at_start(request.environment))
-        subprocess.Popen = _DaemonForked  # type: ignore[misc]
+        subprocess.Popen = _DaemonForked  # type: ignore[assignment, misc]
 
 
 class _DaemonForked(subprocess.Popen[bytes]):
