@@ -6,6 +6,7 @@ With PTSTREAM_TEST_EVERYTHING set, a test that would be skipped fails: CI instal
 from __future__ import annotations
 
 import atexit
+import collections
 import contextlib
 import functools
 import json
@@ -64,6 +65,25 @@ FIRST, SECOND = "one two.\n", "three four.\n"
 def pytest_xdist_auto_num_workers() -> int:
     """One more than cores: a third of the time, tests wait for what processes do."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Files run in the order below: pytest-xdist would begin with those of many tests, which are the short ones."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a test asks for marks it: nobody does by hand. Files that take long come first, so that none is left over.
+
+    Those are the files with a browser; of the others, those with few tests, which start many processes each.
+    """
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+    tests = collections.Counter(item.path for item in items)
+    browsing = {item.path for item in items if item.get_closest_marker("browser")}
+    items.sort(key=lambda item: (item.path not in browsing, tests[item.path]))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,21 +1,27 @@
-"""The command in a process of its own that has its imports already: a start takes a tenth of the time.
+"""The command and the daemon, forked from a process that has their imports already: a start takes a tenth of the time.
 
 Most of what a command of the tests' costs is the loading of modules, which is the same for all of them. So one process
-loads them once, and is forked for each command: what runs then is the program, with its own arguments, environment,
-directory, standard streams and exit code. What only a start from nothing shows (what a line imports, an interrupt while
-modules load, the words that `ps` shows) is tested by tests that start `conftest.PTSTREAM` themselves.
+loads them once, and is forked for each command, and for each daemon that such a command starts: what runs then is the
+program, with its own arguments, environment, directory, standard streams and exit code. What only a start from nothing
+shows (what a line imports, an interrupt while modules load, the environment that the kernel remembers) is tested by
+tests that start `conftest.PTSTREAM` themselves, or ask for a `fresh` start: the daemon of a fresh command is fresh too.
 
-Linux alone; elsewhere, and for what a fork cannot be given, a command is started as ever.
+Linux alone; elsewhere, and for what a fork cannot be given, a process is started as ever.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
+import fcntl
 import gc
+import importlib
 import io
 import json
 import os
+import pkgutil
+import runpy
 import select
 import signal
 import socket
@@ -33,7 +39,22 @@ LARGEST = 100_000
 READ_AT_START = ("PYTHON", "LANG", "LC_", "LD_")
 """How the names of variables begin that are read when Python starts, by itself or by the system's loader."""
 
+READ_BY_US = {"PYTHONUNBUFFERED"}
+"""Of these what the standard streams are opened for a new process by."""
+
 PID = STATUS = struct.Struct("i")
+
+ENDS = 10.0
+"""Seconds that the process to be forked has to end, when nobody uses it any more."""
+
+DAEMON = [sys.executable, "-P", "-m", "ptstream.daemon"]
+"""How a command's line for a daemon begins."""
+
+SHOWN = 400
+"""Bytes that `ps` can show of the words of a process that was forked."""
+
+NUMBERS = 64
+"""Descriptors below this number are closed in a new process; those that it gets wait above for their own numbers."""
 
 
 class Request(NamedTuple):
@@ -42,6 +63,10 @@ class Request(NamedTuple):
     words: list[str]
     environment: dict[str, str]
     directory: str
+    daemon: bool = False
+    """The daemon, in a session of its own; else the command."""
+    passed: list[int] = []  # noqa: RUF012 - what JSON gives back
+    """The numbers of the descriptors that it gets beyond its standard streams."""
 
 
 class Process:
@@ -122,39 +147,61 @@ def _feed(pipe: IO[bytes] | None, data: bytes) -> None:
             pipe.close()
 
 
-class Preloaded:
-    """The process that is forked. It ends with whoever started it."""
+class Forks:
+    """Starts processes by asking the one that is forked for it."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._read = _read_at_start(environment)
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()], env=environment
-            )
+    def __init__(self, asked: socket.socket, read: Mapping[str, str]) -> None:
+        self._socket = asked
+        self._read = read
 
     def start(self, line: Sequence[str], environment: Mapping[str, str], **more: Any) -> Process | None:
         """Start a command whose words `line` ends with; None if only a start from nothing will do."""
+        directory = os.fspath(more.pop("cwd", None) or os.getcwd())
+        return self._start(Request(list(line), dict(environment), directory), more)
+
+    def daemon(self, line: Sequence[str], env: Mapping[str, str], pass_fds: Sequence[int], **more: Any) -> Any:
+        """The same for a daemon, which a command starts."""
+        assert more.pop("start_new_session")
+        return self._start(Request(list(line), dict(env), os.getcwd(), True, list(pass_fds)), more)
+
+    def _start(self, request: Request, more: dict[str, Any]) -> Process | None:
         streams = [more.pop(name, None) for name in ("stdin", "stdout", "stderr")]
-        request = Request(list(line), dict(environment), os.fspath(more.pop("cwd", None) or os.getcwd()))
         data = json.dumps(request).encode()
-        if more or len(data) > LARGEST or _read_at_start(environment) != self._read:
+        if more or len(data) > LARGEST or _read_at_start(request.environment) != self._read:
             return None
         with contextlib.ExitStack() as stack:
             given, pipes = _opened(streams, stack)
             reading, writing = os.pipe()
             stack.callback(os.close, writing)
-            socket.send_fds(self._socket, [data], [*given, writing])
-        return Process(line, reading, pipes)
+            # The new process can ask for others: what is forked ends when none is left that could.
+            socket.send_fds(self._socket, [data], [writing, self._socket.fileno(), *given, *request.passed])
+        return Process(request.words, reading, pipes)
+
+
+class Preloaded(Forks):
+    """The process that is forked. It ends with whoever started it."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        super().__init__(ours, _read_at_start(environment))
+        line = [sys.executable, "-P", __file__, str(theirs.fileno()), " " * SHOWN]
+        with theirs:
+            self._process = subprocess.Popen(line, pass_fds=[theirs.fileno()], env=environment)
 
     def close(self) -> None:
         """End it."""
         self._socket.close()
-        self._process.wait()
+        try:
+            self._process.wait(ENDS)
+        except subprocess.TimeoutExpired:  # a command is left that nobody has ended
+            self._process.kill()
+            self._process.wait()
 
 
 def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith(READ_AT_START)}
+    return {
+        name: value for name, value in environment.items() if name.startswith(READ_AT_START) and name not in READ_BY_US
+    }
 
 
 def _opened(streams: Sequence[Any], stack: contextlib.ExitStack) -> tuple[list[int], list[IO[bytes] | None]]:
@@ -182,17 +229,21 @@ def _opened(streams: Sequence[Any], stack: contextlib.ExitStack) -> tuple[list[i
 
 # --- in the process that is forked
 
+LATE = (
+    *("httpx", "anyio._backends._asyncio", "watchfiles", "rich.live", "rich.markdown", "typer.rich_utils"),
+    *("uvicorn.loops.asyncio", "uvicorn.protocols.http.httptools_impl", "uvicorn.lifespan.off"),
+)
+"""What is imported when it is used."""
+
 
 def _load() -> None:
-    """All modules of the command's, and what it loads late."""
-    import importlib
-    import pkgutil
-
-    for package in ("cli", "engine.sqlite", "generators"):
+    """All modules of the command's and the daemon's, and what they load late."""
+    for package in ("cli", "client", "daemon", "engine.sqlite", "generators"):
         folder = importlib.import_module(f"ptstream.{package}")
         for module in pkgutil.walk_packages(folder.__path__, f"{folder.__name__}."):
-            importlib.import_module(module.name)
-    for late in ("httpx", "anyio._backends._asyncio", "watchfiles", "rich.live", "rich.markdown", "typer.rich_utils"):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    for late in LATE:
         importlib.import_module(late)
     assert threading.active_count() == 1
     gc.freeze()
@@ -202,14 +253,14 @@ def _forks(requests: socket.socket) -> Iterator[Request]:
     """Fork for each request; yields it in the new process."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait
     while True:
-        data, descriptors, _, _ = socket.recv_fds(requests, LARGEST * 2, 4)
+        data, descriptors, _, _ = socket.recv_fds(requests, LARGEST * 2, 8)
         if not data:
             os._exit(0)
         if not os.fork():
             requests.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             if not (pid := os.fork()):
-                _become(request := Request(*json.loads(data)), descriptors[:3])
+                _become(request := Request(*json.loads(data)), descriptors[1:])
                 yield request
                 return
             _wait(pid, descriptors)
@@ -219,26 +270,53 @@ def _forks(requests: socket.socket) -> Iterator[Request]:
 
 def _wait(pid: int, descriptors: Sequence[int]) -> None:
     """Tell the process's number, and how it ended; hold nothing of its open meanwhile."""
-    *given, report = descriptors
+    report, *given = descriptors
     for descriptor in (0, 1, 2, *given):
         os.close(descriptor)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-    os.write(report, PID.pack(pid))
-    os.write(report, STATUS.pack(os.waitpid(pid, 0)[1]))
+    with contextlib.suppress(BrokenPipeError):  # nobody waits for a daemon's end
+        os.write(report, PID.pack(pid))
+        os.write(report, STATUS.pack(os.waitpid(pid, 0)[1]))
     os._exit(0)
 
 
 def _become(request: Request, descriptors: Sequence[int]) -> None:
-    for number, descriptor in enumerate(descriptors):
-        os.dup2(descriptor, number)
-    os.closerange(3, 64)
+    if request.daemon:
+        os.setsid()
+    asked, *given = (fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, NUMBERS) for each in descriptors)
+    os.closerange(3, NUMBERS)
+    for kept, number in zip(given, (0, 1, 2, *request.passed), strict=True):
+        os.dup2(kept, number)
+        os.close(kept)
     os.chdir(request.directory)
+    _show([sys.executable, "-P", "-m", "ptstream.cli.entry", *request.words] if not request.daemon else request.words)
     os.environ.clear()
     os.environ.update(request.environment)
     time.tzset()
     sys.stdin, sys.stdout, sys.stderr = (_stream(*each) for each in enumerate((sys.stdin, sys.stdout, sys.stderr)))
-    entry = sys.modules["ptstream.cli.entry"].__file__
-    sys.argv = [str(entry), *request.words]
+    if request.daemon:
+        os.close(asked)
+    else:
+        _DaemonForked.forks = Forks(socket.socket(fileno=asked), _read_at_start(request.environment))
+        subprocess.Popen = _DaemonForked  # type: ignore[assignment, misc]
+
+
+class _DaemonForked(subprocess.Popen[bytes]):
+    """Starts processes as ever, and the daemon by a fork."""
+
+    forks: Forks
+
+    def __new__(cls, args: Sequence[str], *rest: Any, **more: Any) -> Any:
+        forked = cls.forks.daemon(args, **more) if list(args[: len(DAEMON)]) == DAEMON else None
+        return forked or super().__new__(cls)
+
+
+def _show(words: Sequence[str]) -> None:
+    """Have `ps` show these words, as it shows those that a process was started with."""
+    with open("/proc/self/stat", encoding="ascii") as stat:
+        begin, end = (int(word) for word in stat.read().rpartition(")")[2].split()[45:47])
+    text = os.fsencode("\0".join(words))[: end - begin - 1]
+    ctypes.memmove(begin, text.ljust(end - begin, b"\0"), end - begin)
 
 
 def _stream(number: int, old: Any) -> io.TextIOWrapper:
@@ -260,11 +338,16 @@ def _serve() -> None:
     _load()
     from ptstream.cli import entry
 
-    for _ in _forks(socket.socket(fileno=int(sys.argv[1]))):
-        break
+    request = next(_forks(socket.socket(fileno=int(sys.argv[1]))))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        entry.main()
+        if request.daemon:
+            sys.argv = ["-m", *request.words[len(DAEMON) :]]
+            runpy.run_module("ptstream.daemon", run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = [str(entry.__file__), *request.words]
+            entry.main()
+        atexit.register(_leave, 0)
     except SystemExit as end:
         if isinstance(end.code, int):
             atexit.register(_leave, end.code)

@@ -448,7 +448,7 @@ def test_the_socket_is_its_owners_alone(served: Cli) -> None:
 def test_it_keeps_no_key_and_shows_no_prompt(cli: Cli, gate: Gate) -> None:
     secret, prompt = "sk-verysecret", "a prompt that is private"
     keys = dict.fromkeys(("OPENAI_API_KEY", "PTSTREAM_API_KEY", "XDG_API_KEY"), secret)
-    id = detached(cli, *gate.command, words=("-p", prompt), env=keys)
+    id = detached(cli, *gate.command, words=("-p", prompt), env=keys, fresh=True)
     pid = pid_of(cli)
     with contextlib.suppress(PermissionError):  # only root looks into a daemon
         assert secret.encode() not in Path(f"/proc/{pid}/environ").read_bytes()

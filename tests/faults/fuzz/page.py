@@ -61,9 +61,12 @@ HTML = (
 )
 
 
+CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+
+
 def missing() -> str | None:
     """Why there is no browser here."""
-    if shutil.which("chromium") is None:
+    if CHROMIUM is None:
         return "chromium is not installed"
     return None if importlib.util.find_spec("playwright") else "playwright is not installed"
 
@@ -94,7 +97,7 @@ def _page() -> Iterator[Any]:
 
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         try:
             page = browser.new_page()
             page.route("**/*", answer)
