@@ -27,7 +27,7 @@ from ptstream.generators.models.resolve import check as check_model
 from ptstream.generators.models.resolve import doubt
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Status, Stream
-from ptstream.streams_protocol import Details, Driven, Listing, Match, Remark
+from ptstream.streams_protocol import Details, Driven, Listing, Match, NumberedRemark
 
 NOT_SHRUNK = "a reader holds on to the log: what was deleted leaves it with the next rm, or when all have ended"
 
@@ -143,7 +143,7 @@ class Here:
             return (await self._engine.settled(id)).status is not Status.PENDING
         return True
 
-    async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[Remark, None]:
+    async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[NumberedRemark, None]:
         if self._client is None:
             return
         with contextlib.suppress(DaemonUnreachable):  # the text is read on without it

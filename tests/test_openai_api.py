@@ -88,7 +88,7 @@ async def test_an_answer_comes_and_is_kept(face: Face, server: endpoint.Server, 
     (attempt,) = fields["attempts"]
     assert (attempt["model"], attempt["usage"]) == ("as-asked", endpoint.USAGE)
     async with httpx.AsyncClient(base_url=face.url, headers=face.headers) as http:
-        assert "Rain." in (await http.get(wire.ASIDES.format(id=id))).text
+        assert "Rain." in (await http.get(wire.REMARKS.format(id=id))).text
 
 
 async def test_the_asynchronous_client(face: Face, server: endpoint.Server) -> None:

@@ -298,7 +298,7 @@ class _Drive:
         async with aclosing(self._streams.remarks(self._stream.id, self._remark)) as entries:
             async for entry in entries:
                 if entry.kind == wire.NOTE:
-                    await self._screen.aside(entry.text + "\n", fresh=True)
+                    await self._screen.remark(entry.text + "\n", fresh=True)
                 else:
-                    await self._screen.aside(entry.text)
+                    await self._screen.remark(entry.text)
                 self._remark = entry.number

@@ -20,7 +20,7 @@ from ptstream.client.reconnect import PAUSES, Reconnecting
 from ptstream.errors import DaemonUnreachable, NotFinished, PtstreamError
 from ptstream.names import as_name, references
 from ptstream.streams import GenerationRequest, Status, Stream
-from ptstream.streams_protocol import Details, Driven, Listing, Match, Remark
+from ptstream.streams_protocol import Details, Driven, Listing, Match, NumberedRemark
 
 LAST = "@last"
 
@@ -150,7 +150,7 @@ class There:
             if offset >= end:  # a fast stream would never let its reader return
                 return
 
-    async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[Remark, None]:
+    async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[NumberedRemark, None]:
         quietly = Reconnecting(lambda _: None, self._pauses)
         while True:
             try:
