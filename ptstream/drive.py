@@ -19,6 +19,7 @@ from ptstream.attempt_report import AttemptReport
 from ptstream.config import Limits
 from ptstream.engine.protocol import Tail, Writer
 from ptstream.errors import ClaimLost, GeneratorDropped, GeneratorError, GeneratorTimeout, PtstreamError
+from ptstream.fairness import Fairness
 from ptstream.flusher import Flusher
 from ptstream.generators import Event, Generation, Note, Quiet, Source, Usage
 from ptstream.generators.surrogates import mend, slices
@@ -28,7 +29,6 @@ from ptstream.resumption import Resumption
 from ptstream.sentences import Cutter
 from ptstream.streams import Claim, Status
 from ptstream.timeouts import Timeouts
-from ptstream.turns import Turns
 
 PAUSED = "paused: "
 """How the note begins of what keeps a generator waiting."""
@@ -68,7 +68,7 @@ class Drive:
         self._timeouts = Timeouts(Limits(total=limits.total) if source.silence_is_normal else limits, clock)
         self._flusher = Flusher(claim, cutter, writer, self._pieces_of_attempt, clock)
         self._pieces_before = 0
-        self._turns = Turns(clock)
+        self._fairness = Fairness(clock)
         self._scope = anyio.CancelScope()
         self._outcome: Outcome | None = None  # as it was decided, and is still to be written
 
@@ -199,7 +199,7 @@ class Drive:
                 self._report.usage = event.counts
             else:
                 self._report.add(event)
-        await self._turns.give()
+        await self._fairness.checkpoint()
 
     async def _take_piece(self, piece: str) -> None:
         """Of any size: in slices, between which others have their turn, and an end may come."""
@@ -211,7 +211,7 @@ class Drive:
             if self._outcome is not None:
                 return
             await self._take_slice(part)
-            await self._turns.give()
+            await self._fairness.checkpoint()
 
     async def _take_slice(self, part: str) -> None:
         data, part = encoded(part)

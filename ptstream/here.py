@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, aclosing
 
 from ptstream import cancellation, wire
 from ptstream.client.caller import own_context
-from ptstream.client.connection import Client
+from ptstream.client.daemon_client import Client
 from ptstream.client.launch import connect_or_start
 from ptstream.client.there import check_ended
 from ptstream.client.unix_socket import connect
@@ -20,12 +20,12 @@ from ptstream.conversation import going_on
 from ptstream.engine import open_engine
 from ptstream.engine.protocol import Engine
 from ptstream.errors import DaemonUnreachable, PtstreamError, StoreBusy
-from ptstream.fields import title as title_of
 from ptstream.follow import Follow
 from ptstream.generators import Caller
 from ptstream.generators.models.resolve import check as check_model
 from ptstream.generators.models.resolve import doubt
 from ptstream.settings import Home
+from ptstream.stream_json import title as title_of
 from ptstream.streams import GenerationRequest, Status, Stream
 from ptstream.streams_protocol import Details, Driven, Listing, Match, NumberedRemark
 

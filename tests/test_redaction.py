@@ -20,7 +20,7 @@ from ptstream import wire
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Note, Usage
 from ptstream.generators.models.target import ModelTarget
-from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_completion import chat
 from ptstream.generators.openai.error_text import MESSAGE_CHARACTERS, message_in
 from ptstream.generators.openai.model_list import models
 from ptstream.generators.openai.passthrough import REFUSAL_BYTES, pass_through

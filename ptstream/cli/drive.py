@@ -34,13 +34,13 @@ from ptstream.cli.options import (
     ttl_of,
 )
 from ptstream.cli.screen import Screen
-from ptstream.cli.text_output import Form, form_of, say_end, show
+from ptstream.cli.text_output import OutputFormat, format_of, say_end, show
 from ptstream.cli.with_streams import run
 from ptstream.errors import PtstreamError, StreamNotFound, UsageError
-from ptstream.fields import as_json
 from ptstream.generators.replay import PREFIX
 from ptstream.integers import count_of
 from ptstream.names import as_name
+from ptstream.stream_json import as_json
 from ptstream.streams import GenerationRequest, Status, Stream, merged
 from ptstream.streams_protocol import Streams
 
@@ -238,7 +238,7 @@ class _Drive:
         self._order = order
         self._stream = stream
         self._told = told
-        self._form = form_of(stream.request, stream.bytes, plain=order.shown.plain, json=order.shown.json)
+        self._form = format_of(stream.request, stream.bytes, plain=order.shown.plain, json=order.shown.json)
         self._remark = 0
 
     async def run(self) -> int:
@@ -288,7 +288,7 @@ class _Drive:
 
     async def _tell_detached(self) -> None:
         """Print which stream it is that goes on alone."""
-        if self._form is Form.JSON:
+        if self._form is OutputFormat.JSON:
             self._screen.data(as_json(await self._streams.get(self._stream.id)))
         else:
             self._screen.text(f"{self._stream.id}\n")

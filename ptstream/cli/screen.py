@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     When = Literal["auto", "always", "never"]
 
-    class Form(Protocol):
+    class TextFormatter(Protocol):
         """How text is put on a terminal: taken in pieces, given back as what to write."""
 
         def feed(self, text: str) -> str: ...
@@ -58,7 +58,7 @@ class Screen:
         self.err_color = _wanted(color, environ, self.err_terminal)
         self.filtered = self.terminal and not raw
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._form: Form = Filter()
+        self._formatter: TextFormatter = Filter()
         self._rendered: Rendered | None = None
         self._remark_filter = Filter()
         self._mid_line: Output | None = None
@@ -102,7 +102,7 @@ class Screen:
 
         from ptstream.cli.markdown import Rendered
 
-        self._form = self._rendered = Rendered(lambda: self.size, monotonic)
+        self._formatter = self._rendered = Rendered(lambda: self.size, monotonic)
         return True
 
     async def redraw(self) -> None:
@@ -198,7 +198,7 @@ class Screen:
         """The bytes that show this piece."""
         if self.filtered:
             text = piece if isinstance(piece, str) else self._decoder.decode(piece)
-            return self._placed(self._form.feed(text))
+            return self._placed(self._formatter.feed(text))
         if self.terminal:
             return self._placed(piece)
         return piece.encode("utf-8", "replace") if isinstance(piece, str) else piece
@@ -212,7 +212,7 @@ class Screen:
         """The bytes that end the text."""
         if not self.terminal:
             return b""
-        data = self._placed(self._form.feed(self._decoder.decode(b"", True)) + self._form.end())
+        data = self._placed(self._formatter.feed(self._decoder.decode(b"", True)) + self._formatter.end())
         if self._mid_line is not self._out:
             return data
         self._mid_line = None

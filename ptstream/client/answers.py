@@ -9,7 +9,7 @@ from typing import Any
 import fastjsonschema
 
 from ptstream.errors import BadAnswer
-from ptstream.fields import from_json, moment_of
+from ptstream.stream_json import from_json, moment_of
 from ptstream.streams import Attempt, Status, Stream
 from ptstream.streams_protocol import Details, Driven, Match
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from ptstream import wire
 from ptstream.client import answers
-from ptstream.client.connection import Client
+from ptstream.client.daemon_client import Client
 from ptstream.client.reconnect import PAUSES, Reconnecting
 from ptstream.errors import DaemonUnreachable, NotFinished, PtstreamError
 from ptstream.names import as_name, references

@@ -17,7 +17,6 @@ from ptstream.daemon.openapi import document
 from ptstream.daemon.routes import Table, client_gone, id_of, limit_of
 from ptstream.engine.protocol import Engine, Hit
 from ptstream.errors import ungrouped
-from ptstream.fields import title
 from ptstream.generators import Note, Reasoning, Remark, Stderr
 from ptstream.generators.models.discovery import discover
 from ptstream.http import server_sent_events
@@ -26,6 +25,7 @@ from ptstream.http.json_response import UNSTORED, json_response
 from ptstream.http.read_response import head_response, read_response
 from ptstream.http.stream_reader import StreamReader
 from ptstream.integers import count_of
+from ptstream.stream_json import title
 
 SEARCH_TIME = 10.0
 """Seconds that a search may take, its wait for others included."""
