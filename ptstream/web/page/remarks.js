@@ -5,7 +5,7 @@ import { Connection } from "../reading/connection.js"
 import { isTemporary } from "../reading/errors.js"
 import { EventParser } from "../reading/events.js"
 import { StreamRequest } from "../reading/request.js"
-import { NOTES, takeSlot } from "../reading/slots.js"
+import { REMARKS, takeSlot } from "../reading/slots.js"
 import { pathOf } from "./daemon.js"
 import { element } from "./elements.js"
 import { clean } from "./untrusted.js"
@@ -47,7 +47,7 @@ async function listen(daemon, id, said, ended, signal) {
     await seen(signal)
     const here = visit(daemon, signal)
     const request = new StreamRequest(pathOf(id, "remarks"), { signal: here.signal })
-    const slot = await takeSlot(request.target, NOTES) // the text goes first
+    const slot = await takeSlot(request.target, REMARKS) // the text goes first
     const connection = new Connection(request, slot)
     if (!slot) connection.limit(POLL_LENGTH)
     try {
