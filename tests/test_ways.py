@@ -202,16 +202,18 @@ async def secured(server: endpoint.Server, authority: Path) -> AsyncIterator[str
     wrapped = TLSListener(tls, context, standard_compatible=False)
 
     async def pump(source: anyio.abc.ByteReceiveStream, sink: anyio.abc.ByteSendStream) -> None:
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError):  # a side has gone
-            async for data in source:
-                await sink.send(data)
+        async for data in source:
+            await sink.send(data)
 
     async def handle(client: TLSStream) -> None:
         upstream = await anyio.connect_tcp("127.0.0.1", server.port)
-        async with client, upstream, anyio.create_task_group() as tasks:
-            tasks.start_soon(pump, client, upstream)
-            await pump(upstream, client)
-            tasks.cancel_scope.cancel()
+        try:
+            async with client, upstream, anyio.create_task_group() as tasks:
+                tasks.start_soon(pump, client, upstream)
+                await pump(upstream, client)
+                tasks.cancel_scope.cancel()
+        except* (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            pass  # one side has gone
 
     port = tls.listeners[0].extra(anyio.abc.SocketAttribute.local_port)
     async with wrapped, anyio.create_task_group() as tasks:
