@@ -46,7 +46,8 @@ async def going_on(
 ) -> tuple[GenerationRequest, Parent]:
     """What a stream is asked that comes after `parent`: its next turn if it is given a prompt, else its continuation.
 
-    What is not given is the parent's: see `inherited`. Raises NotFinished for a parent without an end, OffsetBeyondEnd, UsageError.
+    What is not given is the parent's: see `inherited`. Raises NotFinished for a parent without an end, OffsetBeyondEnd,
+    UsageError.
     """
     parent = await engine.as_it_is(parent)
     if not parent.status.ended:
