@@ -157,7 +157,7 @@ def test_a_token_that_is_repeated_is_not_shown(cli: Cli, elsewhere: tuple[str, t
 def test_a_redirect_is_not_followed_with_the_token(cli: Cli, elsewhere: tuple[str, type[Elsewhere]]) -> None:
     url, handler = elsewhere
     handler.answer = (302, {"location": f"{url}/other"}, b"")
-    said = cli.run("ls", env={"PTSTREAM_HOST": url, "PTSTREAM_TOKEN": "t" * 43}, code=1).stderr.decode()
+    said = cli.run("ls", env={"PTSTREAM_HOST": url, "PTSTREAM_TOKEN": "t" * 43}, code=4).stderr.decode()
     assert "redirect" in said
     assert len(handler.seen) == 1
 

@@ -202,8 +202,9 @@ async def secured(server: endpoint.Server, authority: Path) -> AsyncIterator[str
     wrapped = TLSListener(tls, context, standard_compatible=False)
 
     async def pump(source: anyio.abc.ByteReceiveStream, sink: anyio.abc.ByteSendStream) -> None:
-        async for data in source:
-            await sink.send(data)
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError):  # a side has gone
+            async for data in source:
+                await sink.send(data)
 
     async def handle(client: TLSStream) -> None:
         upstream = await anyio.connect_tcp("127.0.0.1", server.port)
