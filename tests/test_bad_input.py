@@ -177,6 +177,17 @@ def test_models_that_are_none(served: Cli, folder: Path) -> None:
     assert served.out("drive", "--name", "retried", "-p", "x", env={"PTSTREAM_MODEL": "nosuch/x"}) == "Said."
 
 
+def test_models_that_are_none_of_a_stream_that_goes_on(served: Cli, folder: Path) -> None:
+    served.out("drive", "--name", "said", "--", "echo", "x")
+    (folder / "text").write_text("Said.")
+    served.out("drive", "--name", "asked", "-p", "x", "-m", f"replay:{folder}/text?rate=0")
+    before = served.out("ls", "-q")
+    lines: Lines = tuple(("--from", "asked", "-m", "nosuch/x", *more) for more in ((), ("-p", "y"), ("-d",)))
+    all_refused(served, *(("drive", *line) for line in lines), code=4)
+    refused(served, "drive", "--from", "said", "-p", "why?", code=4, env={"PTSTREAM_MODEL": "nosuch/x"})
+    assert served.out("ls", "-q") == before, "a mistyped model leaves a stream behind"
+
+
 def test_a_model_that_its_endpoint_does_not_list_is_told_before_its_stream(
     served: Cli, endpoint: str, folder: Path
 ) -> None:

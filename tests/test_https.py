@@ -142,6 +142,18 @@ def test_what_is_no_daemon_is_said_to_be_none(
     assert shown.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "form", ["{}", '{{"error": {{"code": "x", "message": "odd: {}"}}}}'], ids=["as it is", "as ours"]
+)
+def test_a_token_that_is_repeated_is_not_shown(cli: Cli, elsewhere: tuple[str, type[Elsewhere]], form: str) -> None:
+    url, handler = elsewhere
+    handler.answer = (400, {}, form.format("authorization: Bearer " + "t" * 43).encode())
+    for line in (("ls",), ("cat", "x"), ("watch", "x")):
+        shown = cli.run(*line, env={"PTSTREAM_HOST": url, "PTSTREAM_TOKEN": "t" * 43}, code=1).stderr.decode()
+        assert "Bearer" in shown
+        assert "ttt" not in shown
+
+
 def test_a_redirect_is_not_followed_with_the_token(cli: Cli, elsewhere: tuple[str, type[Elsewhere]]) -> None:
     url, handler = elsewhere
     handler.answer = (302, {"location": f"{url}/other"}, b"")

@@ -460,6 +460,7 @@ def test_a_user_and_a_port_are_passed_on(box: Box) -> None:
 def test_a_host_that_is_none(box: Box, tmp_path: Path, url: str) -> None:
     done = box.cli.run("ls", env={"PTSTREAM_HOST": url}, code=4, cwd=tmp_path)
     assert b"PTSTREAM_HOST is " in done.stderr
+    assert b"a:b" not in done.stderr, "a password"
     assert not os.listdir(tmp_path)
 
 

@@ -330,6 +330,7 @@ async def test_what_is_idle_is_known_by_its_age(streams: Streams) -> None:
     done = await streams.idle_since(time.time() + 1, status=Status.DONE)
     assert {stream.status for stream in done} == {Status.DONE}
     assert await streams.idle_since(0) == []
+    assert await streams.idle_since(-1.5) == [], "before 1970, so far back as a person may say"
 
 
 async def test_a_text_is_found(streams: Streams) -> None:

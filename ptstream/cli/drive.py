@@ -41,7 +41,7 @@ from ptstream.fields import as_json
 from ptstream.generators.replay import PREFIX
 from ptstream.integers import count_of
 from ptstream.names import as_name
-from ptstream.streams import GenerationRequest, Status, Stream, merged
+from ptstream.streams import GenerationRequest, Status, Stream, inherited, merged
 from ptstream.streams_protocol import Streams
 
 EXAMPLES = """
@@ -171,12 +171,13 @@ async def _stream(streams: Streams, screen: Screen, order: Order, tell: Callable
         return await streams.fill(found.id, _request(screen, order, found, tell))
     after, offset = _place(order.after)
     # Before a pipe is read: @last is another one then.
-    parent = None if after is None else (await streams.find(after)).id
+    parent = None if after is None else await streams.find(after)
     request = _request(screen, order, None, tell)
-    if new and parent is None and (said := await streams.check(request)):
+    if new and (said := await streams.check(inherited(parent.request, request) if parent else request)):
         tell(said)
+    before = parent and parent.id
     return await streams.create(
-        request, name=order.name, title=order.title, parent=parent, parent_offset=offset, ttl=order.ttl
+        request, name=order.name, title=order.title, parent=before, parent_offset=offset, ttl=order.ttl
     )
 
 
