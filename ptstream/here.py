@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, aclosing
 
 from ptstream import wire
 from ptstream.client.caller import own_context
-from ptstream.client.connection import Client
+from ptstream.client.daemon_client import Client
 from ptstream.client.launch import connect_or_start
 from ptstream.client.there import check_ended
 from ptstream.client.unix_socket import connect
@@ -25,7 +25,7 @@ from ptstream.generators.models.resolve import check as check_model
 from ptstream.generators.models.resolve import doubt
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Status, Stream
-from ptstream.streams_protocol import Driven, Remark
+from ptstream.streams_protocol import Driven, NumberedRemark
 
 
 class Here(EngineStreams):
@@ -71,7 +71,7 @@ class Here(EngineStreams):
             return (await self._engine.settled(id)).status is not Status.PENDING
         return True
 
-    async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[Remark, None]:
+    async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[NumberedRemark, None]:
         if self._client is None:
             return
         with contextlib.suppress(DaemonUnreachable):  # the text is read on without it

@@ -31,10 +31,10 @@ from ptstream.follow import Audience, Follow
 from ptstream.generators import Source
 from ptstream.generators.function.in_program import from_function
 from ptstream.generators.function.signature import check
-from ptstream.interrupts import Interruptible, interrupts
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import find_home
 from ptstream.streams import Body, Flush, GenerationRequest, Piece, State, Status, Stream
+from ptstream.termination_signals import Interruptible, on_termination
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -240,7 +240,7 @@ class PersistentStreams:
         if self._owner is None:
             return
         running = list(self._owner.running.values())
-        with anyio.move_on_after(grace) as waiting, interrupts(waiting.cancel):
+        with anyio.move_on_after(grace) as waiting, on_termination(waiting.cancel):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_say_what_runs, running, waiting)
                 for drive in running:

@@ -22,7 +22,7 @@ class Driven(NamedTuple):
     place: str | None
 
 
-class Remark(NamedTuple):
+class NumberedRemark(NamedTuple):
     """What a generator said beside its text; `kind` is `note`, `reasoning` or `stderr`, `number` counts from 1."""
 
     kind: str
@@ -145,7 +145,7 @@ class Streams(Protocol):
         """The text that is there now from `offset` on, in runs of bytes. Raises OffsetBeyondEnd."""
         ...
 
-    def remarks(self, id: str, after: int = 0) -> AsyncGenerator[Remark, None]:
+    def remarks(self, id: str, after: int = 0) -> AsyncGenerator[NumberedRemark, None]:
         """What the running attempt says beside its text, after that number, until it ends.
 
         A connection that breaks for good is no error here: the text tells.

@@ -33,10 +33,10 @@ from ptstream import wire
 from ptstream.engine.sqlite.cursor import TextCursor
 from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
-from ptstream.fields import as_json
-from ptstream.http.connection import PIPELINED
+from ptstream.http.uvicorn_protocol import PIPELINED
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import Home
+from ptstream.stream_json import as_json
 from tests.endpoint import Server, serve
 from tests.preloaded import Preloaded
 

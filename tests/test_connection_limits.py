@@ -100,7 +100,7 @@ def test_the_count_is_right_whatever_comes_and_goes() -> None:
 CROWDED = """
 import sys
 from ptstream.daemon import process
-from ptstream.http import connection, connection_limits
+from ptstream.http import uvicorn_protocol, connection_limits
 from ptstream.settings import Home
 connection_limits.CONNECTIONS = 8
 connection.HEAD_TIME, connection.BODY_TIME = float(sys.argv[2]), 300

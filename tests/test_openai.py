@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Event, Note, Reasoning, Usage
-from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_completion import chat
 from ptstream.generators.openai.model_list import models
 from ptstream.generators.openai.upstream import Upstream
 from ptstream.generators.surrogates import Surrogates, mend

@@ -163,7 +163,7 @@ def test_what_a_model_thinks_is_folded(site: Site, page: Page) -> None:
     site.enter(page)
     sent(page, "Think.", "thinking/reasoning")
     status(page, "done")
-    fold = page.locator("details.asides")
+    fold = page.locator("details.remarks")
     expect(fold).to_be_visible()
     expect(fold.locator(".reasoning")).to_be_hidden()
     fold.locator("summary").click()

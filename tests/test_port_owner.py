@@ -19,7 +19,7 @@ from ptstream.generators.models.default import ollama
 from ptstream.generators.models.discovery import discover
 from ptstream.generators.models.endpoints import Endpoints
 from ptstream.generators.openai import port_owner
-from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_completion import chat
 from ptstream.generators.openai.port_owner import OwnerCheck
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest

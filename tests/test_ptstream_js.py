@@ -326,18 +326,20 @@ def test_what_is_refused(read: Read, daemon: Face, an_app: str) -> None:
     url = daemon.url + path_of(id)
     daemon.cli.run("wait", id)
     size = len(UNICODE.encode())
-    for asked, code, word in (
+    cases: list[tuple[tuple[str, Any], int, str]] = [
         ((url, {"headers": {"authorization": "Bearer no"}}), 401, "not-authenticated"),
         ((url, {}), 401, "not-authenticated"),
         ((daemon.url + path_of("0000nosuchid"), {"headers": headers}), 404, "not-found"),
         ((url, {"headers": headers, "offset": size + 1}), 416, "beyond-end"),
         ((url, {"headers": headers, "offset": UNICODE.encode().index(b"\xe6") + 1}), 400, "usage"),
-        ((f"{an_app}/odd?body=data: {{%0A%0A", {}), 200, "malformed"),
-        ((f"{an_app}/odd?body=data: 1%0A%0A", {}), 200, "malformed"),
-        ((f"{an_app}/odd?body=event: end%0Adata: {{}}%0A%0A", {}), 200, "malformed"),
+        *(
+            ((f"{an_app}/odd?body=event: control%0Adata: {data}%0A%0A", {}), 200, "malformed")
+            for data in ("{", "1", "null", "{}", '{"streamNextOffset": "0", "streamClosed": true}')
+        ),
         ((f"{an_app}/odd?body=event: data%0Adata: --%0A%0A", {}), 200, "malformed"),
         ((f"{an_app}/asked", {}), 200, "malformed"),
-    ):
+    ]
+    for asked, code, word in cases:
         found = read("follow", asked[0], **asked[1])
         assert (found["name"], found["http"], found["code"], found["pieces"]) == ("StreamError", code, word, 0), asked
     refused = read("drive", f"{daemon.url}/streams/{id}/drive?live=1")
@@ -462,7 +464,10 @@ def test_servers_that_are_not_as_they_should_be(read: Read, an_app: str) -> None
     for end in ("cr", "crlf"):
         whole(read("follow", f"{an_app}/dribble/{id}?end={end}"), UNICODE * 4)
     whole(read("follow", f"{an_app}/short/{id}"), UNICODE * 4)
-    for lost in ('id: 9%0Adata: "x"', 'event: end%0Adata: {"status": "done", "offset": 9}'):  # there was more
+    for lost in (  # there was more
+        'event: data%0Adata: eHh4%0A%0Aevent: control%0Adata: {"streamNextOffset": "9"}',
+        'event: control%0Adata: {"streamNextOffset": "9", "streamClosed": true, "status": "done"}',
+    ):
         asked_again = read("follow", f"{an_app}/odd?body={lost}%0A%0A", abortIn=500)
         assert (asked_again["text"], asked_again["thrown"]) == ("", "enough")
     for again in ("1", "soon", "Thu, 26 Nov 2020 00:00:00 GMT"):

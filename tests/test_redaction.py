@@ -20,7 +20,7 @@ from ptstream import wire
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Note, Usage
 from ptstream.generators.models.target import ModelTarget
-from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_completion import chat
 from ptstream.generators.openai.error_text import MESSAGE_CHARACTERS, message_in
 from ptstream.generators.openai.model_list import models
 from ptstream.generators.openai.passthrough import REFUSAL_BYTES, pass_through
@@ -254,13 +254,13 @@ async def _tells_nobody(face: Face, http: httpx.AsyncClient, place: str, form: s
             assert place == "broken"
     id = answer.headers["stream-id"]
     told = await asking(lambda: face.ended(id))
-    asides = (await http.get(wire.ASIDES.format(id=id))).text
+    remarks = (await http.get(wire.REMARKS.format(id=id))).text
     repeated = endpoint.FORMS[form](KEY)
     for secret in (
         KEY,
         repeated[6:-4] if form == "basic" else repeated,
     ):  # base64 shares letters with what is beside it
-        for words in (heard.decode(), json.dumps(told, ensure_ascii=False).replace("\\\\", "\\"), asides):
+        for words in (heard.decode(), json.dumps(told, ensure_ascii=False).replace("\\\\", "\\"), remarks):
             assert secret not in words
     if place == "beside":
         assert kept(face.cli, id) == endpoint.TEXT

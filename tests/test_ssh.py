@@ -24,7 +24,7 @@ import pexpect
 import pytest
 
 from ptstream import wire
-from ptstream.client.connection import Client
+from ptstream.client.daemon_client import Client
 from ptstream.client.ssh import connect, host_named
 from ptstream.client.there import There
 from ptstream.errors import BadAnswer, SshFailed

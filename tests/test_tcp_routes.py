@@ -25,13 +25,13 @@ import pytest
 
 from ptstream import wire
 from ptstream.daemon.keys import Keys, token_of
-from ptstream.daemon.listen_address import Address, address_of
+from ptstream.daemon.listen_address import ListenAddress, address_of
 from ptstream.daemon.request_limits import MAX_BODIES
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ConfigurationError
-from ptstream.http.connection import PIPELINED
 from ptstream.http.request_body import MAX_BODY
 from ptstream.http.server import KEPT
+from ptstream.http.uvicorn_protocol import PIPELINED
 from ptstream.rate_limit import RateLimit
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Parent
@@ -366,7 +366,7 @@ def test_a_request_that_is_too_large(face: Face) -> None:
 IMPATIENT = """
 import sys
 from ptstream.daemon import process, request_limits
-from ptstream.http import connection
+from ptstream.http import uvicorn_protocol
 from ptstream.settings import Home
 request_limits.RATE, request_limits.BURST = 0.001, 50
 connection.HEAD_TIME = connection.BODY_TIME = connection.STALL_TIME = 0.2
@@ -637,11 +637,10 @@ def test_no_address(word: str) -> None:
 
 
 def test_addresses() -> None:
-    assert address_of("127.0.0.1:80") == Address("127.0.0.1", 80)
+    assert address_of("127.0.0.1:80") == ListenAddress("127.0.0.1", 80)
     assert str(address_of("[::1]:80")) == "[::1]:80"
-    assert [Address(host, 1).loopback for host in ("127.9.9.9", "::1", "localhost", "0.0.0.0", "box")] == [True] * 3 + [
-        False
-    ] * 2
+    hosts = ("127.9.9.9", "::1", "localhost", "0.0.0.0", "box")
+    assert [ListenAddress(host, 1).loopback for host in hosts] == [True] * 3 + [False] * 2
 
 
 def test_no_token_is_for_this_machine_alone(cli: Cli) -> None:

@@ -18,7 +18,7 @@ from anyio.abc import SocketStream
 from anyio.streams.tls import TLSListener, TLSStream
 
 from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_completion import chat
 from ptstream.generators.openai.chat_options import ChatOptions
 from ptstream.generators.openai.proxies import Proxy, exempt, proxy_for
 from ptstream.generators.openai.upstream import Upstream

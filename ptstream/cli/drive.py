@@ -34,13 +34,13 @@ from ptstream.cli.options import (
     ttl_of,
 )
 from ptstream.cli.screen import Screen
-from ptstream.cli.text_output import Form, form_of, say_end, show
+from ptstream.cli.text_output import OutputFormat, format_of, say_end, show
 from ptstream.cli.with_streams import run
 from ptstream.errors import PtstreamError, StreamNotFound, UsageError
-from ptstream.fields import as_json
 from ptstream.generators.replay import PREFIX
 from ptstream.integers import count_of
 from ptstream.names import as_name
+from ptstream.stream_json import as_json
 from ptstream.streams import GenerationRequest, Status, Stream, inherited, merged
 from ptstream.streams_protocol import Streams
 
@@ -165,7 +165,7 @@ async def _drive(streams: Streams, screen: Screen, order: Order) -> int:
 
 
 async def _stream(streams: Streams, screen: Screen, order: Order, tell: Callable[[str], None], *, new: bool) -> Stream:
-    """The stream that the line means, made if it is `new`. Raises UsageError, WordsDiffer."""
+    """The stream that the line means, made if it is `new`. Raises UsageError, RequestDiffers."""
     if order.reference is not None:
         found = await _found(streams, order.reference)
         return await streams.fill(found.id, _request(screen, order, found, tell))
@@ -175,7 +175,7 @@ async def _stream(streams: Streams, screen: Screen, order: Order, tell: Callable
     request = _request(screen, order, None, tell)
     if new and (said := await streams.check(inherited(parent.request, request) if parent else request)):
         tell(said)
-    before = parent and parent.id
+    before = parent.id if parent else None
     return await streams.create(
         request, name=order.name, title=order.title, parent=before, parent_offset=offset, ttl=order.ttl
     )
@@ -239,7 +239,7 @@ class _Drive:
         self._order = order
         self._stream = stream
         self._told = told
-        self._form = form_of(stream.request, stream.bytes, plain=order.shown.plain, json=order.shown.json)
+        self._form = format_of(stream.request, stream.bytes, plain=order.shown.plain, json=order.shown.json)
         self._remark = 0
 
     async def run(self) -> int:
@@ -289,7 +289,7 @@ class _Drive:
 
     async def _tell_detached(self) -> None:
         """Print which stream it is that goes on alone."""
-        if self._form is Form.JSON:
+        if self._form is OutputFormat.JSON:
             self._screen.data(as_json(await self._streams.get(self._stream.id)))
         else:
             self._screen.text(f"{self._stream.id}\n")
@@ -299,7 +299,7 @@ class _Drive:
         async with aclosing(self._streams.remarks(self._stream.id, self._remark)) as entries:
             async for entry in entries:
                 if entry.kind == wire.NOTE:
-                    await self._screen.aside(entry.text + "\n", fresh=True)
+                    await self._screen.remark(entry.text + "\n", fresh=True)
                 else:
-                    await self._screen.aside(entry.text)
+                    await self._screen.remark(entry.text)
                 self._remark = entry.number

@@ -15,9 +15,9 @@ from markdown_it.token import Token
 from rich.syntax import Syntax
 from rich.text import Text
 
-from ptstream.cli.blocks import Block, groups, parser
 from ptstream.cli.columns import erased
 from ptstream.cli.control_sequences import Filter
+from ptstream.cli.markdown_blocks import Block, groups, parser
 from ptstream.cli.rendering import THEME, Rendering
 
 FRAMES = 15

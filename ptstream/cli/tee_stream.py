@@ -196,12 +196,12 @@ class Keeping:
 
     async def _show_notes(self, attempt: Drive) -> None:
         while True:
-            rung = attempt.asides.bell.next()
+            rung = attempt.remarks.bell.next()
             self._say_notes(attempt)
             await rung.wait()
 
     def _say_notes(self, attempt: Drive) -> None:
-        entries, self._seen = attempt.asides.since(self._seen)
+        entries, self._seen = attempt.remarks.since(self._seen)
         for entry in entries:
             if entry.text.startswith(PAUSED):  # told at the end, unless it has passed by then
                 self._trouble = entry.text.removeprefix(PAUSED)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from ptstream import strict_json, wire
 from ptstream.client.caller import Context
-from ptstream.client.connection import Client
+from ptstream.client.daemon_client import Client
 
 
 async def status(client: Client) -> dict[str, Any]:

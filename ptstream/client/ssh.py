@@ -24,7 +24,7 @@ import httpx
 from anyio.abc import Process, TaskGroup
 
 from ptstream import wire
-from ptstream.client.connection import Client
+from ptstream.client.daemon_client import Client
 from ptstream.errors import ConfigurationError, SshFailed, ungrouped
 from ptstream.origins import shown
 

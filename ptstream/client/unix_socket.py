@@ -10,7 +10,7 @@ import anyio
 import httpx
 
 from ptstream import wire
-from ptstream.client.connection import Client
+from ptstream.client.daemon_client import Client
 from ptstream.errors import DaemonSilent, DaemonUnreachable
 from ptstream.settings import Home
 

@@ -162,7 +162,7 @@ def _paths() -> dict[str, Any]:
                 },
             ),
         },
-        wire.ASIDES: {
+        wire.REMARKS: {
             "parameters": [stream],
             "get": _operation(
                 "What its generator says beside the text",

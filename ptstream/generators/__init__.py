@@ -55,10 +55,10 @@ class Quiet:
     seconds: float
 
 
-Beside: TypeAlias = Reasoning | Note | Stderr
+Remark: TypeAlias = Reasoning | Note | Stderr
 """What is said beside the text."""
 
-Event: TypeAlias = str | Usage | Beside | Quiet
+Event: TypeAlias = str | Usage | Remark | Quiet
 Generation: TypeAlias = AsyncGenerator[Event, None]
 """Whoever takes one closes it (`aclose`), also when it is left early, in the task that iterated it; and leaves no
 cancel scope in between that was open before, since a generation may hold a task group of its own."""
@@ -98,7 +98,6 @@ class Source:
 
 
 __all__ = [
-    "Beside",
     "Caller",
     "Event",
     "Flush",
@@ -108,6 +107,7 @@ __all__ = [
     "Note",
     "Quiet",
     "Reasoning",
+    "Remark",
     "Settings",
     "Source",
     "Stderr",

@@ -23,8 +23,8 @@ from ptstream.http.durable_streams import ReadParameters
 from ptstream.http.json_response import UNSTORED, error_response
 from ptstream.http.stream_reader import StreamReader
 from ptstream.integers import count_of
-from ptstream.interrupts import Interruptible
 from ptstream.streams import Status
+from ptstream.termination_signals import Interruptible
 
 EVENTS = server_sent_events.MEDIA_TYPE
 

@@ -37,7 +37,7 @@ class Live(StrEnum):
     EVENTS = "sse"
 
 
-class State(Protocol):
+class ReportedState(Protocol):
     """Where a stream stands."""
 
     @property
@@ -111,7 +111,7 @@ def next_cursor(last: int) -> int:
     return max(int((time.time() - CURSOR_EPOCH) // CURSOR_INTERVAL), last + 1)
 
 
-def end_headers(state: State) -> dict[str, str]:
+def end_headers(state: ReportedState) -> dict[str, str]:
     """How a stream has ended, as headers, none if it has not; a cause may hold what no header can."""
     if not state.status.ended:
         return {}
@@ -127,7 +127,7 @@ def control_event(offset: int, *, cursor: int | None = None, up_to_date: bool = 
     return _control(offset, fields | ({"upToDate": True} if up_to_date else {}), offset_word(offset))
 
 
-def end_event(offset: int, state: State) -> bytes:
+def end_event(offset: int, state: ReportedState) -> bytes:
     """The same, the last one, after which the stream is closed, and how it has ended."""
     how = {"status": state.status.value, "error": state.error, "note": state.note}
     return _control(offset, {"upToDate": True, "streamClosed": True, **how}, str(offset))

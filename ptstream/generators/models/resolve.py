@@ -128,7 +128,7 @@ async def ask(
     asked: ModelTarget, conversation: Sequence[Message], unsupported: UnsupportedFields | None = None
 ) -> Generation:
     """The answer of a model to a conversation, piece by piece. Raises as `openai.chat.chat` does."""
-    from ptstream.generators.openai.chat import chat  # httpx: only for who asks
+    from ptstream.generators.openai.chat_completion import chat  # httpx: only for who asks
 
     _check_length(asked, conversation)
     async with (

@@ -33,13 +33,13 @@ LSOF_TIME = 1.0
 SYSTEM_ACCOUNTS = 1000
 """No person's account has a lower number than this, and only root makes those that do."""
 
-Address = IPv4Address | IPv6Address
+IPAddress = IPv4Address | IPv6Address
 
 
 class ListeningSocket(NamedTuple):
     """A socket that listens: where, whose, and what tells it from the next one there."""
 
-    address: Address
+    address: IPAddress
     uid: int
     socket: str
 
@@ -107,17 +107,17 @@ def _name(uid: int) -> str:
         return str(uid)
 
 
-def _at(address: Address, listeners: list[ListeningSocket] | None) -> set[ListeningSocket]:
+def _at(address: IPAddress, listeners: list[ListeningSocket] | None) -> set[ListeningSocket]:
     """Those that may have got a connection to `address`: what listens there, or at every address."""
     return {each for each in listeners or () if each.address == address or _reaches(each.address, address)}
 
 
-def _reaches(everywhere: Address, address: Address) -> bool:
+def _reaches(everywhere: IPAddress, address: IPAddress) -> bool:
     # `::` is asked for IPv4, too, unless its owner does not want that, which no table says.
     return everywhere.is_unspecified and (everywhere.version == 6 or address.version == 4)
 
 
-def _plain(host: str) -> Address:
+def _plain(host: str) -> IPAddress:
     """The address, one of IPv4 as such also where it is written as one of IPv6."""
     address = ip_address(host.partition("%")[0])
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
@@ -152,7 +152,7 @@ def _in_table(path: str, port: int) -> Iterator[ListeningSocket]:
                 yield ListeningSocket(_address(digits), int(uid), inode)
 
 
-def _address(digits: str) -> Address:
+def _address(digits: str) -> IPAddress:
     """An address as the tables have it: words of four bytes, each a number of the machine's own order."""
     words = [int(digits[place : place + 8], 16) for place in range(0, len(digits), 8)]
     packed = struct.pack(f"={len(words)}I", *words)

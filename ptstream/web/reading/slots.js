@@ -9,7 +9,7 @@ const SLOTS = 4
 
 /** Who may have one, the later ones before the earlier ones. */
 const HIDDEN = 0
-export const NOTES = 0
+export const REMARKS = 0
 export const FOLLOWS = 1
 export const DRIVES = 2
 

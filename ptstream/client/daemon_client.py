@@ -15,7 +15,7 @@ import httpx_sse
 from ptstream import strict_json, wire
 from ptstream.errors import BadAnswer, ConnectionBroken, DaemonUnreachable, PtstreamError
 from ptstream.origins import shown
-from ptstream.streams_protocol import Remark
+from ptstream.streams_protocol import NumberedRemark
 
 ANSWER_BYTES = 64 * 1024 * 1024
 """How long an answer, or an event, may be that is read whole: who answers may be another machine."""
@@ -88,23 +88,23 @@ class Client:
         except httpx.TransportError as error:
             raise ConnectionBroken(f"the connection to the daemon at {self.place} broke") from error
 
-    async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[Remark, None]:
+    async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[NumberedRemark, None]:
         """Reasoning and notes of the running attempt, after that number, until it ends.
 
         Raises ConnectionBroken, BadAnswer.
         """
         headers = {"last-event-id": str(after)}
         try:
-            async with httpx_sse.aconnect_sse(self.http, "GET", wire.ASIDES.format(id=id), headers=headers) as events:
+            async with httpx_sse.aconnect_sse(self.http, "GET", wire.REMARKS.format(id=id), headers=headers) as events:
                 events.response.stream = _Lines(events.response.stream, self.place)
                 async for event in events.aiter_sse():
                     yield self._said(event)
         except httpx.TransportError as error:
             raise ConnectionBroken(f"the connection to the daemon at {self.place} broke") from error
 
-    def _said(self, event: httpx_sse.ServerSentEvent) -> Remark:
+    def _said(self, event: httpx_sse.ServerSentEvent) -> NumberedRemark:
         try:
-            said = Remark(event.event, strict_json.loads(event.data), int(event.id))
+            said = NumberedRemark(event.event, strict_json.loads(event.data), int(event.id))
         except (ValueError, RecursionError) as error:
             raise BadAnswer(f"the daemon at {self.place} says something that is none of its events: {error}") from error
         if not isinstance(said.text, str):
