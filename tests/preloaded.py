@@ -30,7 +30,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 
 LARGEST = 100_000
@@ -167,7 +167,7 @@ class Forks:
     def _start(self, request: Request, more: dict[str, Any]) -> Process | None:
         streams = [more.pop(name, None) for name in ("stdin", "stdout", "stderr")]
         data = json.dumps(request).encode()
-        if more or len(data) > LARGEST or _read_at_start(request.environment) != self._read:
+        if more or len(data) > LARGEST or read_at_start(request.environment) != self._read:
             return None
         with contextlib.ExitStack() as stack:
             given, pipes = _opened(streams, stack)
@@ -183,7 +183,7 @@ class Preloaded(Forks):
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        super().__init__(ours, _read_at_start(environment))
+        super().__init__(ours, read_at_start(environment))
         line = [sys.executable, "-P", __file__, str(theirs.fileno()), " " * SHOWN]
         with theirs:
             self._process = subprocess.Popen(line, pass_fds=[theirs.fileno()], env=environment)
@@ -198,7 +198,50 @@ class Preloaded(Forks):
             self._process.wait()
 
 
-def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+FORWARDED = [
+    sys.executable,
+    "-I",
+    "-S",
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), "forwarded_command.py"),
+]
+"""A program that is the command; its first word is the path of a socket where somebody is `forwarding`."""
+
+
+@contextlib.contextmanager
+def forwarding(path: str, start: Callable[..., Any]) -> Iterator[None]:
+    """What others start as `FORWARDED`, with this socket, is started by `start`; if that gives None, from nothing."""
+    if sys.platform != "linux":
+        yield
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(path)
+        listener.listen(128)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=_forward, args=(listener.accept()[0], start), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def _forward(asking: socket.socket, start: Callable[..., Any]) -> None:
+    with asking, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        data, given, _, _ = socket.recv_fds(asking, LARGEST * 2, 3)
+        words, environment, directory = json.loads(data)
+        stdin, stdout, stderr = given
+        process = start(words, environment, cwd=directory, stdin=stdin, stdout=stdout, stderr=stderr)
+        for descriptor in given:
+            os.close(descriptor)
+        if process:
+            asking.send(b"+")
+            asking.send(str(process.wait() % 256).encode())
+
+
+def read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of it Python and the system's loader read when a process starts, which a fork does not do again."""
     return {
         name: value for name, value in environment.items() if name.startswith(READ_AT_START) and name not in READ_BY_US
     }
@@ -297,7 +340,7 @@ def _become(request: Request, descriptors: Sequence[int]) -> None:
     if request.daemon:
         os.close(asked)
     else:
-        _DaemonForked.forks = Forks(socket.socket(fileno=asked), _read_at_start(request.environment))
+        _DaemonForked.forks = Forks(socket.socket(fileno=asked), read_at_start(request.environment))
         subprocess.Popen = _DaemonForked  # type: ignore[assignment, misc]
 
 

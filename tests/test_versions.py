@@ -106,7 +106,7 @@ def packages() -> Iterator[Path]:
 @pytest.fixture
 def older(home: Home) -> Cli:
     """Today's command."""
-    return of(ROOT, home)
+    return Cli(home)
 
 
 @pytest.fixture
