@@ -38,7 +38,7 @@ from ptstream.http.connection import PIPELINED
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import Home
 from tests.endpoint import Server, serve
-from tests.preloaded import Preloaded, read_at_start
+from tests.preloaded import COMMAND, Preloaded, read_at_start
 
 # No time is asserted: a machine may be busy.
 hypothesis.settings.register_profile("unhurried", hypothesis.settings(deadline=None))
@@ -156,10 +156,12 @@ async def answered(app: Any) -> tuple[int, bytes]:
     return said[0]["status"], b"".join(message["body"] for message in said[1:])
 
 
-def started(words: Sequence[str], environment: dict[str, str], *, fresh: bool = False, **more: Any) -> Any:
-    """The command, running: forked from one that has its imports already, or `fresh` from nothing."""
-    forked = None if fresh else forked_command(words, environment, **more)
-    return forked or subprocess.Popen([*PTSTREAM, *words], env=environment, **more)
+def started(
+    words: Sequence[str], environment: dict[str, str], *, fresh: bool = False, module: str = COMMAND, **more: Any
+) -> Any:
+    """The command, or another module, running: forked from one that has its imports, or `fresh` from nothing."""
+    forked = None if fresh else forked_command(words, environment, module=module, **more)
+    return forked or subprocess.Popen([*PTSTREAM[:-1], module, *words], env=environment, **more)
 
 
 def forked_command(words: Sequence[str], variables: dict[str, str], **more: Any) -> Any:

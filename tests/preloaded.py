@@ -47,6 +47,8 @@ PID = STATUS = struct.Struct("i")
 ENDS = 10.0
 """Seconds that the process to be forked has to end, when nobody uses it any more."""
 
+COMMAND = "ptstream.cli.entry"
+
 DAEMON = [sys.executable, "-P", "-m", "ptstream.daemon"]
 """How a command's line for a daemon begins."""
 
@@ -63,8 +65,10 @@ class Request(NamedTuple):
     words: list[str]
     environment: dict[str, str]
     directory: str
-    daemon: bool = False
-    """The daemon, in a session of its own; else the command."""
+    module: str = COMMAND
+    """What it runs as its main program."""
+    session: bool = False
+    """Whether it gets a session of its own."""
     passed: list[int] = []  # noqa: RUF012 - what JSON gives back
     """The numbers of the descriptors that it gets beyond its standard streams."""
 
@@ -155,14 +159,15 @@ class Forks:
         self._read = read
 
     def start(self, line: Sequence[str], environment: Mapping[str, str], **more: Any) -> Process | None:
-        """Start a command whose words `line` ends with; None if only a start from nothing will do."""
+        """Start the command, or another `module`, with these words; None if only a start from nothing will do."""
         directory = os.fspath(more.pop("cwd", None) or os.getcwd())
-        return self._start(Request(list(line), dict(environment), directory), more)
+        return self._start(Request(list(line), dict(environment), directory, more.pop("module", COMMAND)), more)
 
     def daemon(self, line: Sequence[str], env: Mapping[str, str], pass_fds: Sequence[int], **more: Any) -> Any:
         """The same for a daemon, which a command starts."""
         assert more.pop("start_new_session")
-        return self._start(Request(list(line), dict(env), os.getcwd(), True, list(pass_fds)), more)
+        words = list(line[len(DAEMON) :])
+        return self._start(Request(words, dict(env), os.getcwd(), DAEMON[-1], True, list(pass_fds)), more)
 
     def _start(self, request: Request, more: dict[str, Any]) -> Process | None:
         streams = [more.pop(name, None) for name in ("stdin", "stdout", "stderr")]
@@ -324,7 +329,7 @@ def _wait(pid: int, descriptors: Sequence[int]) -> None:
 
 
 def _become(request: Request, descriptors: Sequence[int]) -> None:
-    if request.daemon:
+    if request.session:
         os.setsid()
     asked, *given = (fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, NUMBERS) for each in descriptors)
     os.closerange(3, NUMBERS)
@@ -332,12 +337,12 @@ def _become(request: Request, descriptors: Sequence[int]) -> None:
         os.dup2(kept, number)
         os.close(kept)
     os.chdir(request.directory)
-    _show([sys.executable, "-P", "-m", "ptstream.cli.entry", *request.words] if not request.daemon else request.words)
+    _show([sys.executable, "-P", "-m", request.module, *request.words])
     os.environ.clear()
     os.environ.update(request.environment)
     time.tzset()
     sys.stdin, sys.stdout, sys.stderr = (_stream(*each) for each in enumerate((sys.stdin, sys.stdout, sys.stderr)))
-    if request.daemon:
+    if request.session:
         os.close(asked)
     else:
         _DaemonForked.forks = Forks(socket.socket(fileno=asked), read_at_start(request.environment))
@@ -383,17 +388,20 @@ def _serve() -> None:
 
     request = next(_forks(socket.socket(fileno=int(sys.argv[1]))))
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    ours = request.module in (COMMAND, DAEMON[-1])
     try:
-        if request.daemon:
-            sys.argv = ["-m", *request.words[len(DAEMON) :]]
-            runpy.run_module("ptstream.daemon", run_name="__main__", alter_sys=True)
-        else:
+        if request.module == COMMAND:
             sys.argv = [str(entry.__file__), *request.words]
             entry.main()
-        atexit.register(_leave, 0)
+        else:
+            sys.argv = ["-m", *request.words]
+            runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+        if ours:
+            atexit.register(_leave, 0)
     except SystemExit as end:
         if isinstance(end.code, int):
-            atexit.register(_leave, end.code)
+            if ours:
+                atexit.register(_leave, end.code)
             raise
 
 
