@@ -38,7 +38,7 @@ from ptstream.owner import Owner, open_owner
 from ptstream.settings import Home
 from ptstream.stream_json import as_json
 from tests.endpoint import Server, serve
-from tests.preloaded import Preloaded
+from tests.preloaded import COMMAND, Preloaded, read_at_start
 
 # No time is asserted: a machine may be busy.
 hypothesis.settings.register_profile("unhurried", hypothesis.settings(deadline=None))
@@ -156,16 +156,41 @@ async def answered(app: Any) -> tuple[int, bytes]:
     return said[0]["status"], b"".join(message["body"] for message in said[1:])
 
 
-def started(words: Sequence[str], environment: dict[str, str], *, fresh: bool = False, **more: Any) -> Any:
-    """The command, running: forked from one that has its imports already, or `fresh` from nothing."""
-    forked = None if fresh or sys.platform != "linux" else preloaded().start(words, environment, **more)
-    return forked or subprocess.Popen([*PTSTREAM, *words], env=environment, **more)
+def started(
+    words: Sequence[str], environment: dict[str, str], *, fresh: bool = False, module: str = COMMAND, **more: Any
+) -> Any:
+    """The command, or another module, running: forked from one that has its imports, or `fresh` from nothing."""
+    forked = None if fresh else forked_command(words, environment, module=module, **more)
+    return forked or subprocess.Popen([*PTSTREAM[:-1], module, *words], env=environment, **more)
+
+
+def forked_command(words: Sequence[str], variables: dict[str, str], **more: Any) -> Any:
+    """The command, forked from one that has its imports; None if only a start from nothing will do.
+
+    What Python reads of the environment when it starts makes another such process: worth it from the second time on.
+    """
+    if sys.platform != "linux":
+        return None
+    read = tuple(sorted(read_at_start(variables).items()))
+    with PRELOADING:
+        ASKED[read] += 1
+        if ASKED[read] == 1 and dict(read) != read_at_start(environment()):
+            return None
+        forked = preloaded(read)
+    return forked.start(words, variables, **more)
+
+
+ASKED: collections.Counter[tuple[tuple[str, str], ...]] = collections.Counter()
+"""How often a command was started, by what of its environment is read at the start."""
+
+PRELOADING = threading.Lock()
 
 
 @functools.cache
-def preloaded() -> Preloaded:
-    """What commands are forked from. It ends with this process."""
-    made = Preloaded(environment())
+def preloaded(read: tuple[tuple[str, str], ...]) -> Preloaded:
+    """What commands are forked from that have this of their environment. It ends with this process."""
+    others = environment().items() - read_at_start(environment()).items()
+    made = Preloaded(dict(others) | dict(read))
     atexit.register(made.close)
     return made
 

@@ -107,7 +107,7 @@ def packages() -> Iterator[Path]:
 @pytest.fixture
 def older(home: Home) -> Cli:
     """Today's command."""
-    return of(ROOT, home)
+    return Cli(home)
 
 
 @pytest.fixture
@@ -174,6 +174,7 @@ def test_a_newer_command_replaces_an_older_idle_daemon(older: Cli, newer: Cli) -
 @pytest.mark.parametrize("end", ["by itself", "daemon stop"])
 def test_nothing_migrates_beneath_a_running_stream(older: Cli, newer: Cli, gate: Gate, end: str) -> None:
     id = detached(older, *gate.command, words=("--name", "old"))
+    until(lambda: any(line.startswith('INSERT INTO "chunks"') for line in content(older.home)))
     before, pid = content(older.home), status(older)["pid"]
     for _, done in together(newer, EVERY, code=4):
         said = one_line(done)
