@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from ptstream.engine.protocol import Engine
 from ptstream.errors import NotFinished, OffsetBeyondEnd, StreamNotFound, UsageError
-from ptstream.streams import GenerationRequest, Parent, Stream
+from ptstream.streams import GenerationRequest, Parent, Stream, inherited
 
 _TAG = r"(?:think(?:ing)?|thoughts?|reasoning)"
 
@@ -46,18 +46,14 @@ async def going_on(
 ) -> tuple[GenerationRequest, Parent]:
     """What a stream is asked that comes after `parent`: its next turn if it is given a prompt, else its continuation.
 
-    What is not given is the parent's; but what a command said is asked about, and not said again: that takes a model.
-    Raises NotFinished for a parent without an end, OffsetBeyondEnd, UsageError.
+    What is not given is the parent's: see `inherited`. Raises NotFinished for a parent without an end, OffsetBeyondEnd,
+    UsageError.
     """
     parent = await engine.as_it_is(parent)
     if not parent.status.ended:
         raise NotFinished(f"stream {parent.id} is {parent.status}: cancel it, or wait for its end, to go on from it")
     end = len((await text_before(engine, parent.id, offset)).encode())
-    had = parent.request
-    if given.command or given.generator or given.model or (given.prompt is not None and had.command):
-        had = had._replace(command=None, generator=None, model=None)
-    request = had._replace(**{word: value for word, value in given._asdict().items() if value is not None})
-    return request, Parent(parent.id, end, continued=given.prompt is None)
+    return inherited(parent.request, given), Parent(parent.id, end, continued=given.prompt is None)
 
 
 async def history(engine: Engine, stream: Stream) -> list[Message]:

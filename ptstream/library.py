@@ -21,6 +21,7 @@ from ptstream.config import Settings, load
 from ptstream.drive import Drive
 from ptstream.engine import open_engine
 from ptstream.engine.protocol import Engine
+from ptstream.engine_streams import EngineStreams
 from ptstream.errors import (
     ENDS,
     ClaimLost,
@@ -90,6 +91,7 @@ class PersistentStreams:
 
     def __init__(self, engine: Engine, settings: Settings, tasks: TaskGroup, under_way: Interruptible) -> None:
         self._engine = engine
+        self._streams = EngineStreams(engine)
         self._settings = settings
         self._tasks = tasks
         self._under_way = under_way
@@ -114,7 +116,7 @@ class PersistentStreams:
         Raises NameTaken for a taken name with another request, UsageError for a name that cannot be one.
         """
         request = GenerationRequest(prompt=prompt, system=system, model=model, flush=flush)
-        return (await self._engine.create(request, name=name, title=title)).id
+        return (await self._streams.create(request, name=name, title=title)).id
 
     def drive(self, id: str, generate: Generate) -> Pieces:
         """Run `generate` as the stream's text, from the first `anext` on, and read it from its start.
@@ -130,11 +132,11 @@ class PersistentStreams:
 
     async def stream(self, id: str) -> Stream:
         """What is known of the stream. Raises StreamNotFound."""
-        return await self._engine.get(id)
+        return await self._streams.get(id)
 
     async def streams(self, limit: int | None = None) -> list[Stream]:
         """The streams there are, newest first. Of their prompts only the openings: `stream` has all."""
-        return await self._engine.listed(limit)
+        return (await self._streams.list(limit)).streams
 
     async def body(self, id: str) -> Body:
         """All the text there is now, the tail included, and the status. Raises StreamNotFound."""

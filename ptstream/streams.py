@@ -133,6 +133,16 @@ def merged(had: GenerationRequest, given: GenerationRequest) -> GenerationReques
     return had._replace(**{word: value for word, value in given._asdict().items() if getattr(had, word) is None})
 
 
+def inherited(had: GenerationRequest, given: GenerationRequest) -> GenerationRequest:
+    """What a stream is asked that comes after one which was asked `had`. What is not given is that one's.
+
+    But what a command said is asked about, and not said again: that takes a model.
+    """
+    if given.command or given.generator or given.model or (given.prompt is not None and had.command):
+        had = had._replace(command=None, generator=None, model=None)
+    return had._replace(**{word: value for word, value in given._asdict().items() if value is not None})
+
+
 class Attempt(NamedTuple):
     """One claim of a stream by an owner. `begin` is the offset where its text starts; times are Unix seconds."""
 

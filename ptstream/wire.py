@@ -112,13 +112,13 @@ def error_body(error: PtstreamError) -> bytes:
     return dumps({"error": {"code": error.code, "message": str(error)}})
 
 
-def error_from(body: bytes) -> PtstreamError:
-    """The error that an answer's body carries."""
+def error_from(body: bytes, who: str = "the daemon answered") -> PtstreamError:
+    """The error that an answer's body carries; if it carries none, that `who` said so."""
     try:
         fields = strict_json.loads(body)["error"]
         return error_named(fields["code"], fields["message"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        return PtstreamError(f"the daemon answered {body[:200]!r}")
+        return PtstreamError(f"{who} {body[:200]!r}")
 
 
 def greeting(caller: str) -> bytes:

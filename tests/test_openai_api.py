@@ -46,7 +46,7 @@ ASKED: list[Any] = [
 
 async def raw(face: Face, model: str, **more: Any) -> httpx.Response:
     body = {"model": f"mine/{model}", "messages": ASKED, **more}
-    async with httpx.AsyncClient(timeout=30) as http:
+    async with httpx.AsyncClient(timeout=LIMIT) as http:
         return await http.post(f"{face.base_url}/chat/completions", json=body, headers=face.headers)
 
 
@@ -397,12 +397,12 @@ async def test_what_a_stalled_client_has_not_taken_waits(face: Face, server: end
         id = answer.headers["stream-id"]
         fields = await asking(lambda: face.ended(id))
         assert fields["status"] == "done"
-        assert server.over.is_set()
+        await server.over.wait()
         assert unlinked(face.pid, face.cli.home)
         got = b"".join([data async for data in answer.aiter_raw()])
     assert got == bytes(server.sent)
     assert kept(face.cli, id) == "".join(endpoint.HUGE)
-    assert not unlinked(face.pid, face.cli.home)
+    await asking(lambda: until(lambda: not unlinked(face.pid, face.cli.home)))
 
 
 async def test_nothing_waits_for_a_stalled_client_that_goes(face: Face, server: endpoint.Server) -> None:

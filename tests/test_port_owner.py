@@ -24,7 +24,7 @@ from ptstream.generators.openai.port_owner import OwnerCheck
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest
 from tests import endpoint
-from tests.conftest import needs
+from tests.conftest import LIMIT, needs
 from tests.test_models import asking, bare, caller_in, home, nobody, resolved, text_of
 
 __all__ = ["bare", "home", "nobody"]
@@ -277,5 +277,5 @@ async def test_ones_own_server_is_found_and_asked(
 
 async def test_nobody_listens(home: Home, nobody: str) -> None:
     endpoints = Endpoints(caller_in(home, OLLAMA_HOST=nobody), Settings(), home)
-    with anyio.fail_after(30):
+    with anyio.fail_after(LIMIT):
         assert await ollama(endpoints) == ((), None)

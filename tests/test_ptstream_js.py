@@ -18,7 +18,7 @@ from playwright.sync_api import Browser
 
 import ptstream
 from ptstream import wire
-from tests.browser import browser, needs_browser  # noqa: F401
+from tests.browser import browser, needs_browser, visiting  # noqa: F401
 from tests.collecting_proxy import collecting
 from tests.conftest import FIRST, SECOND, Face, Gate, detached, ended, listening, needs, until
 from tests.endpoint import TEXT
@@ -214,7 +214,7 @@ def read(request: pytest.FixtureRequest) -> Iterator[Read]:
     if request.param == "node":
         yield request.getfixturevalue("node")
         return
-    with request.getfixturevalue("browser").new_page() as page:
+    with visiting(request.getfixturevalue("browser")) as context, context.new_page() as page:
         page.goto(request.getfixturevalue("origin"))
         yield lambda how, url, **options: page.evaluate(READ, ["/0/ptstream.js", how, url, options])
 
@@ -327,7 +327,7 @@ def test_what_is_refused(read: Read, daemon: Face, an_app: str) -> None:
     daemon.cli.run("wait", id)
     size = len(UNICODE.encode())
     statusless = '{"streamNextOffset": "0", "streamClosed": true}'
-    for asked, code, word in (
+    cases: list[tuple[tuple[str, Any], int, str]] = [
         ((url, {"headers": {"authorization": "Bearer no"}}), 401, "not-authenticated"),
         ((url, {}), 401, "not-authenticated"),
         ((daemon.url + path_of("0000nosuchid"), {"headers": headers}), 404, "not-found"),
@@ -339,7 +339,8 @@ def test_what_is_refused(read: Read, daemon: Face, an_app: str) -> None:
         ((f"{an_app}/odd?body=event: control%0Adata: {statusless}%0A%0A", {}), 200, "malformed"),
         ((f"{an_app}/odd?body=event: data%0Adata: --%0A%0A", {}), 200, "malformed"),
         ((f"{an_app}/asked", {}), 200, "malformed"),
-    ):
+    ]
+    for asked, code, word in cases:
         found = read("follow", asked[0], **asked[1])
         assert (found["name"], found["http"], found["code"], found["pieces"]) == ("StreamError", code, word, 0), asked
     refused = read("drive", f"{daemon.url}/streams/{id}/drive?live=1")
@@ -614,7 +615,7 @@ def test_headers_that_are_asked_for_each_time(read: Read, daemon: Face) -> None:
 def test_the_network_is_away(browser: Browser, daemon: Face, origin: str) -> None:
     id = replayed(daemon, UNICODE, rate=50_000)
     ask = ["/0/ptstream.js", "follow", daemon.url + path_of(id), {"headers": daemon.headers}]
-    with browser.new_context() as context, context.new_page() as page:
+    with visiting(browser) as context, context.new_page() as page:
         page.goto(origin)
         page.evaluate("import('/0/ptstream.js')")
         context.set_offline(True)
@@ -627,7 +628,7 @@ def test_the_network_is_away(browser: Browser, daemon: Face, origin: str) -> Non
 @needs_browser
 def test_a_page_that_is_not_let_in(browser: Browser, daemon: Face) -> None:
     id = replayed(daemon, UNICODE, rate=50_000)
-    with site(ptstream.web) as other, browser.new_page() as page:
+    with site(ptstream.web) as other, visiting(browser) as context, context.new_page() as page:
         page.goto(other)
         ask = ["/0/ptstream.js", "follow", daemon.url + path_of(id), {"headers": daemon.headers, "abortIn": 1500}]
         found = page.evaluate(READ, ask)

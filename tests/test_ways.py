@@ -207,10 +207,13 @@ async def secured(server: endpoint.Server, authority: Path) -> AsyncIterator[str
 
     async def handle(client: TLSStream) -> None:
         upstream = await anyio.connect_tcp("127.0.0.1", server.port)
-        async with client, upstream, anyio.create_task_group() as tasks:
-            tasks.start_soon(pump, client, upstream)
-            await pump(upstream, client)
-            tasks.cancel_scope.cancel()
+        try:
+            async with client, upstream, anyio.create_task_group() as tasks:
+                tasks.start_soon(pump, client, upstream)
+                await pump(upstream, client)
+                tasks.cancel_scope.cancel()
+        except* (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            pass  # one side has gone
 
     port = tls.listeners[0].extra(anyio.abc.SocketAttribute.local_port)
     async with wrapped, anyio.create_task_group() as tasks:

@@ -41,7 +41,7 @@ from ptstream.generators.replay import PREFIX
 from ptstream.integers import count_of
 from ptstream.names import as_name
 from ptstream.stream_json import as_json
-from ptstream.streams import GenerationRequest, Status, Stream, merged
+from ptstream.streams import GenerationRequest, Status, Stream, inherited, merged
 from ptstream.streams_protocol import Streams
 
 EXAMPLES = """
@@ -165,18 +165,19 @@ async def _drive(streams: Streams, screen: Screen, order: Order) -> int:
 
 
 async def _stream(streams: Streams, screen: Screen, order: Order, later: Callable[[str], None], *, new: bool) -> Stream:
-    """The stream that the line means, made if it is `new`. Raises UsageError, WordsDiffer."""
+    """The stream that the line means, made if it is `new`. Raises UsageError, RequestDiffers."""
     if order.reference is not None:
         found = await _found(streams, order.reference)
         return await streams.fill(found.id, _request(screen, order, found, later))
     after, offset = _place(order.after)
     # Before a pipe is read: @last is another one then.
-    parent = None if after is None else (await streams.find(after)).id
+    parent = None if after is None else await streams.find(after)
     request = _request(screen, order, None, later)
-    if new and parent is None and (said := await streams.check(request)):
+    if new and (said := await streams.check(inherited(parent.request, request) if parent else request)):
         later(said)
+    before = parent.id if parent else None
     return await streams.create(
-        request, name=order.name, title=order.title, parent=parent, parent_offset=offset, ttl=order.ttl
+        request, name=order.name, title=order.title, parent=before, parent_offset=offset, ttl=order.ttl
     )
 
 

@@ -13,7 +13,7 @@ import httpx
 import httpx_sse
 
 from ptstream import strict_json, wire
-from ptstream.errors import BadAnswer, ConnectionBroken, DaemonUnreachable
+from ptstream.errors import BadAnswer, ConnectionBroken, DaemonUnreachable, PtstreamError
 from ptstream.origins import shown
 from ptstream.streams_protocol import NumberedRemark
 
@@ -51,8 +51,19 @@ class Client:
         except httpx.TransportError as error:
             raise DaemonUnreachable(f"the daemon at {self.place} does not answer: {shown(error)}") from error
         if not response.is_success:
-            raise wire.error_from(body)
+            raise self.failure(response, body)
         return body
+
+    def failure(self, response: httpx.Response, body: bytes) -> PtstreamError:
+        """The error that an answer carries, or is, where something else answers: a redirect, or a gateway's page.
+
+        The token, which a page may repeat, is not shown.
+        """
+        if token := self.http.headers.get("authorization", "").removeprefix("Bearer "):
+            body = body.replace(token.encode(), "…".encode())
+        redirect = ", a redirect" if response.is_redirect else ""
+        said = f"{response.status_code} {response.reason_phrase}{redirect}"
+        return wire.error_from(body, f"what answers at {self.place} says {said}:")
 
     async def whole(self, response: httpx.Response) -> bytes:
         """All of an answer. Raises BadAnswer for one without end."""
@@ -73,7 +84,7 @@ class Client:
             query = {"offset": str(offset), "live": "1"} | ({"stored": "1"} if stored else {})
             async with self.http.stream("GET", wire.TEXT.format(id=id), params=query) as response:
                 if response.status_code != 200:
-                    raise wire.error_from(await self.whole(response))
+                    raise self.failure(response, await self.whole(response))
                 async for data in response.aiter_raw():
                     yield data
         except httpx.TransportError as error:

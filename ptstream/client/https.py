@@ -54,7 +54,12 @@ def address_named(url: str, environment: Mapping[str, str] = os.environ) -> Http
 
 
 async def _refused(response: httpx.Response) -> None:
-    """Raises NotAuthenticated for an answer that asks for a token."""
+    """Raises NotAuthenticated for an answer that asks for a token, ConfigurationError for one that leads elsewhere."""
+    if response.is_redirect:
+        raise ConfigurationError(
+            f"{response.request.url.host} answers with a redirect, to {shown(response.headers.get('location'))}: if the"
+            " daemon is there, name that in PTSTREAM_HOST"
+        )
     if response.status_code == 401:
         raise NotAuthenticated(
             f"the daemon at {response.request.url.host} lets in who has its token: set PTSTREAM_TOKEN to what"

@@ -26,6 +26,7 @@ from anyio.abc import Process, TaskGroup
 from ptstream import wire
 from ptstream.client.daemon_client import Client
 from ptstream.errors import ConfigurationError, SshFailed, ungrouped
+from ptstream.origins import shown
 
 OPTIONS = (
     *("-T", "-a", "-x"),  # no terminal; no agent of ours there, and no display
@@ -87,7 +88,7 @@ def host_named(url: str, environment: Mapping[str, str] = os.environ) -> Host:
     `ptstream`, as words for the shell there.
     """
     if not (found := URL.fullmatch(url)):
-        raise ConfigurationError(f"PTSTREAM_HOST is {url!r}, and must be ssh://[USER@]HOST[:PORT]")
+        raise ConfigurationError(f"PTSTREAM_HOST is {shown(url)}, and must be ssh://[USER@]HOST[:PORT]")
     try:
         program = tuple(shlex.split(environment.get("PTSTREAM_SSH", ""))) or ("ssh",)
     except ValueError as error:

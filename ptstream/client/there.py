@@ -78,10 +78,13 @@ class There:
         return Listing(streams[:wanted], complete=not len(streams) == MOST < wanted)
 
     async def idle_since(self, moment: float, *, status: Status | None = None, keep: int = 0) -> Sequence[Stream]:
-        query: dict[str, Any] = {"idle_since": math.ceil(moment), "keep": keep, "limit": MOST}
+        query: dict[str, Any] = {"idle_since": max(0, math.ceil(moment)), "keep": keep, "limit": MOST}
         query |= {"status": status.value} if status else {}
         answer = await self._again(lambda: self._client.ask("GET", wire.STREAMS, query=query))
-        return answers.streams_of(answer, self._client.place)
+        streams = answers.streams_of(answer, self._client.place)
+        if len(streams) == MOST:
+            self._say(f"the {MOST} oldest: there may be more")
+        return streams
 
     async def create(
         self,

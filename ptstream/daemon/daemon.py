@@ -19,6 +19,7 @@ from ptstream.conversation import history, text_before
 from ptstream.daemon.spooled_buffer import Quota
 from ptstream.drive import Drive
 from ptstream.engine.protocol import Engine
+from ptstream.engine_streams import EngineStreams
 from ptstream.errors import CallerGone, ClaimLost, DaemonStopping, PtstreamError, UsageError
 from ptstream.generators import Caller, Note, Remark, Source
 from ptstream.generators.llamacpp.local_server import LocalServer
@@ -80,8 +81,13 @@ class Daemon:
     """On whose behalf connections from elsewhere drive here, for as long as each lasts."""
     spool_quota: Quota = field(default_factory=Quota)
     """For what waits for clients that are slower than their answers."""
+    streams: EngineStreams = field(init=False)
+    """Those of the home: all that asks nobody to drive."""
     began: float = field(default_factory=time.monotonic)
     tcp: OpensTcp | None = None
+
+    def __post_init__(self) -> None:
+        self.streams = EngineStreams(self.engine)
 
     def status(self) -> dict[str, Any]:
         """What `ptstream daemon status` shows."""

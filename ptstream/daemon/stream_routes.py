@@ -7,14 +7,14 @@ Each only asks; a request is cancelled when its client leaves, and nothing but i
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ptstream import cancellation, wire
+from ptstream import wire
 from ptstream.config import load
-from ptstream.conversation import going_on
 from ptstream.daemon.daemon import Daemon
 from ptstream.daemon.routes import Table, id_of, limit_of, number_of
 from ptstream.daemon.schemas import CancelStream, CreateAnyStream, CreateStream, FillAnyStream, request_of
@@ -29,6 +29,7 @@ from ptstream.http.server_sent_events import accepts_events, accepts_only_presen
 from ptstream.http.stream_reader import StreamReader
 from ptstream.stream_json import as_json
 from ptstream.streams import GenerationRequest, Status
+from ptstream.streams_protocol import Details
 
 Check = Callable[[GenerationRequest], None]
 """Raises for what may not be asked from there."""
@@ -42,32 +43,35 @@ async def list_streams(daemon: Daemon, request: Request) -> Response:
     status, limit = Status(word) if word else None, limit_of(request)
     if "idle_since" in request.query_params:
         moment, keep = number_of(request, "idle_since"), number_of(request, "keep")
-        streams = (await daemon.engine.idle_since(moment, status=status, keep=keep))[:limit]
+        streams = (await daemon.streams.idle_since(moment, status=status, keep=keep))[:limit]
     else:
-        streams = await daemon.engine.listed(limit, status)
+        streams = (await daemon.streams.list(limit, status)).streams
     return json_response({"streams": [as_json(stream) for stream in streams]})
 
 
 async def create(daemon: Daemon, body: CreateStream | CreateAnyStream, check: Check) -> Response:
     """A pending stream. `check` raises for what may not be asked from there."""
-    generation, parent = request_of(body), None
-    if body.parent is not UNSET:
-        before = await daemon.engine.get((await daemon.engine.find(body.parent)).id)
-        offset = None if body.parent_offset is UNSET else int(body.parent_offset)
-        generation, parent = await going_on(daemon.engine, before, offset, generation)
-    elif body.parent_offset is not UNSET:
+    if body.parent is UNSET and body.parent_offset is not UNSET:
         raise UsageError("parent_offset goes with parent")
-    check(generation)
-    stream = await daemon.engine.create(generation, parent=parent, name=body.name, title=body.title, ttl=body.ttl)
+    stream = await daemon.streams.create(
+        request_of(body),
+        name=body.name,
+        title=body.title,
+        parent=None if body.parent is UNSET else (await daemon.streams.find(body.parent)).id,
+        parent_offset=None if body.parent_offset is UNSET else int(body.parent_offset),
+        ttl=body.ttl,
+        check=check,
+    )
     return json_response(as_json(stream, []), 201, {"location": wire.STREAM.format(id=stream.id)})
 
 
 async def show(daemon: Daemon, request: Request) -> Response:
     """What is known of a stream."""
-    stream = await daemon.engine.as_it_is(await daemon.engine.get(id_of(request)))
-    fields = as_json(stream, await daemon.engine.attempts(stream.id))
-    fields["pieces"], fields["chunks"] = await daemon.engine.counts(stream.id)
-    return json_response(fields)
+    return json_response(_fields(await daemon.streams.details(id_of(request))))
+
+
+def _fields(details: Details) -> dict[str, Any]:
+    return as_json(details.stream, details.attempts) | {"pieces": details.pieces, "chunks": details.chunks}
 
 
 async def drive(
@@ -104,8 +108,8 @@ async def cancel(daemon: Daemon, request: Request) -> Response:
 
 async def delete(daemon: Daemon, request: Request) -> Response:
     """Remove it, and its text."""
-    await cancellation.delete(daemon.engine, id_of(request))
-    await daemon.engine.shrink()
+    for error in await daemon.streams.delete([id_of(request)]):
+        raise error
     return Response(status_code=204)
 
 
@@ -113,12 +117,12 @@ async def fill(daemon: Daemon, request: Request, check: Check) -> Response:
     """Give a pending stream what it was made without. `check` raises for what may not be asked from there."""
     id, generation = id_of(request), request_of(await body_as(request, FillAnyStream))
     check(generation)
-    stream = await daemon.engine.fill(id, generation)
-    return json_response(as_json(stream, await daemon.engine.attempts(id)))
+    await daemon.streams.fill(id, generation)
+    return json_response(_fields(await daemon.streams.details(id)))
 
 
 async def check_request(daemon: Daemon, generation: GenerationRequest, caller: Caller) -> Response:
-    """What speaks against driving this, if anything; an error for what keeps them from being driven."""
+    """What speaks against driving this, if anything; an error for what keeps it from being driven."""
     settings = load(daemon.home)
     check(generation, caller, settings, daemon.home)
     return json_response({"doubt": await doubt(generation, caller, settings, daemon.home)})
