@@ -55,7 +55,7 @@ class Drive:
         self.pieces = 0
         self.end: Outcome | None = None
         self.ended = anyio.Event()
-        """Set when the end is committed, or is left to recovery."""
+        """Set when the end is committed, or recovery is to give it one."""
         self.draining = False
         """Whether its stream has been ended, and its generator goes on for its usage alone."""
         self._source: Source | None = source
@@ -125,7 +125,7 @@ class Drive:
                     await self._finish()
                 elif self._report.usage is not None:
                     with contextlib.suppress(PtstreamError):  # the end stands without it
-                        await self._writer.tell_usage(self.claim, self._report.usage)
+                        await self._writer.report_usage(self.claim, self._report.usage)
 
     # --- attempts
 

@@ -29,7 +29,7 @@ from ptstream.streams_protocol import Driven, NumberedRemark
 
 
 class Here(EngineStreams):
-    """The streams of one home. Made by `opened`. `say` is told what a person is to know."""
+    """The streams of one home. Made by `opened`. `say` is called with what a person is to know."""
 
     def __init__(self, home: Home, engine: Engine, stack: AsyncExitStack, say: Callable[[str], None]) -> None:
         super().__init__(engine, say)
@@ -56,10 +56,10 @@ class Here(EngineStreams):
 
         So it is if a daemon dies before it answers: it may have begun.
         """
-        told = {**own_context(), "stderr": stderr, "on_drop": on_drop}
+        fields = {**own_context(), "stderr": stderr, "on_drop": on_drop}
         try:
             self._client = await self._stack.enter_async_context(connect_or_start(self._home))
-            answer = await self._client.ask("POST", wire.DRIVE.format(id=id), told)
+            answer = await self._client.ask("POST", wire.DRIVE.format(id=id), fields)
         except DaemonUnreachable:
             if not await self.begun(id):
                 raise
@@ -68,7 +68,7 @@ class Here(EngineStreams):
 
     async def begun(self, id: str) -> bool:
         with contextlib.suppress(PtstreamError):
-            return (await self._engine.settled(id)).status is not Status.PENDING
+            return (await self._engine.recovered(id)).status is not Status.PENDING
         return True
 
     async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[NumberedRemark, None]:

@@ -70,7 +70,7 @@ def iso(moment: float | None) -> str | None:
 def from_json(fields: Mapping[str, Any]) -> Stream:
     """The stream that has these stable fields: of its prompts as much as they hold.
 
-    Raises DaemonUnreachable for an id that is none: commands are told to the user with it in them.
+    Raises DaemonUnreachable for an id that is none: messages suggest commands with it in them.
     """
     if not is_id(fields["id"]):
         raise DaemonUnreachable(f"what answers is no ptstream: it calls a stream {fields['id']!r}")

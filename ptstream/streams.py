@@ -112,7 +112,7 @@ class Body(Record):
 
 
 class GenerationRequest(NamedTuple):
-    """What a stream was asked to say, and by what. None means: left open, may be given when it is driven."""
+    """What a stream was asked to say, and by what. None means: not given yet, may be given when it is driven."""
 
     prompt: str | None = None
     system: str | None = None

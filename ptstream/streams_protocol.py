@@ -40,7 +40,7 @@ class Details(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """Streams, newest first; `complete` tells whether no more of them are there than were asked for."""
+    """Streams, newest first; `complete`: whether no more of them are there than were asked for."""
 
     streams: list[Stream]
     complete: bool
@@ -148,7 +148,7 @@ class Streams(Protocol):
     def remarks(self, id: str, after: int = 0) -> AsyncGenerator[NumberedRemark, None]:
         """What the running attempt says beside its text, after that number, until it ends.
 
-        A connection that breaks for good is no error here: the text tells.
+        A connection that breaks for good is no error here: reading the text reports it.
         """
         ...
 

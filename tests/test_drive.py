@@ -696,7 +696,7 @@ async def _appended(owner: Owner, claim: Claim, text: str) -> None:
             await writer_of(owner).append(claim, 0, text, 1)
     else:
         await writer_of(owner).append(claim, 0, text, 1)
-        assert (await owner.engine.settled(claim.id)).bytes == len(text)
+        assert (await owner.engine.recovered(claim.id)).bytes == len(text)
 
 
 async def test_an_unfinished_word_first_does_not_stop_the_timer(store: Store) -> None:

@@ -141,7 +141,7 @@ async def test_a_port_that_changes_hands_meanwhile_is_not_asked() -> None:
     with socket.create_server(("127.0.0.1", 0)) as first:
         port = first.getsockname()[1]
         await check("connection.connect_tcp.started", {"port": port})
-    with socket.create_server(("127.0.0.1", port)), pytest.raises(ForeignListener, match="cannot be told to be yours"):
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(ForeignListener, match="cannot be shown to be yours"):
         async with opened(port, check):
             pass
 
@@ -153,7 +153,7 @@ async def test_a_listener_that_no_table_has_is_not_asked() -> None:
         port = listening.getsockname()[1]
         stream = await httpcore.AnyIOBackend().connect_tcp("127.0.0.1", port)
         accepted, _ = listening.accept()
-    with accepted, pytest.raises(ForeignListener, match="cannot be told to be yours"):
+    with accepted, pytest.raises(ForeignListener, match="cannot be shown to be yours"):
         await check("connection.connect_tcp.complete", {"return_value": stream})
 
 

@@ -326,16 +326,17 @@ def test_what_is_refused(read: Read, daemon: Face, an_app: str) -> None:
     url = daemon.url + path_of(id)
     daemon.cli.run("wait", id)
     size = len(UNICODE.encode())
+    statusless = '{"streamNextOffset": "0", "streamClosed": true}'
     cases: list[tuple[tuple[str, Any], int, str]] = [
         ((url, {"headers": {"authorization": "Bearer no"}}), 401, "not-authenticated"),
         ((url, {}), 401, "not-authenticated"),
         ((daemon.url + path_of("0000nosuchid"), {"headers": headers}), 404, "not-found"),
         ((url, {"headers": headers, "offset": size + 1}), 416, "beyond-end"),
         ((url, {"headers": headers, "offset": UNICODE.encode().index(b"\xe6") + 1}), 400, "usage"),
-        *(
-            ((f"{an_app}/odd?body=event: control%0Adata: {data}%0A%0A", {}), 200, "malformed")
-            for data in ("{", "1", "null", "{}", '{"streamNextOffset": "0", "streamClosed": true}')
-        ),
+        ((f"{an_app}/odd?body=event: control%0Adata: {{%0A%0A", {}), 200, "malformed"),
+        ((f"{an_app}/odd?body=event: control%0Adata: 1%0A%0A", {}), 200, "malformed"),
+        ((f"{an_app}/odd?body=event: control%0Adata: null%0A%0A", {}), 200, "malformed"),
+        ((f"{an_app}/odd?body=event: control%0Adata: {statusless}%0A%0A", {}), 200, "malformed"),
         ((f"{an_app}/odd?body=event: data%0Adata: --%0A%0A", {}), 200, "malformed"),
         ((f"{an_app}/asked", {}), 200, "malformed"),
     ]

@@ -369,7 +369,8 @@ from ptstream.daemon import process, request_limits
 from ptstream.http import uvicorn_protocol
 from ptstream.settings import Home
 if sys.argv[2] == "impatient":
-    connection.HEAD_TIME = connection.BODY_TIME = connection.STALL_TIME = 0.2
+    for name in ("HEAD_TIME", "BODY_TIME", "STALL_TIME"):
+        setattr(uvicorn_protocol, name, 0.2)
 else:
     request_limits.RATE, request_limits.BURST = 0.001, 50
 process.run(Home(sys.argv[1]), listen="127.0.0.1:0", token=False)

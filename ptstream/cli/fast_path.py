@@ -99,7 +99,7 @@ def _table(screen: Screen, streams: list[Stream]) -> None:
     from ptstream.cli.describe import age, size
     from ptstream.stream_json import iso, title
 
-    # A person is told about how large and how old, a program exactly.
+    # For a person sizes and ages are rounded, for a program exact.
     sized, dated = (size, age) if screen.terminal else (str, iso)
     rows = [
         [

@@ -118,7 +118,7 @@ class Screen:
         await self._out.send(sequences.encode("utf-8", "replace"))
 
     def note(self, line: str) -> None:
-        """A line beside the text, on stderr. Never raises: there is nobody left who could be told."""
+        """A line beside the text, on stderr. Never raises: there is nobody else to report it to."""
         self._say(clean(line, one_line=True) + "\n", _DIM, fresh=True)
 
     async def remark(self, text: str, *, fresh: bool = False) -> None:

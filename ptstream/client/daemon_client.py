@@ -28,10 +28,12 @@ class Client:
     place: str
     http: httpx.AsyncClient
 
-    async def ask(self, method: str, path: str, told: Any = None, query: Mapping[str, Any] | None = None) -> Any:
-        """The JSON object that is answered; `told` is the request's. Raises DaemonUnreachable, BadAnswer, and whatever
-        error the daemon answers."""
-        body = await self.answer(method, path, told, query)
+    async def ask(self, method: str, path: str, fields: Any = None, query: Mapping[str, Any] | None = None) -> Any:
+        """The JSON object that is answered; `fields` are the request's.
+
+        Raises DaemonUnreachable, BadAnswer, and whatever error the daemon answers.
+        """
+        body = await self.answer(method, path, fields, query)
         try:
             answer = strict_json.loads(body)
         except ValueError as error:
@@ -40,9 +42,9 @@ class Client:
             raise BadAnswer(f"the daemon at {self.place} answered something that is no JSON object")
         return answer
 
-    async def answer(self, method: str, path: str, told: Any = None, query: Mapping[str, Any] | None = None) -> bytes:
+    async def answer(self, method: str, path: str, fields: Any = None, query: Mapping[str, Any] | None = None) -> bytes:
         """The body that is answered. Raises as `ask` does."""
-        content = None if told is None else wire.dumps(told)
+        content = None if fields is None else wire.dumps(fields)
         try:
             async with self.http.stream(method, path, content=content, params=query) as response:
                 body = await self.whole(response)

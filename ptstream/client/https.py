@@ -79,6 +79,6 @@ async def connect(address: HttpsAddress) -> AsyncIterator[Client]:
         timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
         headers=headers,
         event_hooks={"response": [wire.check_plain, _refused]},
-        follow_redirects=False,  # another place would be told the token
+        follow_redirects=False,  # another place would learn the token
     ) as http:
         yield Client(address.place, http)

@@ -53,7 +53,7 @@ async def _check_there(client: Client, home: Home) -> None:
 
 
 def listening(home: Home) -> tuple[int, int] | None:
-    """What tells a daemon's socket from the next one's, None if there is none."""
+    """What distinguishes a daemon's socket from the next one's, None if there is none."""
     try:
         found = os.stat(home.socket)
     except FileNotFoundError:

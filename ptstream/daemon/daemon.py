@@ -1,4 +1,4 @@
-"""What the daemon's routes work on: the store, the owner, and drives by what their callers said.
+"""What the daemon's routes work on: the store, the owner, and how a stream is driven on a caller's behalf.
 
 Generations live in the owner's tasks, never in a request. It knows no HTTP.
 """
@@ -75,7 +75,7 @@ class Daemon:
     """What endpoints were found not to understand, while the daemon lives."""
     stop: anyio.Event = field(default_factory=anyio.Event)
     failure: PtstreamError | None = None
-    """Why it ends, if nobody told it to."""
+    """Why it ends, if nobody asked for that."""
     remarks_of: dict[str, tuple[Remarks, anyio.Event]] = field(default_factory=dict)
     callers: dict[str, Caller] = field(default_factory=dict)
     """On whose behalf connections from elsewhere drive here, for as long as each lasts."""
@@ -114,7 +114,7 @@ class Daemon:
         """
         if self.stop.is_set():
             raise DaemonStopping("the daemon is stopping")
-        state = await self.engine.settled(id)
+        state = await self.engine.recovered(id)
         stream = await self.engine.get(id)
         check(stream.request)
         if state.status is not Status.PENDING:
@@ -155,7 +155,7 @@ class Daemon:
                 await attempt.ended.wait()
         else:
             await cancellation.cancel(self.engine, id, drain=drain)
-        state = await self.engine.settled(id)
+        state = await self.engine.recovered(id)
         return {"id": id, "status": state.status, "bytes": state.bytes, "error": state.error}
 
     async def _begin(self, stream: Stream, source: Source) -> str | None:

@@ -1,4 +1,4 @@
-"""When and where the daemon listens on TCP: as it was told, as the config file says, or when the page is asked for."""
+"""When and where the daemon listens on TCP: by an option, by the config file, or when the page is asked for."""
 
 from __future__ import annotations
 

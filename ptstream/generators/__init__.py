@@ -1,7 +1,7 @@
 """Generators: where text comes from. What one is given, and the events that it yields.
 
 A generator is an async iterator of events: `str` is a piece of text, everything else is said beside the text. An empty
-piece is a sign of life.
+piece says that it still works.
 It knows neither store nor daemon. It raises `GeneratorError` for what went wrong outside, with a message fit
 to be the stream's cause; reaching its end without an error means that the text is whole: it must have proof.
 `models.resolve` finds the generator for what a stream was asked for.
@@ -60,7 +60,7 @@ Remark: TypeAlias = Reasoning | Note | Stderr
 
 Event: TypeAlias = str | Usage | Remark | Quiet
 Generation: TypeAlias = AsyncGenerator[Event, None]
-"""Whoever takes one closes it (`aclose`), also when it is left early, in the task that iterated it; and leaves no
+"""Whoever takes one closes it (`aclose`), also when its loop ends early, in the task that iterated it; and leaves no
 cancel scope in between that was open before, since a generation may hold a task group of its own."""
 
 

@@ -1,8 +1,8 @@
-"""What the Durable Streams protocol says of reading: parameters, headers, and the events that tell where a reader is.
+"""What the Durable Streams protocol says of reading: parameters, headers, and the events that say where a reader is.
 
 Names, headers and codes are those of PROTOCOL.md (5.5 to 5.8, 8, 10.1) in github.com/durable-streams/durable-streams;
 `live=1`, the text itself until the end, and `stored=1`, what the database has and no more, are ours. A stream that is
-`pending` or `streaming` is open there, one that has ended is closed; `ptstream-status` and `ptstream-error` tell how.
+`pending` or `streaming` is open there, one that has ended is closed; `ptstream-status` and `ptstream-error` say how.
 """
 
 from __future__ import annotations

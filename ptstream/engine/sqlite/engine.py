@@ -105,7 +105,7 @@ class SqliteEngine:
         """See `protocol.Engine`."""
         return self._store.find(reference)
 
-    async def settled(self, id: str) -> State:
+    async def recovered(self, id: str) -> State:
         """See `protocol.Engine`."""
         return recovery.state(self._store, id)
 

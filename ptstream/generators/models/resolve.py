@@ -68,7 +68,7 @@ async def resolve(
 
 def check(request: GenerationRequest, caller: Caller, settings: Settings, home: Home) -> None:
     """Raises what `resolve` would, as far as that is known without asking anybody: a mistyped name, a missing key."""
-    if request.command:  # whether there is such a one, its start tells
+    if request.command:  # whether there is such a one, starting it shows
         return
     if request.generator:
         from ptstream.generators.function.loading import check_target  # importlib's machinery: for such a line only

@@ -42,8 +42,8 @@ async def events_of(
 ) -> Generation:
     """What the items of an answer say, to their end: when they have been proven whole, only for a while more.
 
-    An empty piece is a sign of life; for an endpoint that is `local`, on this machine, a comment is one, too: it reads
-    the prompt. `silence` is how many seconds of it whoever drives bears. Raises GeneratorError.
+    An empty piece says that it still works. So does a comment of an endpoint that is `local`, on this machine: it reads
+    the prompt. `silence` is how many seconds without a piece the driving process allows. Raises GeneratorError.
     """
     fault: GeneratorDropped | None = None
     in_order = True

@@ -37,7 +37,7 @@ IPAddress = IPv4Address | IPv6Address
 
 
 class ListeningSocket(NamedTuple):
-    """A socket that listens: where, whose, and what tells it from the next one there."""
+    """A socket that listens: where, whose, and what distinguishes it from the next one there."""
 
     address: IPAddress
     uid: int
@@ -83,9 +83,9 @@ class OwnerCheck:
             raise ForeignListener(self._words(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", foreign))
 
     def _words(self, place: str, foreign: list[int]) -> str:
-        who = f"listens as user {_name(foreign[0])}" if foreign else "cannot be told to be yours"
+        who = f"listens as user {_name(foreign[0])}" if foreign else "cannot be shown to be yours"
         return (
-            f"the process at {place} {who}, and is told nothing: only yours and root's are asked unless they are"
+            f"the process at {place} {who}, and is sent nothing: only yours and root's are asked unless they are"
             f" configured. If you trust it, put into the config file: [endpoints.{self._endpoint}] with base_url ="
             f' "http://{place}/v1"'
         )
@@ -124,14 +124,14 @@ def _plain(host: str) -> IPAddress:
 
 
 async def _look(port: int) -> list[ListeningSocket] | None:
-    """Who listens at `port`; None where that cannot be told."""
+    """Who listens at `port`; None where that is unknown."""
     return await anyio.to_thread.run_sync(listeners, port)
 
 
 def listeners(port: int, tables: str = "/proc/self/net") -> list[ListeningSocket] | None:
     """Who listens at `port`, by the kernel's tables; where there are none (macOS), by lsof, which sees the user's own.
 
-    None where neither tells.
+    None where neither does.
     """
     try:
         return [each for name in TABLES for each in _in_table(os.path.join(tables, name), port)]

@@ -18,7 +18,7 @@ const POLL_LENGTH = 1000
 const KINDS = ["note", "reasoning", "stderr"]
 
 /**
- * The fold, hidden until something is said. `ended` tells whether no more can come.
+ * The fold, hidden until something is said. `ended`: whether no more can come.
  * @param {import("./daemon.js").Daemon} daemon
  * @param {string} id
  * @param {() => boolean} ended
@@ -67,7 +67,7 @@ async function listen(daemon, id, said, ended, signal) {
 }
 
 /**
- * One connection's events: it is told everything from the beginning.
+ * One connection's events: it brings everything from the beginning.
  * @param {Connection} connection
  * @param {Remarks} said
  */
@@ -99,7 +99,7 @@ class Remarks {
     this.#frame = frame
   }
 
-  /** It is told again; what is there stays until then. */
+  /** It comes again; what is there stays until then. */
   clear() {
     this.#again = true
   }

@@ -106,7 +106,7 @@ class EventDecoder {
   }
 
   /**
-   * Only this tells where the data before it ends.
+   * Only this says where the data before it ends.
    * @param {any} control
    */
   #control({ streamNextOffset, streamClosed, ...end }) {
