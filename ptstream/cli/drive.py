@@ -175,7 +175,7 @@ async def _stream(streams: Streams, screen: Screen, order: Order, tell: Callable
     request = _request(screen, order, None, tell)
     if new and (said := await streams.check(inherited(parent.request, request) if parent else request)):
         tell(said)
-    before = parent and parent.id
+    before = parent.id if parent else None
     return await streams.create(
         request, name=order.name, title=order.title, parent=before, parent_offset=offset, ttl=order.ttl
     )
