@@ -68,6 +68,9 @@ class AtOnce:
             yield data
 
     async def search(self, query: str, limit: int | None = None) -> AsyncGenerator[Match, None]:
+        # Loaded for a search alone: what `show` and `create` need not load.
+        from ptstream.engine.sqlite.database_search import search
+        from ptstream.stream_json import title as title_of
 
         for hit in islice(search(self._store, query), limit):
             yield Match(hit.stream.id, title_of(hit.stream), hit.offset, hit.line)
