@@ -1,6 +1,7 @@
 """The streams of a home on this machine: its engine in this process, and its daemon for what must outlive it.
 
-What each method does stands in `streams_protocol.Streams`.
+What each method does stands in `streams_protocol.Streams`. What reaches the daemon is imported where it is asked: it
+loads httpx, which takes longer than `watch`, `wait`, `search`, `cancel` and `rm` take without it.
 """
 
 from __future__ import annotations
@@ -8,24 +9,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
+from typing import TYPE_CHECKING
 
 from ptstream import wire
-from ptstream.client.caller import own_context
-from ptstream.client.daemon_client import Client
-from ptstream.client.launch import connect_or_start
-from ptstream.client.there import check_ended
-from ptstream.client.unix_socket import connect
-from ptstream.config import load
 from ptstream.engine import open_engine
 from ptstream.engine.protocol import Engine
 from ptstream.engine_streams import EngineStreams
 from ptstream.errors import DaemonUnreachable, PtstreamError, StoreBusy
-from ptstream.generators import Caller
-from ptstream.generators.models.resolve import check as check_model
-from ptstream.generators.models.resolve import doubt
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Status, Stream
 from ptstream.streams_protocol import Driven, NumberedRemark
+
+if TYPE_CHECKING:
+    from ptstream.client.daemon_client import Client
 
 
 class Here(EngineStreams):
@@ -47,6 +43,12 @@ class Here(EngineStreams):
     # --- driving
 
     async def check(self, request: GenerationRequest) -> str | None:
+        from ptstream.client.caller import own_context
+        from ptstream.config import load
+        from ptstream.generators import Caller
+        from ptstream.generators.models.resolve import check as check_model
+        from ptstream.generators.models.resolve import doubt
+
         caller, settings = Caller(**own_context()), load(self._home)
         check_model(request, caller, settings, self._home)
         return await doubt(request, caller, settings, self._home)
@@ -56,6 +58,9 @@ class Here(EngineStreams):
 
         So it is if a daemon dies before it answers: it may have begun.
         """
+        from ptstream.client.caller import own_context
+        from ptstream.client.launch import connect_or_start
+
         fields = {**own_context(), "stderr": stderr, "on_drop": on_drop}
         try:
             self._client = await self._stack.enter_async_context(connect_or_start(self._home))
@@ -117,6 +122,8 @@ class Here(EngineStreams):
 
     async def _from_daemons(self, client: Client, id: str, offset: int) -> AsyncGenerator[bytes | None, None]:
         """The text as the daemon has it, then as one that came after it has; None where its end was reached."""
+        from ptstream.client.unix_socket import connect
+
         with contextlib.suppress(DaemonUnreachable):
             async for data in client.text(id, offset):
                 offset += len(data)
@@ -131,6 +138,9 @@ class Here(EngineStreams):
 
     async def _stopped_by_daemon(self, id: str) -> None:
         """Raises NotFinished when the daemon has stopped the stream's generator, and the store takes no end either."""
+        from ptstream.client.there import check_ended
+        from ptstream.client.unix_socket import connect
+
         try:
             async with connect(self._home) as daemon:
                 answer = await daemon.ask("POST", wire.CANCEL.format(id=id), {"drain": False})

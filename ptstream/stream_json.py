@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ptstream.errors import DaemonUnreachable
-from ptstream.streams import Attempt, GenerationRequest, Status, Stream, is_id
+from ptstream.ids import is_id
+from ptstream.streams import Attempt, GenerationRequest, Status, Stream
 
 
 def as_json(stream: Stream, attempts: list[Attempt] | None = None) -> dict[str, Any]:

@@ -111,7 +111,7 @@ class Streams(Protocol):
         ...
 
     async def fill(self, id: str, request: GenerationRequest) -> Stream:
-        """Give a pending stream what it was made without. Raises WordsDiffer for what it has otherwise, UsageError."""
+        """Give a pending stream what it was made without. Raises RequestDiffers, UsageError."""
         ...
 
     async def check(self, request: GenerationRequest) -> str | None:

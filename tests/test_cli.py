@@ -8,6 +8,7 @@ import re
 import signal
 import sqlite3
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -500,6 +501,18 @@ def test_cancel_when_the_store_takes_no_mark(served: Cli) -> None:
         other.execute("ROLLBACK")
     served.run("wait", id, code=6)
     assert (kept(served, id), told(served, id)["error"]) == (said, f"cancelled at byte {len(said)}")
+
+
+@pytest.mark.parametrize("words", [("watch",), ("wait",), ("cancel",), ("rm", "--dry-run"), ("search",)], ids=" ".join)
+def test_what_asks_no_daemon_loads_nothing_that_only_reaches_one(served: Cli, words: tuple[str, ...]) -> None:
+    """It would take longer than all the rest."""
+    served.run("drive", "--name", "said", "--", "echo", "said")
+    line = [sys.executable, "-X", "importtime", "-P", "-m", "ptstream.cli.entry", *words, "said"]
+    done = subprocess.run(line, env=served.environment, capture_output=True, text=True, check=True)
+    loaded = {entry.rpartition("|")[2].strip() for entry in done.stderr.splitlines()}
+    assert "typer" in loaded
+    assert not {"httpx", "rich", "fastjsonschema", "tomllib"} & loaded
+    assert ("asyncio" in loaded) is (words != ("search",))
 
 
 def test_rm(served: Cli, gate: Gate) -> None:

@@ -21,9 +21,9 @@ from ptstream.engine.sqlite import liveness, migration
 from ptstream.engine.sqlite.cursor import TextCursor
 from ptstream.engine.sqlite.engine import LARGE, attached, opened
 from ptstream.engine.sqlite.liveness import Lease
+from ptstream.engine.sqlite.prompts import OPENING
 from ptstream.engine.sqlite.queries import Standing
 from ptstream.engine.sqlite.recovery import recover_all, recover_if_orphaned
-from ptstream.engine.sqlite.rows import OPENING
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import FileTail
 from ptstream.engine.sqlite.writer import SqliteWriter

@@ -1,6 +1,6 @@
 """The streams of a home here, for a command that neither drives nor waits: SQLite alone, and no event loop.
 
-`show`, `create`, and the lines of `cat` and `ls` that `entry` does not know start in half the time so. Of
+`show`, `create`, `search`, and the lines of `cat` and `ls` that `entry` does not know start in half the time so. Of
 `streams_protocol.Streams` it has what they call; no method suspends.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Coroutine, Iterator
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from ptstream.engine.sqlite.cursor import TextCursor, read_now
@@ -15,7 +16,7 @@ from ptstream.engine.sqlite.recovery import as_it_is, listed
 from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Status, Stream
-from ptstream.streams_protocol import Details, Listing
+from ptstream.streams_protocol import Details, Listing, Match
 
 T = TypeVar("T")
 
@@ -30,6 +31,7 @@ class Asked(Protocol):
         self, request: GenerationRequest, *, name: str | None = None, title: str | None = None, ttl: float | None = None
     ) -> Stream: ...
     def read(self, id: str, offset: int = 0) -> AsyncGenerator[bytes, None]: ...
+    def search(self, query: str, limit: int | None = None) -> AsyncGenerator[Match, None]: ...
 
 
 class AtOnce:
@@ -64,6 +66,14 @@ class AtOnce:
         end = as_it_is(self._store, self._store.get(id)).bytes
         for data in read_now(TextCursor(self._store, id, offset), end):
             yield data
+
+    async def search(self, query: str, limit: int | None = None) -> AsyncGenerator[Match, None]:
+        # Loaded for a search alone: what `show` and `create` need not load.
+        from ptstream.engine.sqlite.database_search import search
+        from ptstream.stream_json import title as title_of
+
+        for hit in islice(search(self._store, query), limit):
+            yield Match(hit.stream.id, title_of(hit.stream), hit.offset, hit.line)
 
 
 def result_of(work: Coroutine[Any, Any, T]) -> T:

@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from ptstream.cli.app import screen_of
+from ptstream.cli.at_once import Asked
 from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
-from ptstream.cli.with_streams import run
-from ptstream.streams_protocol import Match, Streams
+from ptstream.cli.with_streams import run_at_once
+from ptstream.streams_protocol import Match
 from ptstream.text_search import folded
 
 EXAMPLES = """
@@ -37,10 +38,10 @@ def command(
 ) -> None:
     """The command."""
     screen = screen_of(ctx)
-    run(ctx, screen, lambda streams: search(streams, screen, query, limit=limit, json=json))
+    run_at_once(ctx, screen, lambda streams: search(streams, screen, query, limit=limit, json=json))
 
 
-async def search(streams: Streams, screen: Screen, query: str, *, limit: int | None, json: bool) -> int:
+async def search(streams: Asked, screen: Screen, query: str, *, limit: int | None, json: bool) -> int:
     """Print where a text stands; NOTHING if it stands nowhere."""
     async with aclosing(streams.search(query, limit)) as hits:
         found = await (_show_table(screen, query, hits) if screen.terminal and not json else _show(screen, hits, json))

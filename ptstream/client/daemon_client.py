@@ -55,14 +55,13 @@ class Client:
         return body
 
     def failure(self, response: httpx.Response, body: bytes) -> PtstreamError:
-        """The error that an answer carries, or is, where something else answers: a redirect, or a gateway's page.
+        """The error that an answer carries, or is, where something else answers, as a gateway does.
 
-        The token, which a page may repeat, is not shown.
+        The token, which that may repeat, is not shown.
         """
         if token := self.http.headers.get("authorization", "").removeprefix("Bearer "):
             body = body.replace(token.encode(), "…".encode())
-        redirect = ", a redirect" if response.is_redirect else ""
-        said = f"{response.status_code} {response.reason_phrase}{redirect}"
+        said = f"{response.status_code} {response.reason_phrase}"
         return wire.error_from(body, f"what answers at {self.place} says {said}:")
 
     async def whole(self, response: httpx.Response) -> bytes:

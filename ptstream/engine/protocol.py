@@ -204,7 +204,7 @@ class Engine(Protocol):
         """
 
     async def fill(self, id: str, request: GenerationRequest) -> Stream:
-        """Give a pending stream what it was created without. Raises WordsDiffer for what it has otherwise."""
+        """Give a pending stream what it was created without. Raises RequestDiffers for what it has otherwise."""
 
     async def begin(self, id: str, text: str) -> None:
         """Decide how a pending stream begins that comes after another: with that one's text, or, if "", anew.

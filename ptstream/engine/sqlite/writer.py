@@ -13,9 +13,8 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiosqlite
 import anyio
 
 from ptstream import strict_json
@@ -27,6 +26,9 @@ from ptstream.engine.sqlite.tail import FileTail
 from ptstream.errors import ClaimLost, PtstreamError, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.settings import Home
 from ptstream.streams import Claim, Status
+
+if TYPE_CHECKING:
+    import aiosqlite
 
 BRIEFLY = 0.25
 """Seconds that one try waits for another process's transaction: `close` must not have to wait for more."""
@@ -61,6 +63,8 @@ class SqliteWriter:
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """The connection and the task that commits, for as long as the context lasts. Raises ConfigurationError."""
+        import aiosqlite  # for who writes: whoever only reads starts sooner without it
+
         migration.prepare(self._home)
         connection = aiosqlite.connect(
             schema.uri(self._home, "mode=rw"), uri=True, isolation_level=None, timeout=BRIEFLY
