@@ -168,9 +168,9 @@ def test_a_drive_needs_no_daemon_for_what_was_begun_before(cli: Cli, folder: Pat
     )
     paths = os.pathsep.join(filter(None, [str(folder), cli.environment.get("PYTHONPATH")]))
     id = cli.run("tee", input="kept\n").stderr.decode().split()[0]
-    done = cli.run("drive", id, env={"PYTHONPATH": paths})
+    done = cli.run("drive", id, env={"PYTHONPATH": paths}, fresh=True)
     assert done.stdout == b"kept\n"
-    refused = cli.run("drive", "--", "echo", "hi", env={"PYTHONPATH": paths}, code=69)
+    refused = cli.run("drive", "--", "echo", "hi", env={"PYTHONPATH": paths}, fresh=True, code=69)
     assert "has not begun" in refused.stderr.decode()
 
 
