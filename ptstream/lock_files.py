@@ -8,17 +8,25 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+
+
+@contextlib.contextmanager
+def lock_file(path: str) -> Iterator[Callable[[], bool]]:
+    """The lock file `path`, open: a call takes its lock, if nobody has it, and says whether. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        yield partial(_taken, descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
 def locked_if_free(path: str) -> Iterator[bool]:
     """Hold the lock file `path`, if nobody does: whether it is held now. Raises OSError."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        yield _taken(descriptor)
-    finally:
-        os.close(descriptor)
+    with lock_file(path) as taken:
+        yield taken()
 
 
 def _taken(descriptor: int) -> bool:

@@ -19,6 +19,7 @@ import gc
 import importlib
 import io
 import json
+import logging
 import os
 import pkgutil
 import runpy
@@ -407,6 +408,7 @@ def _serve() -> None:
 
 def _leave(code: int) -> None:
     """What else Python does at its end is to take apart all modules: that takes longer than most commands."""
+    logging.shutdown()  # a log says what it has left out
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -125,7 +126,13 @@ STRANGE = (
 )
 
 
+def most(since: float) -> int:
+    """Records of one kind that there may be by now: a busy machine has had time for more of them."""
+    return BURST + 1 + int((time.monotonic() - since) * RATE)
+
+
 def test_what_strangers_send_does_not_fill_it() -> None:
+    since = time.monotonic()
     with listening() as face:
         log = Path(face.cli.home.log)
         before = log.stat().st_size
@@ -134,9 +141,9 @@ def test_what_strangers_send_does_not_fill_it() -> None:
                 send(face.port, request)
         assert face.http.get("/streams").status_code == 200
         said = log.read_text()[before:]
-        assert len(said) < 100 * len(STRANGE) * BURST
+        assert len(said) < 100 * len(STRANGE) * most(since)
         assert "No supported WebSocket library" not in said
-        assert said.count("Invalid HTTP request received") <= BURST + 1
+        assert said.count("Invalid HTTP request received") <= most(since)
         stop_daemon(face.cli.home)
         assert "left out" in log.read_text()
 
@@ -157,12 +164,13 @@ def test_logs_goes_on_from_the_file_before(cli: Cli) -> None:
 
 
 def test_in_the_foreground_it_is_limited_as_well(cli: Cli, tmp_path: Path) -> None:
+    since = time.monotonic()
     with open(tmp_path / "log", "wb") as file, cli.started("daemon", "run", "--listen", "127.0.0.1:0", stderr=file):
         url = started(tmp_path / "log")
         for _ in range(3 * BURST):
             send(int(url.rpartition(":")[2]), HELLO)
         stop_daemon(cli.home)
-    assert (tmp_path / "log").read_text().count("Invalid HTTP request") <= BURST + 1
+    assert (tmp_path / "log").read_text().count("Invalid HTTP request") <= most(since)
 
 
 def started(log: Path) -> str:

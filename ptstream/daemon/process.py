@@ -21,7 +21,7 @@ from ptstream.daemon.lifecycle import live
 from ptstream.daemon.log import begin as begin_log
 from ptstream.daemon.pid1 import leave_process_one
 from ptstream.errors import PtstreamError
-from ptstream.lock_files import locked_if_free
+from ptstream.lock_files import lock_file
 from ptstream.settings import Home
 
 log = logging.getLogger("ptstream")
@@ -102,12 +102,10 @@ def run(
 def _lock(home: Home) -> Iterator[bool]:
     """Whether we have the daemon's lock. Who holds it and does not listen begins, or ends: that is waited for."""
     deadline = time.monotonic() + CHANGE_TIME
-    while True:
-        with locked_if_free(home.lock("daemon")) as got:
-            if got or os.path.exists(home.socket) or time.monotonic() > deadline:
-                yield got
-                return
-        time.sleep(0.01)
+    with lock_file(home.lock("daemon")) as taken:
+        while not (got := taken()) and not os.path.exists(home.socket) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield got
 
 
 def _allow_many_files() -> None:
