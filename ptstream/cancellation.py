@@ -1,4 +1,4 @@
-"""Ending a stream from outside, whoever drives it: cancel it and see its owner end it, or delete it."""
+"""How a stream is ended from outside, whoever drives it: cancel it and see its owner end it, or delete it."""
 
 from __future__ import annotations
 

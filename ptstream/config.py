@@ -48,7 +48,7 @@ class Endpoint(NamedTuple):
     tries: int = 3
     """How often it is asked, in all, while it is busy or not there."""
     longest_wait: float | None = None
-    """How long it may want to be left alone for. None: as long as its first piece may take."""
+    """How long it may want not to be asked for. None: as long as its first piece may take."""
     first_timeout: float | None = None
     idle_timeout: float | None = None
     total_timeout: float | None = None

@@ -1,7 +1,7 @@
 """What comes before a stream: the text it goes on from, and the conversation it is a turn of.
 
 A stream is never written again after its end. To go on is to make another one, with `parent` and `parent_offset`: one
-that begins with the old text (`seam` is where its own begins), or one that answers it, as the next turn.
+that begins with the old text (field `seam`: the offset where its own begins), or one that answers it, as the next turn.
 """
 
 from __future__ import annotations
@@ -96,5 +96,5 @@ def _transcript(stream: Stream, text: str) -> str:
 
 
 def without_thoughts(answer: str) -> str:
-    """An answer as its model is to be told it again: without the thinking aloud that it begins with."""
+    """An answer as its model is to be given it again: without the thinking aloud that it begins with."""
     return THOUGHTS.sub("", answer, count=1)

@@ -15,10 +15,11 @@ from typing import Any
 
 import anyio
 
-from ptstream.asides import Asides
+from ptstream.attempt_report import AttemptReport
 from ptstream.config import Limits
 from ptstream.engine.protocol import Tail, Writer
 from ptstream.errors import ClaimLost, GeneratorDropped, GeneratorError, GeneratorTimeout, PtstreamError
+from ptstream.fairness import Fairness
 from ptstream.flusher import Flusher
 from ptstream.generators import Event, Generation, Note, Quiet, Source, Usage
 from ptstream.generators.surrogates import mend, slices
@@ -28,7 +29,6 @@ from ptstream.resumption import Resumption
 from ptstream.sentences import Cutter
 from ptstream.streams import Claim, Status
 from ptstream.timeouts import Timeouts
-from ptstream.turns import Turns
 
 PAUSED = "paused: "
 """How the note begins of what keeps a generator waiting."""
@@ -55,7 +55,7 @@ class Drive:
         self.pieces = 0
         self.end: Outcome | None = None
         self.ended = anyio.Event()
-        """Set when the end is committed, or is left to recovery."""
+        """Set when the end is committed, or recovery is to give it one."""
         self.draining = False
         """Whether its stream has been ended, and its generator goes on for its usage alone."""
         self._source: Source | None = source
@@ -64,11 +64,11 @@ class Drive:
         self._tail = tail
         self._writer = writer
         self._resumption = resumption
-        self._remarks = Remarks()
+        self._report = AttemptReport()
         self._timeouts = Timeouts(Limits(total=limits.total) if source.silence_is_normal else limits, clock)
         self._flusher = Flusher(claim, cutter, writer, self._pieces_of_attempt, clock)
         self._pieces_before = 0
-        self._turns = Turns(clock)
+        self._fairness = Fairness(clock)
         self._scope = anyio.CancelScope()
         self._outcome: Outcome | None = None  # as it was decided, and is still to be written
 
@@ -81,9 +81,9 @@ class Drive:
         return self._tail.end
 
     @property
-    def asides(self) -> Asides:
+    def remarks(self) -> Remarks:
         """What its generator says beside the text."""
-        return self._remarks.asides
+        return self._report.remarks
 
     @property
     def paused(self) -> bool:
@@ -123,9 +123,9 @@ class Drive:
             with anyio.CancelScope(shield=True):
                 if not self.ended.is_set():
                     await self._finish()
-                elif self._remarks.usage is not None:
+                elif self._report.usage is not None:
                     with contextlib.suppress(PtstreamError):  # the end stands without it
-                        await self._writer.tell_usage(self.claim, self._remarks.usage)
+                        await self._writer.report_usage(self.claim, self._report.usage)
 
     # --- attempts
 
@@ -176,7 +176,7 @@ class Drive:
             before, self._tail = self._tail, await self._writer.tail(claim)
             before.discard()
         self._pieces_before = self.pieces
-        self._remarks.add(Note(f"{dropped}; went on at byte {self.offset}"))
+        self._report.add(Note(f"{dropped}; went on at byte {self.offset}"))
         self._timeouts.progress()
 
     def _pieces_of_attempt(self) -> int:
@@ -188,7 +188,7 @@ class Drive:
         if isinstance(event, str):
             self._timeouts.progress()
             if event:
-                self._remarks.last = None
+                self._report.last = None
                 if self._outcome is None:
                     await self._take_piece(event)
         elif isinstance(event, Quiet):
@@ -196,10 +196,10 @@ class Drive:
         else:
             self._timeouts.progress()
             if isinstance(event, Usage):
-                self._remarks.usage = event.counts
+                self._report.usage = event.counts
             else:
-                self._remarks.add(event)
-        await self._turns.give()
+                self._report.add(event)
+        await self._fairness.checkpoint()
 
     async def _take_piece(self, piece: str) -> None:
         """Of any size: in slices, between which others have their turn, and an end may come."""
@@ -211,7 +211,7 @@ class Drive:
             if self._outcome is not None:
                 return
             await self._take_slice(part)
-            await self._turns.give()
+            await self._fairness.checkpoint()
 
     async def _take_slice(self, part: str) -> None:
         data, part = encoded(part)
@@ -226,7 +226,7 @@ class Drive:
 
     async def _pause(self, wait: Callable[[], Awaitable[Any]], why: str | None) -> None:
         if why:
-            self._remarks.asides.add(Note(PAUSED + why))
+            self._report.remarks.add(Note(PAUSED + why))
         with self._timeouts.pause():
             await wait()
 
@@ -242,14 +242,14 @@ class Drive:
     async def _stop_in_time(self) -> None:
         cause = await self._timeouts.exceeded()
         # What the generator said last is often the reason: "429, trying again".
-        self.stop(Status.TIMEOUT, f"{cause} ({self._remarks.last})" if self._remarks.last else cause)
+        self.stop(Status.TIMEOUT, f"{cause} ({self._report.last})" if self._report.last else cause)
 
     async def _finish(self) -> None:
         outcome = self._outcome or Outcome(Status.ERROR, f"its program ended at byte {self.offset}")
         if outcome.cause and self._outliving:
             outcome = outcome._replace(cause=f"{outcome.cause}; still running: {', '.join(self._outliving)}")
-        remarks, flusher = self._remarks, self._flusher
-        last = LastChunk(flusher.flushed, flusher.rest(), self._pieces_of_attempt(), remarks.usage, remarks.note)
+        report, flusher = self._report, self._flusher
+        last = LastChunk(flusher.flushed, flusher.rest(), self._pieces_of_attempt(), report.usage, report.note)
         try:
             outcome = await commit_end(self._writer, self.claim, self._tail, outcome, last)
         finally:
@@ -257,7 +257,7 @@ class Drive:
             self._source = None
             self.end = outcome
             self.ended.set()
-            self.asides.bell.ring()
+            self.remarks.bell.ring()
 
 
 def encoded(piece: str) -> tuple[bytes, str]:

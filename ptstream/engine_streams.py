@@ -11,8 +11,8 @@ from ptstream import cancellation
 from ptstream.conversation import going_on
 from ptstream.engine.protocol import Engine
 from ptstream.errors import PtstreamError
-from ptstream.fields import title as title_of
 from ptstream.follow import Follow
+from ptstream.stream_json import title as title_of
 from ptstream.streams import GenerationRequest, Status, Stream
 from ptstream.streams_protocol import Details, Listing, Match
 

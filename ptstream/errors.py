@@ -83,7 +83,7 @@ class ModelNotFound(ConfigurationError):
 
 
 class ForeignListener(ConfigurationError):
-    """A model server that nobody has configured is another user's process, or cannot be told not to be."""
+    """A model server that nobody has configured is another user's process, or may be one."""
 
     http_status = 403
     code = "foreign-listener"
@@ -293,7 +293,7 @@ class NoAnswer(GeneratorError):
 class Refused(GeneratorError):
     """A model's endpoint gave no answer.
 
-    `again` tells whether asking once more may help, `wait` for how many seconds it wants to be left alone. `loading`:
+    `again`: whether asking once more may help, `wait` for how many seconds it wants not to be asked. `loading`:
     it is only not ready yet. `status` and `body` are those of its HTTP response, if there was one.
     """
 

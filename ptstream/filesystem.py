@@ -46,7 +46,7 @@ PAGE = 4096
 
 
 def filesystem_of(path: str, mounts: str = "/proc/self/mounts") -> str | None:
-    """The type of the file system that `path` lies on, None where the system does not tell."""
+    """The type of the file system that `path` lies on, None where the system does not say."""
     try:
         with open(mounts, encoding="utf-8", errors="surrogateescape") as table:
             rows = [line.split() for line in table]
@@ -149,7 +149,7 @@ def _memory_is_shared(trial: str) -> bool:
 
     first, second = _opened(trial), _opened(trial)
     try:
-        # Written, not only made so long: to touch a mapped page that a full disk has no room for is death by SIGBUS.
+        # Written, not only made so long: to touch a mapped page that a full disk has no space for is death by SIGBUS.
         if os.pwrite(first, bytes(PAGE), 0) != PAGE:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with mmap(first, PAGE) as here, mmap(second, PAGE) as there:

@@ -24,7 +24,7 @@ class Flusher:
     def __init__(
         self, claim: Claim, cutter: Cutter, writer: Writer, pieces: Callable[[], int], clock: Callable[[], float]
     ) -> None:
-        """`pieces` tells how many the attempt was given so far."""
+        """`pieces` gives how many the attempt was given so far."""
         self.claim = claim
         self.flushed = claim.begin
         self._cutter = cutter
@@ -32,7 +32,7 @@ class Flusher:
         self._pieces = pieces
         self._clock = clock
         self._cut: list[str] = []
-        self._timed = False  # whether it knows when to look again, without being told
+        self._timed = False  # whether it knows when to look again, without being woken
         self._stopped = False
         self._bell = Bell()
         self._done = Bell()
@@ -71,7 +71,7 @@ class Flusher:
         return not self._stopped
 
     def stop(self) -> None:
-        """No further flush is begun: what is left belongs to the end."""
+        """No further flush is begun: what remains belongs to the end."""
         self._stopped = True
         self._bell.ring()
 

@@ -40,8 +40,8 @@ class Audience:
 class Follow:
     """The cursor's runs of whole characters as they come, until the stream has ended and all of it was given.
 
-    An async iterator of bytes. Afterwards `cursor.state` tells the end. Raises what `Cursor.read` raises. A plain
-    object: a loop that is left leaves nothing running.
+    An async iterator of bytes. Afterwards `cursor.state` has the end. Raises what `Cursor.read` raises. A plain
+    object: a loop that ends early leaves nothing running.
     """
 
     def __init__(self, cursor: Cursor, *, audience: Audience | None = None) -> None:

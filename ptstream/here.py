@@ -18,14 +18,14 @@ from ptstream.engine_streams import EngineStreams
 from ptstream.errors import DaemonUnreachable, PtstreamError, StoreBusy
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Status, Stream
-from ptstream.streams_protocol import Driven, Remark
+from ptstream.streams_protocol import Driven, NumberedRemark
 
 if TYPE_CHECKING:
-    from ptstream.client.connection import Client
+    from ptstream.client.daemon_client import Client
 
 
 class Here(EngineStreams):
-    """The streams of one home. Made by `opened`. `say` is told what a person is to know."""
+    """The streams of one home. Made by `opened`. `say` is called with what a person is to know."""
 
     def __init__(self, home: Home, engine: Engine, stack: AsyncExitStack, say: Callable[[str], None]) -> None:
         super().__init__(engine, say)
@@ -61,10 +61,10 @@ class Here(EngineStreams):
         from ptstream.client.caller import own_context
         from ptstream.client.launch import connect_or_start
 
-        told = {**own_context(), "stderr": stderr, "on_drop": on_drop}
+        fields = {**own_context(), "stderr": stderr, "on_drop": on_drop}
         try:
             self._client = await self._stack.enter_async_context(connect_or_start(self._home))
-            answer = await self._client.ask("POST", wire.DRIVE.format(id=id), told)
+            answer = await self._client.ask("POST", wire.DRIVE.format(id=id), fields)
         except DaemonUnreachable:
             if not await self.begun(id):
                 raise
@@ -73,10 +73,10 @@ class Here(EngineStreams):
 
     async def begun(self, id: str) -> bool:
         with contextlib.suppress(PtstreamError):
-            return (await self._engine.settled(id)).status is not Status.PENDING
+            return (await self._engine.recovered(id)).status is not Status.PENDING
         return True
 
-    async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[Remark, None]:
+    async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[NumberedRemark, None]:
         if self._client is None:
             return
         with contextlib.suppress(DaemonUnreachable):  # the text is read on without it

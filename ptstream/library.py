@@ -31,10 +31,10 @@ from ptstream.follow import Audience, Follow
 from ptstream.generators import Source
 from ptstream.generators.function.in_program import from_function
 from ptstream.generators.function.signature import check
-from ptstream.interrupts import Interruptible, interrupts
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import find_home
 from ptstream.streams import Body, Flush, GenerationRequest, Piece, State, Status, Stream
+from ptstream.termination_signals import Interruptible, on_termination
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -140,7 +140,7 @@ class PersistentStreams:
 
     async def body(self, id: str) -> Body:
         """All the text there is now, the tail included, and the status. Raises StreamNotFound."""
-        size = (await self._engine.settled(id)).size  # a fast stream would never let its reader return
+        size = (await self._engine.recovered(id)).size  # a fast stream would never let its reader return
         cursor, runs = self._engine.cursor(id), []
         while data := await cursor.read():
             runs.append(data)
@@ -177,8 +177,8 @@ class PersistentStreams:
         """The same as `follow`, as server-sent events, for whoever does not drive.
 
         As the daemon sends them, by the Durable Streams protocol: the event `data` is text (or base64, if the request's
-        parameter `encoding` says so), and the `control` after it tells in JSON where it ends; its id is that offset, so
-        that `Last-Event-ID` is an `offset` to go on from. The last `control` has `streamClosed`, and tells status and
+        parameter `encoding` says so), and the `control` after it says in JSON where it ends; its id is that offset, so
+        that `Last-Event-ID` is an `offset` to go on from. The last `control` has `streamClosed`, and says status and
         error. A bad offset is a 4xx. A request's own `Last-Event-ID` stands before `offset`; after the end it is
         answered with 204: a browser's EventSource comes back after a broken connection, and ends.
         """
@@ -205,12 +205,12 @@ class PersistentStreams:
     async def start(self, id: str, generate: Generate, *, logged: bool = True) -> Drive | None:
         """Begin what `drive` does, without reading; None if the stream was driven elsewhere or has ended.
 
-        What the generator raises is `logged`, since nobody may be there to whom it is told. Raises TypeError for a
+        What the generator raises is `logged`, since nobody may be there to report it to. Raises TypeError for a
         function that is no generator, StreamNotFound, StoreBusy.
         """
         check(generate)
         stream = await self._engine.get(id)
-        if (await self._engine.settled(id)).status is not Status.PENDING:
+        if (await self._engine.recovered(id)).status is not Status.PENDING:
             return self._owner.running.get(id) if self._owner else None
         owner = await self._own()
         try:
@@ -236,11 +236,11 @@ class PersistentStreams:
             self._disowned.set()
 
     async def _finish(self, grace: float | None) -> None:
-        """Wait for the running drives, at most `grace` seconds or until the process is told to end; then end them."""
+        """Wait for the running drives, at most `grace` seconds or until a signal ends the process; then end them."""
         if self._owner is None:
             return
         running = list(self._owner.running.values())
-        with anyio.move_on_after(grace) as waiting, interrupts(waiting.cancel):
+        with anyio.move_on_after(grace) as waiting, on_termination(waiting.cancel):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_say_what_runs, running, waiting)
                 for drive in running:
@@ -257,10 +257,10 @@ async def _log_failure(drive: Drive) -> None:
         logger.error("stream %s: %s", drive.claim.id, drive.end.cause, exc_info=drive.end.exception)
 
 
-async def _say_what_runs(drives: list[Drive], waiting: anyio.CancelScope) -> None:
+async def _say_what_runs(running: list[Drive], waiting: anyio.CancelScope) -> None:
     """Once they have been waited for a while, who is still to end, and when."""
     await anyio.sleep(SAID_AFTER)
-    ids = [drive.claim.id for drive in drives if not drive.ended.is_set()]
+    ids = [drive.claim.id for drive in running if not drive.ended.is_set()]
     rest = waiting.deadline - anyio.current_time()
     limit = "" if rest == math.inf else f", at most {rest:.0f} s more"
     logger.warning("waiting for what still runs%s (Ctrl-C ends it now): %s", limit, ", ".join(ids))

@@ -1,4 +1,4 @@
-"""An owner: a process that drives streams. Its proof of life, its writer, its running attempts, and how they stop.
+"""An owner: a process that drives streams. Its lease, its writer, its running attempts, and how they stop.
 
 The daemon has one, a program that uses the library has one, `tee` has one. What one drive does is `drive.py`'s.
 """
@@ -95,14 +95,14 @@ class Owner:
 
         A store that takes no write for so many seconds is not waited for: those streams are left to recovery.
         """
-        drives = list(self.running.values())
-        for drive in drives:
+        running = list(self.running.values())
+        for drive in running:
             drive.stop(Status.ERROR, f"{cause} at byte {drive.offset}")
         with anyio.move_on_after(seconds):
-            for drive in drives:
+            for drive in running:
                 await drive.ended.wait()
         self._writer.close()
-        for drive in drives:
+        for drive in running:
             await drive.ended.wait()
 
     async def _watch_for_cancels(self) -> None:

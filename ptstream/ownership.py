@@ -29,7 +29,7 @@ KINDS: dict[str, Callable[[int], bool]] = {
     "shelf": stat.S_ISDIR,
     "socket": stat.S_ISSOCK,
 }
-"""What may lie at a path, and what tells it by its mode. A file that is `written` to must have no other name. What is
+"""What may lie at a path, and what its mode says of it. A file that is `written` to must have no other name. What is
 `given` we only read: it may be root's, and be reached by a link. A `shelf` is a directory of large files, and may be a
 link of ours to anybody's."""
 
@@ -96,7 +96,7 @@ def others_write(path: str, found: os.stat_result) -> bool:
 def _alone(group: int) -> bool:
     """Whether nobody else is in the group, by the system's tables; one that they do not know is a container's.
 
-    Where we are in a directory (LDAP), which tells of each user but lists none, only a group of our own name is ours.
+    Where we are in a directory (LDAP), which knows each user but lists none, only a group of our own name is ours.
     """
     import grp
     import pwd

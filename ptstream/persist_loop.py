@@ -37,7 +37,7 @@ def persist(
 ) -> Iterable[str] | AsyncIterator[str]:
     """One line around a loop that one already has: each piece is kept, then handed on. The loop is the generator.
 
-    Exhausted: `done`. The source raises: `error`, and the same exception. The loop is left: `error`, "left at byte
+    Exhausted: `done`. The source raises: `error`, and the same exception. The loop ends early: `error`, "left at byte
     N". Cancelled from outside: the next step raises StreamCancelled. Raises NameTaken for a name that another
     stream has, before anything is pulled.
     """
@@ -62,7 +62,7 @@ def _persist(pieces: Iterable[str], name: str | None, path: str | None) -> Gener
 
 
 class _PersistedAsync:
-    """The async form. No async generator: one whose loop is left may be closed late, or never, by its event loop."""
+    """The async form. No async generator: one whose loop ends early may be closed late, or never, by its event loop."""
 
     def __init__(self, pieces: AsyncIterable[str], name: str | None, path: str | None) -> None:
         self._pieces = aiter(pieces)
@@ -91,13 +91,13 @@ class _PersistedAsync:
 
 
 class _LoopLeft(Exception):
-    """The loop was left."""
+    """The loop ended early."""
 
 
 class _Keeper:
     """A stream that another thread's loop feeds.
 
-    Its own thread is a daemon: it never keeps a program from ending, and a loop that is not over by then is left.
+    Its own thread is a daemon: it never keeps a program from ending, and a loop that is not over by then is abandoned.
     A forked child has no such thread, and no part in the stream.
     """
 

@@ -1,42 +1,47 @@
-"""What a generator says beside its text, as far as the end of its stream needs it; the rest goes to `asides.py`."""
+"""What a generator says beside its text: reasoning, notes, a command's stderr. Never part of the text.
+
+Kept for the driver's terminal, in memory and bounded. How it gets there is the daemon's and the client's business.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections import deque
+from dataclasses import replace
 
-from ptstream.asides import Asides
-from ptstream.generators import Beside, Note, Reasoning
+from ptstream.bell import Bell
+from ptstream.generators import Remark
 
-CAUSE = 1000
-"""Characters of what a generator said last that fit into the cause of its end."""
+MAX_REMARKS = 64 * 1024
+"""Characters that are kept for a driver which connects late."""
+
+LEFT_OUT = "[… the beginning is left out] "
+"""How an entry begins that is too long to be kept whole."""
+
+ENTRY = 64
+"""Characters that an entry counts for besides its own: a progress bar may come dot by dot."""
 
 
 class Remarks:
-    """Of one drive: what is shown beside the text, and what is kept with the stream."""
+    """What a generator says beside its text, for the driver's terminal: a bounded run of entries."""
 
     def __init__(self) -> None:
-        self.asides = Asides()
-        self.usage: Mapping[str, Any] | None = None
-        """What the attempt took, once that is known."""
-        self.last: str | None = None
-        """What was said after the last text: often the reason for a silence ("429, trying again")."""
-        self._kept: list[str] = []
+        self.bell = Bell()
+        self._entries: deque[Remark] = deque()
+        self._size = 0
+        self._dropped = 0
 
-    @property
-    def note(self) -> str | None:
-        """What there is to know of a text that has ended well."""
-        return "; ".join(self._kept) or None
+    def add(self, entry: Remark) -> None:
+        """Keep it, of a huge one its end; the oldest goes when there are too many."""
+        if len(entry.text) > MAX_REMARKS:
+            entry = replace(entry, text=LEFT_OUT + entry.text[-MAX_REMARKS:])
+        self._entries.append(entry)
+        self._size += len(entry.text) + ENTRY
+        while self._size > MAX_REMARKS and len(self._entries) > 1:
+            self._size -= len(self._entries.popleft().text) + ENTRY
+            self._dropped += 1
+        self.bell.ring()
 
-    def add(self, entry: Beside) -> None:
-        """Take what was said."""
-        if isinstance(entry, Note) and entry.kept:
-            self._kept.append(entry.text)
-            return
-        self.last = None if isinstance(entry, Reasoning) else _last_line(entry.text) or self.last
-        self.asides.add(entry)
-
-
-def _last_line(text: str) -> str:
-    """The end of it, as far as it fits into a cause."""
-    return text[-CAUSE:].strip().rpartition("\n")[2]
+    def since(self, count: int) -> tuple[list[Remark], int]:
+        """The entries after the first `count` that are still there, and the count to ask with next time."""
+        total = self._dropped + len(self._entries)
+        return list(self._entries)[max(0, count - self._dropped) :], total

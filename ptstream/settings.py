@@ -82,7 +82,7 @@ class Home(NamedTuple):
         system on which neither the write-ahead log nor locks hold.
         """
         self.check()
-        self._check_place()  # before anything is left there
+        self._check_place()  # before anything is written there
         try:
             if self._is_made:
                 self._close_to_others()
@@ -118,7 +118,7 @@ class Home(NamedTuple):
                 raise ConfigurationError(f"the home {self.path} {why}; {self._instead(why)}")
             for path, kind in self._kept():
                 why = why_not_ours(path, kind)
-                # An odd config file is told by whoever reads it: `opened` does not wait for a FIFO.
+                # An odd config file is reported by whoever reads it: `opened` does not wait for a FIFO.
                 if why and not (kind == "given" and why == ODD):
                     raise ConfigurationError(f"{path} {why}: {_remedy(path, why)}")
         except OSError as error:

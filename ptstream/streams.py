@@ -6,15 +6,9 @@ stores them is `store`'s business, who makes them `drive`'s.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, NamedTuple, Self, get_type_hints
-
-ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-"""Crockford's base32 digits, in lower case."""
-
-ID_LENGTH = 12
 
 
 class Status(StrEnum):
@@ -118,7 +112,7 @@ class Body(Record):
 
 
 class GenerationRequest(NamedTuple):
-    """What a stream was asked to say, and by what. None means: left open, may be given when it is driven."""
+    """What a stream was asked to say, and by what. None means: not given yet, may be given when it is driven."""
 
     prompt: str | None = None
     system: str | None = None
@@ -249,17 +243,6 @@ class State(NamedTuple):
     size: int
     error: str | None
     note: str | None
-
-
-def new_id() -> str:
-    """A fresh random id: 12 characters of Crockford's base32 (60 bits)."""
-    number = int.from_bytes(os.urandom(8))
-    return "".join(ALPHABET[number >> 5 * place & 31] for place in range(ID_LENGTH))
-
-
-def is_id(word: object) -> bool:
-    """Whether it is a stream's whole id."""
-    return isinstance(word, str) and len(word) == ID_LENGTH and set(word) <= set(ALPHABET)
 
 
 def whole(data: bytes) -> int:

@@ -22,7 +22,7 @@ class Driven(NamedTuple):
     place: str | None
 
 
-class Remark(NamedTuple):
+class NumberedRemark(NamedTuple):
     """What a generator said beside its text; `kind` is `note`, `reasoning` or `stderr`, `number` counts from 1."""
 
     kind: str
@@ -40,7 +40,7 @@ class Details(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """Streams, newest first; `complete` tells whether no more of them are there than were asked for."""
+    """Streams, newest first; `complete`: whether no more of them are there than were asked for."""
 
     streams: list[Stream]
     complete: bool
@@ -111,7 +111,7 @@ class Streams(Protocol):
         ...
 
     async def fill(self, id: str, request: GenerationRequest) -> Stream:
-        """Give a pending stream what it was made without. Raises WordsDiffer for what it has otherwise, UsageError."""
+        """Give a pending stream what it was made without. Raises RequestDiffers, UsageError."""
         ...
 
     async def check(self, request: GenerationRequest) -> str | None:
@@ -145,10 +145,10 @@ class Streams(Protocol):
         """The text that is there now from `offset` on, in runs of bytes. Raises OffsetBeyondEnd."""
         ...
 
-    def remarks(self, id: str, after: int = 0) -> AsyncGenerator[Remark, None]:
+    def remarks(self, id: str, after: int = 0) -> AsyncGenerator[NumberedRemark, None]:
         """What the running attempt says beside its text, after that number, until it ends.
 
-        A connection that breaks for good is no error here: the text tells.
+        A connection that breaks for good is no error here: reading the text reports it.
         """
         ...
 

@@ -1,6 +1,6 @@
 """Where a drive's time-outs are decided: how long its generator may be silent, and take in all.
 
-It is told when something came; what to do when a limit is exceeded is `drive.py`'s business.
+`drive.py` reports to it when something came; what to do when a limit is exceeded is `drive.py`'s business.
 """
 
 from __future__ import annotations

@@ -29,14 +29,14 @@ STREAM = "/streams/{id}"
 DRIVE = "/streams/{id}/drive"
 CANCEL = "/streams/{id}/cancel"
 TEXT = "/streams/{id}/text"
-ASIDES = "/streams/{id}/asides"
+REMARKS = "/streams/{id}/remarks"
 SEARCH = "/search"
 MODELS = "/models"
 OPENAPI = "/openapi.json"
 COMPLETIONS = "/v1/chat/completions"
 COMPLETION_MODELS = "/v1/models"
 COMPLETION_MODEL = "/v1/models/{model}"
-"""As OpenAI's clients ask, who are told `/v1` as the base."""
+"""As OpenAI's clients ask, which have `/v1` as their base URL."""
 ENTER = "/enter"
 """On the socket: a link for one use. On TCP: where it leads, which lets a browser in."""
 
@@ -115,8 +115,8 @@ def error_body(error: PtstreamError) -> bytes:
 def error_from(body: bytes, who: str = "the daemon answered") -> PtstreamError:
     """The error that an answer's body carries; if it carries none, that `who` said so."""
     try:
-        told = strict_json.loads(body)["error"]
-        return error_named(told["code"], told["message"])
+        fields = strict_json.loads(body)["error"]
+        return error_named(fields["code"], fields["message"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return PtstreamError(f"{who} {body[:200]!r}")
 
@@ -137,12 +137,12 @@ def greeted(line: bytes, place: str) -> str:
     Raises DaemonUnreachable for another line, ConfigurationError for another version, else what `refusal` was given.
     """
     try:
-        told = strict_json.loads(line)
-        version = told["ptstream"]
+        fields = strict_json.loads(line)
+        version = fields["ptstream"]
         if version == __version__:
-            if "caller" in told:
-                return str(told["caller"])
-            raise error_named(told["code"], f"at {place}: {told['message']}")
+            if "caller" in fields:
+                return str(fields["caller"])
+            raise error_named(fields["code"], f"at {place}: {fields['message']}")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DaemonUnreachable(
             f"{place} said {line[:200]!r} before ptstream: its shell must print nothing where there is no terminal"

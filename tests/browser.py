@@ -6,18 +6,22 @@ browser a module, and no test beside it that is a coroutine itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests.conftest import LIMIT
+
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 """The shell is the same browser without what draws a window, and takes a third of the processor time."""
 
-LONGEST = 60_000
-"""Milliseconds after which what is waited for will not come: no measure of speed, on a busy machine either."""
+LONGEST = LIMIT * 1000
+"""The same in milliseconds, as Playwright counts."""
 
 expect.set_options(timeout=LONGEST)
 
@@ -34,11 +38,18 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
+@contextlib.contextmanager
+def visiting(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
+    """One more user of the browser: cookies of its own."""
+    with browser.new_context(**options) as made:
+        made.set_default_timeout(LONGEST)
+        yield made
+
+
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A user of the browser: cookies of its own."""
-    with browser.new_context() as made:
-        made.set_default_timeout(LONGEST)
+    """The user of the browser, where a test has one."""
+    with visiting(browser) as made:
         yield made
 
 

@@ -33,12 +33,12 @@ from ptstream import wire
 from ptstream.engine.sqlite.cursor import TextCursor
 from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
-from ptstream.fields import as_json
-from ptstream.http.connection import PIPELINED
+from ptstream.http.uvicorn_protocol import PIPELINED
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import Home
+from ptstream.stream_json import as_json
 from tests.endpoint import Server, serve
-from tests.preloaded import Preloaded
+from tests.preloaded import COMMAND, Preloaded, read_at_start
 
 # No time is asserted: a machine may be busy.
 hypothesis.settings.register_profile("unhurried", hypothesis.settings(deadline=None))
@@ -49,8 +49,8 @@ ROOT = Path(__file__).parent.parent
 PTSTREAM = [sys.executable, "-P", "-m", "ptstream.cli.entry"]
 """The command, as the console script runs it, of the Python that runs the tests."""
 
-LIMIT = 30.0
-"""Seconds after which something waited for is taken to never come."""
+LIMIT = 120.0
+"""Seconds after which something waited for is taken to never come: no measure of speed, on a busy machine either."""
 
 ID = re.compile(r"[0-9a-hjkmnp-tv-z]{12}")
 
@@ -152,20 +152,45 @@ async def answered(app: Any) -> tuple[int, bytes]:
     async def send(message: Any) -> None:
         said.append(message)
 
-    await app({"type": "http", "method": "GET", "headers": []}, receive, send)
+    await app({"type": "http", "method": "GET", "query_string": b"", "headers": []}, receive, send)
     return said[0]["status"], b"".join(message["body"] for message in said[1:])
 
 
-def started(words: Sequence[str], environment: dict[str, str], *, fresh: bool = False, **more: Any) -> Any:
-    """The command, running: forked from one that has its imports already, or `fresh` from nothing."""
-    forked = None if fresh or sys.platform != "linux" else preloaded().start(words, environment, **more)
-    return forked or subprocess.Popen([*PTSTREAM, *words], env=environment, **more)
+def started(
+    words: Sequence[str], environment: dict[str, str], *, fresh: bool = False, module: str = COMMAND, **more: Any
+) -> Any:
+    """The command, or another module, running: forked from one that has its imports, or `fresh` from nothing."""
+    forked = None if fresh else forked_command(words, environment, module=module, **more)
+    return forked or subprocess.Popen([*PTSTREAM[:-1], module, *words], env=environment, **more)
+
+
+def forked_command(words: Sequence[str], variables: dict[str, str], **more: Any) -> Any:
+    """The command, forked from one that has its imports; None if only a start from nothing will do.
+
+    What Python reads of the environment when it starts makes another such process: worth it from the second time on.
+    """
+    if sys.platform != "linux":
+        return None
+    read = tuple(sorted(read_at_start(variables).items()))
+    with PRELOADING:
+        ASKED[read] += 1
+        if ASKED[read] == 1 and dict(read) != read_at_start(environment()):
+            return None
+        forked = preloaded(read)
+    return forked.start(words, variables, **more)
+
+
+ASKED: collections.Counter[tuple[tuple[str, str], ...]] = collections.Counter()
+"""How often a command was started, by what of its environment is read at the start."""
+
+PRELOADING = threading.Lock()
 
 
 @functools.cache
-def preloaded() -> Preloaded:
-    """What commands are forked from. It ends with this process."""
-    made = Preloaded(environment())
+def preloaded(read: tuple[tuple[str, str], ...]) -> Preloaded:
+    """What commands are forked from that have this of their environment. It ends with this process."""
+    others = environment().items() - read_at_start(environment()).items()
+    made = Preloaded(dict(others) | dict(read))
     atexit.register(made.close)
     return made
 
@@ -411,7 +436,7 @@ def stop_daemon(home: Home) -> None:
             return
     transport = httpx.HTTPTransport(uds=home.socket)
     with contextlib.suppress(httpx.TransportError), httpx.Client(transport=transport, base_url=wire.BASE_URL) as http:
-        pid = http.get(wire.STATUS, timeout=30).json()["pid"]
+        pid = http.get(wire.STATUS, timeout=LIMIT).json()["pid"]
         http.post(wire.STOP)
         http.close()  # it lingers for whoever is connected
         until(lambda: gone(pid))
@@ -456,7 +481,7 @@ def read_exactly(process: subprocess.Popen[bytes], size: int) -> bytes:
 
 def ended(process: subprocess.Popen[bytes]) -> int:
     """Its exit code."""
-    return process.wait(timeout=30)
+    return process.wait(timeout=LIMIT)
 
 
 def waits(pid: int) -> bool:

@@ -72,10 +72,14 @@ def map_of(package: Path) -> str:
     return "".join(_layers()) + "".join(_modules(package))
 
 
+def _scripts(web: Path) -> Iterator[Path]:
+    return (path for path in web.rglob("*.js") if path.parent.name != "vendor")
+
+
 def modules(package: Path) -> dict[str, list[Path]]:
     """The modules by their folder, below `package`'s parent. Scripts for browsers are modules, too."""
     folders: dict[str, list[Path]] = {}
-    for path in sorted([*package.rglob("*.py"), *(package / "web").glob("*.js")]):
+    for path in sorted([*package.rglob("*.py"), *_scripts(package / "web")]):
         folders.setdefault(path.parent.relative_to(package.parent).as_posix(), []).append(path)
     return folders
 

@@ -30,7 +30,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 
 LARGEST = 100_000
@@ -46,6 +46,8 @@ PID = STATUS = struct.Struct("i")
 
 ENDS = 10.0
 """Seconds that the process to be forked has to end, when nobody uses it any more."""
+
+COMMAND = "ptstream.cli.entry"
 
 DAEMON = [sys.executable, "-P", "-m", "ptstream.daemon"]
 """How a command's line for a daemon begins."""
@@ -63,8 +65,10 @@ class Request(NamedTuple):
     words: list[str]
     environment: dict[str, str]
     directory: str
-    daemon: bool = False
-    """The daemon, in a session of its own; else the command."""
+    module: str = COMMAND
+    """What it runs as its main program."""
+    session: bool = False
+    """Whether it gets a session of its own."""
     passed: list[int] = []  # noqa: RUF012 - what JSON gives back
     """The numbers of the descriptors that it gets beyond its standard streams."""
 
@@ -155,19 +159,20 @@ class Forks:
         self._read = read
 
     def start(self, line: Sequence[str], environment: Mapping[str, str], **more: Any) -> Process | None:
-        """Start a command whose words `line` ends with; None if only a start from nothing will do."""
+        """Start the command, or another `module`, with these words; None if only a start from nothing will do."""
         directory = os.fspath(more.pop("cwd", None) or os.getcwd())
-        return self._start(Request(list(line), dict(environment), directory), more)
+        return self._start(Request(list(line), dict(environment), directory, more.pop("module", COMMAND)), more)
 
     def daemon(self, line: Sequence[str], env: Mapping[str, str], pass_fds: Sequence[int], **more: Any) -> Any:
         """The same for a daemon, which a command starts."""
         assert more.pop("start_new_session")
-        return self._start(Request(list(line), dict(env), os.getcwd(), True, list(pass_fds)), more)
+        words = list(line[len(DAEMON) :])
+        return self._start(Request(words, dict(env), os.getcwd(), DAEMON[-1], True, list(pass_fds)), more)
 
     def _start(self, request: Request, more: dict[str, Any]) -> Process | None:
         streams = [more.pop(name, None) for name in ("stdin", "stdout", "stderr")]
         data = json.dumps(request).encode()
-        if more or len(data) > LARGEST or _read_at_start(request.environment) != self._read:
+        if more or len(data) > LARGEST or read_at_start(request.environment) != self._read:
             return None
         with contextlib.ExitStack() as stack:
             given, pipes = _opened(streams, stack)
@@ -183,7 +188,7 @@ class Preloaded(Forks):
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        super().__init__(ours, _read_at_start(environment))
+        super().__init__(ours, read_at_start(environment))
         line = [sys.executable, "-P", __file__, str(theirs.fileno()), " " * SHOWN]
         with theirs:
             self._process = subprocess.Popen(line, pass_fds=[theirs.fileno()], env=environment)
@@ -198,7 +203,50 @@ class Preloaded(Forks):
             self._process.wait()
 
 
-def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+FORWARDED = [
+    sys.executable,
+    "-I",
+    "-S",
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), "forwarded_command.py"),
+]
+"""A program that is the command; its first word is the path of a socket where somebody is `forwarding`."""
+
+
+@contextlib.contextmanager
+def forwarding(path: str, start: Callable[..., Any]) -> Iterator[None]:
+    """What others start as `FORWARDED`, with this socket, is started by `start`; if that gives None, from nothing."""
+    if sys.platform != "linux":
+        yield
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(path)
+        listener.listen(128)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=_forward, args=(listener.accept()[0], start), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def _forward(asking: socket.socket, start: Callable[..., Any]) -> None:
+    with asking, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        data, given, _, _ = socket.recv_fds(asking, LARGEST * 2, 3)
+        words, environment, directory = json.loads(data)
+        stdin, stdout, stderr = given
+        process = start(words, environment, cwd=directory, stdin=stdin, stdout=stdout, stderr=stderr)
+        for descriptor in given:
+            os.close(descriptor)
+        if process:
+            asking.send(b"+")
+            asking.send(str(process.wait() % 256).encode())
+
+
+def read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of it Python and the system's loader read when a process starts, which a fork does not do again."""
     return {
         name: value for name, value in environment.items() if name.startswith(READ_AT_START) and name not in READ_BY_US
     }
@@ -281,7 +329,7 @@ def _wait(pid: int, descriptors: Sequence[int]) -> None:
 
 
 def _become(request: Request, descriptors: Sequence[int]) -> None:
-    if request.daemon:
+    if request.session:
         os.setsid()
     asked, *given = (fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, NUMBERS) for each in descriptors)
     os.closerange(3, NUMBERS)
@@ -289,15 +337,15 @@ def _become(request: Request, descriptors: Sequence[int]) -> None:
         os.dup2(kept, number)
         os.close(kept)
     os.chdir(request.directory)
-    _show([sys.executable, "-P", "-m", "ptstream.cli.entry", *request.words] if not request.daemon else request.words)
+    _show([sys.executable, "-P", "-m", request.module, *request.words])
     os.environ.clear()
     os.environ.update(request.environment)
     time.tzset()
     sys.stdin, sys.stdout, sys.stderr = (_stream(*each) for each in enumerate((sys.stdin, sys.stdout, sys.stderr)))
-    if request.daemon:
+    if request.session:
         os.close(asked)
     else:
-        _DaemonForked.forks = Forks(socket.socket(fileno=asked), _read_at_start(request.environment))
+        _DaemonForked.forks = Forks(socket.socket(fileno=asked), read_at_start(request.environment))
         subprocess.Popen = _DaemonForked  # type: ignore[assignment, misc]
 
 
@@ -340,17 +388,20 @@ def _serve() -> None:
 
     request = next(_forks(socket.socket(fileno=int(sys.argv[1]))))
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    ours = request.module in (COMMAND, DAEMON[-1])
     try:
-        if request.daemon:
-            sys.argv = ["-m", *request.words[len(DAEMON) :]]
-            runpy.run_module("ptstream.daemon", run_name="__main__", alter_sys=True)
-        else:
+        if request.module == COMMAND:
             sys.argv = [str(entry.__file__), *request.words]
             entry.main()
-        atexit.register(_leave, 0)
+        else:
+            sys.argv = ["-m", *request.words]
+            runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+        if ours:
+            atexit.register(_leave, 0)
     except SystemExit as end:
         if isinstance(end.code, int):
-            atexit.register(_leave, end.code)
+            if ours:
+                atexit.register(_leave, end.code)
             raise
 
 

@@ -23,7 +23,7 @@ from ptstream import wire
 from ptstream.config import Settings
 from ptstream.daemon.host_and_origin import OwnAddresses
 from ptstream.origins import PublicUrl, is_loopback, is_unspecified, listed_origin, origin_of, public_url_of
-from tests.conftest import VISIT, Cli, Entered, Face, ended, let_in, listening, stop_daemon, until
+from tests.conftest import LIMIT, VISIT, Cli, Entered, Face, ended, let_in, listening, stop_daemon, until
 
 APP = "http://localhost:5173"
 BOX = "https://box.example.com"
@@ -332,7 +332,7 @@ def test_localhost_leads_to_nobody_else(cli: Cli, address: str) -> None:
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         with pytest.raises(OSError, match="in use"), socket.socket(family) as other:
             other.bind((host, port))
-        with socket.create_connection((host, port), timeout=10):
+        with socket.create_connection((host, port), timeout=LIMIT):
             pass
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from ptstream.errors import GeneratorError
 from ptstream.generators import Event, Note, Quiet
-from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_completion import chat
 from ptstream.generators.openai.chat_options import USUAL, ChatOptions
 from ptstream.generators.openai.request import UnsupportedFields
 from ptstream.generators.openai.upstream import Upstream

@@ -26,6 +26,7 @@ from ptstream.errors import ConfigurationError
 from ptstream.settings import Home
 from tests.conftest import (
     FIRST,
+    LIMIT,
     PTSTREAM,
     Cli,
     Gate,
@@ -268,12 +269,12 @@ def test_an_output_that_takes_nothing(served: Cli) -> None:
         with contextlib.ExitStack() as stack:
             processes = [stack.enter_context(served.started(*words, stdout=full)) for words in READING]
             for words, process in zip(READING, processes, strict=True):
-                _, said = process.communicate(timeout=30)
+                _, said = process.communicate(timeout=LIMIT)
                 assert process.returncode == 1, words
                 assert b"Traceback" not in said
                 assert b"space" in said
         with served.started("tee", "--name", "teed", stdin=subprocess.PIPE, stdout=full) as process:
-            _, said = process.communicate(b"1\n" * 100_000, timeout=30)
+            _, said = process.communicate(b"1\n" * 100_000, timeout=LIMIT)
             assert process.returncode == 1
             assert b"Traceback" not in said
             assert b"space" in said
@@ -289,7 +290,7 @@ def test_an_output_that_was_never_open(served: Cli) -> None:
             env=served.environment,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            timeout=30,
+            timeout=LIMIT,
         )
         assert b"Traceback" not in done.stderr
         assert done.returncode == 141, words
@@ -398,7 +399,7 @@ def test_a_full_disk_loses_nothing_that_was_shown(small: Cli, folder: Path) -> N
         assert cli.home.path in refusal.stderr.decode()
         assert "full" in refusal.stderr.decode()
         os.unlink(ballast_file)
-        assert before + driver.communicate(timeout=30)[0] == whole
+        assert before + driver.communicate(timeout=LIMIT)[0] == whole
         assert driver.returncode == 0
     gate.close()
     assert kept(cli, "full").encode() == whole
@@ -406,7 +407,7 @@ def test_a_full_disk_loses_nothing_that_was_shown(small: Cli, folder: Path) -> N
 
 def _status(cli: Cli) -> dict[str, Any]:
     transport = httpx.HTTPTransport(uds=cli.home.socket)
-    with httpx.Client(transport=transport, base_url=wire.BASE_URL, timeout=30) as client:
+    with httpx.Client(transport=transport, base_url=wire.BASE_URL, timeout=LIMIT) as client:
         fields: dict[str, Any] = client.get(wire.STATUS).json()
         return fields
 
@@ -453,7 +454,7 @@ def test_an_endpoint_that_is_busy_or_not_there(served: Cli, endpoint: str) -> No
             for model, (url, _) in asked.items()
         }
         for model, process in drives.items():
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=LIMIT)
             assert (out, process.returncode) == (b"", 5), err
             fields = told(served, err.decode().split()[0])
             assert fields["status"] == "error"

@@ -24,7 +24,7 @@ from ptstream.errors import ConfigurationError, GeneratorError, Refused
 from ptstream.generators.models.default import ollama
 from ptstream.generators.models.endpoints import Endpoints
 from ptstream.generators.openai import answer_reader, endpoint_timeouts
-from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_completion import chat
 from ptstream.generators.openai.chat_options import TRIES
 from ptstream.generators.openai.http_client import LISTING_BYTES
 from ptstream.generators.openai.model_list import models

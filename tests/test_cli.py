@@ -23,6 +23,7 @@ from ptstream.cli import app, complete, entry
 from tests.conftest import (
     FIRST,
     ID,
+    LIMIT,
     PTSTREAM,
     SECOND,
     Cli,
@@ -201,7 +202,7 @@ def test_detach_lets_a_substitution_return(cli: Cli, gate: Gate) -> None:
         env=cli.environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=30,
+        timeout=LIMIT,
     )
     id = done.stdout.decode().removeprefix("it is ").strip()
     assert ID.fullmatch(id)
@@ -323,7 +324,7 @@ def test_a_closed_pipe_is_not_an_error_of_cat(served: Cli) -> None:
             ["bash", "-c", line, "bash", errors.name, *PTSTREAM, "cat", "@last"],
             env=served.environment,
             capture_output=True,
-            timeout=30,
+            timeout=LIMIT,
         )
         assert done.stdout == b"1\n"
         assert errors.read() == b""
@@ -535,7 +536,9 @@ def test_rm(served: Cli, gate: Gate) -> None:
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 2), ("", 2)])
 def test_rm_asks_on_a_terminal_about_what_runs(served: Cli, gate: Gate, answer: str, code: int) -> None:
     id = detached(served, *gate.command)
-    child = pexpect.spawn(PTSTREAM[0], [*PTSTREAM[1:], "rm", id], env=served.environment, encoding="utf-8", timeout=30)
+    child = pexpect.spawn(
+        PTSTREAM[0], [*PTSTREAM[1:], "rm", id], env=served.environment, encoding="utf-8", timeout=LIMIT
+    )
     child.expect(f"still running: {id}")
     child.sendline(answer)
     child.expect(pexpect.EOF)

@@ -16,7 +16,7 @@ from ptstream.errors import GeneratorError
 from ptstream.generators import Caller, Stderr, child_process, command
 from ptstream.generators.child_process import running
 from ptstream.streams import GenerationRequest
-from tests.conftest import PTSTREAM, Cli, Gate, ended
+from tests.conftest import LIMIT, PTSTREAM, Cli, Gate, ended
 
 
 @pytest.mark.anyio
@@ -118,7 +118,7 @@ def test_the_last_line_beside_the_text_ends_on_a_terminal(served: Cli) -> None:
         [*PTSTREAM[1:], "drive", "--", "sh", "-c", "printf 'no end' >&2"],
         env=served.environment,
         encoding="utf-8",
-        timeout=30,
+        timeout=LIMIT,
     )
     child.expect(pexpect.EOF)
     assert re.sub(r"\x1b\[\dm", "", child.before or "").endswith("no end\r\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from ptstream.cli import app, complete, daemon
 from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
-from tests.conftest import PTSTREAM, Cli, needs, until
+from tests.conftest import LIMIT, PTSTREAM, Cli, needs, until
 
 HOSTILE = [
     "n0$(touch${IFS}$RAN)",
@@ -95,7 +96,7 @@ class Line:
             "fish": (["--no-config", "--interactive"], "ptstream completion fish | source"),
         }[shell]
         self.spawned = pexpect.spawn(
-            shell, words, env=environment, encoding="utf-8", timeout=30, dimensions=(24, 200), cwd=folder
+            shell, words, env=environment, encoding="utf-8", timeout=LIMIT, dimensions=(24, 200), cwd=folder
         )
         self.spawned.delaybeforesend = None
         self.spawned.sendline(f"{setup}; echo rea''dy")
@@ -106,13 +107,19 @@ class Line:
         for part in re.split(r"(?<=\t)", typed):
             self.spawned.send(part)
             if part.endswith("\t"):
-                until(self.completed.exists)
+                until(lambda: self._made(self.completed))
                 self.completed.unlink()
         self.spawned.send("\r")
-        until(self.told.exists)
+        until(lambda: self._made(self.told))
         words = self.told.read_bytes().decode().split("\0")[:-1]
         self.told.unlink()
         return words
+
+    def _made(self, path: Path) -> bool:
+        """Whether the file is there; what the shell draws is taken, so that it never waits for that."""
+        with contextlib.suppress(pexpect.TIMEOUT):
+            self.spawned.read_nonblocking(65536, timeout=0)
+        return path.exists()
 
 
 @pytest.fixture

@@ -100,10 +100,10 @@ def test_the_count_is_right_whatever_comes_and_goes() -> None:
 CROWDED = """
 import sys
 from ptstream.daemon import process
-from ptstream.http import connection, connection_limits
+from ptstream.http import connection_limits, uvicorn_protocol
 from ptstream.settings import Home
 connection_limits.CONNECTIONS = 8
-connection.HEAD_TIME, connection.BODY_TIME = float(sys.argv[2]), 300
+uvicorn_protocol.HEAD_TIME, uvicorn_protocol.BODY_TIME = float(sys.argv[2]), 300
 process.run(Home(sys.argv[1]), listen="127.0.0.1:0")
 """
 """A daemon that has room for few."""

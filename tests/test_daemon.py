@@ -68,7 +68,7 @@ def pid_of(cli: Cli) -> int:
 def http(cli: Cli, home: Home | None = None) -> httpx.Client:
     """A client of the daemon that knows HTTP and nothing else."""
     transport = httpx.HTTPTransport(uds=(home or cli.home).socket)
-    return httpx.Client(transport=transport, base_url=wire.BASE_URL, timeout=30)
+    return httpx.Client(transport=transport, base_url=wire.BASE_URL, timeout=LIMIT)
 
 
 def daemons(home: Home) -> list[int]:
@@ -400,7 +400,7 @@ def test_commands_run_in_directories_of_any_name(served: Cli, folder: Path) -> N
         env=served.environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=30,
+        timeout=LIMIT,
     )
     assert b"Traceback" not in done.stderr
     assert done.returncode in (0, 2, 4)
@@ -587,7 +587,7 @@ def test_as_process_1_it_reaps_what_others_leave(cli: Cli) -> None:
         (init,) = descendants(process.pid)[:1]
         until(lambda: len(descendants(init)) == 1)  # the daemon alone, which is no process 1
         os.kill(init, signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=LIMIT) == 0
     assert not os.path.exists(cli.home.socket)
 
 

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from ptstream.daemon.page import HEADERS
-from tests.browser import browser, needs_browser
+from tests.browser import browser, needs_browser, visiting
 from tests.conftest import Face, listening, needs
 from tests.docs import HTML, PAGES, html_of
 
@@ -64,7 +64,7 @@ def test_everybody_is_shown_the_manual(face: Face) -> None:
 
 @needs_browser
 def test_a_browser_has_nothing_to_complain_of(face: Face, browser: Browser) -> None:
-    with browser.new_context() as context:
+    with visiting(browser) as context:
         page = context.new_page()
         said: list[str] = []
         page.on("console", lambda each: said.append(each.text) if "favicon" not in each.location["url"] else None)

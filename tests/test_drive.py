@@ -17,7 +17,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ptstream.asides import LEFT_OUT, MAX_ASIDES, Asides
 from ptstream.cancellation import cancel
 from ptstream.config import Limits, Settings
 from ptstream.drive import Drive, encoded
@@ -30,6 +29,7 @@ from ptstream.generators import Event, Note, Reasoning, Source, Usage
 from ptstream.generators.surrogates import slices
 from ptstream.outcome import Outcome
 from ptstream.owner import Owner
+from ptstream.remarks import LEFT_OUT, MAX_REMARKS, Remarks
 from ptstream.streams import Claim, Flush, Status
 from tests.conftest import owning, read
 
@@ -55,7 +55,7 @@ async def driven(store: Store, owner: Owner, generate: Generate, *, patient: boo
     return attempt
 
 
-async def test_text_usage_and_asides(store: Store) -> None:
+async def test_text_usage_and_remarks(store: Store) -> None:
     async def generate() -> AsyncGenerator[Event, None]:
         yield Reasoning("Let me think.")
         yield "One. "
@@ -68,7 +68,7 @@ async def test_text_usage_and_asides(store: Store) -> None:
         attempt = await driven(store, owner, generate)
         id = attempt.claim.id
         assert attempt.end == Outcome(Status.DONE, None)
-        assert attempt.asides.since(0)[0] == [Reasoning("Let me think."), Note("halfway")]
+        assert attempt.remarks.since(0)[0] == [Reasoning("Let me think."), Note("halfway")]
         assert read(store, id) == b"One. Two."
         (kept,) = store.attempts(id)
         assert (kept.pieces, kept.usage, kept.model) == (2, {"total_tokens": 3}, "test")
@@ -358,7 +358,7 @@ async def test_a_full_disk_pauses_the_generator(store: Store, monkeypatch: pytes
         while not attempt.paused:
             await anyio.sleep(0.001)
         assert attempt.pieces == 2
-        assert attempt.asides.since(0)[0] == [Note("paused: the tail cannot be written: No space left on device")]
+        assert attempt.remarks.since(0)[0] == [Note("paused: the tail cannot be written: No space left on device")]
         full = False
         await attempt.ended.wait()
     assert read(store, id) == b"One. Two. Three."
@@ -696,7 +696,7 @@ async def _appended(owner: Owner, claim: Claim, text: str) -> None:
             await writer_of(owner).append(claim, 0, text, 1)
     else:
         await writer_of(owner).append(claim, 0, text, 1)
-        assert (await owner.engine.settled(claim.id)).bytes == len(text)
+        assert (await owner.engine.recovered(claim.id)).bytes == len(text)
 
 
 async def test_an_unfinished_word_first_does_not_stop_the_timer(store: Store) -> None:
@@ -713,25 +713,25 @@ async def test_an_unfinished_word_first_does_not_stop_the_timer(store: Store) ->
         attempt.stop(Status.CANCELLED, None)
 
 
-def test_asides_are_bounded() -> None:
-    asides = Asides()
+def test_remarks_are_bounded() -> None:
+    remarks = Remarks()
     for n in range(3000):
-        asides.add(Note(f"{n:>100}"))
-    entries, count = asides.since(0)
+        remarks.add(Note(f"{n:>100}"))
+    entries, count = remarks.since(0)
     assert count == 3000
     assert len(entries) < 700
     assert entries[-1].text.strip() == "2999"
-    assert asides.since(2999) == ([entries[-1]], 3000)
+    assert remarks.since(2999) == ([entries[-1]], 3000)
 
 
 def test_one_aside_alone_is_bounded_too() -> None:
-    asides = Asides()
-    asides.add(Reasoning("x" * 10_000_000 + "the end"))
-    ((entry,), count) = asides.since(0)
+    remarks = Remarks()
+    remarks.add(Reasoning("x" * 10_000_000 + "the end"))
+    ((entry,), count) = remarks.since(0)
     assert count == 1
     assert entry.text.startswith(LEFT_OUT)
     assert entry.text.endswith("xxthe end")
-    assert len(entry.text) < 2 * MAX_ASIDES
+    assert len(entry.text) < 2 * MAX_REMARKS
 
 
 # One piece of any size: in slices, with the loop free between them

@@ -179,7 +179,7 @@ def test_whoever_reads_events_on_is_told_that_there_is_no_more(served: Cli, gate
 def test_nobody_on_the_way_may_collect(served: Cli, gate: Gate, http: httpx.Client) -> None:
     id = detached(served, *gate.command)
     ways = [{"live": live} for live in ("1", "sse", "long-poll")]
-    for path, query in [*((path_of(id), way) for way in ways), (wire.ASIDES.format(id=id), {})]:
+    for path, query in [*((path_of(id), way) for way in ways), (wire.REMARKS.format(id=id), {})]:
         with http.stream("GET", path, params=query) as answer:
             assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store, no-transform")
 

@@ -140,7 +140,7 @@ async def test_a_new_stream(engine: Engine) -> None:
     assert (stream.name, stream.title, stream.parent, stream.seam) == ("why", "A question", None, 0)
     assert before <= stream.created_at <= time.time()
     assert await engine.get(stream.id) == stream
-    assert await engine.settled(stream.id) == State(Status.PENDING, 0, 0, None, None)
+    assert await engine.recovered(stream.id) == State(Status.PENDING, 0, 0, None, None)
     assert await engine.attempts(stream.id) == []
     assert await engine.counts(stream.id) == (0, 0)
 
@@ -233,7 +233,7 @@ async def test_last_of_none(engine: Engine) -> None:
     with pytest.raises(StreamNotFound):
         await engine.get("0" * 12)
     with pytest.raises(StreamNotFound):
-        await engine.settled("0" * 12)
+        await engine.recovered("0" * 12)
 
 
 async def test_lists_are_newest_first(engine: Engine, writer: Writer) -> None:
@@ -271,7 +271,7 @@ async def test_one_of_many_claims_a_stream(engine: Engine, other: Engine) -> Non
             assert won == [Claim(id, 1, 0)]
             (attempt,) = await engine.attempts(id)
             assert (attempt.epoch, attempt.begin, attempt.model, attempt.place) == (1, 0, "m", "here")
-            assert (await other.settled(id)).status is Status.STREAMING
+            assert (await other.recovered(id)).status is Status.STREAMING
 
 
 async def test_what_cannot_be_claimed(engine: Engine, writer: Writer) -> None:
@@ -290,10 +290,10 @@ async def test_text_is_there_when_it_is_acknowledged(engine: Engine, writer: Wri
         await writer.append(claim, len(text), f"{word} ", 1)
         text += f"{word} ".encode()
         assert await other.text(claim.id) == text
-        assert (await other.settled(claim.id)).bytes == len(text)
+        assert (await other.recovered(claim.id)).bytes == len(text)
     await writer.finish(claim, len(text), "The last.", 9, Status.DONE, None, {"tokens": 3}, "cut off")
     text += b"The last."
-    assert await other.settled(claim.id) == State(Status.DONE, len(text), len(text), None, "cut off")
+    assert await other.recovered(claim.id) == State(Status.DONE, len(text), len(text), None, "cut off")
     (attempt,) = await other.attempts(claim.id)
     assert (attempt.pieces, attempt.usage, attempt.cause) == (9, {"tokens": 3}, None)
     assert attempt.ended_at is not None
@@ -318,7 +318,7 @@ async def test_a_chunk_begins_where_the_last_one_ends(engine: Engine, writer: Wr
 async def test_nothing_comes_after_an_end(engine: Engine, writer: Writer) -> None:
     claim = await claimed(engine, writer)
     await writer.finish(claim, 0, "One. ", 1, Status.ERROR, "why", None)
-    ended = await engine.settled(claim.id)
+    ended = await engine.recovered(claim.id)
     assert ended == State(Status.ERROR, 5, 5, "why", None)
     for act in (
         writer.append(claim, 5, "Two. ", 1),
@@ -330,9 +330,9 @@ async def test_nothing_comes_after_an_end(engine: Engine, writer: Writer) -> Non
             await act
     assert await writer.is_over(claim)
     assert await engine.cancel(claim.id) == ended
-    await writer.tell_usage(claim, {"tokens": 5})
+    await writer.report_usage(claim, {"tokens": 5})
     assert (await engine.attempts(claim.id))[0].usage == {"tokens": 5}
-    assert await engine.settled(claim.id) == ended
+    assert await engine.recovered(claim.id) == ended
 
 
 async def test_a_further_attempt_fences_the_one_before(engine: Engine, writer: Writer) -> None:
@@ -413,7 +413,7 @@ async def test_a_tail_is_shown_as_far_as_it_is_kept(engine: Engine, writer: Writ
         assert await until(live, f"{word} ".encode()) == f"{word} ".encode()
         assert (await other.as_it_is(await other.get(claim.id))).bytes == len(text) == await live.size()
         assert await now(stored) == b""
-        assert (await stored.size(), (await other.settled(claim.id)).size) == (0, len(text))
+        assert (await stored.size(), (await other.recovered(claim.id)).size) == (0, len(text))
     assert await other.text(claim.id) == text
     assert (await other.get(claim.id)).bytes == 0
     await writer.finish(claim, 0, text.decode(), 1, Status.DONE, None, None)
@@ -597,7 +597,7 @@ async def test_a_pending_stream_is_cancelled_at_once(engine: Engine, other: Engi
     id = (await engine.create()).id
     ended = await other.cancel(id)
     assert ended.status is Status.CANCELLED
-    assert await engine.settled(id) == ended
+    assert await engine.recovered(id) == ended
     with pytest.raises(StreamNotFound):
         await engine.cancel("0" * 12)
 
@@ -640,7 +640,7 @@ async def test_delete(engine: Engine, writer: Writer, other: Engine) -> None:
         with pytest.raises(StreamNotFound):
             await engine.delete(each)
         with pytest.raises(StreamNotFound):
-            await engine.settled(each)
+            await engine.recovered(each)
         with pytest.raises(StreamNotFound):
             await engine.text(each)
         assert await engine.attempts(each) == []
@@ -653,9 +653,9 @@ async def test_a_running_stream_that_is_deleted_is_gone_from_its_end_on(engine: 
     claim = await claimed(engine, writer)
     await engine.cancel(claim.id, delete=True)
     assert list(await writer.cancelling()) == [(claim.id, False)]
-    assert (await engine.settled(claim.id)).status is Status.STREAMING
+    assert (await engine.recovered(claim.id)).status is Status.STREAMING
     await writer.finish(claim, 0, "One. ", 0, Status.CANCELLED, None, None)
-    for look in (engine.settled(claim.id), engine.ended(claim.id), engine.cursor(claim.id).read()):
+    for look in (engine.recovered(claim.id), engine.ended(claim.id), engine.cursor(claim.id).read()):
         with pytest.raises(StreamNotFound):
             await look
     await engine.delete(claim.id)
@@ -711,7 +711,7 @@ async def test_a_dead_owner_s_stream_is_given_its_end_once(place: Place, engine:
     followed = engine.cursor(id)
     with owner_of(place, id, "Stored. ", "And shown é") as owner:
         assert await until(followed, b"Stored. And shown \xc3\xa9") == b"Stored. And shown \xc3\xa9"
-        assert (await engine.settled(id)).status is Status.STREAMING
+        assert (await engine.recovered(id)).status is Status.STREAMING
         owner.kill()
         owner.wait()
         ends: list[State] = []
@@ -734,7 +734,7 @@ async def test_a_new_owner_ends_what_the_dead_left(place: Place, engine: Engine)
     id = (await engine.create()).id
     with owner_of(place, id, "", "Only shown. ") as owner:
         async with engine.writer():
-            assert (await engine.settled(id)).status is Status.STREAMING  # it lives
+            assert (await engine.recovered(id)).status is Status.STREAMING  # it lives
         owner.kill()
         owner.wait()
     with anyio.fail_after(LIMIT):
@@ -754,7 +754,7 @@ async def test_an_owner_that_leaves_is_dead(engine: Engine, other: Engine) -> No
         tail.append(b"One. ")
         await tail.caught_up()
         tail.close()
-        assert (await other.settled(claim.id)).status is Status.STREAMING
+        assert (await other.recovered(claim.id)).status is Status.STREAMING
     with anyio.fail_after(LIMIT):
         assert (await other.ended(claim.id)).error == "its owner died at byte 5"
 

@@ -23,6 +23,7 @@ from ptstream.generators.function.loading import generator
 from ptstream.generators.function.signature import Append
 from ptstream.generators.function.subprocess_source import source
 from ptstream.streams import GenerationRequest, Status, Stream
+from tests.conftest import LIMIT
 
 pytestmark = pytest.mark.anyio
 
@@ -128,7 +129,7 @@ async def test_an_append_from_outside_is_released_when_the_generation_is_left() 
             assert await anext(events) == "first"
             tasks.start_soon(outside)
             await anyio.wait_all_tasks_blocked()
-        with anyio.fail_after(5):
+        with anyio.fail_after(LIMIT):
             await refused.wait()
 
 

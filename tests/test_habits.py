@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests import habits
-from tests.conftest import kept
+from tests.conftest import LIMIT, kept
 from tests.endpoint import Server
 from tests.face import Face, asking, daemon, face
 
@@ -27,7 +27,7 @@ def check(habit: habits.Habit, face: Face, id: str) -> None:
 @pytest.mark.parametrize("habit", habits.ALL, ids=lambda habit: habit.name)
 async def test_driven(face: Face, server: Server, habit: habits.Habit) -> None:
     server.scripts["habit"] = habit.answer
-    async with httpx.AsyncClient(base_url=face.url, headers=face.headers, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=face.url, headers=face.headers, timeout=LIMIT) as http:
         id = (await http.post("/streams", json={"prompt": "Why?", "model": "once/habit"})).json()["id"]
         await http.post(f"/streams/{id}/drive")
     await asking(lambda: check(habit, face, id))
@@ -38,7 +38,7 @@ async def test_driven(face: Face, server: Server, habit: habits.Habit) -> None:
 async def test_passed_on(face: Face, server: Server, habit: habits.Habit) -> None:
     server.scripts["habit"] = habit.answer
     ask = {"model": "once/habit", "stream": True, "messages": [{"role": "user", "content": "Why?"}]}
-    async with httpx.AsyncClient(base_url=face.url, headers=face.headers, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=face.url, headers=face.headers, timeout=LIMIT) as http:
         answer = await http.post("/v1/chat/completions", json=ask)
     assert answer.content == habit.body
     await asking(lambda: check(habit, face, answer.headers["stream-id"]))

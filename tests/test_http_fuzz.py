@@ -98,7 +98,7 @@ BODIES = st.binary(max_size=50) | JSON.map(wire.dumps) | DEEP
 
 def paths(ids: tuple[str, ...]) -> st.SearchStrategy[str]:
     """The real routes with real and odd ids, and what is no route; never the one that stops the daemon."""
-    routes = st.sampled_from((wire.DRIVE, wire.TEXT, wire.ASIDES, wire.TEXT + "/", wire.STREAM))
+    routes = st.sampled_from((wire.DRIVE, wire.TEXT, wire.REMARKS, wire.TEXT + "/", wire.STREAM))
     any_id = st.sampled_from(ids) | ODD_IDS | st.text(max_size=5)
     real = st.builds(lambda route, id: route.format(id=id), routes, any_id)
     odd = st.sampled_from(
@@ -122,7 +122,7 @@ def test_any_request_is_answered_without_a_fault(target: Target, data: st.DataOb
 
 
 def test_a_head_of_a_running_text_keeps_no_connection_waiting(target: Target) -> None:
-    for route in (wire.TEXT, wire.ASIDES):
+    for route in (wire.TEXT, wire.REMARKS):
         for id in target.ids:
             assert target.http.head(route.format(id=id)).status_code == 200
             assert target.http.get(wire.STATUS).status_code == 200

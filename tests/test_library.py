@@ -20,7 +20,7 @@ from ptstream.engine.sqlite.recovery import recover_if_orphaned
 from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
 from ptstream.streams import Status, Stream
-from tests.conftest import answered, read
+from tests.conftest import LIMIT, answered, read
 
 pytestmark = pytest.mark.anyio
 
@@ -403,7 +403,7 @@ async def main():
 @pytest.mark.parametrize("way", ["asyncio.run(main())", "kept = asyncio.new_event_loop().run_until_complete(main())"])
 def test_no_way_out_hangs(home: Home, way: str) -> None:
     """Everything cancelled at once, as `asyncio.run` does at its end; and a loop that is simply left."""
-    done = subprocess.run([sys.executable, "-c", ENDS + way, home.path], capture_output=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", ENDS + way, home.path], capture_output=True, timeout=LIMIT)
     assert done.returncode == 0, done.stderr
     with Store(home) as store:
         id = store.find("n").id
@@ -496,7 +496,7 @@ def test_a_program_that_ends_in_its_loop_has_left_it(home: Home, script: str) ->
     head = (
         "import asyncio, os, sys, ptstream\npath = sys.argv[1]\nasync def source():\n for each in 'abc': yield each\n"
     )
-    done = subprocess.run([sys.executable, "-c", head + script, home.path], capture_output=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", head + script, home.path], capture_output=True, timeout=LIMIT)
     assert (done.returncode, done.stdout) == (0, b""), done.stderr
     with Store(home) as store:
         assert (store.find("p").status, store.find("p").error) == (Status.ERROR, "left at byte 1")

@@ -29,6 +29,7 @@ from ptstream.generators.models.resolve import ask as asked
 from ptstream.generators.models.target import of_file
 from ptstream.generators.openai.chat_messages import Message
 from ptstream.settings import Home
+from tests.conftest import LIMIT
 
 NOWHERE = Home("/nonexistent")
 GGUF = embedded.find(NOWHERE) or ""
@@ -75,7 +76,7 @@ def sockets(home: Home) -> list[str]:
 
 async def gone(pid: int) -> None:
     """Returns when the process has been reaped."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(LIMIT):
         while True:
             try:
                 os.kill(pid, 0)
@@ -153,7 +154,7 @@ async def test_leaving_an_answer_frees_its_place(home: Home) -> None:
             async with aclosing(chat(local, GGUF, QUESTION, {"max_tokens": 4000})) as events:
                 async for _ in events:
                     break
-        with anyio.fail_after(10):
+        with anyio.fail_after(LIMIT):
             assert text_of(await ask(local, QUESTION, 2))
 
 

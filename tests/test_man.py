@@ -23,7 +23,7 @@ from ptstream.config import Endpoint, Settings
 from ptstream.daemon import openapi
 from ptstream.errors import every_error
 from tests.conftest import needs
-from tests.docs import DESIGN, MADE, MAN, PAGES, README, ROOT, design_of, modules, purpose_of
+from tests.docs import DESIGN, MAN, PAGES, README, ROOT, design_of, modules, purpose_of
 
 HELP = {"-h", "--help"}
 """Every command has them; ptstream.1 says so once."""
@@ -248,8 +248,7 @@ def strange(text: str) -> list[str]:
 
 @pytest.mark.parametrize("path", [README, *PAGES], ids=lambda path: path.name)
 def test_no_word_of_our_own_needs_to_be_learned(path: Path) -> None:
-    # The map's sentences are those of the modules themselves.
-    assert strange(MADE.sub("", path.read_text("utf-8"))) == []
+    assert strange(path.read_text("utf-8").replace("\n.It seam\n", "\n")) == []  # a field's name, in the glossary
 
 
 @each_command

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Event, Note, Reasoning, Usage
-from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_completion import chat
 from ptstream.generators.openai.model_list import models
 from ptstream.generators.openai.upstream import Upstream
 from ptstream.generators.surrogates import Surrogates, mend
@@ -265,7 +265,7 @@ async def test_whoever_leaves_closes_the_connection(server: endpoint.Server) -> 
         async for _ in events:
             break
         await server.stalled.wait()
-    with anyio.fail_after(5):
+    with anyio.fail_after(LIMIT):
         await server.left.wait()
 
 
@@ -279,7 +279,7 @@ async def test_cancelling_in_a_stall_closes_the_connection(server: endpoint.Serv
         tasks.start_soon(read)
         await server.stalled.wait()
         tasks.cancel_scope.cancel()
-    with anyio.fail_after(5):
+    with anyio.fail_after(LIMIT):
         await server.left.wait()
 
 

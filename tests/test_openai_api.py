@@ -19,12 +19,12 @@ import pytest
 
 from ptstream import wire
 from ptstream.daemon.daemon import Daemon
-from ptstream.daemon.listen_address import Address
+from ptstream.daemon.listen_address import ListenAddress
 from ptstream.daemon.tcp_server import TcpServer
 from ptstream.engine.sqlite.store import Store
 from ptstream.generators.llamacpp import embedded
 from ptstream.generators.llamacpp.local_server import LocalServer
-from ptstream.http import connection
+from ptstream.http import uvicorn_protocol
 from ptstream.settings import Home
 from tests import endpoint
 from tests.conftest import LIMIT, Cli, gone, kept, owning, told, until
@@ -46,7 +46,7 @@ ASKED: list[Any] = [
 
 async def raw(face: Face, model: str, **more: Any) -> httpx.Response:
     body = {"model": f"mine/{model}", "messages": ASKED, **more}
-    async with httpx.AsyncClient(timeout=30) as http:
+    async with httpx.AsyncClient(timeout=LIMIT) as http:
         return await http.post(f"{face.base_url}/chat/completions", json=body, headers=face.headers)
 
 
@@ -88,7 +88,7 @@ async def test_an_answer_comes_and_is_kept(face: Face, server: endpoint.Server, 
     (attempt,) = fields["attempts"]
     assert (attempt["model"], attempt["usage"]) == ("as-asked", endpoint.USAGE)
     async with httpx.AsyncClient(base_url=face.url, headers=face.headers) as http:
-        assert "Rain." in (await http.get(wire.ASIDES.format(id=id))).text
+        assert "Rain." in (await http.get(wire.REMARKS.format(id=id))).text
 
 
 async def test_the_asynchronous_client(face: Face, server: endpoint.Server) -> None:
@@ -397,12 +397,12 @@ async def test_what_a_stalled_client_has_not_taken_waits(face: Face, server: end
         id = answer.headers["stream-id"]
         fields = await asking(lambda: face.ended(id))
         assert fields["status"] == "done"
-        assert server.over.is_set()
+        await server.over.wait()
         assert unlinked(face.pid, face.cli.home)
         got = b"".join([data async for data in answer.aiter_raw()])
     assert got == bytes(server.sent)
     assert kept(face.cli, id) == "".join(endpoint.HUGE)
-    assert not unlinked(face.pid, face.cli.home)
+    await asking(lambda: until(lambda: not unlinked(face.pid, face.cli.home)))
 
 
 async def test_nothing_waits_for_a_stalled_client_that_goes(face: Face, server: endpoint.Server) -> None:
@@ -425,12 +425,12 @@ async def test_a_stalled_client_is_waited_for_however_long(
     store: Store, server: endpoint.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another one, which can ask again from where it was, is not."""
-    monkeypatch.setattr(connection, "STALL_TIME", 0.01)
+    monkeypatch.setattr(uvicorn_protocol, "STALL_TIME", 0.01)
     store.home.make()
     Path(store.home.config).write_text(f'[endpoints.mine]\nbase_url = "{server.base_url}"\n')
     async with owning(store) as owner, anyio.create_task_group() as tasks, httpx.AsyncClient(timeout=None) as http:
         daemon = Daemon(store.home, owner.engine, owner, LocalServer(store.home, tasks))
-        tcp = TcpServer(daemon, Address("127.0.0.1", 0), token=False)
+        tcp = TcpServer(daemon, ListenAddress("127.0.0.1", 0), token=False)
         tasks.start_soon(tcp.serve)
         body = {"model": "mine/huge", "messages": ASKED, "stream": True}
         async with http.stream("POST", f"{tcp.url}/v1/chat/completions", json=body) as answer:

@@ -11,7 +11,7 @@ import pytest
 
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import DaemonUnreachable
-from ptstream.fields import as_json, from_json
+from ptstream.stream_json import as_json, from_json
 from ptstream.streams import GenerationRequest
 from tests.conftest import PTSTREAM, Cli
 

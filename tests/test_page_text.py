@@ -152,7 +152,7 @@ def test_what_is_thought_is_shown_without_a_connection_that_lasts(site: Site, pa
     )  # then the text has the only one
     id = site.cli.out("drive", "--detach", "-m", "thinking/reasoning", "-p", "Think.").strip()
     site.enter(page, f"{id}/raw")
-    expect(page.locator(".asides")).to_be_visible()
+    expect(page.locator(".remarks")).to_be_visible()
     expect(page.locator("#stream .status")).to_have_text("done")
 
 

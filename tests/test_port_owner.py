@@ -19,12 +19,12 @@ from ptstream.generators.models.default import ollama
 from ptstream.generators.models.discovery import discover
 from ptstream.generators.models.endpoints import Endpoints
 from ptstream.generators.openai import port_owner
-from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_completion import chat
 from ptstream.generators.openai.port_owner import OwnerCheck
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest
 from tests import endpoint
-from tests.conftest import needs
+from tests.conftest import LIMIT, needs
 from tests.test_models import asking, bare, caller_in, home, nobody, resolved, text_of
 
 __all__ = ["bare", "home", "nobody"]
@@ -141,7 +141,7 @@ async def test_a_port_that_changes_hands_meanwhile_is_not_asked() -> None:
     with socket.create_server(("127.0.0.1", 0)) as first:
         port = first.getsockname()[1]
         await check("connection.connect_tcp.started", {"port": port})
-    with socket.create_server(("127.0.0.1", port)), pytest.raises(ForeignListener, match="cannot be told to be yours"):
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(ForeignListener, match="cannot be shown to be yours"):
         async with opened(port, check):
             pass
 
@@ -153,7 +153,7 @@ async def test_a_listener_that_no_table_has_is_not_asked() -> None:
         port = listening.getsockname()[1]
         stream = await httpcore.AnyIOBackend().connect_tcp("127.0.0.1", port)
         accepted, _ = listening.accept()
-    with accepted, pytest.raises(ForeignListener, match="cannot be told to be yours"):
+    with accepted, pytest.raises(ForeignListener, match="cannot be shown to be yours"):
         await check("connection.connect_tcp.complete", {"return_value": stream})
 
 
@@ -277,5 +277,5 @@ async def test_ones_own_server_is_found_and_asked(
 
 async def test_nobody_listens(home: Home, nobody: str) -> None:
     endpoints = Endpoints(caller_in(home, OLLAMA_HOST=nobody), Settings(), home)
-    with anyio.fail_after(30):
+    with anyio.fail_after(LIMIT):
         assert await ollama(endpoints) == ((), None)

@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 import ptstream
-from tests.browser import CHROMIUM, needs_browser
+from tests.browser import CHROMIUM, needs_browser, visiting
 from tests.conftest import Cli, listening, needs, stop_daemon, until
 from tests.endpoint import TEXT
 from tests.page import CONFIG, ROOM
@@ -78,7 +78,8 @@ def behind(request: pytest.FixtureRequest, endpoint: str, playwright: Playwright
         listening(f"{config}\n{CONFIG.format(endpoint=endpoint)}") as face,
         proxy(face.url, habit, tmp_path) as port,
         browsing(playwright, port) as browser,
-        browser.new_page() as page,
+        visiting(browser) as context,
+        context.new_page() as page,
     ):
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -134,7 +135,8 @@ async ([url, token]) => {
 def test_the_page_of_an_app_calls_with_headers_of_its_own(endpoint: str, playwright: Playwright) -> None:
     with site(ptstream.web) as origin:
         config = f'origins = ["{origin}"]\n{CONFIG.format(endpoint=endpoint)}'
-        with listening(config) as face, browsing(playwright, 1) as browser, browser.new_page() as page:
+        with listening(config) as face, browsing(playwright, 1) as browser, visiting(browser) as context:
+            page = context.new_page()
             page.goto(origin)
             assert page.evaluate(ASK, [face.url, face.token]) == [200, True, 204]
 
@@ -193,7 +195,8 @@ def test_without_a_token_no_page_from_elsewhere_gets_in(cli: Cli, playwright: Pl
     with Everywhere(("::", 0), Heard) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         port = server.server_port
-        with browsing(playwright, 1, f"MAP evil.example 127.0.0.1:{port}") as browser, browser.new_page() as page:
+        evil = f"MAP evil.example 127.0.0.1:{port}"
+        with browsing(playwright, 1, evil) as browser, visiting(browser) as context, context.new_page() as page:
             page.goto("http://evil.example/")
             page.evaluate(ASK_ALL, [f"http://{name}:{port}/status" for name in SPELLINGS])
             others = Heard.heads.copy()

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser
 
 import ptstream
 from ptstream import wire
-from tests.browser import browser, needs_browser  # noqa: F401
+from tests.browser import browser, needs_browser, visiting  # noqa: F401
 from tests.collecting_proxy import collecting
 from tests.conftest import FIRST, SECOND, Face, Gate, detached, ended, listening, needs, until
 from tests.endpoint import TEXT
@@ -214,7 +214,7 @@ def read(request: pytest.FixtureRequest) -> Iterator[Read]:
     if request.param == "node":
         yield request.getfixturevalue("node")
         return
-    with request.getfixturevalue("browser").new_page() as page:
+    with visiting(request.getfixturevalue("browser")) as context, context.new_page() as page:
         page.goto(request.getfixturevalue("origin"))
         yield lambda how, url, **options: page.evaluate(READ, ["/0/ptstream.js", how, url, options])
 
@@ -326,18 +326,21 @@ def test_what_is_refused(read: Read, daemon: Face, an_app: str) -> None:
     url = daemon.url + path_of(id)
     daemon.cli.run("wait", id)
     size = len(UNICODE.encode())
-    for asked, code, word in (
+    statusless = '{"streamNextOffset": "0", "streamClosed": true}'
+    cases: list[tuple[tuple[str, Any], int, str]] = [
         ((url, {"headers": {"authorization": "Bearer no"}}), 401, "not-authenticated"),
         ((url, {}), 401, "not-authenticated"),
         ((daemon.url + path_of("0000nosuchid"), {"headers": headers}), 404, "not-found"),
         ((url, {"headers": headers, "offset": size + 1}), 416, "beyond-end"),
         ((url, {"headers": headers, "offset": UNICODE.encode().index(b"\xe6") + 1}), 400, "usage"),
-        ((f"{an_app}/odd?body=data: {{%0A%0A", {}), 200, "malformed"),
-        ((f"{an_app}/odd?body=data: 1%0A%0A", {}), 200, "malformed"),
-        ((f"{an_app}/odd?body=event: end%0Adata: {{}}%0A%0A", {}), 200, "malformed"),
+        ((f"{an_app}/odd?body=event: control%0Adata: {{%0A%0A", {}), 200, "malformed"),
+        ((f"{an_app}/odd?body=event: control%0Adata: 1%0A%0A", {}), 200, "malformed"),
+        ((f"{an_app}/odd?body=event: control%0Adata: null%0A%0A", {}), 200, "malformed"),
+        ((f"{an_app}/odd?body=event: control%0Adata: {statusless}%0A%0A", {}), 200, "malformed"),
         ((f"{an_app}/odd?body=event: data%0Adata: --%0A%0A", {}), 200, "malformed"),
         ((f"{an_app}/asked", {}), 200, "malformed"),
-    ):
+    ]
+    for asked, code, word in cases:
         found = read("follow", asked[0], **asked[1])
         assert (found["name"], found["http"], found["code"], found["pieces"]) == ("StreamError", code, word, 0), asked
     refused = read("drive", f"{daemon.url}/streams/{id}/drive?live=1")
@@ -462,7 +465,10 @@ def test_servers_that_are_not_as_they_should_be(read: Read, an_app: str) -> None
     for end in ("cr", "crlf"):
         whole(read("follow", f"{an_app}/dribble/{id}?end={end}"), UNICODE * 4)
     whole(read("follow", f"{an_app}/short/{id}"), UNICODE * 4)
-    for lost in ('id: 9%0Adata: "x"', 'event: end%0Adata: {"status": "done", "offset": 9}'):  # there was more
+    for lost in (  # there was more
+        'event: data%0Adata: eHh4%0A%0Aevent: control%0Adata: {"streamNextOffset": "9"}',
+        'event: control%0Adata: {"streamNextOffset": "9", "streamClosed": true, "status": "done"}',
+    ):
         asked_again = read("follow", f"{an_app}/odd?body={lost}%0A%0A", abortIn=500)
         assert (asked_again["text"], asked_again["thrown"]) == ("", "enough")
     for again in ("1", "soon", "Thu, 26 Nov 2020 00:00:00 GMT"):
@@ -609,7 +615,7 @@ def test_headers_that_are_asked_for_each_time(read: Read, daemon: Face) -> None:
 def test_the_network_is_away(browser: Browser, daemon: Face, origin: str) -> None:
     id = replayed(daemon, UNICODE, rate=50_000)
     ask = ["/0/ptstream.js", "follow", daemon.url + path_of(id), {"headers": daemon.headers}]
-    with browser.new_context() as context, context.new_page() as page:
+    with visiting(browser) as context, context.new_page() as page:
         page.goto(origin)
         page.evaluate("import('/0/ptstream.js')")
         context.set_offline(True)
@@ -622,7 +628,7 @@ def test_the_network_is_away(browser: Browser, daemon: Face, origin: str) -> Non
 @needs_browser
 def test_a_page_that_is_not_let_in(browser: Browser, daemon: Face) -> None:
     id = replayed(daemon, UNICODE, rate=50_000)
-    with site(ptstream.web) as other, browser.new_page() as page:
+    with site(ptstream.web) as other, visiting(browser) as context, context.new_page() as page:
         page.goto(other)
         ask = ["/0/ptstream.js", "follow", daemon.url + path_of(id), {"headers": daemon.headers, "abortIn": 1500}]
         found = page.evaluate(READ, ask)

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 import ptstream
 from ptstream.http.read_response import EVENT_SIZE as PART
-from tests.browser import browser, context, needs_browser, page  # noqa: F401
+from tests.browser import browser, context, needs_browser, page, visiting  # noqa: F401
 from tests.conftest import needs
 from tests.web import app, line, site
 
@@ -308,7 +308,7 @@ def test_two_streams_and_a_change(tab: Tab, server: str) -> None:
 
 def test_one_tab_drives_and_another_follows(tab: Tab, browser: Browser, origin: str, server: str) -> None:
     url = created(server)
-    with browser.new_context() as another:
+    with visiting(browser) as another:
         other = Tab(another.new_page(), origin)
         other.render(("a", url, {}))
         tab.render(("a", url, {"driven": True}))

@@ -20,7 +20,7 @@ from ptstream import wire
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators import Note, Usage
 from ptstream.generators.models.target import ModelTarget
-from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_completion import chat
 from ptstream.generators.openai.error_text import MESSAGE_CHARACTERS, message_in
 from ptstream.generators.openai.model_list import models
 from ptstream.generators.openai.passthrough import REFUSAL_BYTES, pass_through
@@ -28,7 +28,7 @@ from ptstream.generators.openai.redaction import MARK, Redaction
 from ptstream.generators.openai.response_filter import LINE_BYTES, ResponseFilter, redacted_refusal
 from ptstream.generators.openai.upstream import Upstream, url_of
 from tests import endpoint
-from tests.conftest import kept
+from tests.conftest import LIMIT, kept
 from tests.face import KEY, Face, asking, daemon, face
 from tests.test_passthrough import Client
 
@@ -235,7 +235,7 @@ PLACES = ("refusal", "moved", "whole", "page", "event", "beside", "broken")
 async def test_a_provider_that_repeats_the_key_tells_nobody(face: Face, server: endpoint.Server, place: str) -> None:
     """Neither a client of `/v1`, in body and headers, nor whoever looks at the stream; the fixture looks at the log."""
     async with (
-        httpx.AsyncClient(timeout=30, headers=face.headers, base_url=face.url) as http,
+        httpx.AsyncClient(timeout=LIMIT, headers=face.headers, base_url=face.url) as http,
         anyio.create_task_group() as tasks,
     ):
         for form in endpoint.FORMS:
@@ -254,13 +254,13 @@ async def _tells_nobody(face: Face, http: httpx.AsyncClient, place: str, form: s
             assert place == "broken"
     id = answer.headers["stream-id"]
     told = await asking(lambda: face.ended(id))
-    asides = (await http.get(wire.ASIDES.format(id=id))).text
+    remarks = (await http.get(wire.REMARKS.format(id=id))).text
     repeated = endpoint.FORMS[form](KEY)
     for secret in (
         KEY,
         repeated[6:-4] if form == "basic" else repeated,
     ):  # base64 shares letters with what is beside it
-        for words in (heard.decode(), json.dumps(told, ensure_ascii=False).replace("\\\\", "\\"), asides):
+        for words in (heard.decode(), json.dumps(told, ensure_ascii=False).replace("\\\\", "\\"), remarks):
             assert secret not in words
     if place == "beside":
         assert kept(face.cli, id) == endpoint.TEXT
@@ -332,7 +332,7 @@ async def test_usage_notes_and_names_have_no_key(server: endpoint.Server) -> Non
 async def test_the_daemons_token_in_a_request_stays_here(face: Face, server: endpoint.Server, field: str) -> None:
     value = {"key": [face.token]} if field == "metadata" else face.token
     body: dict[str, Any] = {"model": "mine/ok", "messages": [], field: value}
-    async with httpx.AsyncClient(timeout=30, headers=face.headers) as http:
+    async with httpx.AsyncClient(timeout=LIMIT, headers=face.headers) as http:
         answer = await http.post(f"{face.base_url}/chat/completions", json=body)
     assert answer.status_code == 400
     assert f"the field '{field}' of the request has the daemon's token" in answer.json()["error"]["message"]

@@ -18,8 +18,8 @@ from starlette.types import Message
 from ptstream import wire
 from ptstream.daemon.daemon import Daemon
 from ptstream.daemon.read_routes import find_text
-from ptstream.engine.sqlite import search as module
-from ptstream.engine.sqlite.search import search
+from ptstream.engine.sqlite import database_search as module
+from ptstream.engine.sqlite.database_search import search
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import UsageError
 from ptstream.generators import Event, Source

@@ -91,11 +91,11 @@ def test_a_session_ends_without_use_and_in_any_case(path: str, clock: Clock) -> 
 def test_the_next_daemon_knows_a_session_by_its_key_and_not_by_its_cookie(path: str, clock: Clock) -> None:
     before = Sessions(path, TOKEN, clock)
     session = before.begin()
-    room, cookie, key = before.path_prefix(session), before.cookie(session), before.tell(session)
+    room, cookie, key = before.path_prefix(session), before.cookie(session), before.key_of(session)
     assert key is not None
-    assert before.tell(session) == key  # its page may have been closed before it was kept
-    assert before.tell(session, kept=True) is None
-    assert before.tell(session) is None
+    assert before.key_of(session) == key  # its page may have been closed before it was kept
+    assert before.key_of(session, kept=True) is None
+    assert before.key_of(session) is None
     clock.now += NOTED + 1
     assert before.of_cookie(room, cookie)
     after = Sessions(path, TOKEN, clock)
@@ -105,7 +105,7 @@ def test_the_next_daemon_knows_a_session_by_its_key_and_not_by_its_cookie(path: 
     found = after.of_proof(session.id, said, "http://127.0.0.1:1")
     assert found is not None
     assert (found.id, found.used) == (session.id, clock.now)
-    assert after.tell(found) is None
+    assert after.key_of(found) is None
     for id, word, origin in (
         (session.id, said, "http://127.0.0.1:2"),
         (session.id, proof(key, before.nonce, "http://127.0.0.1:1"), "http://127.0.0.1:1"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ID, PTSTREAM, Cli, Lines, ended, kept, read_exactly, told
+from tests.conftest import ID, LIMIT, PTSTREAM, Cli, Lines, ended, kept, read_exactly, told
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_what_was_read_is_told(served: Cli, folder: Path, replayed: str) -> None
 def test_a_loop_that_reads_lines_is_told_where_they_went(served: Cli) -> None:
     loop = 'printf "one\\ntwo\\nthree\\n" | while read word; do "$@" -p "Say $word" -- cat; done'
     done = subprocess.run(
-        ["bash", "-c", loop, "bash", *PTSTREAM, "drive"], env=served.environment, capture_output=True, timeout=60
+        ["bash", "-c", loop, "bash", *PTSTREAM, "drive"], env=served.environment, capture_output=True, timeout=LIMIT
     )
     assert done.stdout == b"two\nthree\n\n\nSay one"
     id, *said = done.stderr.decode().splitlines()

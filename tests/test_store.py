@@ -21,9 +21,9 @@ from ptstream.engine.sqlite import liveness, migration
 from ptstream.engine.sqlite.cursor import TextCursor
 from ptstream.engine.sqlite.engine import LARGE, attached, opened
 from ptstream.engine.sqlite.liveness import Lease
+from ptstream.engine.sqlite.prompts import OPENING
 from ptstream.engine.sqlite.queries import Standing
 from ptstream.engine.sqlite.recovery import recover_all, recover_if_orphaned
-from ptstream.engine.sqlite.rows import OPENING
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import FileTail
 from ptstream.engine.sqlite.writer import SqliteWriter
@@ -288,21 +288,22 @@ def test_a_forked_child_does_not_keep_the_lease(home: Home) -> None:
 
 def _recover(path: str, id: str, start: Any, results: Any) -> None:
     with Store(Home(path)) as store:
-        start.wait()
+        start.wait()  # for the last of them
         results.put(read(store, id))
 
 
 def test_recoverers_at_once(store: Store) -> None:
     id, _ = orphan(store, "Stored. ", b"Stored. And shown")
     context = multiprocessing.get_context("spawn")
-    start, results = context.Event(), context.Queue()
-    processes = [context.Process(target=_recover, args=(store.home.path, id, start, results)) for _ in range(4)]
+    start, results = context.Barrier(4), context.Queue()
+    words = (store.home.path, id, start, results)
+    processes = [context.Process(target=_recover, args=words, daemon=True) for _ in range(4)]
     for process in processes:
         process.start()
-    start.set()
-    assert {results.get(timeout=30) for _ in processes} == {b"Stored. And shown"}
     for process in processes:
         process.join()
+        assert process.exitcode == 0
+    assert {results.get() for _ in processes} == {b"Stored. And shown"}
     assert store.counts(id)[1] == 2
 
 

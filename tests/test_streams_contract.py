@@ -7,8 +7,8 @@ line in WAYS.
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
-import sys
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -38,8 +38,9 @@ from ptstream.errors import (
 from ptstream.here import Here
 from ptstream.streams import GenerationRequest, Status, Stream
 from ptstream.streams_protocol import Streams
-from tests.conftest import Face, hear_nothing, listening
+from tests.conftest import Face, forked_command, hear_nothing, listening
 from tests.endpoint import PIECES
+from tests.preloaded import FORWARDED, forwarding
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +71,7 @@ async def by_socket(face: Face, say: Say) -> AsyncIterator[Streams]:
 @contextlib.asynccontextmanager
 async def by_ssh(face: Face, say: Say) -> AsyncIterator[Streams]:
     """An ssh that runs what it is to run, here; `test_ssh` has a real one."""
-    line = [sys.executable, "-P", "-m", "ptstream.cli.entry", "--home", face.cli.home.path, "dial-stdio"]
+    line = [*FORWARDED, asked(face), "--home", face.cli.home.path, "dial-stdio"]
     program = shlex.join(["sh", "-c", f"exec {shlex.join(line)}"])
     async with ssh.connect(ssh.host_named("ssh://box", {"PTSTREAM_SSH": program}), hear_nothing) as (client, asker):
         yield There(client, asker, say)
@@ -92,8 +93,14 @@ WAYS: dict[str, Way] = {"here": here, "socket": by_socket, "ssh": by_ssh, "https
 
 @pytest.fixture(scope="module")
 def face(endpoint: str) -> Iterator[Face]:
-    with listening(f'[endpoints.mine]\nbase_url = "{endpoint}"\n') as running:
+    config = f'[endpoints.mine]\nbase_url = "{endpoint}"\n'
+    with listening(config) as running, forwarding(asked(running), forked_command):
         yield running
+
+
+def asked(face: Face) -> str:
+    """Where the command is asked for, beside the home."""
+    return f"{os.path.dirname(face.cli.home.path)}/asked"
 
 
 @pytest.fixture

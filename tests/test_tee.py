@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ptstream.engine.sqlite import schema
-from tests.conftest import PTSTREAM, Cli, ended, kept, read_exactly, told, until
+from tests.conftest import LIMIT, PTSTREAM, Cli, ended, kept, read_exactly, told, until
 
 BYTES = bytes(range(256)) * 40 + "Grüße, 世界 🙂\r\n\0end without a line feed \ufffd".encode() + b"\xe4\xb8"
 """Every byte there is, NUL included, and a character that is cut off."""
@@ -156,7 +156,7 @@ def test_it_never_kills_what_stands_before_it(cli: Cli) -> None:
         ["bash", "-c", line, "bash", *PTSTREAM, "tee", "--name", "t"],
         env=cli.environment,
         capture_output=True,
-        timeout=60,
+        timeout=LIMIT,
     )
     assert done.stdout == b"1\n"
     assert b"whole" in done.stderr

@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import (
     FIRST,
+    LIMIT,
     PTSTREAM,
     SECOND,
     Cli,
@@ -39,7 +40,7 @@ def terminal(cli: Cli, *words: str, columns: int = 80, **environment: str) -> An
         env=cli.environment | environment,
         encoding="utf-8",
         codec_errors="strict",
-        timeout=20,
+        timeout=LIMIT,
         dimensions=(24, columns),
     )
 
@@ -160,7 +161,7 @@ def test_a_closed_pipe_is_told_to_a_terminal(served: Cli, gate: Gate) -> None:
         ["-c", script, "bash", *PTSTREAM, "drive", "--", *gate.command],
         env=served.environment | {"NO_COLOR": "1"},
         encoding="utf-8",
-        timeout=20,
+        timeout=LIMIT,
     )
     child.expect_exact("one two.\r\nclosed\r\n")
     gate.open()
@@ -238,7 +239,7 @@ def test_reasoning_is_dim_and_beside_the_text(served: Cli, endpoint: str, folder
         ["-c", line, "bash", *PTSTREAM, "--color", "always", *words],
         env=served.environment | {"OPENAI_BASE_URL": endpoint},
         encoding="utf-8",
-        timeout=20,
+        timeout=LIMIT,
         cwd=str(folder),
     )
     said, code = over(child)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import browser, needs_browser  # noqa: F401
+from tests.browser import browser, needs_browser, visiting  # noqa: F401
 from tests.conftest import ROOT
 from tests.endpoint import PIECES, TEXT
 from tests.test_examples import CHAT
@@ -29,6 +29,8 @@ async def main():
     async with endpoint.serve() as server:
         print(server.base_url, flush=True)
         while line := await anyio.to_thread.run_sync(sys.stdin.readline):
+            await server.stalled.wait()  # its last piece may be shown before it is there
+            server.stalled = anyio.Event()
             release, server.release = server.release, anyio.Event()
             release.set()
             print(len(server.requests), flush=True)
@@ -75,7 +77,7 @@ def chat(gated: Endpoint, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def windows(browser: Browser, chat: str) -> Iterator[tuple[Page, Page]]:
     """Two, of two users."""
-    with browser.new_context() as one, browser.new_context() as two:
+    with visiting(browser) as one, visiting(browser) as two:
         pages = one.new_page(), two.new_page()
         errors: list[str] = []
         for page in pages:

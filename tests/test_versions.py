@@ -25,6 +25,7 @@ from ptstream.engine.sqlite import schema
 from ptstream.settings import Home
 from tests.conftest import (
     FIRST,
+    LIMIT,
     ROOT,
     SECOND,
     Cli,
@@ -106,7 +107,7 @@ def packages() -> Iterator[Path]:
 @pytest.fixture
 def older(home: Home) -> Cli:
     """Today's command."""
-    return of(ROOT, home)
+    return Cli(home)
 
 
 @pytest.fixture
@@ -173,6 +174,7 @@ def test_a_newer_command_replaces_an_older_idle_daemon(older: Cli, newer: Cli) -
 @pytest.mark.parametrize("end", ["by itself", "daemon stop"])
 def test_nothing_migrates_beneath_a_running_stream(older: Cli, newer: Cli, gate: Gate, end: str) -> None:
     id = detached(older, *gate.command, words=("--name", "old"))
+    until(lambda: any(line.startswith('INSERT INTO "chunks"') for line in content(older.home)))
     before, pid = content(older.home), status(older)["pid"]
     for _, done in together(newer, EVERY, code=4):
         said = one_line(done)
@@ -219,7 +221,7 @@ def test_older_ones_that_run_while_it_is_migrated_say_so_and_end(older: Cli, new
             older.run("wait", driven)
             newer.run("create", "y")
             for process in (watcher, waiter, daemon):
-                out, err = process.communicate(timeout=30)
+                out, err = process.communicate(timeout=LIMIT)
                 assert (out, process.returncode) == (b"", 4)
                 assert "migrated by a newer ptstream" in err.decode().splitlines()[-1]
                 assert b"Traceback" not in err
@@ -250,7 +252,7 @@ def test_twenty_newer_first_commands_migrate_once(older: Cli, newer: Cli) -> Non
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(newer.started(*words)) for words in lines]
         for words, process in zip(lines, processes, strict=True):
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=LIMIT)
             assert process.returncode == 0, (words, err)
             if words[0] not in ("ls", "create"):
                 assert out == (b"ho\n" if words[0] == "drive" else b"hi\n")

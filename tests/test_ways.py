@@ -18,7 +18,7 @@ from anyio.abc import SocketStream
 from anyio.streams.tls import TLSListener, TLSStream
 
 from ptstream.errors import ConfigurationError, GeneratorError
-from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_completion import chat
 from ptstream.generators.openai.chat_options import ChatOptions
 from ptstream.generators.openai.proxies import Proxy, exempt, proxy_for
 from ptstream.generators.openai.upstream import Upstream
@@ -202,16 +202,18 @@ async def secured(server: endpoint.Server, authority: Path) -> AsyncIterator[str
     wrapped = TLSListener(tls, context, standard_compatible=False)
 
     async def pump(source: anyio.abc.ByteReceiveStream, sink: anyio.abc.ByteSendStream) -> None:
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError):  # a side has gone
-            async for data in source:
-                await sink.send(data)
+        async for data in source:
+            await sink.send(data)
 
     async def handle(client: TLSStream) -> None:
         upstream = await anyio.connect_tcp("127.0.0.1", server.port)
-        async with client, upstream, anyio.create_task_group() as tasks:
-            tasks.start_soon(pump, client, upstream)
-            await pump(upstream, client)
-            tasks.cancel_scope.cancel()
+        try:
+            async with client, upstream, anyio.create_task_group() as tasks:
+                tasks.start_soon(pump, client, upstream)
+                await pump(upstream, client)
+                tasks.cancel_scope.cancel()
+        except* (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            pass  # one side has gone
 
     port = tls.listeners[0].extra(anyio.abc.SocketAttribute.local_port)
     async with wrapped, anyio.create_task_group() as tasks:

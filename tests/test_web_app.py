@@ -81,7 +81,7 @@ END = {
 
 
 async def test_the_chat(app: str, server: Server) -> None:
-    async with httpx.AsyncClient(base_url=app, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=app, timeout=LIMIT) as http:
         assert "<form>" in (await http.get("/")).text
         id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
         found: list[object] = []
@@ -146,7 +146,7 @@ def end_in(told: list[tuple[str, str, str]]) -> dict[str, Any] | None:
 
 
 async def test_who_asks_accepts_text_or_events(app: str) -> None:
-    async with httpx.AsyncClient(base_url=app, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=app, timeout=LIMIT) as http:
         id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
         begun = await http.post(f"/chat-stream/{id}", headers=NOW)
         assert begun.headers["content-type"].startswith("text/event-stream")
@@ -162,7 +162,7 @@ async def test_who_asks_accepts_text_or_events(app: str) -> None:
 
 
 async def test_events_until_now(app: str, server: Server) -> None:
-    async with httpx.AsyncClient(base_url=app, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=app, timeout=LIMIT) as http:
         id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
         told = events((await http.get(f"/chat-stream/{id}", headers=NOW)).text)
         assert (text_in(told), end_in(told)) == ("", None)  # it has not begun
@@ -202,7 +202,7 @@ async def once(text: str) -> AsyncIterator[str]:
 
 
 async def test_what_is_no_stream_and_no_offset(app: str) -> None:
-    async with httpx.AsyncClient(base_url=app, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=app, timeout=LIMIT) as http:
         id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
         await text_of(http, id)
         assert (await http.post("/chat-stream/nosuchstream")).status_code == 404
@@ -383,7 +383,7 @@ def test_fastapi_gives_objects(tmp_path: Path) -> None:
 
 
 async def test_events_go_on_where_they_broke_off(app: str) -> None:
-    async with httpx.AsyncClient(base_url=app, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=app, timeout=LIMIT) as http:
         id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
         await text_of(http, id)
         size, path = len(TEXT.encode()), f"/chat-stream/{id}"
@@ -406,7 +406,7 @@ async def test_events_go_on_where_they_broke_off(app: str) -> None:
 
 
 async def test_nobody_on_the_way_may_collect(app: str) -> None:
-    async with httpx.AsyncClient(base_url=app, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=app, timeout=LIMIT) as http:
         id = (await http.post("/send", json={"prompt": "One?"})).json()["id"]
         for method in ("POST", "GET"):
             async with http.stream(method, f"/chat-stream/{id}") as answer:

@@ -8,8 +8,6 @@ import random
 import re
 import socket
 import struct
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.conftest import until
+from tests.conftest import started, until
 
 
 @contextlib.contextmanager
@@ -56,10 +54,10 @@ def app(program: str, folder: Path, **environment: str) -> Iterator[str]:
     (folder / "served_app.py").write_text(program)
     log = folder / "log"
     options = ["--port", "0", "--no-access-log", "--timeout-graceful-shutdown", "1"]
-    line = [sys.executable, "-m", "uvicorn", *options, "served_app:app"]
+    words = [*options, "served_app:app"]
     with (
         open(log, "wb") as err,
-        subprocess.Popen(line, cwd=folder, env=os.environ | environment, stderr=err) as process,
+        started(words, os.environ | environment, module="uvicorn", cwd=folder, stderr=err) as process,
     ):
         found = until(lambda: process.poll() or re.search(r"http://[\d.]+:\d+", log.read_text()))
         assert process.poll() is None, log.read_text()

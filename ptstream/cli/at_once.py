@@ -14,7 +14,6 @@ from typing import Any, Protocol, TypeVar
 from ptstream.engine.sqlite.cursor import TextCursor, read_now
 from ptstream.engine.sqlite.recovery import as_it_is, listed
 from ptstream.engine.sqlite.store import Store
-from ptstream.fields import title as title_of
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Status, Stream
 from ptstream.streams_protocol import Details, Listing, Match
@@ -69,7 +68,9 @@ class AtOnce:
             yield data
 
     async def search(self, query: str, limit: int | None = None) -> AsyncGenerator[Match, None]:
-        from ptstream.engine.sqlite.search import search  # for this line alone
+        # Loaded for a search alone: what `show` and `create` need not load.
+        from ptstream.engine.sqlite.database_search import search
+        from ptstream.stream_json import title as title_of
 
         for hit in islice(search(self._store, query), limit):
             yield Match(hit.stream.id, title_of(hit.stream), hit.offset, hit.line)

@@ -16,7 +16,7 @@ from ptstream.streams_protocol import Streams
 EXAMPLES = """
 ptstream cancel @last
 ptstream cancel build && ptstream cat build     what it had said stays
-ptstream cancel --drain @last                   let the model finish unheard, to know its usage
+ptstream cancel --drain @last                   let the model finish unread, to know its usage
 """
 
 

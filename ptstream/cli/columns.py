@@ -20,11 +20,11 @@ def columns(
     needs = [max(map(cells, column)) for column in zip(*rows, strict=True)]
     shown = list(range(len(needs)))
     for column in (*optional, None):
-        room = width - sum(needs[i] + 2 for i in shown if i != flexible)
-        if room >= min(_LEAST, needs[flexible]) or column is None:
+        available = width - sum(needs[i] + 2 for i in shown if i != flexible)
+        if available >= min(_LEAST, needs[flexible]) or column is None:
             break
         shown.remove(column)
-    needs[flexible] = max(1, min(needs[flexible], room))
+    needs[flexible] = max(1, min(needs[flexible], available))
     return [_line([_fitted(row[i], needs[i], i in right) for i in shown]) for row in rows]
 
 

@@ -81,7 +81,7 @@ def _streams(home: Home) -> list[tuple[str, str]]:
         return []
     from ptstream.cli.control_sequences import clean
     from ptstream.engine.sqlite.store import Store
-    from ptstream.fields import title
+    from ptstream.stream_json import title
 
     try:
         with Store(home) as store:

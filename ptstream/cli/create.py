@@ -11,7 +11,7 @@ from ptstream.cli.at_once import Asked
 from ptstream.cli.options import FlushRule, Json, Model, Name, Need, System, Title, Ttl, prompt_of, text_of, ttl_of
 from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run_at_once
-from ptstream.fields import as_json
+from ptstream.stream_json import as_json
 from ptstream.streams import GenerationRequest
 
 EXAMPLES = """

@@ -132,7 +132,7 @@ def status(ctx: typer.Context, json: Json = False) -> None:
 async def _status(home: Home, screen: Screen, json: bool) -> int:
     try:
         async with connect(home) as daemon:
-            told = await control.status(daemon)
+            status = await control.status(daemon)
     except DaemonUnreachable as error:
         if json:
             screen.data(
@@ -152,11 +152,11 @@ async def _status(home: Home, screen: Screen, json: bool) -> int:
             screen.note(str(error))
         return error.exit_code
     if json:
-        screen.data(told)
+        screen.data(status)
     else:
         screen.text(
             "".join(
-                f"{key:<10} {clean(str(value), one_line=True)}\n" for key, value in told.items() if value is not None
+                f"{key:<10} {clean(str(value), one_line=True)}\n" for key, value in status.items() if value is not None
             )
         )
     return 0

@@ -24,7 +24,7 @@ async def detachable(
 ) -> int:
     """Run `work`; its exit code, or that of the signal that ended it. Ctrl-\\ runs `cancel` beside it.
 
-    Who leaves is told how the stream goes on. Raises what `work` raises; a closed output is an exit code, too.
+    A note says how the stream goes on. Raises what `work` raises; a closed output is an exit code, too.
     """
     outcome: int | PtstreamError = 1
 

@@ -54,13 +54,13 @@ async def dial(home_of: Callable[[], Home]) -> int:
 
 
 async def _refuse(out: Output, error: PtstreamError) -> int:
-    """Tell who asks, whose screen it is to say."""
+    """Send it to the asking side, which prints it."""
     await out.send(wire.refusal(error))
     return error.exit_code
 
 
 async def _copy(daemon: SocketStream, out: Output) -> None:
-    """Both ways. When nothing more is asked, the daemon is told so, and what it still answers is passed on."""
+    """Both ways. When nothing more is asked, the daemon gets the end of input; what it still answers is passed on."""
 
     async def ask() -> None:
         try:

@@ -34,13 +34,13 @@ from ptstream.cli.options import (
     ttl_of,
 )
 from ptstream.cli.screen import Screen
-from ptstream.cli.text_output import Form, form_of, say_end, show
+from ptstream.cli.text_output import OutputFormat, format_of, say_end, show
 from ptstream.cli.with_streams import run
 from ptstream.errors import PtstreamError, StreamNotFound, UsageError
-from ptstream.fields import as_json
 from ptstream.generators.replay import PREFIX
 from ptstream.integers import count_of
 from ptstream.names import as_name
+from ptstream.stream_json import as_json
 from ptstream.streams import GenerationRequest, Status, Stream, inherited, merged
 from ptstream.streams_protocol import Streams
 
@@ -158,23 +158,23 @@ command.takes_command = True  # type: ignore[attr-defined]
 async def _drive(streams: Streams, screen: Screen, order: Order) -> int:
     """Drive or attach, and print to the end; the exit code of that end."""
     wire.quiet_cancelled_receives()
-    told: list[str] = []  # said once the id is
+    notes: list[str] = []  # printed after the id
     new = order.reference is None and not (order.name and await _exists(streams, order.name))
-    stream = await _stream(streams, screen, order, told.append, new=new)
-    return await _Drive(streams, screen, order, stream, told).run()
+    stream = await _stream(streams, screen, order, notes.append, new=new)
+    return await _Drive(streams, screen, order, stream, notes).run()
 
 
-async def _stream(streams: Streams, screen: Screen, order: Order, tell: Callable[[str], None], *, new: bool) -> Stream:
-    """The stream that the line means, made if it is `new`. Raises UsageError, WordsDiffer."""
+async def _stream(streams: Streams, screen: Screen, order: Order, later: Callable[[str], None], *, new: bool) -> Stream:
+    """The stream that the line means, made if it is `new`. Raises UsageError, RequestDiffers."""
     if order.reference is not None:
         found = await _found(streams, order.reference)
-        return await streams.fill(found.id, _request(screen, order, found, tell))
+        return await streams.fill(found.id, _request(screen, order, found, later))
     after, offset = _place(order.after)
     # Before a pipe is read: @last is another one then.
     parent = None if after is None else await streams.find(after)
-    request = _request(screen, order, None, tell)
+    request = _request(screen, order, None, later)
     if new and (said := await streams.check(inherited(parent.request, request) if parent else request)):
-        tell(said)
+        later(said)
     before = parent.id if parent else None
     return await streams.create(
         request, name=order.name, title=order.title, parent=before, parent_offset=offset, ttl=order.ttl
@@ -198,16 +198,16 @@ async def _exists(streams: Streams, name: str) -> bool:
     return False
 
 
-def _request(screen: Screen, order: Order, found: Stream | None, tell: Callable[[str], None]) -> GenerationRequest:
+def _request(screen: Screen, order: Order, found: Stream | None, later: Callable[[str], None]) -> GenerationRequest:
     """What the line asks, its prompt read, of the stream that it names or of a new one. Raises UsageError.
 
-    `tell` gets what is to be said of that once the id is.
+    `later` gets what is to be said of that after the id.
     """
     request = order.request
     if found is not None and (found.status is not Status.PENDING or found.request.prompt is not None):
         return request._replace(prompt=text_of(order.prompt, "--prompt"))
     need = _need(order, request if found is None else merged(found.request, request))
-    asked = prompt_of(order.prompt, screen.note, tell, need)
+    asked = prompt_of(order.prompt, screen.note, later, need)
     if found is None and asked is None and need is Need.WHOLE:
         raise UsageError('there is nothing to drive: --prompt "…", -- COMMAND, or the id of a stream')
     return request._replace(prompt=asked)
@@ -232,14 +232,14 @@ def _place(after: str | None) -> tuple[str | None, int | None]:
 class _Drive:
     """One drive, from asking for it to its end."""
 
-    def __init__(self, streams: Streams, screen: Screen, order: Order, stream: Stream, told: Sequence[str]) -> None:
-        """`told` is said after the id."""
+    def __init__(self, streams: Streams, screen: Screen, order: Order, stream: Stream, notes: Sequence[str]) -> None:
+        """`notes` are printed after the id."""
         self._streams = streams
         self._screen = screen
         self._order = order
         self._stream = stream
-        self._told = told
-        self._form = form_of(stream.request, stream.bytes, plain=order.shown.plain, json=order.shown.json)
+        self._notes = notes
+        self._form = format_of(stream.request, stream.bytes, plain=order.shown.plain, json=order.shown.json)
         self._remark = 0
 
     async def run(self) -> int:
@@ -251,11 +251,11 @@ class _Drive:
 
     async def _work(self) -> int:
         id, shown = self._stream.id, self._order.shown
-        for line in self._told if shown.detach else (id, *self._told):
+        for line in self._notes if shown.detach else (id, *self._notes):
             self._screen.note(line)
         await self._ask()
         if shown.detach:
-            await self._tell_detached()
+            await self._say_detached()
             return 0
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._show_remarks)
@@ -287,9 +287,9 @@ class _Drive:
         if driven.place and not stream.request.command and not self._order.shown.detach:
             self._screen.note(f"model {driven.model} at {driven.place}")
 
-    async def _tell_detached(self) -> None:
+    async def _say_detached(self) -> None:
         """Print which stream it is that goes on alone."""
-        if self._form is Form.JSON:
+        if self._form is OutputFormat.JSON:
             self._screen.data(as_json(await self._streams.get(self._stream.id)))
         else:
             self._screen.text(f"{self._stream.id}\n")
@@ -299,7 +299,7 @@ class _Drive:
         async with aclosing(self._streams.remarks(self._stream.id, self._remark)) as entries:
             async for entry in entries:
                 if entry.kind == wire.NOTE:
-                    await self._screen.aside(entry.text + "\n", fresh=True)
+                    await self._screen.remark(entry.text + "\n", fresh=True)
                 else:
-                    await self._screen.aside(entry.text)
+                    await self._screen.remark(entry.text)
                 self._remark = entry.number

@@ -89,7 +89,7 @@ def _ids(screen: Screen, streams: list[Stream]) -> None:
 
 
 def _json_lines(screen: Screen, streams: list[Stream]) -> None:
-    from ptstream.fields import as_json
+    from ptstream.stream_json import as_json
 
     for stream in streams:
         screen.data(as_json(stream))
@@ -97,9 +97,9 @@ def _json_lines(screen: Screen, streams: list[Stream]) -> None:
 
 def _table(screen: Screen, streams: list[Stream]) -> None:
     from ptstream.cli.describe import age, size
-    from ptstream.fields import iso, title
+    from ptstream.stream_json import iso, title
 
-    # A person is told about how large and how old, a program exactly.
+    # For a person sizes and ages are rounded, for a program exact.
     sized, dated = (size, age) if screen.terminal else (str, iso)
     rows = [
         [

@@ -15,9 +15,9 @@ from markdown_it.token import Token
 from rich.syntax import Syntax
 from rich.text import Text
 
-from ptstream.cli.blocks import Block, groups, parser
 from ptstream.cli.columns import erased
 from ptstream.cli.control_sequences import Filter
+from ptstream.cli.markdown_blocks import Block, groups, parser
 from ptstream.cli.rendering import THEME, Rendering
 
 FRAMES = 15
@@ -33,7 +33,7 @@ _LONG = 4096
 class Rendered:
     """Takes a model's text in pieces and gives back what to write to a terminal, control sequences included.
 
-    `size` tells the terminal's columns and lines as they are now, `clock` the time in seconds. Whoever writes
+    `size` gives the terminal's columns and lines as they are now, `clock` the time in seconds. Whoever writes
     anything else to the terminal calls `hide` first.
     """
 

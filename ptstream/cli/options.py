@@ -89,17 +89,17 @@ SILENCE = 2.0
 AT_ONCE = 64 * 1024
 
 
-def prompt_of(value: str | None, say: Callable[[str], None], tell: Callable[[str], None], need: Need) -> str | None:
+def prompt_of(value: str | None, say: Callable[[str], None], later: Callable[[str], None], need: Need) -> str | None:
     """The prompt: the given text after what a pipe or a file brings on stdin.
 
-    `say` gets what a person must hear now, `tell` what is to be told once the stream has its id. Raises UsageError if
-    the prompt is empty.
+    `say` gets what a person must read now, `later` what is to be printed once the stream has its id. Raises UsageError
+    if the prompt is empty.
     """
-    told = text_of(value, "the prompt")
-    piped = _piped(say, tell, Need.BEFORE if told is not None else need)
-    parts = [part for part in (piped, told) if part is not None and part.strip()]
+    given = text_of(value, "the prompt")
+    piped = _piped(say, later, Need.BEFORE if given is not None else need)
+    parts = [part for part in (piped, given) if part is not None and part.strip()]
     if not parts:
-        if told is not None:  # an empty pipe is what jobs have that nobody talks to
+        if given is not None:  # an empty pipe is what jobs have that nobody talks to
             raise UsageError("the prompt is empty")
         return None
     return "\n\n".join(parts)
@@ -109,13 +109,13 @@ class Need(StrEnum):
     """What standard input is to a prompt; the value is how one says that it was read."""
 
     WHOLE = ""
-    """All there is: it is waited for, and nobody need be told."""
+    """All there is: it is waited for, and no note says so."""
     BEFORE = "went before the prompt"
     COMMAND = "went to the command"
     QUESTION = "were taken as the prompt"
 
 
-def _piped(say: Callable[[str], None], tell: Callable[[str], None], need: Need) -> str | None:
+def _piped(say: Callable[[str], None], later: Callable[[str], None], need: Need) -> str | None:
     """All of stdin, if it is a pipe, a socket or a file. One that is open and silent is waited for only where needed.
 
     That is what ssh without a terminal, cron and programs that start others leave to their commands.
@@ -124,22 +124,22 @@ def _piped(say: Callable[[str], None], tell: Callable[[str], None], need: Need) 
         mode = os.fstat(0).st_mode
         if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)):
             return None
-        data = _read_patiently(say, needed=need is Need.WHOLE)
+        data = _read_stdin(say, needed=need is Need.WHOLE)
     except OSError:
         return None
     if data is None:
-        tell("standard input is open and silent: went on without it")
+        later("standard input is open and silent: went on without it")
         return None
     if need is not Need.WHOLE and data.strip():
-        tell(f"{len(data)} bytes of standard input {need}")
+        later(f"{len(data)} bytes of standard input {need}")
     try:
         return data.decode()
     except UnicodeDecodeError:
-        tell("what standard input holds is not all UTF-8: the rest was replaced by U+FFFD")
+        later("what standard input holds is not all UTF-8: the rest was replaced by U+FFFD")
         return data.decode("utf-8", "replace")
 
 
-def _read_patiently(say: Callable[[str], None], *, needed: bool) -> bytes | None:
+def _read_stdin(say: Callable[[str], None], *, needed: bool) -> bytes | None:
     """Standard input to its end; None if it says nothing for a while and is not `needed`."""
     import select
 

@@ -1,7 +1,7 @@
 """The demo's two panes: one stream, on the left as it comes, on the right as it is kept.
 
 Where the text and the counts come from is the caller's business. Without a terminal there is nothing to watch: then
-only the end is told.
+only the end is shown.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from ptstream.cli.blocks import Block
 from ptstream.cli.control_sequences import clean
+from ptstream.cli.markdown_blocks import Block
 
 THEME = "ansi_dark"
 """The sixteen colours that the user chose."""

@@ -17,7 +17,7 @@ from ptstream.cli.options import StatusFilter, seconds_of
 from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run
 from ptstream.errors import PtstreamError, UsageError
-from ptstream.fields import title
+from ptstream.stream_json import title
 from ptstream.streams import Status, Stream
 from ptstream.streams_protocol import Streams
 

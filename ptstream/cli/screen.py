@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     When = Literal["auto", "always", "never"]
 
-    class Form(Protocol):
+    class TextFormatter(Protocol):
         """How text is put on a terminal: taken in pieces, given back as what to write."""
 
         def feed(self, text: str) -> str: ...
@@ -58,9 +58,9 @@ class Screen:
         self.err_color = _wanted(color, environ, self.err_terminal)
         self.filtered = self.terminal and not raw
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._form: Form = Filter()
+        self._formatter: TextFormatter = Filter()
         self._rendered: Rendered | None = None
-        self._aside = Filter()
+        self._remark_filter = Filter()
         self._mid_line: Output | None = None
 
     @property
@@ -102,7 +102,7 @@ class Screen:
 
         from ptstream.cli.markdown import Rendered
 
-        self._form = self._rendered = Rendered(lambda: self.size, monotonic)
+        self._formatter = self._rendered = Rendered(lambda: self.size, monotonic)
         return True
 
     async def redraw(self) -> None:
@@ -118,33 +118,33 @@ class Screen:
         await self._out.send(sequences.encode("utf-8", "replace"))
 
     def note(self, line: str) -> None:
-        """A line beside the text, on stderr. Never raises: there is nobody left who could be told."""
+        """A line beside the text, on stderr. Never raises: there is nobody else to report it to."""
         self._say(clean(line, one_line=True) + "\n", _DIM, fresh=True)
 
-    async def aside(self, text: str, *, fresh: bool = False) -> None:
+    async def remark(self, text: str, *, fresh: bool = False) -> None:
         """A piece of what is said beside the text, on stderr; `fresh` begins a line.
 
         Waits as `show` does. A closed stderr is no error.
         """
-        shown = self._aside.end() + self._aside.feed(text) if fresh else self._aside.feed(text)
-        await self._send_aside(shown, fresh)
+        shown = self._remark_filter.end() + self._remark_filter.feed(text) if fresh else self._remark_filter.feed(text)
+        await self._send_remark(shown, fresh)
 
     def overheard(self, name: str) -> Callable[[str], Awaitable[None]]:
         """What puts lines of another program on stderr: each begins with `name`, so that none can pass for ours."""
 
         async def hear(line: str) -> None:
-            await self.aside(f"{name}: {' '.join(clean(line).splitlines())}\n", fresh=True)
+            await self.remark(f"{name}: {' '.join(clean(line).splitlines())}\n", fresh=True)
 
         return hear
 
     async def aside_end(self) -> None:
         """Ends what was said beside the text: on a terminal, its last line too."""
-        rest = self._aside.end()
+        rest = self._remark_filter.end()
         if self.err_terminal and self._mid_line is self._err and not rest.endswith("\n"):
             rest += "\n"
-        await self._send_aside(rest)
+        await self._send_remark(rest)
 
-    async def _send_aside(self, shown: str, fresh: bool = False) -> None:
+    async def _send_remark(self, shown: str, fresh: bool = False) -> None:
         try:
             await self._err.send(self._said(shown, _DIM, fresh))
         except (OutputClosed, OutputFailed):
@@ -198,7 +198,7 @@ class Screen:
         """The bytes that show this piece."""
         if self.filtered:
             text = piece if isinstance(piece, str) else self._decoder.decode(piece)
-            return self._placed(self._form.feed(text))
+            return self._placed(self._formatter.feed(text))
         if self.terminal:
             return self._placed(piece)
         return piece.encode("utf-8", "replace") if isinstance(piece, str) else piece
@@ -212,7 +212,7 @@ class Screen:
         """The bytes that end the text."""
         if not self.terminal:
             return b""
-        data = self._placed(self._form.feed(self._decoder.decode(b"", True)) + self._form.end())
+        data = self._placed(self._formatter.feed(self._decoder.decode(b"", True)) + self._formatter.end())
         if self._mid_line is not self._out:
             return data
         self._mid_line = None

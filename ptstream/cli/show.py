@@ -12,8 +12,8 @@ from ptstream.cli.control_sequences import clean
 from ptstream.cli.options import Json, StreamRef
 from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run_at_once
-from ptstream.fields import as_json
 from ptstream.names import shown as shown_name
+from ptstream.stream_json import as_json
 
 EXAMPLES = """
 ptstream show @last

@@ -106,7 +106,7 @@ class Wanted:
 class Keeping:
     """Keeps what its feed is given, as far as that can be done; says what stands in the way, once.
 
-    `wanted` tells what to make; what it raises is such an obstacle, too.
+    `wanted` says what to make; what it raises is such an obstacle, too.
     """
 
     def __init__(self, screen: Screen, wanted: Callable[[], Wanted]) -> None:
@@ -196,14 +196,14 @@ class Keeping:
 
     async def _show_notes(self, attempt: Drive) -> None:
         while True:
-            rung = attempt.asides.bell.next()
+            rung = attempt.remarks.bell.next()
             self._say_notes(attempt)
             await rung.wait()
 
     def _say_notes(self, attempt: Drive) -> None:
-        entries, self._seen = attempt.asides.since(self._seen)
+        entries, self._seen = attempt.remarks.since(self._seen)
         for entry in entries:
-            if entry.text.startswith(PAUSED):  # told at the end, unless it has passed by then
+            if entry.text.startswith(PAUSED):  # reported at the end, unless it has passed by then
                 self._trouble = entry.text.removeprefix(PAUSED)
             else:
                 self._screen.note(entry.text)

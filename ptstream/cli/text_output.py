@@ -17,7 +17,7 @@ RENDERED_BYTES = 64 * 1024
 """How much text is rendered when it comes at once, which takes about a second."""
 
 
-class Form(Enum):
+class OutputFormat(Enum):
     """How a stream's text is shown."""
 
     TEXT = "as it is"
@@ -25,23 +25,25 @@ class Form(Enum):
     JSON = "one object a run"
 
 
-def form_of(request: GenerationRequest, size: int, *, plain: bool, json: bool) -> Form:
+def format_of(request: GenerationRequest, size: int, *, plain: bool, json: bool) -> OutputFormat:
     """A model's text is Markdown, unless there is so much already that rendering would keep its reader waiting."""
     if json:
-        return Form.JSON
+        return OutputFormat.JSON
     if plain or request.prompt is None or request.command or request.generator:
-        return Form.TEXT
-    return Form.MARKDOWN if size <= RENDERED_BYTES else Form.TEXT
+        return OutputFormat.TEXT
+    return OutputFormat.MARKDOWN if size <= RENDERED_BYTES else OutputFormat.TEXT
 
 
-async def show(screen: Screen, runs: AsyncIterable[bytes], form: Form = Form.TEXT, offset: int = 0) -> None:
+async def show(
+    screen: Screen, runs: AsyncIterable[bytes], form: OutputFormat = OutputFormat.TEXT, offset: int = 0
+) -> None:
     """Print the runs of a stream, which begin at byte `offset`, as they come."""
-    if form is Form.JSON:
+    if form is OutputFormat.JSON:
         await _show_json(screen, runs, offset)
         return
     with ungrouped():
         async with anyio.create_task_group() as tasks:
-            if form is Form.MARKDOWN and screen.render():
+            if form is OutputFormat.MARKDOWN and screen.render():
                 tasks.start_soon(screen.redraw)
             async for data in runs:
                 await screen.show(data)
@@ -56,9 +58,9 @@ async def _show_json(screen: Screen, runs: AsyncIterable[bytes], offset: int) ->
         await screen.show(wire.dumps({"text": decoder.decode(data), "offset": offset}) + b"\n")
 
 
-def say_end(screen: Screen, stream: Stream, form: Form = Form.TEXT) -> int:
+def say_end(screen: Screen, stream: Stream, form: OutputFormat = OutputFormat.TEXT) -> int:
     """Say a stream's end, unless it is `done` and there is no more to say; its exit code."""
-    if form is Form.JSON:
+    if form is OutputFormat.JSON:
         screen.data({"status": stream.status.value, "offset": stream.bytes, "error": stream.error, "note": stream.note})
     if stream.note:
         screen.note(stream.note)

@@ -12,7 +12,7 @@ from ptstream.cli.app import screen_of
 from ptstream.cli.detach import detachable
 from ptstream.cli.options import Json, Plain, Raw, StreamRef
 from ptstream.cli.screen import Screen
-from ptstream.cli.text_output import form_of, say_end, show
+from ptstream.cli.text_output import format_of, say_end, show
 from ptstream.cli.with_streams import run
 from ptstream.errors import UsageError
 from ptstream.integers import count_of
@@ -49,7 +49,7 @@ async def watch(
     """Print the stream from there to its end; the exit code of that end."""
     stream = await streams.find(reference)
     begin = stream.bytes if offset == "now" else offset_of(offset)
-    form = form_of(stream.request, stream.bytes, plain=plain, json=json)
+    form = format_of(stream.request, stream.bytes, plain=plain, json=json)
 
     async def read() -> int:
         async with aclosing(streams.follow(stream.id, begin, live=live)) as runs:

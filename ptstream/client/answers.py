@@ -2,120 +2,158 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
 
-import fastjsonschema
+from msgspec import Meta, Struct, ValidationError, convert, structs
 
 from ptstream.errors import BadAnswer
-from ptstream.fields import from_json, moment_of
+from ptstream.stream_json import from_json, moment_of
 from ptstream.streams import Attempt, Status, Stream
 from ptstream.streams_protocol import Details, Driven, Match
 
-_TEXT: dict[str, Any] = {"type": "string"}
-_TEXT_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
-_COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
+Count = Annotated[int, Meta(ge=0)]
 
 
-def _object(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)} | more
+class AnsweredAttempt(Struct):
+    """One attempt of a stream; `Attempt` says what its fields are. Times are ISO 8601."""
+
+    epoch: Count
+    owner: str
+    begin: Count
+    started_at: str
+    ended_at: str | None
+    pieces: Count
+    cause: str | None
+    usage: dict[str, Any] | None
+    model: str | None
+    place: str | None
 
 
-_ATTEMPT = _object(
-    {name: _TEXT_OR_NULL for name in ("ended_at", "cause", "model", "place")}
-    | {name: _TEXT for name in ("owner", "started_at")}
-    | {name: _COUNT for name in ("epoch", "begin", "pieces")}
-    | {"usage": {"type": ["object", "null"]}}
-)
+class AnsweredStream(Struct, kw_only=True):
+    """A stream's stable fields, as far as they are read; `Stream` says what they are. Times are ISO 8601."""
 
-_STREAM = _object(
-    {name: _TEXT_OR_NULL for name in ("name", "model", "generator", "error", "note", "ended_at", "parent")}
-    | {name: _TEXT for name in ("id", "title", "created_at")}
-    | {name: {"type": ["integer", "null"]} for name in ("parent_offset", "seam")}
-    | {
-        "status": {"enum": [status.value for status in Status]},
-        "bytes": _COUNT,
-        "command": {"type": ["array", "null"], "items": _TEXT},
-    },
-)
-
-_DETAILS = _STREAM | {
-    "properties": _STREAM["properties"]
-    | {"attempts": {"type": "array", "items": _ATTEMPT}, "pieces": _COUNT, "chunks": _COUNT}
-    | {name: _TEXT_OR_NULL for name in ("prompt", "system")},
-    "required": [*_STREAM["required"], "attempts", "pieces", "chunks", "prompt", "system"],
-}
-
-ANSWERS: dict[str, dict[str, Any]] = {
-    "stream": _STREAM,
-    "details": _DETAILS,
-    "streams": _object({"streams": {"type": "array", "items": _STREAM}}),
-    "driven": _object({"attached": {"type": "boolean"}, "model": _TEXT_OR_NULL, "place": _TEXT_OR_NULL}),
-    "state": _object({"status": {"enum": [status.value for status in Status]}, "bytes": _COUNT}),
-    "doubt": _object({"doubt": _TEXT_OR_NULL}),
-    "found": _object(
-        {
-            "hits": {"type": "array", "items": _object({"id": _TEXT, "title": _TEXT, "offset": _COUNT, "line": _TEXT})},
-            "complete": {"type": "boolean"},
-        }
-    ),
-}
-"""JSON schemas of what the commands read of an answer. The daemon here is ours; elsewhere anything may answer."""
+    id: str
+    name: str | None
+    title: str
+    status: Status
+    bytes: Count
+    model: str | None
+    command: list[str] | None
+    generator: str | None
+    error: str | None
+    note: str | None
+    created_at: str
+    ended_at: str | None
+    parent: str | None
+    parent_offset: int | None
+    seam: int | None
 
 
-@cache
-def _validator(name: str) -> Callable[[Any], Any]:
-    made: Callable[[Any], Any] = fastjsonschema.compile(ANSWERS[name], use_default=False)
-    return made
+class AnsweredDetails(AnsweredStream, kw_only=True):
+    """The same with all else that is known of a stream."""
+
+    prompt: str | None
+    system: str | None
+    attempts: list[AnsweredAttempt]
+    pieces: Count
+    chunks: Count
 
 
-def checked(name: str, answer: Mapping[str, Any], place: str) -> Mapping[str, Any]:
-    """What `place` answered, if it is what ANSWERS has under `name`. Raises BadAnswer."""
+class AnsweredStreams(Struct):
+    """Some streams."""
+
+    streams: list[AnsweredStream]
+
+
+class AnsweredDrive(Struct):
+    """What came of a drive."""
+
+    attached: bool
+    model: str | None
+    place: str | None
+
+
+class AnsweredState(Struct):
+    """Where a stream stands."""
+
+    status: Status
+    bytes: Count
+
+
+class AnsweredDoubt(Struct):
+    """What speaks against a drive."""
+
+    doubt: str | None
+
+
+class AnsweredHit(Struct):
+    """One place where a text was found."""
+
+    id: str
+    title: str
+    offset: Count
+    line: str
+
+
+class AnsweredHits(Struct):
+    """The places where a text was found; `complete`: there are no more."""
+
+    hits: list[AnsweredHit]
+    complete: bool
+
+
+Answer = TypeVar("Answer", bound=Struct)
+
+
+def checked(form: type[Answer], answer: Mapping[str, Any], place: str) -> Answer:
+    """What `place` answered, of which `strict_json` made values, if it has this form. Raises BadAnswer."""
     try:
-        _validator(name)(answer)
-    except fastjsonschema.JsonSchemaValueException as error:
-        raise _bad(place, error.message) from error
-    return answer
+        return convert(answer, form)
+    except ValidationError as error:
+        raise _bad(place, str(error)) from error
 
 
 def stream_of(answer: Mapping[str, Any], place: str) -> Stream:
     """The stream that was answered. Raises BadAnswer."""
-    try:
-        return from_json(checked("stream", answer, place))
-    except ValueError as error:  # its times
-        raise _bad(place, str(error)) from error
+    return _stream(checked(AnsweredStream, answer, place), place)
 
 
 def streams_of(answer: Mapping[str, Any], place: str) -> list[Stream]:
     """The list of them that was. Raises BadAnswer."""
-    return [stream_of(each, place) for each in checked("streams", answer, place)["streams"]]
+    return [_stream(each, place) for each in checked(AnsweredStreams, answer, place).streams]
 
 
 def details_of(answer: Mapping[str, Any], place: str) -> Details:
     """What was answered of one stream. Raises BadAnswer."""
-    fields = checked("details", answer, place)
+    details = checked(AnsweredDetails, answer, place)
     try:
-        attempts = [_attempt(each) for each in fields["attempts"]]
-    except ValueError as error:
+        attempts = [_attempt(each) for each in details.attempts]
+    except ValueError as error:  # its times
         raise _bad(place, str(error)) from error
-    return Details(stream_of(answer, place), attempts, fields["pieces"], fields["chunks"])
+    return Details(_stream(details, place), attempts, details.pieces, details.chunks)
 
 
 def driven_of(answer: Mapping[str, Any], place: str) -> Driven:
     """What came of a drive. Raises BadAnswer."""
-    fields = checked("driven", answer, place)
-    return Driven(fields["attached"], fields["model"], fields["place"])
+    return Driven(**structs.asdict(checked(AnsweredDrive, answer, place)))
 
 
 def hits_of(answer: Mapping[str, Any], place: str) -> list[Match]:
     """Where a text was found. Raises BadAnswer."""
-    return [Match(**{name: hit[name] for name in Match._fields}) for hit in checked("found", answer, place)["hits"]]
+    return [Match(**structs.asdict(hit)) for hit in checked(AnsweredHits, answer, place).hits]
 
 
-def _attempt(fields: Mapping[str, Any]) -> Attempt:
-    times = {name: moment_of(fields[name]) for name in ("started_at", "ended_at")}
-    return Attempt(**{name: fields[name] for name in Attempt._fields} | times)
+def _stream(answer: AnsweredStream, place: str) -> Stream:
+    try:
+        return from_json(structs.asdict(answer))
+    except ValueError as error:  # its times
+        raise _bad(place, str(error)) from error
+
+
+def _attempt(answer: AnsweredAttempt) -> Attempt:
+    times = {name: moment_of(getattr(answer, name)) for name in ("started_at", "ended_at")}
+    return Attempt(**structs.asdict(answer) | times)
 
 
 def _bad(place: str, why: str) -> BadAnswer:

@@ -8,25 +8,25 @@ from typing import Any, cast
 
 from ptstream import strict_json, wire
 from ptstream.client.caller import Context
-from ptstream.client.connection import Client
+from ptstream.client.daemon_client import Client
 
 
 async def status(client: Client) -> dict[str, Any]:
     """See `ptstream daemon status`. Raises DaemonUnreachable, as all here do."""
-    told: dict[str, Any] = await client.ask("GET", wire.STATUS)
-    return told
+    answer: dict[str, Any] = await client.ask("GET", wire.STATUS)
+    return answer
 
 
 async def stop(client: Client) -> dict[str, Any]:
     """Ask the daemon to end; its last status. Returns before it has."""
-    told: dict[str, Any] = await client.ask("POST", wire.STOP)
-    return told
+    answer: dict[str, Any] = await client.ask("POST", wire.STOP)
+    return answer
 
 
 async def stop_idle(client: Client, pid: int) -> bool:
     """The same, unless it is another process than `pid`, or runs something by now: then False."""
-    told = await client.ask("POST", f"{wire.STOP}?idle={pid}")
-    return bool(told["pid"] == pid and not told["running"])
+    answer = await client.ask("POST", f"{wire.STOP}?idle={pid}")
+    return bool(answer["pid"] == pid and not answer["running"])
 
 
 @contextlib.asynccontextmanager

@@ -18,9 +18,9 @@ async def elsewhere(
 ) -> AsyncIterator[There]:
     """The streams at `ssh://[USER@]HOST[:PORT]` or `https://HOST[:PORT][/PATH]`.
 
-    `say` is told what a person is to know; `heard_from`, given the name of the place, what is told each line that
-    comes out of ssh there. Raises ConfigurationError for another address; what cannot be reached, the first request
-    tells.
+    `say` is called with what a person is to know; `heard_from`, given the name of the place,
+    gives what is called with each line that comes out of ssh there. Raises ConfigurationError for another address; for
+    what cannot be reached, the first request raises.
     """
     scheme = url.partition("://")[0].lower()
     if scheme == "ssh":

@@ -14,7 +14,7 @@ import httpx
 
 from ptstream import wire
 from ptstream.authorities import trusted
-from ptstream.client.connection import Client
+from ptstream.client.daemon_client import Client
 from ptstream.errors import ConfigurationError, NotAuthenticated
 from ptstream.origins import is_loopback, public_url_of, shown
 
@@ -22,7 +22,7 @@ CONNECT_TIMEOUT = 10.0
 """Seconds for an address to accept a connection, TLS included."""
 
 
-class Address(NamedTuple):
+class HttpsAddress(NamedTuple):
     """A daemon's address, and the token that it lets in."""
 
     url: str
@@ -34,7 +34,7 @@ class Address(NamedTuple):
         return self.url.partition("://")[2]
 
 
-def address_named(url: str, environment: Mapping[str, str] = os.environ) -> Address:
+def address_named(url: str, environment: Mapping[str, str] = os.environ) -> HttpsAddress:
     """The address `https://HOST[:PORT][/PATH]`, and PTSTREAM_TOKEN. Raises ConfigurationError.
 
     Its token is not taken from the address, which the command line and the shell's history would show.
@@ -50,7 +50,7 @@ def address_named(url: str, environment: Mapping[str, str] = os.environ) -> Addr
     token = environment.get("PTSTREAM_TOKEN", "").strip() or None
     if token and not (token.isascii() and token.isprintable()):
         raise ConfigurationError("PTSTREAM_TOKEN is no token: 'ptstream daemon token', where the daemon is, prints it")
-    return Address(str(found), token)
+    return HttpsAddress(str(found), token)
 
 
 async def _refused(response: httpx.Response) -> None:
@@ -68,7 +68,7 @@ async def _refused(response: httpx.Response) -> None:
 
 
 @contextlib.asynccontextmanager
-async def connect(address: Address) -> AsyncIterator[Client]:
+async def connect(address: HttpsAddress) -> AsyncIterator[Client]:
     """The daemon there. It is connected to by the first request."""
     secure = address.url.startswith("https:")
     headers = dict(wire.PLAIN) | ({"authorization": f"Bearer {address.token}"} if address.token else {})
@@ -79,6 +79,6 @@ async def connect(address: Address) -> AsyncIterator[Client]:
         timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
         headers=headers,
         event_hooks={"response": [wire.check_plain, _refused]},
-        follow_redirects=False,  # another place would be told the token
+        follow_redirects=False,  # another place would learn the token
     ) as http:
         yield Client(address.place, http)

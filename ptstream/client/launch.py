@@ -14,7 +14,7 @@ import anyio
 
 from ptstream import __version__, wire
 from ptstream.client import control
-from ptstream.client.connection import Client
+from ptstream.client.daemon_client import Client
 from ptstream.client.unix_socket import connect, gone, listening
 from ptstream.errors import ConfigurationError, DaemonDied, DaemonSilent, DaemonUnreachable
 from ptstream.settings import Home

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Reconnecting:
-    """Further tries at one piece of work, each after a longer pause; `say` is told of each."""
+    """Further tries at one piece of work, each after a longer pause; `say` is called for each."""
 
     def __init__(self, say: Callable[[str], None], pauses: Sequence[float] = PAUSES) -> None:
         self._say = say
@@ -33,7 +33,7 @@ class Reconnecting:
             raise error
         await anyio.sleep(self._pauses[self._failed])
         self._failed += 1
-        # Not before: Ctrl-C ends ssh too, and its user has left by now.
+        # Not before: Ctrl-C ends ssh too, and its user has gone by now.
         self._say(f"{error} · connecting again ({self._failed} of {len(self._pauses)})")
 
     async def of(self, work: Callable[[], Awaitable[T]]) -> T:

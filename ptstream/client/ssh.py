@@ -24,7 +24,7 @@ import httpx
 from anyio.abc import Process, TaskGroup
 
 from ptstream import wire
-from ptstream.client.connection import Client
+from ptstream.client.daemon_client import Client
 from ptstream.errors import ConfigurationError, SshFailed, ungrouped
 from ptstream.origins import shown
 
@@ -35,7 +35,7 @@ OPTIONS = (
     *("-o", "ConnectTimeout=30"),
     *("-o", "ServerAliveInterval=15"),  # or a network that went away would look like a stream that says nothing
 )
-"""What ssh is told besides the user's own configuration. In PTSTREAM_SSH the user may say otherwise: ssh takes the
+"""What ssh is given besides the user's own configuration. In PTSTREAM_SSH the user may say otherwise: ssh takes the
 first value of each."""
 
 SENT_BY_HABIT = re.compile(r"LANG|LANGUAGE|LC_.*")
@@ -45,7 +45,7 @@ KEPT = 3.0
 """Seconds that a connection is kept for the next request: less than the daemon keeps it, which would race."""
 
 LAST_MOMENT = 1.0
-"""Seconds that an ssh which was told to end may take."""
+"""Seconds that an ssh which was signalled to end may take."""
 
 LINE = 64 * 1024
 """Bytes that the first line from the other side may have."""
@@ -54,7 +54,7 @@ SAID = 4096
 """Bytes of stderr that are read at once; a longer line is handed on in parts."""
 
 Hear = Callable[[str], Awaitable[None]]
-"""What is told each line that ssh, or what runs there, says on stderr. It may hold anything but the end of a line."""
+"""What is called with each line that ssh, or what runs there, writes to stderr: any text without a line end."""
 
 URL = re.compile(
     r"ssh://(?:(?P<user>[A-Za-z0-9_.+@\\][A-Za-z0-9_.+@\\-]*)@)?"
@@ -291,7 +291,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
 class Transport(httpx.AsyncBaseTransport):
     """For an httpx client. Requests raise PtstreamError where no connection comes about, else httpx's own errors.
 
-    `hear` is told, by tasks among `tasks`, what ssh and whatever runs there say on stderr.
+    `hear` is called, by tasks among `tasks`, with what ssh and whatever runs there say on stderr.
     """
 
     def __init__(self, host: Host, tasks: TaskGroup, hear: Hear) -> None:
@@ -350,8 +350,8 @@ def _as_httpx() -> Iterator[None]:
 async def connect(host: Host, hear: Hear) -> AsyncIterator[tuple[Client, Callable[[], Awaitable[Mapping[str, Any]]]]]:
     """The daemon there, and as whom a drive is asked for there: as who was let in.
 
-    It is connected to, and started if need be, by the first request: each may raise SshFailed. `hear` is told each line
-    that ssh, or what runs there, says on stderr.
+    It is connected to, and started if need be, by the first request: each may raise SshFailed. `hear` is called with
+    each line that ssh, or what runs there, writes to stderr.
     """
     with ungrouped():
         async with anyio.create_task_group() as tasks:

@@ -15,12 +15,12 @@ from urllib.parse import quote
 
 from ptstream import wire
 from ptstream.client import answers
-from ptstream.client.connection import Client
+from ptstream.client.daemon_client import Client
 from ptstream.client.reconnect import PAUSES, Reconnecting
 from ptstream.errors import DaemonUnreachable, NotFinished, PtstreamError
 from ptstream.names import as_name, references
 from ptstream.streams import GenerationRequest, Status, Stream
-from ptstream.streams_protocol import Details, Driven, Listing, Match, Remark
+from ptstream.streams_protocol import Details, Driven, Listing, Match, NumberedRemark
 
 LAST = "@last"
 
@@ -38,9 +38,9 @@ def path_of(path: str, reference: str) -> str:
 class There:
     """The streams of the daemon that `client` reaches; see `streams_protocol.Streams` for what each method does.
 
-    `asker` gives, in the wire's words, as whom a drive is asked for; `say` is told what a person is to know. What is
-    asked first fails at once if the daemon cannot be reached; once it has answered, what may be asked twice is asked
-    again.
+    `asker` gives, in the wire's words, as whom a drive is asked for; `say` is called with what a person is to know.
+    What is asked first fails at once if the daemon cannot be reached; once it has answered, what may be asked twice is
+    asked again.
     """
 
     def __init__(
@@ -103,27 +103,26 @@ class There:
             "parent_offset": parent_offset,
             "ttl": ttl,
         }
-        answer = await self._once(self._client.ask("POST", wire.STREAMS, _told(request, more)))
+        answer = await self._once(self._client.ask("POST", wire.STREAMS, _fields(request, more)))
         return self._seen(answers.stream_of(answer, self._client.place))
 
     async def fill(self, id: str, request: GenerationRequest) -> Stream:
-        told = _told(request)
-        if not told:
+        fields = _fields(request)
+        if not fields:
             return await self.get(id)
-        answer = await self._once(self._client.ask("PATCH", wire.STREAM.format(id=id), told))
+        answer = await self._once(self._client.ask("PATCH", wire.STREAM.format(id=id), fields))
         return self._seen(answers.stream_of(answer, self._client.place))
 
     async def check(self, request: GenerationRequest) -> str | None:
         async def ask() -> Any:
-            return await self._client.ask("POST", wire.CHECK, {**await self._asker(), **_told(request)})
+            return await self._client.ask("POST", wire.CHECK, {**await self._asker(), **_fields(request)})
 
-        said: str | None = answers.checked("doubt", await self._again(ask), self._client.place)["doubt"]
-        return said
+        return answers.checked(answers.AnsweredDoubt, await self._again(ask), self._client.place).doubt
 
     async def drive(self, id: str, *, stderr: bool = False, on_drop: bool = False) -> Driven:
         async def ask() -> Any:
-            told = {**await self._asker(), "on_drop": on_drop} | ({"stderr": stderr} if stderr else {})
-            return await self._client.ask("POST", wire.DRIVE.format(id=id), told)
+            fields = {**await self._asker(), "on_drop": on_drop} | ({"stderr": stderr} if stderr else {})
+            return await self._client.ask("POST", wire.DRIVE.format(id=id), fields)
 
         driven = answers.driven_of(await self._again(ask), self._client.place)
         self._pending.discard(id)
@@ -153,7 +152,7 @@ class There:
             if offset >= end:  # a fast stream would never let its reader return
                 return
 
-    async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[Remark, None]:
+    async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[NumberedRemark, None]:
         quietly = Reconnecting(lambda _: None, self._pauses)
         while True:
             try:
@@ -166,13 +165,13 @@ class There:
             except DaemonUnreachable as error:
                 try:
                     await quietly.failed(error)
-                except DaemonUnreachable:  # the text tells
+                except DaemonUnreachable:  # reading the text says so
                     return
 
     async def wait(self, id: str) -> Stream:
         stream = await self.get(id)
         if not stream.status.ended:
-            # Its text is read, from where it is now, and left alone.
+            # Its text is read, from where it is now, and thrown away.
             async with aclosing(self.follow(id, stream.bytes)) as runs:
                 async for _ in runs:
                     pass
@@ -181,7 +180,7 @@ class There:
 
     async def cancel(self, id: str, *, drain: bool = False) -> Stream:
         answer = await self._once(self._client.ask("POST", wire.CANCEL.format(id=id), {"drain": drain}))
-        check_ended(id, Status(answers.checked("state", answer, self._client.place)["status"]))
+        check_ended(id, answers.checked(answers.AnsweredState, answer, self._client.place).status)
         return await self.get(id)
 
     async def delete(self, ids: Sequence[str]) -> Sequence[PtstreamError]:
@@ -237,6 +236,6 @@ def check_ended(id: str, status: Status) -> None:
         )
 
 
-def _told(request: GenerationRequest, more: Mapping[str, Any] = {}) -> dict[str, Any]:
-    """The fields of a request: what is told of the words, and more."""
-    return {field: value for field, value in {**request._asdict(), **more}.items() if value is not None}
+def _fields(request: GenerationRequest, more: Mapping[str, Any] = {}) -> dict[str, Any]:
+    """The fields of the body that asks for it."""
+    return {name: value for name, value in {**request._asdict(), **more}.items() if value is not None}

@@ -10,7 +10,7 @@ import anyio
 import httpx
 
 from ptstream import wire
-from ptstream.client.connection import Client
+from ptstream.client.daemon_client import Client
 from ptstream.errors import DaemonSilent, DaemonUnreachable
 from ptstream.settings import Home
 
@@ -53,7 +53,7 @@ async def _check_there(client: Client, home: Home) -> None:
 
 
 def listening(home: Home) -> tuple[int, int] | None:
-    """What tells a daemon's socket from the next one's, None if there is none."""
+    """What distinguishes a daemon's socket from the next one's, None if there is none."""
     try:
         found = os.stat(home.socket)
     except FileNotFoundError:

@@ -143,7 +143,7 @@ class AccessControl:
         return scheme.lower() == "bearer" and keys.is_token(word.strip())
 
     def _proved(self, keys: Keys, asked: _Request) -> Session | None:
-        """The session that a page which was let in by another daemon's life proves to have; see `sessions.py`.
+        """The session that a page which was let in by an earlier daemon process proves to have; see `sessions.py`.
 
         Its proof is for one address. Who holds the port that was the daemon's could pass it on to where that is now:
         so the port has to be ours, unless the address is one that the user named.
@@ -199,7 +199,7 @@ def _without(begin: str, path: str) -> str:
 
 
 def _is_public(path: str) -> bool:
-    """What tells nobody anything: the page itself, which is the same for all, how to enter, the API, the manual."""
+    """What reveals nothing: the page itself, which is the same for all, how to enter, the API, the manual."""
     return path in ("/", wire.ENTER, wire.SESSION, wire.OPENAPI, "/docs") or path.startswith(("/web/", "/docs/"))
 
 

@@ -1,4 +1,4 @@
-"""CORS: which web apps' pages may call the daemon, and what browsers are told of it (WHATWG Fetch, 3.2)."""
+"""CORS: which web apps' pages may call the daemon, and what is sent to browsers about it (WHATWG Fetch, 3.2)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ANSWER_HEADERS = (
 
 
 class Cors(CORSMiddleware):
-    """Tells browsers that the pages of these origins may call, and how: never with the cookie."""
+    """Allows, by headers for browsers, that the pages of these origins may call, and how: never with the cookie."""
 
     def __init__(self, app: ASGIApp, addresses: OwnAddresses) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""What the daemon's routes work on: the store, the owner, and drives by what their callers said.
+"""What the daemon's routes work on: the store, the owner, and how a stream is driven on a caller's behalf.
 
 Generations live in the owner's tasks, never in a request. It knows no HTTP.
 """
@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import anyio
 
 from ptstream import __version__, cancellation
-from ptstream.asides import Asides
 from ptstream.config import Settings, load
 from ptstream.conversation import history, text_before
 from ptstream.daemon.spooled_buffer import Quota
@@ -22,11 +21,12 @@ from ptstream.drive import Drive
 from ptstream.engine.protocol import Engine
 from ptstream.engine_streams import EngineStreams
 from ptstream.errors import CallerGone, ClaimLost, DaemonStopping, PtstreamError, UsageError
-from ptstream.generators import Beside, Caller, Note, Source
+from ptstream.generators import Caller, Note, Remark, Source
 from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.generators.models.resolve import resolve
 from ptstream.generators.openai.request import UnsupportedFields
 from ptstream.owner import Owner
+from ptstream.remarks import Remarks
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Status, Stream
 
@@ -75,8 +75,8 @@ class Daemon:
     """What endpoints were found not to understand, while the daemon lives."""
     stop: anyio.Event = field(default_factory=anyio.Event)
     failure: PtstreamError | None = None
-    """Why it ends, if nobody told it to."""
-    asides_of: dict[str, tuple[Asides, anyio.Event]] = field(default_factory=dict)
+    """Why it ends, if nobody asked for that."""
+    remarks_of: dict[str, tuple[Remarks, anyio.Event]] = field(default_factory=dict)
     callers: dict[str, Caller] = field(default_factory=dict)
     """On whose behalf connections from elsewhere drive here, for as long as each lasts."""
     spool_quota: Quota = field(default_factory=Quota)
@@ -114,7 +114,7 @@ class Daemon:
         """
         if self.stop.is_set():
             raise DaemonStopping("the daemon is stopping")
-        state = await self.engine.settled(id)
+        state = await self.engine.recovered(id)
         stream = await self.engine.get(id)
         check(stream.request)
         if state.status is not Status.PENDING:
@@ -130,7 +130,7 @@ class Daemon:
         except ClaimLost:
             return _attached(stream)
         if note:
-            attempt.asides.add(Note(note))
+            attempt.remarks.add(Note(note))
         return {"id": id, "attached": False, "model": source.model, "place": source.place}
 
     async def start(self, id: str, source: Source, settings: Settings, *, on_drop: bool = False) -> Drive:
@@ -155,7 +155,7 @@ class Daemon:
                 await attempt.ended.wait()
         else:
             await cancellation.cancel(self.engine, id, drain=drain)
-        state = await self.engine.settled(id)
+        state = await self.engine.recovered(id)
         return {"id": id, "status": state.status, "bytes": state.bytes, "error": state.error}
 
     async def _begin(self, stream: Stream, source: Source) -> str | None:
@@ -172,27 +172,27 @@ class Daemon:
 
     def _remember(self, attempt: Drive) -> None:
         """For a driver that asks for notes after a short end. Not the attempt, which holds its caller's environment."""
-        self.asides_of[attempt.claim.id] = (attempt.asides, attempt.ended)
-        ended = [id for id, (_, end) in self.asides_of.items() if end.is_set()]
+        self.remarks_of[attempt.claim.id] = (attempt.remarks, attempt.ended)
+        ended = [id for id, (_, end) in self.remarks_of.items() if end.is_set()]
         for id in ended[:-REMEMBERED]:
-            del self.asides_of[id]
+            del self.remarks_of[id]
 
-    async def asides(self, id: str, seen: int = 0) -> AsyncIterator[list[tuple[int, Beside]]]:
+    async def remarks(self, id: str, seen: int = 0) -> AsyncIterator[list[tuple[int, Remark]]]:
         """What the running attempt says beside its text after the first `seen`, numbered, as it comes, to its end."""
-        if id not in self.asides_of:
+        if id not in self.remarks_of:
             return
-        asides, end = self.asides_of[id]
+        remarks, end = self.remarks_of[id]
         ended = False
         while not ended:
-            ended, rung = end.is_set(), asides.bell.next()
-            yield _numbered(asides, seen)
-            seen = asides.since(seen)[1]
+            ended, rung = end.is_set(), remarks.bell.next()
+            yield _numbered(remarks, seen)
+            seen = remarks.since(seen)[1]
             if not ended:
                 await rung.wait()
 
 
-def _numbered(asides: Asides, seen: int) -> list[tuple[int, Beside]]:
-    entries, total = asides.since(seen)
+def _numbered(remarks: Remarks, seen: int) -> list[tuple[int, Remark]]:
+    entries, total = remarks.since(seen)
     first = total - len(entries) + 1
     numbered = list(enumerate(entries, first))
     if seen and first > seen + 1:  # said to whoever was listening; who comes late, comes late

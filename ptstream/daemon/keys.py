@@ -75,7 +75,7 @@ class Keys:
 
 
 def _look(path: str) -> tuple[int, int, int] | None:
-    """What tells a file from another one, or from what it was before; None if there is none."""
+    """What distinguishes a file from another one, or from what it was before; None if there is none."""
     try:
         found = os.lstat(path)
     except OSError:

@@ -1,6 +1,6 @@
-"""The daemon's life in its process: the owner, the servers, and what goes on beside them until it is told to stop.
+"""The daemon from start to end in its process: the owner, the servers, and what runs beside them until it is stopped.
 
-The socket appears by a rename when it answers. Why it may have to end without being told is `displaced.py`'s.
+The socket appears by a rename when it answers. Why it may have to end by itself is `displaced.py`'s.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SWEEP = 60.0
 
 
 async def live(home: Home, ready: Callable[[], object], listen: str | None, token: bool, plain_http: bool) -> None:
-    """Serve the home until told to stop; `ready` is called once whoever finds the socket is answered.
+    """Serve the home until a request or a signal stops it; `ready` is called once whoever finds the socket is answered.
 
     Raises ConfigurationError, StoreNewer.
     """
@@ -101,7 +101,7 @@ async def _watch_signals(daemon: Daemon) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async for number in signals:
             if number != signal.SIGHUP:  # a terminal's going is no reason to end
-                log.info("told to end by %s", signal.Signals(number).name)
+                log.info("ended by %s", signal.Signals(number).name)
                 daemon.stop.set()
 
 

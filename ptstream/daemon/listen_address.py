@@ -16,7 +16,7 @@ from ptstream.origins import is_loopback, shown
 log = logging.getLogger("ptstream")
 
 
-class Address(NamedTuple):
+class ListenAddress(NamedTuple):
     """Where to listen. Port 0 is any that is free."""
 
     host: str
@@ -31,22 +31,22 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-USUAL = Address("127.0.0.1", 7878)
+USUAL = ListenAddress("127.0.0.1", 7878)
 """Where the page is unless the config file says otherwise."""
 
 
 _ADDRESS = re.compile(r"(\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9.-]+)):(?P<port>[0-9]{1,5})")
 
 
-def address_of(word: str) -> Address:
+def address_of(word: str) -> ListenAddress:
     """`HOST:PORT`, the host in brackets if it has colons. Raises ConfigurationError."""
     parts = _ADDRESS.fullmatch(word)
     if parts and int(parts["port"]) < 65536:
-        return Address(parts["v6"] or parts["name"], int(parts["port"]))
+        return ListenAddress(parts["v6"] or parts["name"], int(parts["port"]))
     raise ConfigurationError(f"{shown(word)} is no address to listen on, which is HOST:PORT as in {USUAL}")
 
 
-def bound(address: Address) -> socket.socket:
+def bound(address: ListenAddress) -> socket.socket:
     """A socket that listens there. Raises ConfigurationError."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
@@ -56,7 +56,7 @@ def bound(address: Address) -> socket.socket:
         raise ConfigurationError(f"{address} cannot be listened on: {why}") from error
 
 
-def beside(address: Address) -> Iterator[socket.socket]:
+def beside(address: ListenAddress) -> Iterator[socket.socket]:
     """The loopback address of the other kind, where the name localhost leads as well: it must lead to nobody else.
 
     What a browser was given at that name it would send there.

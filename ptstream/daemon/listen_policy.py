@@ -1,4 +1,4 @@
-"""When and where the daemon listens on TCP: as it was told, as the config file says, or when the page is asked for."""
+"""When and where the daemon listens on TCP: by an option, by the config file, or when the page is asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from anyio.abc import TaskGroup
 
 from ptstream.config import load
 from ptstream.daemon.daemon import Daemon
-from ptstream.daemon.listen_address import USUAL, Address, address_of
+from ptstream.daemon.listen_address import USUAL, ListenAddress, address_of
 from ptstream.daemon.tcp_server import TcpServer
 from ptstream.errors import ConfigurationError
 
@@ -31,7 +31,7 @@ class ListenPolicy:
         self.trouble: str | None = None
         """Why it does not listen where the config file says."""
 
-    def open(self, address: Address) -> TcpServer:
+    def open(self, address: ListenAddress) -> TcpServer:
         """Listen there. Raises ConfigurationError."""
         self.server = TcpServer(self._daemon, address, token=self._token, plain_http=self._plain_http)
         self._tasks.start_soon(self.server.serve)
@@ -52,7 +52,7 @@ class ListenPolicy:
             self.trouble = str(error)
             log.error("%s", error)
 
-    def _configured(self) -> Address | None:
+    def _configured(self) -> ListenAddress | None:
         """Where the config file has it listen. Raises ConfigurationError for one that is refused."""
         home = self._daemon.home
         configured = load(home).listen

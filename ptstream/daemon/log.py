@@ -49,7 +49,7 @@ class _Bounded(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The text."""
         text = self._shown(super().format(record))
-        if len(text) > LONGEST:  # of a traceback, its end tells more
+        if len(text) > LONGEST:  # of a traceback, its end says more
             text = f"{text[: LONGEST // 2]}\n… {len(text) - LONGEST} characters …\n{text[-LONGEST // 2 :]}"
         left_out = getattr(record, "left_out", 0)
         return f"{text}\n(and {left_out} more of this kind, left out)" if left_out else text

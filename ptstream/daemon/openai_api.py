@@ -1,8 +1,8 @@
-"""OpenAI's way of asking: a client of theirs, told `/v1` as its base, asks the configured model and is none the wiser.
+"""OpenAI's way of asking: a client of theirs that has `/v1` as its base URL asks the configured model, unchanged.
 
 The exchange with the provider is the generator of an ordinary stream, so that it outlives the client's request and can
 be followed, cancelled and read as any other. The provider's bytes go to the client as they came, but for our key; what
-goes wrong here is told as OpenAI tells it.
+goes wrong here is reported in OpenAI's form.
 """
 
 from __future__ import annotations
@@ -128,12 +128,12 @@ def _source(target: ModelTarget, body: Mapping[str, Any], passage: _Passage, set
     # An answer in one piece is silent until it is whole: how long that may be, no driver's limits know.
     whole = body.get("stream") is not True
     first = (target.limits or settings.limits).first
-    patience = max(WHOLE_ANSWER, first) if whole and first else None
+    timeout = max(WHOLE_ANSWER, first) if whole and first else None
     return Source(
         model=target.model,
         place=target.place,
         flush=Flush.SENTENCES,
-        generate=lambda: pass_through(target, content, passage, timeout=patience),
+        generate=lambda: pass_through(target, content, passage, timeout=timeout),
         silence_is_normal=whole,
         limits=target.limits,
     )
@@ -237,7 +237,7 @@ def _error(end: Outcome) -> PtstreamError:
 
 
 def _refusal(error: PtstreamError, headers: Mapping[str, str] | None = None) -> Response:
-    """What stands in the way, as OpenAI tells it."""
+    """What stands in the way, in the form of OpenAI's errors."""
     kind = "invalid_request_error" if error.http_status < 500 else "server_error"
     fields = {"message": str(error), "type": kind, "param": None, "code": error.code}
     # Their clients ask again for what failed, and what somebody cancelled has not.

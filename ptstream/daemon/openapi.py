@@ -12,6 +12,7 @@ from msgspec import Struct
 from ptstream import __version__, wire
 from ptstream.daemon import schemas
 from ptstream.http.server_sent_events import MEDIA_TYPE as EVENTS
+from ptstream.integers import MAX_DIGITS
 from ptstream.streams import Status
 from ptstream.text_search import LONGEST_QUERY
 
@@ -40,7 +41,7 @@ STRING: Schema = {"type": "string"}
 STRING_OR_NULL: Schema = {"type": ["string", "null"]}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": MOST}
-MOMENT: Schema = {"type": "integer", "minimum": 0, "maximum": 10**15}
+MOMENT: Schema = {"type": "integer", "minimum": 0, "maximum": 10**MAX_DIGITS - 1}
 STATUS: Schema = {"type": "string", "enum": [status.value for status in Status]}
 
 STATE = _object({"id": STRING, "status": STATUS, "bytes": COUNT, "error": STRING_OR_NULL}, "id", "status", "bytes")
@@ -162,7 +163,7 @@ def _paths() -> dict[str, Any]:
                 },
             ),
         },
-        wire.ASIDES: {
+        wire.REMARKS: {
             "parameters": [stream],
             "get": _operation(
                 "What its generator says beside the text",

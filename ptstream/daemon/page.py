@@ -102,7 +102,7 @@ def page_routes(keys: Keys | None, cookie: str) -> list[Route | Mount]:
             raise NotAuthenticated("there is no such session")
         if not request.headers.get("authorization"):
             kept = "kept" in request.query_params
-            fields = {"id": session.id, "key": keys.sessions.tell(session, kept=kept)}
+            fields = {"id": session.id, "key": keys.sessions.key_of(session, kept=kept)}
             return JSONResponse(fields, headers=HEADERS | {"cache-control": "no-store"})
         response = let_in(request, session)
         more = {"set-cookie": response.headers["set-cookie"], "cache-control": "no-store"}

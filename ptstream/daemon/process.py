@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 class _Starter:
-    """Whoever started us, who is told once, over a pipe, whether we are ready."""
+    """Whoever started us, who learns once, over a pipe, whether we are ready."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
@@ -81,7 +81,7 @@ def run(
     token: bool = True,
     plain_http: bool = False,
 ) -> bool:
-    """Be the home's daemon until told to stop; False at once if it has one.
+    """Be the home's daemon until a request or a signal stops it; False at once if it has one.
 
     `listen` is where it answers on TCP besides (else what the config file says), with a token or without; as
     `plain_http`, also where that would go over a network in the clear. Raises ConfigurationError, when a newer

@@ -17,8 +17,7 @@ from ptstream.daemon.openapi import document
 from ptstream.daemon.routes import Table, client_gone, id_of, limit_of
 from ptstream.engine.protocol import Engine, Hit
 from ptstream.errors import ungrouped
-from ptstream.fields import title
-from ptstream.generators import Beside, Note, Reasoning, Stderr
+from ptstream.generators import Note, Reasoning, Remark, Stderr
 from ptstream.generators.models.discovery import discover
 from ptstream.http import server_sent_events
 from ptstream.http.durable_streams import read_parameters
@@ -26,6 +25,7 @@ from ptstream.http.json_response import UNSTORED, json_response
 from ptstream.http.read_response import head_response, read_response
 from ptstream.http.stream_reader import StreamReader
 from ptstream.integers import count_of
+from ptstream.stream_json import title
 
 SEARCH_TIME = 10.0
 """Seconds that a search may take, its wait for others included."""
@@ -48,7 +48,7 @@ async def show_text(daemon: Daemon, request: Request) -> Response:
     return await read_response(reader, asked, none_match=request.headers.get("if-none-match"))
 
 
-async def show_asides(daemon: Daemon, request: Request) -> Response:
+async def show_remarks(daemon: Daemon, request: Request) -> Response:
     """What its generator says beside the text, as events, each with its number, after which one may go on."""
     seen = count_of(request.headers.get("last-event-id", "")) or 0
     if request.method == "HEAD":  # at once: the next request on its connection would wait for the end
@@ -59,11 +59,11 @@ async def show_asides(daemon: Daemon, request: Request) -> Response:
     return StreamingResponse(body, media_type=server_sent_events.MEDIA_TYPE, headers=UNSTORED)
 
 
-KINDS: dict[type[Beside], str] = {Note: wire.NOTE, Reasoning: wire.REASONING, Stderr: wire.STDERR}
+KINDS: dict[type[Remark], str] = {Note: wire.NOTE, Reasoning: wire.REASONING, Stderr: wire.STDERR}
 
 
 async def _aside_events(daemon: Daemon, id: str, seen: int) -> AsyncIterator[bytes]:
-    async for entries in daemon.asides(id, seen):
+    async for entries in daemon.remarks(id, seen):
         yield b"".join(
             server_sent_events.event(KINDS[type(entry)], wire.dumps(entry.text), str(number))
             for number, entry in entries
@@ -114,7 +114,7 @@ READ_ROUTES: Table = [
     ("GET", wire.STATUS, show_status),
     ("GET", wire.MODELS, show_models),
     ("GET", wire.TEXT, show_text),
-    ("GET", wire.ASIDES, show_asides),
+    ("GET", wire.REMARKS, show_remarks),
     ("GET", wire.SEARCH, find_text),
     ("GET", wire.OPENAPI, show_document),
 ]

@@ -1,7 +1,7 @@
 """The sessions of browsers that were let in: when each ends, and how its page is known again to the next daemon.
 
 A cookie goes to whoever holds the daemon's port, and while the daemon is down that may be another user. So a session's
-cookie, and the path that it belongs to, are good for the life of one daemon. The page has the session's key besides,
+cookie, and the path that it belongs to, are good for one daemon process. The page has the session's key besides,
 which never travels again: to the next daemon it proves that it has it, for that daemon and that address alone.
 
 The sessions lie in the home, beside the token, whose change ends them all. It knows no HTTP.
@@ -52,7 +52,7 @@ class Session:
     """What the page proves to have, in hexadecimal."""
     began: float
     used: float
-    told: bool = False
+    key_kept: bool = False
     """Whether the page has kept its key: then it is given no more."""
 
     def remaining(self, now: float) -> float:
@@ -74,7 +74,7 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._prefixes: dict[str, Session] = {}
         self._scopes: set[anyio.CancelScope] = set()
-        self._life = b""
+        self._cookie_key = b""
         self.nonce = ""
         """What a page proves its key with: another one in each daemon."""
         self._begin(token)
@@ -82,7 +82,7 @@ class Sessions:
 
     def _begin(self, token: bytes) -> None:
         self._mark = hmac.new(token, b"whose sessions", hashlib.sha256).hexdigest()
-        self._life = secrets.token_bytes(32)
+        self._cookie_key = secrets.token_bytes(32)
         self.nonce = secrets.token_urlsafe(24)
 
     def begin(self) -> Session:
@@ -113,7 +113,7 @@ class Sessions:
         return self._derived(session, b"cookie")
 
     def _derived(self, session: Session, what: bytes) -> str:
-        return hmac.new(self._life, what + session.id.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._cookie_key, what + session.id.encode(), hashlib.sha256).hexdigest()
 
     def of_cookie(self, prefix: str, word: str) -> Session | None:
         """The session whose path and cookie these are, None if there is none (any more). It is in use now."""
@@ -128,12 +128,12 @@ class Sessions:
         said = hmac.new(bytes.fromhex(session.key), f"{self.nonce} {origin}".encode(), hashlib.sha256).hexdigest()
         return self._used(session) if _same(proof, said) else None
 
-    def tell(self, session: Session, *, kept: bool = False) -> str | None:
+    def key_of(self, session: Session, *, kept: bool = False) -> str | None:
         """Its key, until its page says that it has `kept` that: a tab may be closed before it could. Then None."""
-        if kept and not session.told:
-            session.told = True
+        if kept and not session.key_kept:
+            session.key_kept = True
             self._write()
-        return None if session.told else session.key
+        return None if session.key_kept else session.key
 
     def end_all(self, token: bytes) -> None:
         """End every session, and what is being answered to their pages. From now on they are that token's."""
@@ -166,7 +166,7 @@ class Sessions:
         return session
 
     def _read(self) -> Iterator[Session]:
-        """What a daemon before has left for the same token. What cannot be read has ended."""
+        """What an earlier daemon has stored for the same token. What cannot be read has ended."""
         try:
             with open(opened(self._path), "rb") as file:
                 private = not os.fstat(file.fileno()).st_mode & 0o077

@@ -80,7 +80,7 @@ class SpooledBuffer:
         return sum(file.end for file in self._files)
 
     def put(self, data: bytes) -> None:
-        """Let `data` wait. Where there is no room for it the reader is given up, and whoever makes the bytes is not."""
+        """Let `data` wait. Where there is no space for it, its reader is dropped; whoever makes the bytes goes on."""
         if self._abandoned or self._ended:
             return
         if not self._files and len(self._memory) + len(data) <= self._limit:
@@ -91,7 +91,7 @@ class SpooledBuffer:
             try:
                 self._store(memoryview(data))
             except OSError as error:
-                self.end(StreamFailed(f"no room for what waits for a client: {error.strerror}"))
+                self.end(StreamFailed(f"no space for what waits for a client: {error.strerror}"))
         self._bell.ring()
 
     def end(self, error: PtstreamError | None = None) -> None:

@@ -19,7 +19,6 @@ from ptstream.daemon.daemon import Daemon
 from ptstream.daemon.routes import Table, id_of, limit_of, number_of
 from ptstream.daemon.schemas import CancelStream, CreateAnyStream, CreateStream, FillAnyStream, request_of
 from ptstream.errors import UsageError
-from ptstream.fields import as_json
 from ptstream.generators import Caller
 from ptstream.generators.models.resolve import check, doubt
 from ptstream.http.durable_streams import Live, ReadParameters
@@ -28,6 +27,7 @@ from ptstream.http.read_response import read_response
 from ptstream.http.request_body import body_as
 from ptstream.http.server_sent_events import accepts_events, accepts_only_present
 from ptstream.http.stream_reader import StreamReader
+from ptstream.stream_json import as_json
 from ptstream.streams import GenerationRequest, Status
 from ptstream.streams_protocol import Details
 

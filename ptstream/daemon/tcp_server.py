@@ -9,23 +9,23 @@ from ptstream.daemon.cors import Cors
 from ptstream.daemon.daemon import Daemon
 from ptstream.daemon.host_and_origin import OwnAddresses
 from ptstream.daemon.keys import Keys
-from ptstream.daemon.listen_address import Address, beside, bound
+from ptstream.daemon.listen_address import ListenAddress, beside, bound
 from ptstream.daemon.tcp_routes import make_tcp_app
 from ptstream.errors import ConfigurationError
-from ptstream.http.connection import Strangers
 from ptstream.http.server import Server
+from ptstream.http.uvicorn_protocol import Strangers
 from ptstream.origins import is_loopback, is_unspecified
 
 
 class TcpServer:
     """The daemon on one address, listening from the start on. Raises ConfigurationError."""
 
-    def __init__(self, daemon: Daemon, address: Address, *, token: bool = True, plain_http: bool = False) -> None:
+    def __init__(self, daemon: Daemon, address: ListenAddress, *, token: bool = True, plain_http: bool = False) -> None:
         home = daemon.home
         settings = load(home)
         self._socket = bound(address)
         host, port = self._socket.getsockname()[:2]
-        self.address = Address(host, port)  # a name, as localhost, may lead anywhere
+        self.address = ListenAddress(host, port)  # a name, as localhost, may lead anywhere
         try:
             self._check(settings, token=token, plain_http=plain_http or settings.plain_http)
             self._keys = Keys(home) if token else None

@@ -66,11 +66,11 @@ class Tail(Protocol):
 
 
 class Writer(Protocol):
-    """An owner's side, with its proof of life: while the context of `Engine.writer` lasts, nobody ends its streams.
+    """An owner's side, with its lease: while the context of `Engine.writer` lasts, nobody else ends its streams.
 
     Every statement names the claim's epoch. What is not this owner's any more is refused with ClaimLost by the engine
-    itself, in the statement, and changes nothing. A process that dies, by whatever cause, loses its proof of life; one
-    that is only stopped keeps it, as long as the engine can tell the two apart.
+    itself, in the statement, and changes nothing. A process that dies, by whatever cause, loses its lease; one
+    that is only stopped keeps it, as long as the engine can distinguish the two.
     """
 
     trouble: str | None
@@ -123,7 +123,7 @@ class Writer(Protocol):
         `cause` says why the end is a bad one, `note` what there is to know of a good one, `usage` what it took.
         """
 
-    async def tell_usage(self, claim: Claim, usage: Mapping[str, Any]) -> None:
+    async def report_usage(self, claim: Claim, usage: Mapping[str, Any]) -> None:
         """What an attempt took, known only after its stream's end, which does not change."""
 
     async def is_over(self, claim: Claim) -> bool:
@@ -204,7 +204,7 @@ class Engine(Protocol):
         """
 
     async def fill(self, id: str, request: GenerationRequest) -> Stream:
-        """Give a pending stream what it was created without. Raises WordsDiffer for what it has otherwise."""
+        """Give a pending stream what it was created without. Raises RequestDiffers for what it has otherwise."""
 
     async def begin(self, id: str, text: str) -> None:
         """Decide how a pending stream begins that comes after another: with that one's text, or, if "", anew.
@@ -224,15 +224,15 @@ class Engine(Protocol):
         none of these.
         """
 
-    async def settled(self, id: str) -> State:
+    async def recovered(self, id: str) -> State:
         """Where the stream stands, as a reader finds it: a dead owner's stream is first given its end.
 
         That is the text its tail has kept, and `error`, "its owner died at byte N", once, whoever is first. Where that
-        cannot be written, the same is told. Raises StreamNotFound.
+        cannot be written, the same is returned. Raises StreamNotFound.
         """
 
     async def as_it_is(self, stream: Stream) -> Stream:
-        """What was read of the stream a moment ago, brought up to date as `settled` has it; `bytes` counts the tail."""
+        """What was read of the stream a moment ago, brought up to date as by `recovered`; `bytes` counts the tail."""
 
     async def listed(self, limit: int | None = None, status: Status | None = None) -> list[Stream]:
         """Streams, newest first, each as `as_it_is` has it. Of their prompts only the openings."""

@@ -1,7 +1,7 @@
 """Generators: where text comes from. What one is given, and the events that it yields.
 
 A generator is an async iterator of events: `str` is a piece of text, everything else is said beside the text. An empty
-piece is a sign of life.
+piece says that it still works.
 It knows neither store nor daemon. It raises `GeneratorError` for what went wrong outside, with a message fit
 to be the stream's cause; reaching its end without an error means that the text is whole: it must have proof.
 `models.resolve` finds the generator for what a stream was asked for.
@@ -55,12 +55,12 @@ class Quiet:
     seconds: float
 
 
-Beside: TypeAlias = Reasoning | Note | Stderr
+Remark: TypeAlias = Reasoning | Note | Stderr
 """What is said beside the text."""
 
-Event: TypeAlias = str | Usage | Beside | Quiet
+Event: TypeAlias = str | Usage | Remark | Quiet
 Generation: TypeAlias = AsyncGenerator[Event, None]
-"""Whoever takes one closes it (`aclose`), also when it is left early, in the task that iterated it; and leaves no
+"""Whoever takes one closes it (`aclose`), also when its loop ends early, in the task that iterated it; and leaves no
 cancel scope in between that was open before, since a generation may hold a task group of its own."""
 
 
@@ -98,7 +98,6 @@ class Source:
 
 
 __all__ = [
-    "Beside",
     "Caller",
     "Event",
     "Flush",
@@ -108,6 +107,7 @@ __all__ = [
     "Note",
     "Quiet",
     "Reasoning",
+    "Remark",
     "Settings",
     "Source",
     "Stderr",

@@ -81,7 +81,7 @@ async def running(
     survivors: list[str] | None = None,
     one_pipe: bool = False,
 ) -> AsyncIterator[ChildProcess]:
-    """The process, for as long as the context lasts; what is left of its process group then is killed.
+    """The process, for as long as the context lasts; what remains of its process group then is killed.
 
     With `one_pipe`, its stdout and stderr are the same pipe, so that all it writes keeps its order: it is `stdout`.
 

@@ -1,7 +1,7 @@
 """A stream as an HTTP answer of an app's own: its text as it comes, or server-sent events.
 
 Who asks is a reader like any other: its going stops nothing. A body that ends in order has all of its stream: what is
-cut short, by a bad end or because the process is told to end, is broken off, and can be asked for again. CORS, and who
+cut short, by a bad end or because a signal ends the process, is broken off, and can be asked for again. CORS, and who
 may ask, is the app's business.
 
 What a request accepts (RFC 9110, 12.5.1) decides between the two. `text/event-stream` is handed on as it comes even by
@@ -23,8 +23,8 @@ from ptstream.http.durable_streams import ReadParameters
 from ptstream.http.json_response import UNSTORED, error_response
 from ptstream.http.stream_reader import StreamReader
 from ptstream.integers import count_of
-from ptstream.interrupts import Interruptible
 from ptstream.streams import Status
+from ptstream.termination_signals import Interruptible
 
 EVENTS = server_sent_events.MEDIA_TYPE
 
@@ -35,7 +35,7 @@ web = Path(__file__).parent.parent / "web"
 
 
 class AppResponse(StreamingResponse):
-    """The answer to one request, of `media_type` unless that asks for events: sent as it comes, or until it is told
+    """The answer to one request, of `media_type` unless that asks for events: sent as it comes, or until a signal comes
     that the process is to end. A drive has begun, by `begin`, before its first byte goes out: who has that can leave.
 
     Text ends in order with a stream that is `done`; by any other end it is broken off. Events end with the last

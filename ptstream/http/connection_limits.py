@@ -1,7 +1,8 @@
 """Who holds connections to the daemon: of strangers few, and none that keeps out somebody who has the token.
 
-A connection is a stranger's until a request on it has shown the token or a session. Strangers have room for as many as
-there are connections, but where room is wanted, theirs is taken first: of the address that has the most, the oldest.
+A connection is a stranger's until a request on it has shown the token or a session. Strangers may have as many as
+there can be connections, but when one more is needed, one of theirs is closed
+first: of the address that has the most, the oldest.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Connections:
         self._count = 0
 
     def enter(self, guest: Guest) -> bool:
-        """Whether there is room for one more: it is made, where somebody can be dropped who minds less."""
+        """Whether one more is possible; a connection is closed for it, where somebody can be dropped who minds less."""
         if self._count >= self._most and not self._make_room():
             return False
         theirs = self._strangers.setdefault(_network(guest.address), {})

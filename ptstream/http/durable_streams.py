@@ -1,8 +1,8 @@
-"""What the Durable Streams protocol says of reading: parameters, headers, and the events that tell where a reader is.
+"""What the Durable Streams protocol says of reading: parameters, headers, and the events that say where a reader is.
 
 Names, headers and codes are those of PROTOCOL.md (5.5 to 5.8, 8, 10.1) in github.com/durable-streams/durable-streams;
 `live=1`, the text itself until the end, and `stored=1`, what the database has and no more, are ours. A stream that is
-`pending` or `streaming` is open there, one that has ended is closed; `ptstream-status` and `ptstream-error` tell how.
+`pending` or `streaming` is open there, one that has ended is closed; `ptstream-status` and `ptstream-error` say how.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Live(StrEnum):
     EVENTS = "sse"
 
 
-class State(Protocol):
+class ReportedState(Protocol):
     """Where a stream stands."""
 
     @property
@@ -111,7 +111,7 @@ def next_cursor(last: int) -> int:
     return max(int((time.time() - CURSOR_EPOCH) // CURSOR_INTERVAL), last + 1)
 
 
-def end_headers(state: State) -> dict[str, str]:
+def end_headers(state: ReportedState) -> dict[str, str]:
     """How a stream has ended, as headers, none if it has not; a cause may hold what no header can."""
     if not state.status.ended:
         return {}
@@ -127,7 +127,7 @@ def control_event(offset: int, *, cursor: int | None = None, up_to_date: bool = 
     return _control(offset, fields | ({"upToDate": True} if up_to_date else {}), offset_word(offset))
 
 
-def end_event(offset: int, state: State) -> bytes:
+def end_event(offset: int, state: ReportedState) -> bytes:
     """The same, the last one, after which the stream is closed, and how it has ended."""
     how = {"status": state.status.value, "error": state.error, "note": state.note}
     return _control(offset, {"upToDate": True, "streamClosed": True, **how}, str(offset))

@@ -43,4 +43,4 @@ async def _refuse(_: Request, error: Exception) -> Response:
 
 
 EXCEPTION_HANDLERS: dict[Any, Any] = dict.fromkeys((PtstreamError, HTTPException, ClientDisconnect), _refuse)
-"""Those of an application of ours: every error is told in the same form."""
+"""Those of an application of ours: every error is sent in the same form."""

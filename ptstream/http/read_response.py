@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator
 import anyio
 from starlette.responses import Response, StreamingResponse
 
+from ptstream.fairness import Fairness
 from ptstream.http import durable_streams, server_sent_events
 from ptstream.http.durable_streams import Live, ReadParameters
 from ptstream.http.json_response import UNSTORED
 from ptstream.http.stream_reader import StreamReader
 from ptstream.streams import whole
-from ptstream.turns import Turns
 
 ANSWER_SIZE = 1024 * 1024
 """Bytes that one answer holds, about, whose reader does not wait."""
@@ -75,12 +75,12 @@ async def text(reader: StreamReader, first: bytes = b"") -> AsyncIterator[bytes]
 
 async def events(reader: StreamReader, first: bytes, asked: ReadParameters) -> AsyncIterator[bytes]:
     """The text as events: `data`, and after each a `control`, which says where it ends, and at last how."""
-    turns = Turns()
+    fairness = Fairness()
     size = await reader.size() if asked.until_now else None
     if first or not reader.ended:  # at once, also without text: so it is known that nothing on the way collects them
         async for event in _events_of(reader, first, asked):
             yield event
-            await turns.give()
+            await fairness.checkpoint()
     if not reader.ended and (size is None or reader.offset < size):
         async for data in server_sent_events.or_silence(reader):
             if data is None:
@@ -88,7 +88,7 @@ async def events(reader: StreamReader, first: bytes, asked: ReadParameters) -> A
                 continue
             async for event in _events_of(reader, data, asked):
                 yield event
-                await turns.give()
+                await fairness.checkpoint()
             if size is not None and reader.offset >= size:
                 break
     if reader.ended:

@@ -9,7 +9,7 @@ from functools import partial
 import uvicorn
 from starlette.types import ASGIApp
 
-from ptstream.http.connection import Connection, Strangers
+from ptstream.http.uvicorn_protocol import Connection, Strangers
 
 LINGER = 1
 """Seconds that readers get to take the end, once every stream has ended."""

@@ -32,7 +32,7 @@ class StreamReader:
 
         Raises StreamNotFound, and UsageError for what is no offset.
         """
-        state = await engine.settled(id)
+        state = await engine.recovered(id)
         size = state.bytes if stored else state.size
         return cls(engine, id, size if offset is None else offset, state, stored=stored, audience=audience)
 

@@ -93,4 +93,4 @@ REPORTING = (
     r"قال|قالت|سأل|صاح|صرخ|أجاب|همس|گفت|پرسید|فریاد|جواب|پاسخ|کہا|پوچھا|چلا|بولا|بولی|"
     r"አለ|ጠየቀ|ብሎ|ብላ|ሲል|ስትል|ጮኸ|ဟု|လို့|အော်|မေး|ပြော|ថា|សួរ|ว่า|พูด|ถาม|ასე|თქვა|ჰკითხა"
 )
-"""What tells of a quote that was just closed, as a pattern: in scripts without capitals nothing else does."""
+"""What shows that a quote was just closed, as a pattern: in scripts without capitals nothing else does."""

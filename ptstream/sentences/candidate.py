@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ptstream.sentences.languages import identify
 
 SAMPLE = 300
-"""Characters by which the language is told."""
+"""Characters by which the language is recognized."""
 
 FEW_WORDS = 60
 """Characters before a terminator that hold the word it stands behind and what belongs to that."""
@@ -42,7 +42,7 @@ class Candidate:
         return elided + word if len(word) <= 2 < len(elided) else word
 
     def sample(self) -> str:
-        """The text before, as much of it as tells the language."""
+        """The text before, as much of it as shows the language."""
         return (self.earlier + self.before)[-SAMPLE:]
 
     def language(self) -> str:

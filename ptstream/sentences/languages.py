@@ -1,8 +1,8 @@
 """Which language a text is in, as far as it matters for where sentences end.
 
-The script tells most of them, and within a script the commonest short words and the rarest letters do. Measured
+The script shows most of them, and within a script the commonest short words and the rarest letters do. Measured
 on hard cases, sentences are found as well with this as with fastText's model and as with the right language
-told, at no dependency and nothing to load: what the rules ask is mostly the same in all languages of a script.
+given, at no dependency and nothing to load: what the rules ask is mostly the same in all languages of a script.
 """
 
 from __future__ import annotations

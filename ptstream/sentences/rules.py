@@ -44,7 +44,7 @@ _REPORTING = re.compile(REPORTING)
 def ends_sentence(text: str, at: int, begin: int, earlier: str, segmenter: Segmenter) -> bool | None:
     """Whether a sentence ends with the terminator at index `at` of `text`, so that the next begins at `begin`.
 
-    None: not to be told before more of what follows is known. The text before is `earlier`, to tell the language by.
+    None: undecided before more of what follows is known. The text before is `earlier`, which shows the language.
     """
     following = _beginning(text, at, begin)
     if not following:
@@ -79,7 +79,7 @@ def _judge_by_terminator(candidate: Candidate, dots: bool, segmenter: Segmenter)
 def _beginning(text: str, at: int, begin: int) -> str | None:
     """What may be the next sentence, from its first letter or number on; empty if it goes on with the same one.
 
-    None: not to be told yet. What begins a sentence without a capital (`iOS`, code, a list's next label) is given
+    None: undecided yet. What begins a sentence without a capital (`iOS`, code, a list's next label) is given
     as if it had one.
     """
     dash = _DIALOGUE_DASH.match(text, begin)

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 
-from ptstream.sentences.blocks import ITEM, PROSE, WHOLE, begins_item, fence_after, line_kind, next_item
 from ptstream.sentences.boundaries import LONGEST_WORD, is_grapheme_boundary
 from ptstream.sentences.candidate import SAMPLE
+from ptstream.sentences.markdown_lines import ITEM, PROSE, WHOLE, begins_item, fence_after, line_kind, next_item
 from ptstream.sentences.rules import ends_sentence
 from ptstream.sentences.segmenter import Segmenter, sentencex
 from ptstream.sentences.terminators import FULLWIDTH, TERMINATORS, UNSPACED, run_end

@@ -21,7 +21,7 @@ SEGMENTED_AS = {
     for code in ["bg", "ca", "da", "de", "el", "en", "es", "fi", "fr", "it", "kk", "nl", "pl", "pt", "ru", "sk", "uk"]
 }
 SEGMENTED_AS |= {"cs": "sk", "no": "da"}
-"""What to tell the segmenter for a language with capitals; the rest it would take for English."""
+"""What the segmenter is given for a language with capitals; the rest it would take for English."""
 
 
 def sentencex(language: str, text: str) -> list[int]:

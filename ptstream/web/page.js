@@ -1,4 +1,4 @@
-// The page: what it is made of, and who is told of what. The state is in the URL (route.js), all else on the daemon.
+// The page: what it is made of, and what each part is notified of. The state is in the URL (route.js), all else on the daemon.
 
 import { Composer } from "./page/composer.js"
 import { Daemon } from "./page/daemon.js"

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from ptstream.engine.sqlite import migration, schema
+from ptstream.ids import new_id
 from ptstream.settings import Home
-from ptstream.streams import Claim, new_id
+from ptstream.streams import Claim
 
 TREE = Path(__file__).parents[2]
 """The directory from which `python -m tests.bench…` is found."""

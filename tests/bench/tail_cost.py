@@ -59,7 +59,7 @@ class NoStore:
     async def append(self, *_: object, **__: object) -> None:
         """Done."""
 
-    async def tell_usage(self, *_: object, **__: object) -> None:
+    async def report_usage(self, *_: object, **__: object) -> None:
         """Nor is that kept."""
 
     async def reclaim(self, claim: Claim, *_: object, **__: object) -> Claim:

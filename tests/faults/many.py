@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from ptstream.engine.sqlite import migration, schema
-from ptstream.streams import GenerationRequest, new_id
+from ptstream.ids import new_id
+from ptstream.streams import GenerationRequest
 from tests.faults.ground import Ground, ground, read
 from tests.faults.runs import Run
 from tests.faults.scenes import text_file

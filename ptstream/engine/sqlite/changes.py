@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ptstream.engine.sqlite import schema
+from ptstream.engine.sqlite import prompts, schema
 from ptstream.engine.sqlite.database import Database
 from ptstream.engine.sqlite.queries import Queries, Standing
 from ptstream.engine.sqlite.rows import (
@@ -20,9 +20,7 @@ from ptstream.engine.sqlite.rows import (
     WHOLE,
     checked,
     columns_of,
-    differences,
-    opening_of,
-    prompts_of,
+    fill_open,
     stream_of,
 )
 from ptstream.errors import (
@@ -32,8 +30,9 @@ from ptstream.errors import (
     StreamNotFound,
     UsageError,
 )
+from ptstream.ids import new_id
 from ptstream.names import as_name
-from ptstream.streams import GenerationRequest, Parent, Status, Stream, merged, new_id
+from ptstream.streams import GenerationRequest, Parent, Status, Stream, merged
 
 DELETED = -1.0
 """The time to live of a stream that is to be deleted as soon as it has ended: from its end on, no reader finds it."""
@@ -69,10 +68,10 @@ class Changes:
                 row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM {WHOLE} WHERE id = ?", (id,)).fetchone()
                 return stream_of(row)
         found = stream_of(row)
-        if differences(found.request, request):
+        if prompts.differences(found.request, request):
             raise NameTaken(
                 f"the name {name!r} is taken by stream {found.id}, which has another"
-                f" {' and another '.join(differences(found.request, request))}"
+                f" {' and another '.join(prompts.differences(found.request, request))}"
             )
         return found
 
@@ -85,7 +84,7 @@ class Changes:
         parent: Parent | None,
         ttl: float | None,
     ) -> str:
-        id, prompts = new_id(), prompts_of(request)
+        id = new_id()
         values: dict[str, Any] = {
             "id": id,
             "name": name,
@@ -95,23 +94,23 @@ class Changes:
             "parent_offset": parent and parent.offset,
             "seam": None if parent and parent.continued else 0,
             "ttl": ttl,
-            "opening": opening_of(request),
+            "opening": prompts.opening_of(request),
             **columns_of(request),
         }
         marks = ", ".join(f":{column}" for column in values)
         seq = connection.execute(f"INSERT INTO streams ({', '.join(values)}) VALUES ({marks})", values).lastrowid
-        connection.execute(f"INSERT INTO prompts VALUES ({seq}, :prompt, :system)", prompts)
+        prompts.insert(connection, seq, request)
         return id
 
     def fill(self, id: str, request: GenerationRequest) -> Stream:
-        """Give a pending stream what it was created without. Raises WordsDiffer for what it has otherwise."""
+        """Give a pending stream what it was created without. Raises RequestDiffers for what it has otherwise."""
         found = self._queries.get(id)
-        if not (different := differences(found.request, request, open_is_free=found.status is Status.PENDING)):
+        if not (different := prompts.differences(found.request, request, open_is_free=found.status is Status.PENDING)):
             if request != GenerationRequest() and found.status is Status.PENDING:
                 _check_one_generator(merged(found.request, request))
                 with self._writing() as connection:
-                    _fill(connection, "streams", columns_of(request) | {"opening": opening_of(request)}, id)
-                    _fill(connection, "prompts", prompts_of(request), id)
+                    fill_open(connection, "streams", columns_of(request) | {"opening": prompts.opening_of(request)}, id)
+                    prompts.fill(connection, id, request)
                 return self._queries.get(id)
             return found
         raise RequestDiffers(
@@ -171,7 +170,7 @@ class Changes:
             ).fetchall()
             if not gone:
                 raise NotFinished(f"stream {id} is streaming")
-            connection.execute("DELETE FROM prompts WHERE seq = ?", (gone[0][1],))
+            prompts.delete(connection, gone[0][1])
             connection.execute("DELETE FROM chunks WHERE stream = ?", (id,))
             connection.execute("DELETE FROM attempts WHERE stream = ?", (id,))
         with contextlib.suppress(FileNotFoundError):
@@ -187,10 +186,3 @@ def _check_one_generator(request: GenerationRequest) -> None:
     """Raises UsageError for a stream that both a command and something else would write."""
     if request.command and (request.model or request.generator):
         raise UsageError("a stream has one generator: a command, a model or a generator function")
-
-
-def _fill(connection: sqlite3.Connection, table: str, values: dict[str, str | None], id: str) -> None:
-    """Set what is open of a pending stream's row."""
-    changes = ", ".join(f"{column} = coalesce({column}, :{column})" for column in values)
-    pending = "SELECT seq FROM streams WHERE id = :id AND status = 'pending'"
-    connection.execute(f"UPDATE {table} SET {changes} WHERE seq = ({pending})", {**values, "id": id})

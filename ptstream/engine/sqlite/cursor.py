@@ -1,7 +1,7 @@
 """A reader is an offset: the text that is there now, from there on. Never waits, holds one page at most.
 
-One snapshot of where the stream stands; chunks up to there, then the tail, then the end, without a seam. Synchronous:
-`cat` and searches read by it. Waiting for more is `waiting_cursors.py`'s business.
+One snapshot of where the stream stands; chunks up to there, then the tail, then the end, with no gap
+and nothing twice. Synchronous: `cat` and searches read by it. Waiting for more is `waiting_cursors.py`'s business.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class TextCursor:
         state = self.standing
         if state is None or state.status is not Status.STREAMING or state.boot != liveness.boot_id():
             return
-        # Gone, not made yet, or out of reach: the next look tells.
+        # Gone, not made yet, or out of reach: the next look shows.
         with contextlib.suppress(OSError):
             self._tail = TailReader(self._store.tail_path(self.id, state.epoch), state.begin)
             self._tail_epoch = state.epoch

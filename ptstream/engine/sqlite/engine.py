@@ -22,7 +22,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from ptstream import text_search
 from ptstream.engine.protocol import Hit
-from ptstream.engine.sqlite import recovery, search
+from ptstream.engine.sqlite import database_search, recovery
 from ptstream.engine.sqlite.cursor import TextCursor, read_now
 from ptstream.engine.sqlite.liveness import Lease
 from ptstream.engine.sqlite.schema import BUSY_TIMEOUT
@@ -105,7 +105,7 @@ class SqliteEngine:
         """See `protocol.Engine`."""
         return self._store.find(reference)
 
-    async def settled(self, id: str) -> State:
+    async def recovered(self, id: str) -> State:
         """See `protocol.Engine`."""
         return recovery.state(self._store, id)
 
@@ -157,10 +157,10 @@ class SqliteEngine:
 
     async def _search(self, query: str, send: MemoryObjectSendStream[Hit], over: threading.Event) -> None:
         def work() -> None:
-            # Whoever asked has left: nothing takes the next hit.
-            left = contextlib.suppress(anyio.BrokenResourceError, CancelledError)
-            with Store(self._home) as store, left:
-                for hit in search.search(store, query, over.is_set):
+            # Whoever asked is gone: nothing takes the next hit.
+            gone = contextlib.suppress(anyio.BrokenResourceError, CancelledError)
+            with Store(self._home) as store, gone:
+                for hit in database_search.search(store, query, over.is_set):
                     anyio.from_thread.run(send.send, hit)
 
         async with send:

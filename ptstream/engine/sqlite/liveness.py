@@ -15,7 +15,7 @@ from ptstream.settings import Home
 
 
 class Lease:
-    """This process's proof of life, until `release` or its death. In a forked child it is void."""
+    """This process's lease: proof that it lives, until `release` or its death. In a forked child it is void."""
 
     def __init__(self, home: Home) -> None:
         """Take it. Raises OSError."""
@@ -105,7 +105,7 @@ def boot_id(place: str = "/proc/sys/kernel/random/boot_id") -> str:
 
 
 def _boot_session() -> str:
-    """The same from macOS, which has no /proc; without either, tails of an earlier boot cannot be told apart."""
+    """The same from macOS, which has no /proc; without either, tails of an earlier boot cannot be distinguished."""
     import subprocess
 
     try:

@@ -27,7 +27,7 @@ def locked_if_free(path: str) -> Iterator[bool]:
     """Hold the lock file `path`, if nobody does: whether it is held now. Not where it cannot be opened, either."""
     try:
         descriptor = _opened(path)
-    except OSError:  # no descriptor left, a full disk
+    except OSError:  # no descriptor free, a full disk
         yield False
         return
     try:

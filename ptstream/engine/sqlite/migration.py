@@ -82,7 +82,7 @@ def _create(connection: sqlite3.Connection) -> None:
 def _migrate(connection: sqlite3.Connection, home: Home) -> None:
     """All steps or none. Raises StoreUnusable while an owner drives: it knows the older tables alone.
 
-    What dead owners left `streaming` stays so, and is recovered by whoever meets it.
+    Streams of dead owners stay `streaming`, and is recovered by whoever meets it.
     """
     schema.set_up_writer(connection)
     connection.execute("BEGIN IMMEDIATE")  # ended by the connection's, where it is not committed

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from ptstream.engine.sqlite import liveness
+from ptstream.engine.sqlite import liveness, references
 from ptstream.engine.sqlite.database import Database
 from ptstream.engine.sqlite.rows import (
     ATTEMPT_COLUMNS,
@@ -19,8 +19,7 @@ from ptstream.engine.sqlite.rows import (
     attempt_of,
     stream_of,
 )
-from ptstream.errors import AmbiguousId, StreamNotFound
-from ptstream.names import references
+from ptstream.errors import StreamNotFound
 from ptstream.settings import Home
 from ptstream.streams import Attempt, Status, Stream
 
@@ -113,28 +112,7 @@ class Queries:
         Of its prompt only the opening: `get` has all. Raises StreamNotFound, AmbiguousId, and UsageError for
         what can be none of these.
         """
-        if reference == "@last":
-            newest = self.streams(limit=1)
-            if not newest:
-                raise StreamNotFound("there is no stream yet")
-            return newest[0]
-        given, normal = references(reference)
-        lower = reference.lower()
-        exact = (
-            f"SELECT {LISTED_COLUMNS} FROM streams WHERE id = ?1 OR name = ?2 OR name = ?3"
-            " ORDER BY id = ?1 DESC, name = ?2 DESC LIMIT 1"
-        )
-        # A range rather than LIKE, so that the index serves it.
-        begins = (
-            f"SELECT {LISTED_COLUMNS} FROM streams WHERE id >= ?1 AND id < ?1 || 'zzzzzzzzzzzz' ORDER BY id LIMIT 4"
-        )
-        rows = self._read(exact, (lower, given, normal)) or self._read(begins, (lower,))
-        if not rows:
-            raise StreamNotFound(f"no stream {reference!r} (ptstream ls shows them)")
-        if len(rows) > 1:
-            some = ", ".join(row[0] for row in rows[:3])
-            raise AmbiguousId(f"{reference!r} is the beginning of several ids: {some}{' …' if len(rows) > 3 else ''}")
-        return stream_of(rows[0])
+        return references.find(self._read, reference)
 
     def streams(self, *, limit: int | None = None, status: Status | None = None) -> list[Stream]:
         """Streams, newest first. Of their prompts only the openings: `get` has all."""

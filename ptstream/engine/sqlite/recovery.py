@@ -1,7 +1,7 @@
-"""What a dead owner left: the text of its tail, and no end. Whoever meets such a stream gives it one.
+"""Recovery of a dead owner's stream, which has a tail and no end: whoever meets such a stream gives it one.
 
 Two recoverers at once do no harm: the end is fenced by the epoch, so the second finds an end. Who cannot write
-lays the tail over what it reads and tells the same end.
+lays the tail over what it reads and reports the same end.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ptstream.streams import State, Status, Stream, whole
 
 
 class Recovered(NamedTuple):
-    """Where a stream stands, as it is to be told, and what of a dead owner's tail is not in the store (yet)."""
+    """Where a stream stands, as it is to be reported, and what of a dead owner's tail is not in the store (yet)."""
 
     standing: Standing
     rest: bytes
@@ -74,7 +74,7 @@ def left_over(store: Store, id: str, standing: Standing) -> bytes:
     except FileNotFoundError:
         return b""
     except OSError as error:
-        raise StoreUnusable(f"what is left of stream {id} cannot be read: {error.strerror}") from error
+        raise StoreUnusable(f"the tail of stream {id} cannot be read: {error.strerror}") from error
     data = data[: whole(data)]
     try:
         data.decode()

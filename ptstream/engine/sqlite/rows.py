@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,9 +17,6 @@ STREAM_COLUMNS = (
 
 WHOLE = "streams LEFT JOIN prompts USING (seq)"
 """What has all of STREAM_COLUMNS."""
-
-OPENING = 200
-"""Characters of a prompt that are kept with its stream, so that it is recognised in a list."""
 
 LISTED_COLUMNS = STREAM_COLUMNS.replace("prompt, system", "opening, NULL")
 """The same out of `streams` alone: of the prompt only its opening, of the system prompt nothing."""
@@ -36,16 +34,6 @@ def checked(text: str | None, what: str) -> str | None:
     return text
 
 
-def prompts_of(request: GenerationRequest) -> dict[str, str | None]:
-    """The columns of `prompts`. Raises UsageError for text that is not UTF-8."""
-    return {"prompt": checked(request.prompt, "prompt"), "system": checked(request.system, "system prompt")}
-
-
-def opening_of(request: GenerationRequest) -> str | None:
-    """How the prompt begins."""
-    return request.prompt and request.prompt[:OPENING]
-
-
 def columns_of(request: GenerationRequest) -> dict[str, str | None]:
     """Other columns of what a stream was asked. Raises UsageError for text that is not UTF-8."""
     return {
@@ -54,16 +42,6 @@ def columns_of(request: GenerationRequest) -> dict[str, str | None]:
         "generator": checked(request.generator, "generator's name"),
         "flush": request.flush and request.flush.value,
     }
-
-
-def differences(had: GenerationRequest, given: GenerationRequest, *, open_is_free: bool = False) -> list[str]:
-    """What of a request was given now and is not what the stream has, by name."""
-    before, now = (prompts_of(request) | columns_of(request) for request in (had, given))
-    return [
-        column
-        for column, value in now.items()
-        if value is not None and value != before[column] and not (open_is_free and before[column] is None)
-    ]
 
 
 def attempt_of(
@@ -93,3 +71,10 @@ def stream_of(row: Sequence[Any]) -> Stream:
         Flush(flush) if flush else None,
     )
     return Stream(id, name, title, Status(status), size, request, *rest)
+
+
+def fill_open(connection: sqlite3.Connection, table: str, values: dict[str, str | None], id: str) -> None:
+    """Set what is open of a pending stream's row."""
+    changes = ", ".join(f"{column} = coalesce({column}, :{column})" for column in values)
+    pending = "SELECT seq FROM streams WHERE id = :id AND status = 'pending'"
+    connection.execute(f"UPDATE {table} SET {changes} WHERE seq = ({pending})", {**values, "id": id})

@@ -13,7 +13,7 @@ from ptstream.errors import StoreNewer, StoreUnusable
 from ptstream.settings import Home
 
 VERSION = 2
-APPLICATION_ID = 0x70747331  # "pts1", so that `file` and we can tell our database from another's
+APPLICATION_ID = 0x70747331  # "pts1", so that `file` and we can distinguish our database from another's
 
 BUSY_TIMEOUT = 5.0
 """Seconds a statement waits for another process's transaction."""
@@ -88,7 +88,7 @@ STEPS: dict[int, tuple[str, ...]] = {
 }
 """Version N → the statements that make of its tables those of N + 1. What TABLES says anew stands here, too.
 
-`migration.py` reads the tables of every older version, and recovery the rows that its owners left.
+`migration.py` reads the tables of every older version, and recovery the rows of its owners.
 """
 
 MAX_GROUP = 256
@@ -202,6 +202,6 @@ WRITER_PRAGMAS = (
 
 
 def set_up_writer(connection: sqlite3.Connection) -> None:
-    """What every writing connection has to be told."""
+    """What every writing connection needs."""
     for pragma in WRITER_PRAGMAS:
         connection.execute(pragma)

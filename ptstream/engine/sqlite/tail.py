@@ -22,7 +22,7 @@ class FileTail:
     """The writer's side (see `protocol.Tail`): a write keeps at once, unless the disk is full."""
 
     def __init__(self, path: str, begin: int, closed: Callable[[], None] = lambda: None) -> None:
-        """Make the file (mode 0600), for text from byte `begin` of the stream on; `closed` is told when it is let go.
+        """Make the file (mode 0600), for text from byte `begin` of the stream on; `closed` is called when it is let go.
 
         Raises OSError, FileExistsError included.
         """

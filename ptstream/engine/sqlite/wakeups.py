@@ -18,7 +18,7 @@ from ptstream.bell import Bell
 from ptstream.engine.sqlite.store import Store
 
 SLOW_LOOK = 1.0
-"""Seconds after which a reader looks without having been told to."""
+"""Seconds after which a reader looks without a hint."""
 
 STEP = 5
 """Milliseconds between two looks of watchfiles for changes: 5 cost half a percent of a core, 1 three times that."""

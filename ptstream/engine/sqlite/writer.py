@@ -169,7 +169,7 @@ class SqliteWriter:
         end = (status.value, _storable(cause), counts, _storable(note))
         await self._commit((claim.id, claim.epoch, start, stop, text, time.time(), pieces, *end))
 
-    async def tell_usage(self, claim: Claim, usage: Mapping[str, Any]) -> None:
+    async def report_usage(self, claim: Claim, usage: Mapping[str, Any]) -> None:
         """What an attempt took, known only after its stream's end. Raises StoreBusy."""
         await self._persistently(
             "UPDATE attempts SET usage = :usage WHERE stream = :id AND epoch = :epoch RETURNING epoch",

@@ -56,12 +56,12 @@ async def _appended(function: Callable[..., Any], stream: Stream) -> Generation:
 
 
 class _Offer:
-    """One piece on its way: settled when the reader has come back for the next, or never will."""
+    """One piece on its way: taken when the reader has come back for the next, or never will."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.kept = False
-        self.settled = anyio.Event()
+        self.taken = anyio.Event()
 
 
 class _Handover:
@@ -86,7 +86,7 @@ class _Handover:
             self._over = True
             self._ready.set()
             if self._offer is not None:
-                self._offer.settled.set()
+                self._offer.taken.set()
 
     async def append(self, text: str) -> int:
         """See `Append`. Raises anyio.ClosedResourceError when the generation is over."""
@@ -105,7 +105,7 @@ class _Handover:
             self._offer = offer
             self._ready.set()
             try:
-                await offer.settled.wait()
+                await offer.taken.wait()
             finally:
                 if self._offer is offer:  # not looked at yet: taken back
                     self._offer = None
@@ -125,6 +125,6 @@ class _Handover:
                 offer.kept = True
                 self._offset += len(offer.text.encode())
             finally:
-                offer.settled.set()
+                offer.taken.set()
         if rest := self._surrogates.end():
             yield rest

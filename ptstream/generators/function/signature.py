@@ -1,4 +1,4 @@
-"""Which of the two forms a generator function has, told by its parameters.
+"""Which of the two forms a generator function has, recognized by its parameters.
 
 `async def generate(stream)` yields text, `async def generate(stream, append)` appends it. Running one is left
 to `in_program` and `function_process`.
@@ -75,7 +75,7 @@ def _is_async(function: Any) -> bool:
 
 
 def _innermost(function: Any) -> Any:
-    """What says how a call goes: behind partials, methods, decorators that tell what they wrap, `__call__`."""
+    """What says how a call goes: behind partials, methods, decorators that name what they wrap, `__call__`."""
     while not _is_async(function):
         if isinstance(function, functools.partial):
             function = function.func

@@ -70,7 +70,7 @@ def _serve(options: argparse.Namespace, socket: str) -> object:
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
     params.ui = False
-    params.endpoint_slots = False  # it would tell one client what another asks
+    params.endpoint_slots = False  # it would show one client what another asks
     params.verbosity = 1
     return xllamacpp.Server(params)
 

@@ -42,7 +42,7 @@ async def discover(caller: Caller, settings: Settings, home: Home) -> list[Found
     running: dict[str, Offer] = {}
     async with anyio.create_task_group() as tasks:
         for name in filter(partial(_is_here, endpoints), endpoints.known):
-            if name != OLLAMA:  # which tells more of its models in its own way
+            if name != OLLAMA:  # which lists more about its models in its own API
                 tasks.start_soon(_ask, endpoints, name, running)
         offer = await ollama(endpoints)
     running[OLLAMA] = offer  # the last in the list

@@ -27,7 +27,7 @@ WELL_KNOWN = (
 BY_PORT: Mapping[str, str | None] = MappingProxyType(
     {"ollama": "ollama", "llamacpp": None, "vllm": None, "lmstudio": None}
 )
-"""Those of which only a usual port tells, each with the system account that its installer makes for it, if it does."""
+"""Those that are known by a usual port alone, each with the system account that its installer makes for it, if any."""
 
 
 def known_endpoints(caller: Caller, settings: Settings) -> dict[str, Endpoint]:

@@ -68,7 +68,7 @@ async def resolve(
 
 def check(request: GenerationRequest, caller: Caller, settings: Settings, home: Home) -> None:
     """Raises what `resolve` would, as far as that is known without asking anybody: a mistyped name, a missing key."""
-    if request.command:  # whether there is such a one, its start tells
+    if request.command:  # whether there is such a one, starting it shows
         return
     if request.generator:
         from ptstream.generators.function.loading import check_target  # importlib's machinery: for such a line only
@@ -128,7 +128,7 @@ async def ask(
     asked: ModelTarget, conversation: Sequence[Message], unsupported: UnsupportedFields | None = None
 ) -> Generation:
     """The answer of a model to a conversation, piece by piece. Raises as `openai.chat.chat` does."""
-    from ptstream.generators.openai.chat import chat  # httpx: only for who asks
+    from ptstream.generators.openai.chat_completion import chat  # httpx: only for who asks
 
     _check_length(asked, conversation)
     async with (

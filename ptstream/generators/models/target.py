@@ -74,7 +74,7 @@ def check(name: str | None, endpoints: Endpoints) -> None:
     """Raises what `find` would for the model called `name`, as far as that is known without asking anybody."""
     set_by_user = chosen(endpoints)
     name = name or (set_by_user and set_by_user[0])
-    if name is None:  # whether there is one, an Ollama must tell
+    if name is None:  # whether there is one, only asking an Ollama shows
         return
     if name.startswith(replay.PREFIX):
         replay.parse(name, endpoints.caller.directory)

@@ -95,7 +95,7 @@ class Answer:
             self._foreign = self._short(strict_json.dumps(item, ensure_ascii=False))[:200]
 
     def end(self, *, in_order: bool = True) -> Iterator[Event]:
-        """What is left to say; `in_order`: the body did not break off.
+        """What remains to say; `in_order`: the body did not break off.
 
         Raises GeneratorError for an answer that is not whole, GeneratorDropped where it just stopped.
         """
@@ -213,7 +213,7 @@ class Answer:
 
 
 class _SoFar:
-    """The text so far, by its length and its hash, to tell what a message adds that repeats it."""
+    """The text so far, by its length and its hash, to find what a message adds that repeats it."""
 
     def __init__(self) -> None:
         self._length = 0

@@ -12,6 +12,7 @@ import anyio
 import httpx
 
 from ptstream.errors import GeneratorDropped, GeneratorError, NoAnswer
+from ptstream.fairness import Fairness
 from ptstream.generators import Generation
 from ptstream.generators.openai import endpoint_timeouts
 from ptstream.generators.openai.answer import Answer
@@ -19,7 +20,6 @@ from ptstream.generators.openai.error_text import shorten
 from ptstream.generators.openai.event_stream import EventStream, Incomplete, Item, Malformed, Trailing, WebPage
 from ptstream.generators.openai.upstream import Upstream
 from ptstream.strict_json import TooComplex
-from ptstream.turns import Turns
 
 SILENT_BYTES = 16 * 1024 * 1024
 """Bytes that an endpoint may send without saying anything: who sends more means no good."""
@@ -42,8 +42,8 @@ async def events_of(
 ) -> Generation:
     """What the items of an answer say, to their end: when they have been proven whole, only for a while more.
 
-    An empty piece is a sign of life; for an endpoint that is `local`, on this machine, a comment is one, too: it reads
-    the prompt. `silence` is how many seconds of it whoever drives bears. Raises GeneratorError.
+    An empty piece says that it still works. So does a comment of an endpoint that is `local`, on this machine: it reads
+    the prompt. `silence` is how many seconds without a piece the driving process allows. Raises GeneratorError.
     """
     fault: GeneratorDropped | None = None
     in_order = True
@@ -85,7 +85,7 @@ async def items_of(
 
     Raises GeneratorDropped for one that breaks off, GeneratorError for one that is no answer.
     """
-    host, size, said, turns = upstream.host, 0, answer.characters, Turns()
+    host, size, said, fairness = upstream.host, 0, answer.characters, Fairness()
     try:
         async for part in _slices(runs):
             size = size + len(part) if said == answer.characters else len(part)
@@ -94,7 +94,7 @@ async def items_of(
                 yield item
             if size > SILENT_BYTES:
                 raise GeneratorError(f"{host} sends without end what is no part of an answer")
-            await turns.give()
+            await fairness.checkpoint()
         for item in body.end():
             yield item
     except httpx.HTTPError as error:

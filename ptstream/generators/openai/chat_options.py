@@ -11,7 +11,7 @@ TRIES = 3
 """How often an endpoint is asked, in all."""
 
 LONGEST_WAIT = 120.0
-"""Seconds: an endpoint that wants to be left alone for longer has refused."""
+"""Seconds: an endpoint that wants not to be asked for longer has refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class ChatOptions:
     """Whether it is asked for a stream, and for usage at its end."""
     tries: int = TRIES
     longest_wait: float = LONGEST_WAIT
-    """How long it may want to be left alone for."""
+    """How long it may want not to be asked for."""
     silence: float | None = None
     """How much silence makes whoever drives give up; None: none does."""
 

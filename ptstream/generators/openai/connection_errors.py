@@ -55,7 +55,7 @@ class _Failure(NamedTuple):
 
 
 def _failure(error: Exception) -> _Failure | None:
-    """None where only the error's own words tell."""
+    """None where only the error's own words say more."""
     for cause in _causes(error):
         match cause:
             case ConnectionRefusedError() | FileNotFoundError():

@@ -1,7 +1,7 @@
 """Server-sent events as endpoints send them, and what some send instead, as JSON objects.
 
 Bytes in any cuts go in. Events (WHATWG HTML, 9.2.6), with or without the blank line after each; NDJSON; one JSON body,
-an array of objects included. Which of these a body is, its lines tell, not its content type. Pure, free of I/O; what
+an array of objects included. Its lines decide which of these a body is, not its content type. Pure, free of I/O; what
 the objects mean is left to `answer`.
 """
 
@@ -103,7 +103,7 @@ class EventStream:
             yield from self._spoken(self._read(_text(line)))
 
     def end(self) -> Iterator[Item]:
-        """What is left when nothing more comes: a last line, or event, that nothing has ended."""
+        """What remains when nothing more comes: a last line, or event, that nothing has ended."""
         last = self._taken()
         yield from self._spoken(self._read(_text(last)))
         yield from self._spoken(self._dispatched(at_end=True))

@@ -105,9 +105,9 @@ async def opened(client: httpx.AsyncClient, request: httpx.Request, upstream: Up
 
 
 def _redirect(request: httpx.Request, response: httpx.Response) -> httpx.URL | None:
-    """Where a redirect leads, if that is the same host: any other would be told the key and the question.
+    """Where a redirect leads, if that is the same host: any other would learn the key and the question.
 
-    Who redirects has been told both, so that another port learns no more than it might tell.
+    Who redirects has received both already, and could pass them on to another port anyway.
     """
     if response.status_code not in (301, 302, 307, 308):  # 303 would be asked by another method
         return None

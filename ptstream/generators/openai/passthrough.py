@@ -65,7 +65,7 @@ async def pass_through(
     """The text of the answer to the request `content` (JSON), while the whole response goes to `sink`.
 
     What goes there has been generated before. `timeout` is how many seconds may pass without a byte. An empty piece is
-    a sign of life of an answer that says something else than text. Raises GeneratorError as `chat` does,
+    what comes while an answer brings something else than text. Raises GeneratorError as `chat` does,
     GeneratorTimeout.
     """
     try:
@@ -175,7 +175,7 @@ class _Tee(httpx.AsyncByteStream):
         return data
 
     async def more(self) -> bool:
-        """Let one more run go to the sink, of what its reader left unread. False when there is none."""
+        """Let one more run go to the sink, of what its reader has not read yet. False when there is none."""
         self._hand_over()
         with suppress(httpx.HTTPError), anyio.move_on_after(endpoint_timeouts.AFTER_FINISH_REASON):
             return await anext(self, None) is not None

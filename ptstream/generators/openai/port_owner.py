@@ -33,13 +33,13 @@ LSOF_TIME = 1.0
 SYSTEM_ACCOUNTS = 1000
 """No person's account has a lower number than this, and only root makes those that do."""
 
-Address = IPv4Address | IPv6Address
+IPAddress = IPv4Address | IPv6Address
 
 
 class ListeningSocket(NamedTuple):
-    """A socket that listens: where, whose, and what tells it from the next one there."""
+    """A socket that listens: where, whose, and what distinguishes it from the next one there."""
 
-    address: Address
+    address: IPAddress
     uid: int
     socket: str
 
@@ -83,9 +83,9 @@ class OwnerCheck:
             raise ForeignListener(self._words(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", foreign))
 
     def _words(self, place: str, foreign: list[int]) -> str:
-        who = f"listens as user {_name(foreign[0])}" if foreign else "cannot be told to be yours"
+        who = f"listens as user {_name(foreign[0])}" if foreign else "cannot be shown to be yours"
         return (
-            f"the process at {place} {who}, and is told nothing: only yours and root's are asked unless they are"
+            f"the process at {place} {who}, and is sent nothing: only yours and root's are asked unless they are"
             f" configured. If you trust it, put into the config file: [endpoints.{self._endpoint}] with base_url ="
             f' "http://{place}/v1"'
         )
@@ -107,31 +107,31 @@ def _name(uid: int) -> str:
         return str(uid)
 
 
-def _at(address: Address, listeners: list[ListeningSocket] | None) -> set[ListeningSocket]:
+def _at(address: IPAddress, listeners: list[ListeningSocket] | None) -> set[ListeningSocket]:
     """Those that may have got a connection to `address`: what listens there, or at every address."""
     return {each for each in listeners or () if each.address == address or _reaches(each.address, address)}
 
 
-def _reaches(everywhere: Address, address: Address) -> bool:
+def _reaches(everywhere: IPAddress, address: IPAddress) -> bool:
     # `::` is asked for IPv4, too, unless its owner does not want that, which no table says.
     return everywhere.is_unspecified and (everywhere.version == 6 or address.version == 4)
 
 
-def _plain(host: str) -> Address:
+def _plain(host: str) -> IPAddress:
     """The address, one of IPv4 as such also where it is written as one of IPv6."""
     address = ip_address(host.partition("%")[0])
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
 
 
 async def _look(port: int) -> list[ListeningSocket] | None:
-    """Who listens at `port`; None where that cannot be told."""
+    """Who listens at `port`; None where that is unknown."""
     return await anyio.to_thread.run_sync(listeners, port)
 
 
 def listeners(port: int, tables: str = "/proc/self/net") -> list[ListeningSocket] | None:
     """Who listens at `port`, by the kernel's tables; where there are none (macOS), by lsof, which sees the user's own.
 
-    None where neither tells.
+    None where neither does.
     """
     try:
         return [each for name in TABLES for each in _in_table(os.path.join(tables, name), port)]
@@ -152,7 +152,7 @@ def _in_table(path: str, port: int) -> Iterator[ListeningSocket]:
                 yield ListeningSocket(_address(digits), int(uid), inode)
 
 
-def _address(digits: str) -> Address:
+def _address(digits: str) -> IPAddress:
     """An address as the tables have it: words of four bytes, each a number of the machine's own order."""
     words = [int(digits[place : place + 8], 16) for place in range(0, len(digits), 8)]
     packed = struct.pack(f"={len(words)}I", *words)

@@ -11,7 +11,7 @@ from ptstream.generators.openai.choice import table
 from ptstream.generators.openai.error_text import message_in, shorten
 
 FAILURES = ("error", "errors", "error_message", "error_msg", "errorMessage")
-"""What only an object has that tells of a fault."""
+"""What only an object has that reports a fault."""
 
 COMPLAINTS = ("message", "detail", "msg")
 """Where it may say what it is about, if it has no part of an answer."""

@@ -53,7 +53,7 @@ class ResponseFilter:
         return clean + self._beginning() if self._size > LINE_BYTES else clean
 
     def end(self) -> bytes:
-        """What is left. Of a body that has broken off that is never asked for: it may be half a secret."""
+        """What remains. Of a body that has broken off that is never asked for: it may be half a secret."""
         return self._without(self._take())
 
     def _keep(self, data: bytes) -> None:

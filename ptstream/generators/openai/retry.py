@@ -34,7 +34,7 @@ class Retry:
         wait = FIRST_WAIT * 4 ** (self._tries - 1) if refusal.wait is None else refusal.wait
         if refusal.again and wait > self._longest_wait:
             raise Refused(
-                f"{refusal}; it wants to be left alone for {wait:g} s, longer than longest_wait"
+                f"{refusal}; it wants not to be asked for {wait:g} s, longer than longest_wait"
                 f" ({self._longest_wait:g} s)"
             ) from refusal
         if not refusal.again or self._tries >= self._max_tries:

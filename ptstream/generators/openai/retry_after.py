@@ -1,4 +1,4 @@
-"""How long an endpoint that refuses wants to be left alone: its `Retry-After` (RFC 9110, 10.2.3), else its words.
+"""How long an endpoint that refuses wants not to be asked: its `Retry-After` (RFC 9110, 10.2.3), else its words.
 
 All times are seconds.
 """
@@ -21,7 +21,7 @@ WAITS = ("retryDelay", "retry_after", "retry_after_seconds", "estimated_time")
 
 
 def wait_of(response: httpx.Response, body: str) -> float | None:
-    """How many seconds it wants to be left alone: its header, else its words (RFC 9110, 10.2.3)."""
+    """How many seconds it wants not to be asked: its header, else its words (RFC 9110, 10.2.3)."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         if (seconds := _number(response.headers.get(name, ""))) is not None:
             return seconds * unit

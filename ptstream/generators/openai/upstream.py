@@ -36,7 +36,7 @@ class Upstream:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     unconfigured: str | None = None
-    """The endpoint's name where only its usual port tells that it is one: then whoever listens there is looked at."""
+    """The endpoint's name if only its usual port suggests that it is one: then whoever listens there is looked at."""
     account: str | None = None
     """The system account that such a server runs as, if it has one."""
 

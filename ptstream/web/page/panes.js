@@ -12,7 +12,7 @@ import { TextView } from "./text-view.js"
 const COUNT = 1000
 
 /**
- * Shows both panes in `frame` until the stream's end; gives back how that was told: `{status, error}`. `seen` hears of each piece.
+ * Shows both panes in `frame` until the stream's end; gives back how that ended: `{status, error}`. `seen` hears of each piece.
  * @param {HTMLElement} frame
  * @param {string} id
  * @param {import("./daemon.js").Daemon} daemon

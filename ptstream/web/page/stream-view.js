@@ -7,7 +7,7 @@ import { followed } from "./follow.js"
 import { Header } from "./header.js"
 import { isLost, mark, show } from "./highlight.js"
 import { Markdown } from "./markdown.js"
-import { notes } from "./notes.js"
+import { remarks } from "./remarks.js"
 import { panes } from "./panes.js"
 import { PlainText } from "./plain-text.js"
 import { hashOf } from "./route.js"
@@ -123,7 +123,7 @@ export class StreamView extends StreamNews {
    */
   async #text(frame, view, route, stream, header, seen, signal) {
     const content = element("div", { className: `text ${view}` })
-    const above = [header.prompt(stream), notes(this.#daemon, stream.id, () => hasEnded(this.#stream?.status ?? "done"), signal)]
+    const above = [header.prompt(stream), remarks(this.#daemon, stream.id, () => hasEnded(this.#stream?.status ?? "done"), signal)]
     const page = element("div", { className: `page ${view}` }, ...above, content)
     const scroller = element("div", { className: "scroller", tabIndex: 0, ariaLabel: "Text" }, page)
     scroller.role = "region"

@@ -1,12 +1,11 @@
-// From the bytes of an answer to pieces of text, in the three forms that there are: plain text from the stream's first byte
-// on, the events of Durable Streams (the daemon's), and those of `pts.events` (an app's).
+// From the bytes of an answer to pieces of text, in the two forms that there are: plain text from the stream's first byte on,
+// and the events of Durable Streams.
 
 import { ConnectionLost, StreamError, malformed } from "./errors.js"
 import { EventParser } from "./events.js"
 
 /** @typedef {import("../ptstream.js").Piece} Piece */
 
-const encoder = new TextEncoder()
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /** How far the text has been read, in bytes. */
@@ -73,7 +72,7 @@ class TextStreamDecoder {
   }
 }
 
-/** A body of events, of either kind. */
+/** A body of events: `data`, which is base64, and `control` (Durable Streams, 5.8). */
 class EventDecoder {
   #parser = new EventParser()
   /** @type {Uint8Array} Data of which it is not known yet where it ends. */
@@ -100,16 +99,14 @@ class EventDecoder {
   }
 
   /** @param {import("./events.js").ServerSentEvent} event */
-  #piece({ event, data, id }) {
-    if (event === "message") return this.position.advance(encoder.encode(this.#parsed(JSON.parse, data)), this.#number(id))
-    if (event === "end") return this.#end(this.#parsed(JSON.parse, data))
-    if (event === "control") return this.#control(this.#parsed(JSON.parse, data))
+  #piece({ event, data }) {
+    if (event === "control") return this.#control(this.#parsed(JSON.parse, data) ?? {})
     if (event === "data") this.#data = joined(this.#data, this.#parsed(fromBase64, data))
     return null
   }
 
   /**
-   * Only this tells where the data before it ends.
+   * Only this says where the data before it ends.
    * @param {any} control
    */
   #control({ streamNextOffset, streamClosed, ...end }) {

@@ -1,8 +1,8 @@
 // Server-sent events out of bytes (WHATWG HTML, 9.2.6), wherever these are cut.
 
 /**
- * One event: its name, its data, and the last id.
- * @typedef {{ event: string, data: string, id: string }} ServerSentEvent
+ * One event: its name and its data.
+ * @typedef {{ event: string, data: string }} ServerSentEvent
  */
 
 /** Takes bytes, gives the events that are complete. */
@@ -13,7 +13,6 @@ export class EventParser {
   #event = "message"
   /** @type {string[]} */
   #data = []
-  #id = ""
 
   /** @param {string} line */
   #field(line) {
@@ -22,7 +21,6 @@ export class EventParser {
     const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1)
     if (name === "data") this.#data.push(value)
     else if (name === "event") this.#event = value || "message"
-    else if (name === "id") this.#id = value
   }
 
   /**
@@ -43,7 +41,7 @@ export class EventParser {
         const [event, data] = [this.#event, this.#data]
         this.#event = "message"
         this.#data = []
-        if (data.length) yield { event, data: data.join("\n"), id: this.#id }
+        if (data.length) yield { event, data: data.join("\n") }
       }
     }
   }

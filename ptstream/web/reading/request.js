@@ -35,7 +35,7 @@ export class StreamRequest {
   }
 
   /**
-   * From the daemon's first answer on, which tells its id, `@last` is the stream that it was then.
+   * From the daemon's first answer on, which has its id, `@last` is the stream that it was then.
    * @param {string | null} id
    */
   resolve(id) {

@@ -9,11 +9,11 @@ const SLOTS = 4
 
 /** Who may have one, the later ones before the earlier ones. */
 const HIDDEN = 0
-export const NOTES = 0
+export const REMARKS = 0
 export const FOLLOWS = 1
 export const DRIVES = 2
 
-/** A connection that may last, until it is released, or `signal` tells that somebody else needs it more. */
+/** A connection that may last, until it is released, or `signal` says that somebody else needs it more. */
 export class Slot {
   #controller = new AbortController()
   /** @type {(() => void)[]} */
@@ -89,7 +89,7 @@ async function slotOfOrigin(locks, prefix, priority) {
 }
 
 /**
- * Of each slot the highest priority that is marked; of one that is just being taken, none can be told.
+ * Of each slot the highest priority that is marked; of one that is just being taken, none is known.
  * @param {LockManagerSnapshot} snapshot
  * @param {string[]} names
  */

@@ -19,7 +19,7 @@ import ptstream
 from ptstream.errors import GeneratorError, StreamFailed
 from ptstream.generators import Note, Reasoning, Usage
 from ptstream.generators.openai.answer_reader import answer_in
-from ptstream.generators.openai.chat import chat
+from ptstream.generators.openai.chat_completion import chat
 from ptstream.generators.openai.chat_options import ChatOptions
 from ptstream.generators.openai.upstream import Upstream
 from ptstream.generators.surrogates import mend

@@ -74,7 +74,7 @@ PLACES = (
     *(wire.STATUS, wire.STREAMS, wire.SEARCH, wire.MODELS, wire.OPENAPI, wire.ENTER, wire.CALLERS, wire.COMPLETIONS),
     *(wire.COMPLETION_MODELS, "/v1/models/x", "/", "/web/", "/web/page.js", "/web", "*", "//", "/x"),
     *("http://[", "http://evil.example/status"),
-    *(wire.STREAM, wire.DRIVE, wire.CANCEL, wire.TEXT, wire.ASIDES, "{room}/status", "{room}/streams"),
+    *(wire.STREAM, wire.DRIVE, wire.CANCEL, wire.TEXT, wire.REMARKS, "{room}/status", "{room}/streams"),
     *("{room}/", "/web/../../token"),
     *("/web/%2e%2e/%2e%2e/token", "/web//etc/passwd", "/web/\0", "/openapi.json/../status", "/;/status"),
     *("/web/..;/status", "/ENTER", "/%73tatus"),

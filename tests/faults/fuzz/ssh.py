@@ -315,5 +315,5 @@ async def _follow(there: There, screen: Screen) -> None:
             screen.text(data[:500])  # what a terminal holds until it is taken
     async with aclosing(there.remarks("x")) as entries:
         async for entry in entries:
-            await screen.aside(entry.text[:500])
+            await screen.remark(entry.text[:500])
     screen.finish()

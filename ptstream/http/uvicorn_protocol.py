@@ -129,7 +129,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= PIPELINED:  # uvicorn, which reads on with every answer, knows no limit
-            raise ValueError("too many requests at once")  # parsing ends here: the client is told, and dropped
+            raise ValueError("too many requests at once")  # parsing ends here: the client gets an error, and is dropped
         if self._is_offered():
             return
         self._expect(HEAD_TIME)  # for a stranger's body as well

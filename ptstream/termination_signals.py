@@ -1,7 +1,7 @@
-"""Hearing the signals that end a process, SIGINT and SIGTERM, beside whoever takes them already.
+"""The signals that end a process, SIGINT and SIGTERM, for those who do not own their handlers.
 
-A web server takes them, and tells its app only when every answer is over: one that follows a stream has to hear them
-itself. So what is to be called is put before the handler that is there, and taken away again.
+A web server handles them, and notifies its app only when every response is over: an app whose response follows a stream
+has to learn of them itself. So what is to be called is put before the handler that is there, and taken away again.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def interrupts(heed: Callable[[], object]) -> Iterator[None]:
-    """Have `heed` called in the running event loop on each of the signals; then comes the handler that was there.
+def on_termination(call: Callable[[], object]) -> Iterator[None]:
+    """Call `call` in the running event loop on each of the signals, and then the handler that was there.
 
-    A signal that no Python code takes keeps its effect. Signals are the main thread's: in another one nothing is heard.
+    A signal that no Python code takes keeps its effect. Outside the main thread, where Python handles none, this does
+    nothing.
     """
     with contextlib.ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
             for number in SIGNALS:
                 if callable(before := signal.getsignal(number)):
-                    stack.enter_context(_before(number, before, lambda: loop.call_soon_threadsafe(heed)))
+                    stack.enter_context(_before(number, before, lambda: loop.call_soon_threadsafe(call)))
         yield
 
 
@@ -50,7 +51,7 @@ def _before(number: int, handler: Callable[[int, FrameType | None], Any], call: 
 
 
 class Interruptible:
-    """What is under way and ends when the process is told to. Listens from the first on, until it is left."""
+    """Cancels what is under way when the process gets such a signal. Listens from the first `scope` until its exit."""
 
     def __init__(self) -> None:
         self._scopes: set[anyio.CancelScope] = set()
@@ -67,7 +68,7 @@ class Interruptible:
     def scope(self) -> Iterator[anyio.CancelScope]:
         """Around what a signal cancels."""
         if not self._listens:
-            self._listening.enter_context(interrupts(self._cancel))
+            self._listening.enter_context(on_termination(self._cancel))
             self._listens = True
         with anyio.CancelScope() as scope:
             self._scopes.add(scope)

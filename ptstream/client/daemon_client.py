@@ -15,7 +15,7 @@ import httpx_sse
 from ptstream import strict_json, wire
 from ptstream.errors import BadAnswer, ConnectionBroken, DaemonUnreachable, PtstreamError
 from ptstream.origins import shown
-from ptstream.streams_protocol import Remark
+from ptstream.streams_protocol import NumberedRemark
 
 ANSWER_BYTES = 64 * 1024 * 1024
 """How long an answer, or an event, may be that is read whole: who answers may be another machine."""
@@ -28,10 +28,12 @@ class Client:
     place: str
     http: httpx.AsyncClient
 
-    async def ask(self, method: str, path: str, told: Any = None, query: Mapping[str, Any] | None = None) -> Any:
-        """The JSON object that is answered; `told` is the request's. Raises DaemonUnreachable, BadAnswer, and whatever
-        error the daemon answers."""
-        body = await self.answer(method, path, told, query)
+    async def ask(self, method: str, path: str, fields: Any = None, query: Mapping[str, Any] | None = None) -> Any:
+        """The JSON object that is answered; `fields` are the request's.
+
+        Raises DaemonUnreachable, BadAnswer, and whatever error the daemon answers.
+        """
+        body = await self.answer(method, path, fields, query)
         try:
             answer = strict_json.loads(body)
         except ValueError as error:
@@ -40,9 +42,9 @@ class Client:
             raise BadAnswer(f"the daemon at {self.place} answered something that is no JSON object")
         return answer
 
-    async def answer(self, method: str, path: str, told: Any = None, query: Mapping[str, Any] | None = None) -> bytes:
+    async def answer(self, method: str, path: str, fields: Any = None, query: Mapping[str, Any] | None = None) -> bytes:
         """The body that is answered. Raises as `ask` does."""
-        content = None if told is None else wire.dumps(told)
+        content = None if fields is None else wire.dumps(fields)
         try:
             async with self.http.stream(method, path, content=content, params=query) as response:
                 body = await self.whole(response)
@@ -87,23 +89,23 @@ class Client:
         except httpx.TransportError as error:
             raise ConnectionBroken(f"the connection to the daemon at {self.place} broke") from error
 
-    async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[Remark, None]:
+    async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[NumberedRemark, None]:
         """Reasoning and notes of the running attempt, after that number, until it ends.
 
         Raises ConnectionBroken, BadAnswer.
         """
         headers = {"last-event-id": str(after)}
         try:
-            async with httpx_sse.aconnect_sse(self.http, "GET", wire.ASIDES.format(id=id), headers=headers) as events:
+            async with httpx_sse.aconnect_sse(self.http, "GET", wire.REMARKS.format(id=id), headers=headers) as events:
                 events.response.stream = _Lines(events.response.stream, self.place)
                 async for event in events.aiter_sse():
                     yield self._said(event)
         except httpx.TransportError as error:
             raise ConnectionBroken(f"the connection to the daemon at {self.place} broke") from error
 
-    def _said(self, event: httpx_sse.ServerSentEvent) -> Remark:
+    def _said(self, event: httpx_sse.ServerSentEvent) -> NumberedRemark:
         try:
-            said = Remark(event.event, strict_json.loads(event.data), int(event.id))
+            said = NumberedRemark(event.event, strict_json.loads(event.data), int(event.id))
         except (ValueError, RecursionError) as error:
             raise BadAnswer(f"the daemon at {self.place} says something that is none of its events: {error}") from error
         if not isinstance(said.text, str):

@@ -5,7 +5,7 @@ import { Connection } from "../reading/connection.js"
 import { isTemporary } from "../reading/errors.js"
 import { EventParser } from "../reading/events.js"
 import { StreamRequest } from "../reading/request.js"
-import { NOTES, takeSlot } from "../reading/slots.js"
+import { REMARKS, takeSlot } from "../reading/slots.js"
 import { pathOf } from "./daemon.js"
 import { element } from "./elements.js"
 import { clean } from "./untrusted.js"
@@ -18,16 +18,16 @@ const POLL_LENGTH = 1000
 const KINDS = ["note", "reasoning", "stderr"]
 
 /**
- * The fold, hidden until something is said. `ended` tells whether no more can come.
+ * The fold, hidden until something is said. `ended`: whether no more can come.
  * @param {import("./daemon.js").Daemon} daemon
  * @param {string} id
  * @param {() => boolean} ended
  * @param {AbortSignal} signal
  */
-export function notes(daemon, id, ended, signal) {
+export function remarks(daemon, id, ended, signal) {
   const frame = element("div", { className: "said" })
-  const fold = element("details", { className: "asides", hidden: true }, element("summary", {}, "Reasoning and notes"), frame)
-  listen(daemon, id, new Notes(fold, frame), ended, signal).catch((error) => {
+  const fold = element("details", { className: "remarks", hidden: true }, element("summary", {}, "Reasoning and notes"), frame)
+  listen(daemon, id, new Remarks(fold, frame), ended, signal).catch((error) => {
     if (!signal.aborted) throw error
   })
   return fold
@@ -37,7 +37,7 @@ export function notes(daemon, id, ended, signal) {
  * Listens from one connection to the next, while somebody sees the page, until nothing more can come.
  * @param {import("./daemon.js").Daemon} daemon
  * @param {string} id
- * @param {Notes} said
+ * @param {Remarks} said
  * @param {() => boolean} ended
  * @param {AbortSignal} signal
  */
@@ -46,8 +46,8 @@ async function listen(daemon, id, said, ended, signal) {
   while (true) {
     await seen(signal)
     const here = visit(daemon, signal)
-    const request = new StreamRequest(pathOf(id, "asides"), { signal: here.signal })
-    const slot = await takeSlot(request.target, NOTES) // the text goes first
+    const request = new StreamRequest(pathOf(id, "remarks"), { signal: here.signal })
+    const slot = await takeSlot(request.target, REMARKS) // the text goes first
     const connection = new Connection(request, slot)
     if (!slot) connection.limit(POLL_LENGTH)
     try {
@@ -67,9 +67,9 @@ async function listen(daemon, id, said, ended, signal) {
 }
 
 /**
- * One connection's events: it is told everything from the beginning.
+ * One connection's events: it brings everything from the beginning.
  * @param {Connection} connection
- * @param {Notes} said
+ * @param {Remarks} said
  */
 async function hear(connection, said) {
   const answer = await connection.ask(connection.request.target, "text/event-stream")
@@ -83,7 +83,7 @@ async function hear(connection, said) {
 }
 
 /** What has been said. */
-class Notes {
+class Remarks {
   #fold
   #frame
   /** @type {HTMLElement | null} */
@@ -99,7 +99,7 @@ class Notes {
     this.#frame = frame
   }
 
-  /** It is told again; what is there stays until then. */
+  /** It comes again; what is there stays until then. */
   clear() {
     this.#again = true
   }

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ptstream.errors import DaemonUnreachable
-from ptstream.streams import Attempt, GenerationRequest, Status, Stream, is_id
+from ptstream.ids import is_id
+from ptstream.streams import Attempt, GenerationRequest, Status, Stream
 
 
 def as_json(stream: Stream, attempts: list[Attempt] | None = None) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def iso(moment: float | None) -> str | None:
 def from_json(fields: Mapping[str, Any]) -> Stream:
     """The stream that has these stable fields: of its prompts as much as they hold.
 
-    Raises DaemonUnreachable for an id that is none: commands are told to the user with it in them.
+    Raises DaemonUnreachable for an id that is none: messages suggest commands with it in them.
     """
     if not is_id(fields["id"]):
         raise DaemonUnreachable(f"what answers is no ptstream: it calls a stream {fields['id']!r}")
