@@ -73,7 +73,7 @@ async def _aside_events(daemon: Daemon, id: str, seen: int) -> AsyncIterator[byt
 async def find_text(daemon: Daemon, request: Request) -> Response:
     """Where the parameter `q` stands, as far as SEARCH_TIME allows, and while its client is there to hear it."""
     query, limit = request.query_params.get("q", ""), limit_of(request)
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"hits": [], "complete": False}  # so much is known if its client leaves
     with ungrouped():
         async with anyio.create_task_group() as tasks:
 
