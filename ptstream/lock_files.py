@@ -15,7 +15,7 @@ from functools import partial
 @contextlib.contextmanager
 def lock_file(path: str) -> Iterator[Callable[[], bool]]:
     """The lock file `path`, open: a call takes its lock, if nobody has it, and says whether. Raises OSError."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = _opened(path)
     try:
         yield partial(_taken, descriptor)
     finally:
@@ -23,10 +23,32 @@ def lock_file(path: str) -> Iterator[Callable[[], bool]]:
 
 
 @contextlib.contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Hold the lock file `path`; waits for it. Raises OSError."""
+    descriptor = _opened(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def locked_if_free(path: str) -> Iterator[bool]:
-    """Hold the lock file `path`, if nobody does: whether it is held now. Raises OSError."""
-    with lock_file(path) as taken:
-        yield taken()
+    """Hold the lock file `path`, if nobody does: whether it is held now. Not where it cannot be opened, either."""
+    try:
+        descriptor = _opened(path)
+    except OSError:  # no descriptor free, a full disk
+        yield False
+        return
+    try:
+        yield _taken(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: str) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _taken(descriptor: int) -> bool:

@@ -127,7 +127,7 @@ def elsewhere() -> Iterator[tuple[str, type[Elsewhere]]]:
         ((200, {"content-type": "text/html"}, b"<html>Welcome</html>"), 1, "no JSON"),
         ((200, {"content-encoding": "gzip"}, b"x"), 4, "compressed"),
         ((404, {}, b"not here"), 1, "not here"),
-        ((502, {}, b"<html>Bad Gateway</html>"), 1, "Bad Gateway"),
+        ((502, {}, b"<html>Bad Gateway</html>"), 69, "Bad Gateway"),
     ],
     ids=["a page", "compressed", "nothing", "a gateway"],
 )

@@ -17,6 +17,9 @@ from ptstream.errors import BadAnswer, ConnectionBroken, DaemonUnreachable, Ptst
 from ptstream.origins import shown
 from ptstream.streams_protocol import NumberedRemark
 
+GATEWAY = (502, 503, 504)
+"""What a proxy answers whose daemon it does not reach (RFC 9110, 15.6): asked again, it may."""
+
 ANSWER_BYTES = 64 * 1024 * 1024
 """How long an answer, or an event, may be that is read whole: who answers may be another machine."""
 
@@ -62,7 +65,10 @@ class Client:
         if token := self.http.headers.get("authorization", "").removeprefix("Bearer "):
             body = body.replace(token.encode(), "…".encode())
         said = f"{response.status_code} {response.reason_phrase}"
-        return wire.error_from(body, f"what answers at {self.place} says {said}:")
+        error = wire.error_from(body, f"what answers at {self.place} says {said}:")
+        if response.status_code in GATEWAY and type(error) is PtstreamError:  # not of the daemon's own
+            return DaemonUnreachable(str(error))
+        return error
 
     async def whole(self, response: httpx.Response) -> bytes:
         """All of an answer. Raises BadAnswer for one without end."""

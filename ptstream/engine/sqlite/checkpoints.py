@@ -15,7 +15,7 @@ from typing import Any
 
 from ptstream.engine.sqlite import schema
 from ptstream.engine.sqlite.database import Database
-from ptstream.engine.sqlite.locks import locked, locked_if_free
+from ptstream.lock_files import locked, locked_if_free
 from ptstream.settings import Home
 
 CHECKPOINT_BYTES = 4 * 1024 * 1024

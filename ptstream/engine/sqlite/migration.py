@@ -9,8 +9,8 @@ import os
 import sqlite3
 
 from ptstream.engine.sqlite import liveness, schema
-from ptstream.engine.sqlite.locks import locked
 from ptstream.errors import StoreUnusable
+from ptstream.lock_files import locked
 from ptstream.settings import Home
 
 NAMED = 8
