@@ -48,13 +48,13 @@ class AnsweredStream(Struct, kw_only=True):
     parent: str | None
     parent_offset: int | None
     seam: int | None
+    prompt: str | None = None
+    system: str | None = None
 
 
 class AnsweredDetails(AnsweredStream, kw_only=True):
     """The same with all else that is known of a stream."""
 
-    prompt: str | None
-    system: str | None
     attempts: list[AnsweredAttempt]
     pieces: Count
     chunks: Count

@@ -20,8 +20,9 @@ def prompts_of(request: GenerationRequest) -> dict[str, str | None]:
 
 
 def opening_of(request: GenerationRequest) -> str | None:
-    """How the prompt begins."""
-    return request.prompt and request.prompt[:OPENING]
+    """How the prompt begins. Raises as `prompts_of` does."""
+    prompt = prompts_of(request)["prompt"]
+    return prompt and prompt[:OPENING]
 
 
 def insert(connection: sqlite3.Connection, seq: int | None, request: GenerationRequest) -> None:
