@@ -41,8 +41,8 @@ async def list_streams(daemon: Daemon, request: Request) -> Response:
     if word is not None and word not in list(Status):
         raise UsageError(f"status is one of {', '.join(Status)}")
     status, limit = Status(word) if word else None, limit_of(request)
+    moment, keep = number_of(request, "idle_since"), number_of(request, "keep")
     if "idle_since" in request.query_params:
-        moment, keep = number_of(request, "idle_since"), number_of(request, "keep")
         streams = (await daemon.streams.idle_since(moment, status=status, keep=keep))[:limit]
     else:
         streams = (await daemon.streams.list(limit, status)).streams
