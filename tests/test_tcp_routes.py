@@ -125,6 +125,8 @@ def test_numbers_that_are_written_oddly(face: Face) -> None:
     for limit in ("0", "1001", "0000000001001", "000000001" + "9" * 5000):
         refused(face.http.get("/streams", params={"limit": limit}), 400, "usage")
     assert len(face.http.get("/streams", params={"limit": "0000000000001"}).json()["streams"]) == 1
+    for name in ("idle_since", "keep"):
+        refused(face.http.get("/streams", params={name: "-1"}), 400, "usage")
 
 
 def test_a_conversation_of_many_turns(face: Face) -> None:
