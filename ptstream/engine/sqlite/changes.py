@@ -123,9 +123,9 @@ class Changes:
         size = len(text.encode())
         with self._writing() as connection:
             begun = connection.execute(
-                "UPDATE streams SET seam = ?1, bytes = ?1, parent_offset = ?1"
-                " WHERE id = ?2 AND status = 'pending' AND seam IS NULL RETURNING id",
-                (size, id),
+                "UPDATE streams SET seam = :size, bytes = :size, parent_offset = :size"
+                " WHERE id = :id AND status = 'pending' AND seam IS NULL RETURNING id",
+                {"size": size, "id": id},
             ).fetchall()
             if begun and size:
                 connection.execute(
@@ -148,12 +148,13 @@ class Changes:
         now = time.time()
         with self._writing() as connection:
             connection.execute(
-                "UPDATE streams SET cancel_at = coalesce(cancel_at, ?1), drain = min(coalesce(drain, ?3), ?3),"
-                " ttl = CASE WHEN ?4 THEN ?5 ELSE ttl END,"
+                "UPDATE streams SET cancel_at = coalesce(cancel_at, :now),"
+                " drain = min(coalesce(drain, :drain), :drain),"
+                " ttl = CASE WHEN :delete THEN :deleted ELSE ttl END,"
                 " status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END,"
-                " ended_at = CASE status WHEN 'pending' THEN ?1 ELSE ended_at END"
-                " WHERE id = ?2 AND status IN ('pending', 'streaming')",
-                (now, id, drain, delete, DELETED),
+                " ended_at = CASE status WHEN 'pending' THEN :now ELSE ended_at END"
+                " WHERE id = :id AND status IN ('pending', 'streaming')",
+                {"now": now, "id": id, "drain": drain, "delete": delete, "deleted": DELETED},
             )
         return self._queries.state(id)
 

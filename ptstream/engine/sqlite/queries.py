@@ -140,10 +140,12 @@ class Queries:
         With `status`, only such. None of them is `streaming`. Of their prompts only the openings.
         """
         rows = self._read(
-            f"SELECT {LISTED_COLUMNS} FROM streams WHERE coalesce(ended_at, created_at) < ?1 AND status <> 'streaming'"
-            " AND (?2 IS NULL OR status = ?2) AND seq NOT IN (SELECT seq FROM streams ORDER BY seq DESC LIMIT ?3)"
+            f"SELECT {LISTED_COLUMNS} FROM streams"
+            " WHERE coalesce(ended_at, created_at) < :moment AND status <> 'streaming'"
+            " AND (:status IS NULL OR status = :status)"
+            " AND seq NOT IN (SELECT seq FROM streams ORDER BY seq DESC LIMIT :keep)"
             " ORDER BY seq",
-            (moment, status and status.value, keep),
+            {"moment": moment, "status": status and status.value, "keep": keep},
         )
         return [stream_of(row) for row in rows]
 

@@ -13,12 +13,12 @@ from ptstream.streams import Stream
 LAST = f"SELECT {LISTED_COLUMNS} FROM streams ORDER BY seq DESC LIMIT 1"
 
 EXACT = (
-    f"SELECT {LISTED_COLUMNS} FROM streams WHERE id = ?1 OR name = ?2 OR name = ?3"
-    " ORDER BY id = ?1 DESC, name = ?2 DESC LIMIT 1"
+    f"SELECT {LISTED_COLUMNS} FROM streams WHERE id = :id OR name = :name OR name = :normal"
+    " ORDER BY id = :id DESC, name = :name DESC LIMIT 1"
 )
 
 # A range rather than LIKE, so that the index serves it.
-BEGINNING = f"SELECT {LISTED_COLUMNS} FROM streams WHERE id >= ?1 AND id < ?1 || 'zzzzzzzzzzzz' ORDER BY id LIMIT 4"
+BEGINNING = f"SELECT {LISTED_COLUMNS} FROM streams WHERE id >= :id AND id < :id || 'zzzzzzzzzzzz' ORDER BY id LIMIT 4"
 
 
 def find(read: Callable[..., list[Any]], reference: str) -> Stream:
@@ -33,7 +33,7 @@ def find(read: Callable[..., list[Any]], reference: str) -> Stream:
         return stream_of(newest[0])
     given, normal = references(reference)
     lower = reference.lower()
-    rows = read(EXACT, (lower, given, normal)) or read(BEGINNING, (lower,))
+    rows = read(EXACT, {"id": lower, "name": given, "normal": normal}) or read(BEGINNING, {"id": lower})
     if not rows:
         raise StreamNotFound(f"no stream {reference!r} (ptstream ls shows them)")
     if len(rows) > 1:
