@@ -50,3 +50,25 @@ export class StreamError extends Error {
 
 export function follow(url: string | URL, options?: Options): AsyncGenerator<Piece, void, undefined>
 export function drive(url: string | URL, options?: DriveOptions): AsyncGenerator<Piece, void, undefined>
+
+// What follows is for ptstream's own page alone, and may change.
+
+/** @internal */
+export const Backoff: new (signal?: AbortSignal) => any
+/** @internal */
+export const StreamRequest: new (url: string | URL, options: Options) => any
+/** @internal */
+export class Connection {
+  constructor(request: any, slot: any)
+  [name: string]: any
+}
+/** @internal */
+export const EventParser: new () => any
+/** @internal */
+export const REMARKS: number
+/** @internal */
+export function isTemporary(error: unknown): boolean
+/** @internal */
+export function onWake(wake: () => unknown): () => void
+/** @internal */
+export function takeSlot(url: URL, priority: number): Promise<any>

@@ -1,6 +1,6 @@
 // The list on the left: every stream with its status and its size as they are now.
 
-import { onWake } from "../reading/wake.js"
+import { onWake } from "../ptstream.js"
 import { Refusal, StreamNews, Unreachable, hasEnded } from "./daemon.js"
 import { dot, element, only } from "./elements.js"
 import { age, size } from "./format.js"

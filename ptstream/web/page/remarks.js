@@ -1,11 +1,6 @@
 // What a generator says beside the text, reasoning and notes: folded, and text as it is.
 
-import { Backoff } from "../reading/backoff.js"
-import { Connection } from "../reading/connection.js"
-import { isTemporary } from "../reading/errors.js"
-import { EventParser } from "../reading/events.js"
-import { StreamRequest } from "../reading/request.js"
-import { REMARKS, takeSlot } from "../reading/slots.js"
+import { Backoff, Connection, EventParser, REMARKS, StreamRequest, isTemporary, takeSlot } from "../ptstream.js"
 import { pathOf } from "./daemon.js"
 import { element } from "./elements.js"
 import { clean } from "./untrusted.js"

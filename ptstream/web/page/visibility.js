@@ -1,6 +1,6 @@
 // What lasts only while somebody sees the page: a browser has six connections to a daemon, for all its tabs.
 
-import { onWake } from "../reading/wake.js"
+import { onWake } from "../ptstream.js"
 
 /**
  * A signal for connections that last: aborted when `signal` is, when nobody sees the page any more, and when the page or
