@@ -33,7 +33,9 @@ def hostile(cli: Cli) -> Cli:
     with Store(cli.home) as store:
         id = store.create(GenerationRequest(prompt=HOSTILE, model=HOSTILE, generator=None), title=HOSTILE).id
     with sqlite3.connect(cli.home.database) as connection:
-        connection.execute("UPDATE streams SET status = 'error', error = ?1, note = ?1 WHERE id = ?2", (HOSTILE, id))
+        connection.execute(
+            "UPDATE streams SET status = 'error', error = ?, note = ? WHERE id = ?", (HOSTILE, HOSTILE, id)
+        )
     connection.close()
     return cli
 

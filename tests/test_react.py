@@ -159,7 +159,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", *PACKAGES], cwd=folder, check=True)
     for name in ("ptstream.js", "ptstream.d.ts", "react.js", "react.d.ts"):
         shutil.copy(ptstream.web / name, folder)
-    shutil.copytree(ptstream.web / "reading", folder / "reading")
     (folder / "entry.js").write_text(ENTRY)
     development = "--define:process.env.NODE_ENV='development'"
     bundle = ["npx", "esbuild", "entry.js", "--bundle", "--format=esm", "--outfile=bundle.js", development]
