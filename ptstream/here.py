@@ -1,7 +1,7 @@
 """The streams of a home on this machine: its engine in this process, and its daemon for what must outlive it.
 
 What each method does stands in `streams_protocol.Streams`. What reaches the daemon is imported where it is asked: it
-loads httpx, which takes longer than `watch`, `wait`, `search`, `cancel` and `rm` take without it.
+loads httpx, which takes longer than all that `watch`, `wait`, `cancel` and `rm` load without it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The streams of a home here, for a command that neither drives nor waits: SQLite alone, and no event loop.
 
-`show`, `create`, `search`, and the lines of `cat` and `ls` that `entry` does not know start in half the time so. Of
+`show`, `create`, `search`, and the lines of `cat` and `ls` that `entry` does not know load no event loop so. Of
 `streams_protocol.Streams` it has what they call; no method suspends.
 """
 
