@@ -60,4 +60,5 @@ def page(context: BrowserContext) -> Iterator[Page]:
     errors: list[str] = []
     tab.on("pageerror", lambda error: errors.append(str(error)))
     yield tab
+    tab.close()
     assert errors == []

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests.browser import visiting
 from tests.conftest import Cli, kept, listening, told, until
 
 ROOM = re.compile(r"/[0-9a-f]{32}/$")
@@ -43,6 +44,8 @@ class Site:
     url: str
     room: str = ""
     """Where the page is, to who was let in last."""
+    rooms: dict[BrowserContext, str] = field(default_factory=dict)
+    """Where it is to each user of the browser who was let in by the daemon's own address."""
 
     def link(self) -> str:
         """A link for one use."""
@@ -50,11 +53,17 @@ class Site:
         return said.strip()
 
     def enter(self, page: Page, place: str = "", *, at: str | None = None) -> None:
-        """Let a tab in, by another address if `at` is one, and go to a place there."""
+        """Let a tab in, by another address if `at` is one, and go to a place there. A user is let in once."""
+        if at is None and (known := self.rooms.get(page.context)):
+            page.goto(f"{known}/#{place}" if place else f"{known}/")
+            self.room = known
+            return
         page.goto(self.link().replace(self.url, at or self.url))
         page.wait_for_url(ROOM)
         room = page.url.rstrip("/")
         self.room = room.replace(at or self.url, self.url)
+        if at is None:
+            self.rooms[page.context] = room
         if place:
             page.goto(f"{room}/#{place}")
 
@@ -122,6 +131,21 @@ def site(endpoint: str) -> Iterator[Site]:
     """The daemon that a module's tests share; it asks the scripted endpoint."""
     with listening(CONFIG.format(endpoint=endpoint)) as face:
         yield Site(face.cli, face.url)
+
+
+@pytest.fixture(scope="module")
+def user(browser: Browser) -> Iterator[BrowserContext]:
+    """One user of the browser for all of a module's tests: the page's files are loaded once."""
+    with visiting(browser) as made:
+        yield made
+
+
+@pytest.fixture
+def context(user: BrowserContext) -> Iterator[BrowserContext]:
+    """That user, for one test: no tab of it is left open."""
+    yield user
+    for tab in user.pages:
+        tab.close()
 
 
 class Network:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from ptstream.daemon.page import HEADERS
+from ptstream.daemon.page_files import HEADERS
 from tests.browser import browser, needs_browser, visiting
 from tests.conftest import Face, listening, needs
 from tests.docs import HTML, PAGES, html_of

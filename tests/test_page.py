@@ -11,14 +11,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from ptstream.engine.sqlite.store import Store
 from ptstream.streams import GenerationRequest
-from tests.browser import browser, context, needs_browser, page, visiting  # noqa: F401
+from tests.browser import browser, needs_browser, page, visiting  # noqa: F401
 from tests.conftest import ID, until
 from tests.endpoint import PIECES, TEXT
-from tests.page import ROOM, Site, site  # noqa: F401
+from tests.page import ROOM, Site, context, site, user  # noqa: F401
 
 pytestmark = needs_browser
 
@@ -76,22 +76,23 @@ def test_the_browser_is_not_told_the_link_where_others_see_it(site: Site, page: 
     expect(page.get_by_text(LET_IN)).to_be_hidden()
 
 
-def test_without_the_cookie_or_with_another_one_there_is_nothing_to_see(site: Site, context: BrowserContext) -> None:
+def test_without_the_cookie_or_with_another_one_there_is_nothing_to_see(site: Site, browser: Browser) -> None:
     site.replayed("Nobody else's business.", prompt="secret")
-    page, room = context.new_page(), f"{site.url}/{'0' * 32}/"
-    for value, said in ((None, LET_IN), ("wrong", ENDED)):
-        if value:
-            port = site.url.rpartition(":")[2]
-            context.add_cookies([{"name": f"ptstream-{port}", "value": value, "url": room}])
-        page.goto(room)
-        expect(page.get_by_text(said)).to_be_visible()
-        expect(page.get_by_text("ptstream web", exact=True).locator("visible=true").first).to_be_visible()
-        assert "secret" not in page.content()
-    # A link that is opened in another tab of the browser helps this one.
-    context.new_page().goto(site.link())
-    page.bring_to_front()
-    expect(page.get_by_text("secret")).to_be_visible()
-    expect(page.get_by_text(ENDED)).to_be_hidden()
+    with visiting(browser) as context:
+        page, room = context.new_page(), f"{site.url}/{'0' * 32}/"
+        for value, said in ((None, LET_IN), ("wrong", ENDED)):
+            if value:
+                port = site.url.rpartition(":")[2]
+                context.add_cookies([{"name": f"ptstream-{port}", "value": value, "url": room}])
+            page.goto(room)
+            expect(page.get_by_text(said)).to_be_visible()
+            expect(page.get_by_text("ptstream web", exact=True).locator("visible=true").first).to_be_visible()
+            assert "secret" not in page.content()
+        # A link that is opened in another tab of the browser helps this one.
+        context.new_page().goto(site.link())
+        page.bring_to_front()
+        expect(page.get_by_text("secret")).to_be_visible()
+        expect(page.get_by_text(ENDED)).to_be_hidden()
 
 
 def test_a_server_on_another_port_is_not_sent_the_cookie(site: Site, page: Page) -> None:
@@ -530,3 +531,28 @@ def test_every_word_stands_out_in_both_schemes(site: Site, browser: Browser, sch
         assert page.evaluate(CONTRAST) == []
         dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
         assert dark == (scheme == "dark")
+
+
+# --- loading
+
+
+def test_loaded_again_it_asks_for_its_html_alone(site: Site, browser: Browser) -> None:
+    files = "() => performance.getEntriesByType('resource').filter(each => /[/]web[/]/.test(each.name))"
+    with visiting(browser) as user:
+        page = user.new_page()
+        site.enter(page)
+        expect(page.locator("#list")).to_be_visible()
+        first = page.evaluate(f"({files})().map(each => [each.name, each.transferSize > 0])")
+        page.reload()
+        expect(page.locator("#list")).to_be_visible()
+        again = page.evaluate(f"({files})().map(each => [each.name, each.transferSize > 0])")
+        html = page.request.get(site.room + "/").text()
+    assert {asked for _, asked in first} == {True}
+    assert {asked for _, asked in again} == {False}
+    assert {name for name, _ in again} == {name for name, _ in first}
+    # What the HTML names in advance is what the modules import, and nothing else.
+    named = set(re.findall(r'rel="modulepreload" href="([^"]+)"', html))
+    scripts = {name.removeprefix(site.room + "/") for name, _ in first if name.endswith(".js")}
+    assert named == {name for name in scripts if not name.endswith("/page.js")}
+    # What apps load is asked for each time: its address stays when it changes.
+    assert httpx.get(f"{site.url}/web/ptstream.js").headers["cache-control"] == "no-cache"

@@ -9,9 +9,9 @@ import re
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser import browser, context, needs_browser, page  # noqa: F401
+from tests.browser import browser, needs_browser, page  # noqa: F401
 from tests.conftest import until
-from tests.page import Network, Site, network, site  # noqa: F401
+from tests.page import Network, Site, context, network, site, user  # noqa: F401
 
 pytestmark = needs_browser
 

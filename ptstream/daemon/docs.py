@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from ptstream.daemon.page import HEADERS
+from ptstream.daemon.page_files import HEADERS
 
 DIRECTORY = Path(__file__).parents[1] / "docs"
 

@@ -1,14 +1,12 @@
-"""The page and its modules, as files of the package; the link that lets a browser in, and its session."""
+"""The page: the link that lets a browser in, and its session. Its files are `page_files.py`'s."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import (
-    FileResponse,
     HTMLResponse,
     JSONResponse,
     PlainTextResponse,
@@ -16,34 +14,13 @@ from starlette.responses import (
     Response,
 )
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from ptstream import wire
 from ptstream.daemon.keys import Keys
+from ptstream.daemon.page_files import HEADERS, file_routes
 from ptstream.daemon.sessions import Session
 from ptstream.errors import NotAuthenticated
 from ptstream.http.app_response import web
-
-HEADERS = {
-    # The text on the page is a model's: nothing in it may run, load, or be sent anywhere.
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
-    " img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-cache",
-}
-
-
-class _Files(StaticFiles):
-    """With the page's headers. A module may be loaded by the pages of allowed origins as well."""
-
-    def file_response(self, *given: Any, **more: Any) -> Response:
-        response = super().file_response(*given, **more)
-        response.headers.update(HEADERS | {"cross-origin-resource-policy": "cross-origin"})
-        return response
-
 
 VISIT = """<!doctype html><meta charset=utf-8><meta name=viewport content="width=device-width"><title>ptstream</title>
 <form method=post action="{action}"><input type=hidden name=key value="{key}">
@@ -59,9 +36,6 @@ VISIT_HEADERS = HEADERS | {
 
 def page_routes(keys: Keys | None, cookie: str) -> list[Route | Mount]:
     """The routes. `cookie` is the name of the one that an invitation is exchanged for."""
-
-    async def page(_: Request) -> Response:
-        return FileResponse(web / "index.html", headers=HEADERS)
 
     def let_in(request: Request, session: Session | None) -> Response:
         """To the page, with the session's cookie."""
@@ -109,11 +83,10 @@ def page_routes(keys: Keys | None, cookie: str) -> list[Route | Mount]:
         return JSONResponse({"place": response.headers["location"]}, headers=HEADERS | more)
 
     return [
-        Route("/", page),
+        *file_routes(web),
         Route(wire.ENTER, enter, methods=["GET", "POST"]),
         Route(wire.SESSION, show_session),
         Route(wire.SESSION, use_session, methods=["POST"]),
-        Mount("/web", _Files(directory=web), name="web"),
     ]
 
 
