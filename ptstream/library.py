@@ -279,13 +279,13 @@ def function_source(generate: Generate, stream: Stream) -> Source:
 
 @contextlib.asynccontextmanager
 async def open(path: str | None = None, *, grace: float | None = None) -> AsyncIterator[PersistentStreams]:
-    """The streams of the user's home, or of a directory of one's own.
+    """The streams of the user's home, of a directory of one's own, or of an engine that a URL names.
 
     Leaving it waits for running drives, at most `grace` seconds (None: as long as they take) or until SIGINT or
     SIGTERM, and then ends them; leaving it by an exception ends them at once (`error`, "its program ended at byte N",
     text kept). Raises ConfigurationError for a home or a database that cannot be used.
     """
-    home = find_home(path)
+    home = find_home()._replace(store=path) if path and "://" in path else find_home(path)
     settings = load(home)
     with Interruptible() as under_way, ungrouped():
         async with open_engine(home) as engine, anyio.create_task_group() as tasks:

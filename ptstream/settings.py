@@ -6,6 +6,7 @@ Never named by the config file, which lies in it: `cat` must find the database w
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -15,11 +16,30 @@ from ptstream.errors import ConfigurationError
 from ptstream.filesystem import NETWORK_FILESYSTEMS, filesystem_of, lacking
 from ptstream.ownership import BELONGS, HARD_LINK, LINK, ODD, ROOT, WRITABLE, open_to_swaps, why_not_ours
 
+SQLITE = "sqlite:"
+"""The URL of the database in the home."""
+
 
 class Home(NamedTuple):
     """The one directory that holds everything (mode 0700). Paths only: nothing is made before it is needed."""
 
     path: str
+
+    store: str = SQLITE
+    """The URL of the engine that keeps the streams: the home's own database, or a server's, which has a password."""
+
+    def __repr__(self) -> str:
+        return f"Home({self.path!r}, {self.store_name!r})"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the streams are in the home itself, where a command need not wait for a network."""
+        return self.store == SQLITE
+
+    @property
+    def store_name(self) -> str:
+        """The URL of the engine without what must not be shown: the same for the same place."""
+        return without_secrets(self.store)
 
     @property
     def database(self) -> str:
@@ -233,11 +253,26 @@ def _make_folder(path: str) -> None:
 def find_home(flag: str | None = None, environment: Mapping[str, str] = os.environ) -> Home:
     """The home: the flag, else PTSTREAM_HOME, else $XDG_DATA_HOME/ptstream, else ~/.local/share/ptstream.
 
-    Raises ConfigurationError where none of them names a directory, and for one that is not ours alone (`Home.check`).
+    Its streams are where PTSTREAM_STORE says, else in it. Raises ConfigurationError where none of them names a
+    directory, and for one that is not ours alone (`Home.check`).
     """
-    home = Home(_place(flag, environment))
+    home = Home(_place(flag, environment), store_of(environment))
     home.check()
     return home
+
+
+def store_of(environment: Mapping[str, str]) -> str:
+    """The URL of the engine: PTSTREAM_STORE, else that of the home's own database."""
+    return environment.get("PTSTREAM_STORE") or SQLITE
+
+
+def without_secrets(url: str) -> str:
+    """An engine's URL for a person, a log or another process: without a password, and what else a query may hold."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return scheme
+    server = re.split(r"[?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    return f"{scheme}://{server}"
 
 
 def _place(flag: str | None, environment: Mapping[str, str]) -> str:

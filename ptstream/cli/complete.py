@@ -77,7 +77,7 @@ def _candidates(home: Home, before: list[str]) -> list[tuple[str, str]]:
 
 
 def _streams(home: Home) -> list[tuple[str, str]]:
-    if os.environ.get("PTSTREAM_HOST"):  # no TAB opens an ssh
+    if os.environ.get("PTSTREAM_HOST") or not home.is_local:  # no TAB waits for a network
         return []
     from ptstream.cli.control_sequences import clean
     from ptstream.engine.sqlite.store import Store

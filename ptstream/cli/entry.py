@@ -63,7 +63,8 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN if sys.argv[1:2] == ["tee"] else signal.SIG_DFL)
     secure_descriptors()
     fast = parse(sys.argv[1:])
-    if fast is None or (os.environ.get("PTSTREAM_HOST") and fast[0] != "__complete"):
+    elsewhere = os.environ.get("PTSTREAM_HOST") or os.environ.get("PTSTREAM_STORE")
+    if fast is None or (elsewhere and fast[0] != "__complete"):
         from ptstream.cli.app import run
 
         sys.exit(run(sys.argv[1:]))

@@ -47,7 +47,7 @@ def run(ctx: typer.Context, screen: Screen, work: Work) -> NoReturn:
 def run_at_once(ctx: typer.Context, screen: Screen, work: Callable[[Asked], Coroutine[Any, Any, int]]) -> NoReturn:
     """The same for work that neither drives nor waits: here it needs no event loop, which takes long to load."""
     line = line_of(ctx)
-    if line.host:
+    if line.host or not line.home.is_local:
         run(ctx, screen, work)
     with AtOnce.opened(line.home) as streams:
         raise typer.Exit(result_of(work(streams)))

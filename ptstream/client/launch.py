@@ -8,7 +8,7 @@ import select
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import anyio
 
@@ -44,16 +44,20 @@ DAEMON_VARIABLES = frozenset(
         "PYTHONDONTWRITEBYTECODE",
         "SSL_CERT_FILE",
         "SSL_CERT_DIR",
+        "PTSTREAM_STORE",
     ]
 )
 """All of its starter's environment that a daemon gets: other callers' keys are not its business."""
 
+LIBPQ = "PG"
+"""How the names of the variables begin that say how a PostgreSQL server is reached; a daemon gets these as well."""
+
 
 @contextlib.asynccontextmanager
 async def connect_or_start(home: Home) -> AsyncIterator[Client]:
-    """The daemon, started if it is not running, replaced if it is idle and of another version.
+    """The daemon, started if it is not running, replaced if it is idle and of another version, or of another store.
 
-    Raises DaemonUnreachable, and ConfigurationError for a busy daemon of another version.
+    Raises DaemonUnreachable, and ConfigurationError for a busy daemon of another version or store.
     """
     async with contextlib.AsyncExitStack() as stack:
         deadline = anyio.current_time() + START_TIMEOUT
@@ -71,17 +75,17 @@ async def connect_or_start(home: Home) -> AsyncIterator[Client]:
 
 
 async def _connected(stack: contextlib.AsyncExitStack, home: Home) -> Client | None:
-    """A connection to a daemon of our own version, None if there is none (any more)."""
+    """A connection to a daemon of our own version and store, None if there is none (any more)."""
     try:
         socket = listening(home)
         client = await stack.enter_async_context(connect(home))
         status = await control.status(client)
-        if status["version"] == __version__:
+        if (differs := _differs(home, status)) is None:
             return client
         if count := status["running"]:
             raise ConfigurationError(
-                f"a daemon of version {status['version']} is running {count} stream{'s'[: count - 1]}, and this is"
-                f" {__version__}: wait for them, or end it with 'ptstream daemon stop'"
+                f"a daemon of {differs[0]} is running {count} stream{'s'[: count - 1]}, and this is"
+                f" {differs[1]}: wait for them, or end it with 'ptstream daemon stop'"
             )
         if await control.stop_idle(client, status["pid"]):
             with anyio.move_on_after(START_TIMEOUT):
@@ -90,6 +94,15 @@ async def _connected(stack: contextlib.AsyncExitStack, home: Home) -> Client | N
         raise
     except DaemonUnreachable:
         pass
+    return None
+
+
+def _differs(home: Home, status: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What a running daemon is, and what it would have to be for this home and program; None if it is that."""
+    if status["version"] != __version__:
+        return f"version {status['version']}", __version__
+    if status["store"] != home.store_name:
+        return f"the streams at {status['store']}", f"for those at {home.store_name}"
     return None
 
 
@@ -155,4 +168,8 @@ def _private(path: str, flags: int) -> int:
 
 
 def _daemon_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name in DAEMON_VARIABLES}
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in DAEMON_VARIABLES or (name.startswith(LIBPQ) and "PTSTREAM_STORE" in environment)
+    }

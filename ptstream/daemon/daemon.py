@@ -96,6 +96,7 @@ class Daemon:
             "version": __version__,
             "socket": self.home.socket,
             "database": self.engine.location,
+            "store": self.home.store_name,
             "listen": self.tcp.server.url if self.tcp and self.tcp.server else None,
             "running": len(self.owner.running),
             "paused": sum(attempt.paused for attempt in self.owner.running.values()),

@@ -22,7 +22,7 @@ from ptstream.daemon.log import begin as begin_log
 from ptstream.daemon.pid1 import leave_process_one
 from ptstream.errors import PtstreamError
 from ptstream.lock_files import lock_file
-from ptstream.settings import Home
+from ptstream.settings import Home, store_of
 
 log = logging.getLogger("ptstream")
 
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--home", required=True)
     parser.add_argument("--ready-fd", type=int)
     options = parser.parse_args(argv)
-    home = Home(os.path.abspath(options.home))
+    home = Home(os.path.abspath(options.home), store_of(os.environ))
     begin_log(home.log if options.ready_fd is not None else None)
     os.chdir("/")  # holds no directory that somebody may want to unmount
     starter = _Starter(options.ready_fd)

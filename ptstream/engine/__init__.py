@@ -18,14 +18,17 @@ ENGINES = {"sqlite": "ptstream.engine.sqlite.engine"}
 """A URL's scheme → the module that has its `opened`, imported when such a URL is opened."""
 
 
-def open_engine(home: Home, url: str = "sqlite:", *, many_readers: bool = False) -> AbstractAsyncContextManager[Engine]:
-    """The engine that `url` names; without one, the database in `home`. Its tasks end with the context.
+def open_engine(
+    home: Home, url: str | None = None, *, many_readers: bool = False
+) -> AbstractAsyncContextManager[Engine]:
+    """The engine that `url` names; without one, the home's (`Home.store`). Its tasks end with the context.
 
     `many_readers`: of a process whose readers come and go by hundreds, as the daemon's. Raises ConfigurationError for
     an engine that there is not; what cannot be reached is said by whoever asks for something first.
     """
     import importlib
 
+    url = url or home.store
     scheme = url.partition(":")[0]
     if scheme not in ENGINES:
         raise ConfigurationError(f"there is no engine for {scheme}: (there is {', '.join(ENGINES)})")
