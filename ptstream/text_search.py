@@ -45,6 +45,10 @@ _SAME = {
 """Small letters that have the same capital as another, by that one (Unicode's UnicodeData.txt)."""
 
 
+_ALSO = {"i": "İI", "k": "\u212a", "å": "\u212b", "ω": "\u2126", "ß": "ẞ", "θ": "ϴ"}
+"""Capitals that have a small letter whose capital they are not."""
+
+
 def check(query: str) -> None:
     """Raises UsageError for an empty query, and for one of more than LONGEST_QUERY characters."""
     if not query:
@@ -65,6 +69,13 @@ def folded(text: str) -> str:
         for other in others:
             text = text.replace(other, usual)
     return text
+
+
+def alike(character: str) -> set[str]:
+    """Every character that `folded` makes the same of as of this one, which it makes nothing else of."""
+    found = {character, character.upper(), character.title(), *_SAME.get(character, ""), *_ALSO.get(character, "")}
+    found |= {other.upper() for other in found}
+    return {other for other in found if len(other) == 1 and folded(other) == character} or {character}
 
 
 class Places:
