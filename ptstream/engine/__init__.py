@@ -26,7 +26,8 @@ def open_engine(home: Home, url: str = "sqlite:", *, many_readers: bool = False)
     """The engine that `url` names; without one, the database in `home`. Its tasks end with the context.
 
     `many_readers`: of a process whose readers come and go by hundreds, as the daemon's. Raises ConfigurationError for
-    an engine that there is not, or whose client is not installed; what cannot be reached is said by whoever asks for something first.
+    an engine that there is not, or whose client is not installed; what cannot be reached is said by whoever asks for
+    something first.
     """
     import importlib
 

@@ -3,8 +3,6 @@
 from ptstream.errors import ConfigurationError
 
 try:
-    import psycopg as _  # the extra `postgres`
+    import psycopg  # noqa: F401 - the extra `postgres`
 except ImportError as error:
-    raise ConfigurationError(
-        "PostgreSQL is reached by psycopg, which is missing: pip install 'ptstream[postgres]'"
-    ) from (error)
+    raise ConfigurationError("PostgreSQL is reached by psycopg: pip install 'ptstream[postgres]'") from error

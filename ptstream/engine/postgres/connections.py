@@ -1,8 +1,8 @@
 """Statements on their way: each runs in a task of the engine's, on a connection that is made again when it breaks.
 
-Whoever asks waits for the answer, and may leave: the statement goes on. What breaks with its connection is said again on
-the next one, the primary's or its successor's; so each piece of work is such that it may be done twice, or looks whether
-it has been.
+Whoever asks waits for the answer, and may leave: the statement goes on. What breaks with its connection is said again
+on the next one, the primary's or its successor's; so each piece of work is such that it may be done twice, or looks
+whether it has been.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ class Lane:
         wait = FIRST_RETRY
         while not self._closed:
             try:
-                return answer.give(await self._try(work, answer))
+                answer.give(await self._try(work, answer))
+                return
             except (psycopg.Error, OutOfReach) as error:
                 waits = isinstance(error, OutOfReach) or broken(error, self._connection)
                 failure = self._server.translate(error) if isinstance(error, psycopg.Error) else error

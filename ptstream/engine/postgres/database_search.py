@@ -1,8 +1,8 @@
 """Search: the server says which streams may hold the query, newest first; where it stands in them is found here.
 
-So what a query means is what `text_search.py` says, on every engine, whatever the database's locale. The server looks at
-a stream's text as a whole, across the seams of chunks. Streams are looked at some at a time: a search that is left ends
-with those.
+So what a query means is what `text_search.py` says, on every engine, whatever the database's locale. The server looks
+at a stream's text as a whole, across the seams of chunks. Streams are looked at some at a time: a search that is left
+ends with those.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ async def search(
     asked = pattern(query) if any_case else query.encode()
     before = 2**62
     while rows := await connections.rows(sql, {"before": before, "query": asked}):
-        for before, may, *row in rows:
+        before = rows[-1][0]
+        for _, may, *row in rows:
             if may:
                 stream = stream_of(row)
                 async for offset, line in _places(open_cursor(stream.id), stream, query):

@@ -1,8 +1,8 @@
 """Who lives: an owner holds an advisory lock of the server, on a connection of its own, for as long as it lives.
 
-The server frees it when the process ends (in milliseconds), and some 6 s after its machine is gone. No lock outlives the
-server, though: after a crash or a failover all owners seem dead for a moment. So a row says under which of the server's
-lives an owner took its lock; under another one it is given 10 s to come back.
+The server frees it when the process ends (in milliseconds), and some 6 s after its machine is gone. No lock outlives
+the server, though: after a crash or a failover all owners seem dead for a moment. So a row says under which of the
+server's lives an owner took its lock; under another one it is given 10 s to come back.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """How all readers of one process look: together, in one statement, which is one snapshot for all of them.
 
 Who looks now is put together with whoever else does. Who waits is asked for by a poll: each 20 ms while text flows,
-slower when it is quiet. Once a second the owners of what is read are looked at, too; a dead one's streams get their ends.
+slower when it is quiet. Once a second the owners of what is read are looked at, too; a dead one's streams get their
+ends.
 """
 
 from __future__ import annotations

@@ -86,8 +86,8 @@ class Queries:
         rows = await self._rows(schema.OURS)
         if rows and rows[0][0] > schema.VERSION:
             raise StoreNewer(
-                f"{self._location} was migrated by a newer ptstream in the meantime (schema {rows[0][0]}, this one knows"
-                f" {schema.VERSION}); nothing is lost: go on with the newer one"
+                f"{self._location} was migrated by a newer ptstream in the meantime (schema {rows[0][0]}, this one"
+                f" knows {schema.VERSION}); nothing is lost: go on with the newer one"
             )
 
     async def state(self, id: str) -> Standing:

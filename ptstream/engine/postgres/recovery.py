@@ -1,8 +1,8 @@
 """Recovery of a dead owner's stream, which has a tail and no end: whoever meets such a stream gives it one.
 
-Its row is locked first: that waits for a batch of the owner's under way, and refuses all later ones. Then what the tail
-has kept becomes a chunk, and the stream has its end; the second of two recoverers finds it. Who cannot write reports the
-same end.
+Its row is locked first: that waits for a batch of the owner's under way, and refuses all later ones. Then what the
+tail has kept becomes a chunk, and the stream has its end; the second of two recoverers finds it. Who cannot write
+reports the same end.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ NOW = "date_part('epoch', clock_timestamp())"
 
 TABLES = (
     f"""CREATE TABLE streams (
-  seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text COLLATE "C" NOT NULL UNIQUE, name text UNIQUE, title text,
-  status text NOT NULL DEFAULT 'pending', bytes bigint NOT NULL DEFAULT 0, epoch integer NOT NULL DEFAULT 0, owner text,
+  seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text COLLATE "C" NOT NULL UNIQUE, name text UNIQUE,
+  title text, status text NOT NULL DEFAULT 'pending', bytes bigint NOT NULL DEFAULT 0, epoch integer NOT NULL DEFAULT 0, owner text,
   error text, note text, created_at double precision NOT NULL DEFAULT {NOW}, ended_at double precision,
   cancel_at double precision, drain boolean,
   model text, command text, generator text, flush text,
@@ -65,7 +65,8 @@ STEPS: dict[int, tuple[str, ...]] = {}
 FOUND = """
 SELECT current_schema(), to_regclass(quote_ident(current_schema()) || '.meta') IS NOT NULL,
   ARRAY(SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(current_schema()))
-    AND relname IN ('streams', 'prompts', 'attempts', 'chunks', 'pieces', 'owners', 'meta') AND relkind IN ('r', 'v', 'p')),
+    AND relname IN ('streams', 'prompts', 'attempts', 'chunks', 'pieces', 'owners', 'meta')
+    AND relkind IN ('r', 'v', 'p')),
   current_setting('search_path'), current_user
 """
 
@@ -163,7 +164,7 @@ CLAIMED = (
 FENCE = """s AS MATERIALIZED (
   SELECT id, epoch FROM streams WHERE id IN (SELECT id FROM v) AND status = 'streaming' ORDER BY id FOR KEY SHARE
 )"""
-"""Those of the streams in `v` that are running, at whatever epoch: nobody gives them an end before this is committed."""
+"""Those of the streams in `v` that are running, at whatever epoch: nobody recovers them before this is committed."""
 
 KEEP = f"""
 WITH v AS (
@@ -209,7 +210,8 @@ FLUSHED = """
 SELECT v.n FROM unnest(%(n)b::int[], %(id)b::text[], %(epoch)b::int[], %(start)b::bigint[], %(stop)b::bigint[],
     %(text)b::bytea[], %(status)b::text[], %(cause)b::text[]) v (n, id, epoch, start, stop, text, status, cause)
   JOIN streams s ON s.id = v.id AND s.epoch = v.epoch
-  LEFT JOIN chunks c ON c.stream = v.id AND c.start = v.start AND c.stop = v.stop AND c.epoch = v.epoch AND c.text = v.text
+  LEFT JOIN chunks c
+    ON c.stream = v.id AND c.start = v.start AND c.stop = v.stop AND c.epoch = v.epoch AND c.text = v.text
   WHERE (c.stream IS NOT NULL OR v.stop = v.start) AND (v.status IS NULL OR
     (s.status = v.status AND s.bytes = v.stop AND s.error IS NOT DISTINCT FROM v.cause))
 """
