@@ -245,6 +245,11 @@ class State(NamedTuple):
     note: str | None
 
 
+def owner_died(end: int) -> str:
+    """The cause of the end that a stream is given whose owner is no more, and whose text ends at byte `end`."""
+    return f"its owner died at byte {end}"
+
+
 def whole(data: bytes) -> int:
     """How many bytes of `data` are left without a UTF-8 character that is cut off at its end."""
     for back in range(1, min(4, len(data)) + 1):

@@ -45,6 +45,10 @@ _SAME = {
 """Small letters that have the same capital as another, by that one (Unicode's UnicodeData.txt)."""
 
 
+_ALSO = {"i": "İI", "k": "\u212a", "å": "\u212b", "ω": "\u2126", "ß": "ẞ", "θ": "ϴ"}
+"""Capitals that have a small letter whose capital they are not."""
+
+
 def check(query: str) -> None:
     """Raises UsageError for an empty query, and for one of more than LONGEST_QUERY characters."""
     if not query:
@@ -67,19 +71,31 @@ def folded(text: str) -> str:
     return text
 
 
-def places(blocks: Iterable[str], query: str) -> Iterator[tuple[int, str]]:
-    """Every place of the query in the text: the offset of its first byte, and the line in which it stands.
+def alike(character: str) -> set[str]:
+    """Every character that `folded` makes the same of as of this one, which it makes nothing else of."""
+    found = {character, character.upper(), character.title(), *_SAME.get(character, ""), *_ALSO.get(character, "")}
+    found |= {other.upper() for other in found}
+    return {other for other in found if len(other) == 1 and folded(other) == character} or {character}
+
+
+class Places:
+    """Every place of a query in one text, which is given block by block: its offset, and the line in which it stands.
 
     Written in lower case, it means capitals as well.
     """
-    fold = folded if query == query.lower() else str
-    query = fold(query)
-    start, before = 0, ""  # of the text at hand: its offset in bytes, and what of it has been searched
-    behind = 0  # the last hit
-    for block in blocks:
+
+    def __init__(self, query: str) -> None:
+        self._fold = folded if query == query.lower() else str
+        self._query = self._fold(query)
+        self._start, self._before = 0, ""  # of the text at hand: its offset in bytes, and what has been searched
+        self._behind = 0  # the last hit
+
+    def within(self, block: str) -> Iterator[tuple[int, str]]:
+        """Those that end in the text's next block: of each, the offset of its first byte, and the line."""
+        query, before, behind = self._query, self._before, self._behind
         text = before + block
-        looked_at = fold(text)
-        at, offset = 0, start
+        looked_at = self._fold(text)
+        at, offset = 0, self._start
         # What began in the last block, and could not end there.
         found = looked_at.find(query, max(behind, len(before) - len(query) + 1))
         while found >= 0:
@@ -87,9 +103,16 @@ def places(blocks: Iterable[str], query: str) -> Iterator[tuple[int, str]]:
             at, behind = found, found + len(query)
             yield offset, _line(text, found, behind)
             found = looked_at.find(query, behind)
-        before = text[-(AROUND + len(query)) :]
-        behind -= len(text) - len(before)
-        start += len(text.encode()) - len(before.encode())
+        self._before = text[-(AROUND + len(query)) :]
+        self._behind = behind - (len(text) - len(self._before))
+        self._start += len(text.encode()) - len(self._before.encode())
+
+
+def places(blocks: Iterable[str], query: str) -> Iterator[tuple[int, str]]:
+    """The same for all blocks of a text."""
+    finder = Places(query)
+    for block in blocks:
+        yield from finder.within(block)
 
 
 def _line(text: str, start: int, end: int) -> str:

@@ -36,6 +36,7 @@ from ptstream.errors import (
 from ptstream.settings import Home
 from ptstream.streams import Claim, Flush, GenerationRequest, Parent, State, Status, Stream
 from ptstream.text_search import LONGEST_QUERY
+from tests import postgres
 from tests.conftest import LIMIT
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +62,17 @@ def sqlite(folder: Path) -> Iterator[Place]:
     yield Place(Home(str(folder / "home")), "sqlite:")
 
 
-PLACES: dict[str, Callable[[Path], contextlib.AbstractContextManager[Place]]] = {"sqlite": sqlite}
+@contextlib.contextmanager
+def in_postgres(folder: Path) -> Iterator[Place]:
+    """A schema of its own in a real server."""
+    with postgres.place() as url:
+        yield Place(Home(str(folder / "home")), url)
+
+
+PLACES: dict[str, Callable[[Path], contextlib.AbstractContextManager[Place]]] = {
+    "sqlite": sqlite,
+    "postgres": in_postgres,
+}
 """Each engine, and how a place for it is made."""
 
 

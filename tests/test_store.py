@@ -17,11 +17,11 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from ptstream.engine.requests import OPENING
 from ptstream.engine.sqlite import liveness, migration
 from ptstream.engine.sqlite.cursor import TextCursor
 from ptstream.engine.sqlite.engine import LARGE, attached, opened
 from ptstream.engine.sqlite.liveness import Lease
-from ptstream.engine.sqlite.prompts import OPENING
 from ptstream.engine.sqlite.queries import Standing
 from ptstream.engine.sqlite.recovery import recover_all, recover_if_orphaned
 from ptstream.engine.sqlite.store import Store

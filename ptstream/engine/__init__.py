@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from ptstream.engine.protocol import Engine
     from ptstream.settings import Home
 
-ENGINES = {"sqlite": "ptstream.engine.sqlite.engine"}
+ENGINES = {
+    "sqlite": "ptstream.engine.sqlite.engine",
+    "postgresql": "ptstream.engine.postgres.engine",
+    "postgres": "ptstream.engine.postgres.engine",
+}
 """A URL's scheme → the module that has its `opened`, imported when such a URL is opened."""
 
 
@@ -24,7 +28,8 @@ def open_engine(
     """The engine that `url` names; without one, the home's (`Home.store`). Its tasks end with the context.
 
     `many_readers`: of a process whose readers come and go by hundreds, as the daemon's. Raises ConfigurationError for
-    an engine that there is not; what cannot be reached is said by whoever asks for something first.
+    an engine that there is not, or whose client is not installed; what cannot be reached is said by whoever asks for
+    something first.
     """
     import importlib
 

@@ -12,24 +12,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from ptstream.engine.requests import check_fits, check_one_generator, check_same, checked, columns_of, opening_of
+from ptstream.engine.rows import STREAM_COLUMNS, WHOLE, stream_of
 from ptstream.engine.sqlite import prompts, schema
 from ptstream.engine.sqlite.database import Database
 from ptstream.engine.sqlite.queries import Queries, Standing
-from ptstream.engine.sqlite.rows import (
-    STREAM_COLUMNS,
-    WHOLE,
-    checked,
-    columns_of,
-    fill_open,
-    stream_of,
-)
-from ptstream.errors import (
-    NameTaken,
-    NotFinished,
-    RequestDiffers,
-    StreamNotFound,
-    UsageError,
-)
+from ptstream.errors import NotFinished, StreamNotFound
 from ptstream.ids import new_id
 from ptstream.names import as_name
 from ptstream.streams import GenerationRequest, Parent, Status, Stream, merged
@@ -60,20 +48,14 @@ class Changes:
         name and another request, UsageError for a name that cannot be one.
         """
         name = name if name is None else as_name(name)
-        _check_one_generator(request)
+        check_one_generator(request)
         with self._writing() as connection:
             row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM {WHOLE} WHERE name = ?", (name,)).fetchone()
             if row is None:
                 id = self._insert(connection, request, name, title, parent, ttl)
                 row = connection.execute(f"SELECT {STREAM_COLUMNS} FROM {WHOLE} WHERE id = ?", (id,)).fetchone()
                 return stream_of(row)
-        found = stream_of(row)
-        if prompts.differences(found.request, request):
-            raise NameTaken(
-                f"the name {name!r} is taken by stream {found.id}, which has another"
-                f" {' and another '.join(prompts.differences(found.request, request))}"
-            )
-        return found
+        return check_same(stream_of(row), request, name)
 
     def _insert(
         self,
@@ -94,7 +76,7 @@ class Changes:
             "parent_offset": parent and parent.offset,
             "seam": None if parent and parent.continued else 0,
             "ttl": ttl,
-            "opening": prompts.opening_of(request),
+            "opening": opening_of(request),
             **columns_of(request),
         }
         marks = ", ".join(f":{column}" for column in values)
@@ -105,18 +87,13 @@ class Changes:
     def fill(self, id: str, request: GenerationRequest) -> Stream:
         """Give a pending stream what it was created without. Raises RequestDiffers for what it has otherwise."""
         found = self._queries.get(id)
-        if not (different := prompts.differences(found.request, request, open_is_free=found.status is Status.PENDING)):
-            if request != GenerationRequest() and found.status is Status.PENDING:
-                _check_one_generator(merged(found.request, request))
-                with self._writing() as connection:
-                    fill_open(connection, "streams", columns_of(request) | {"opening": prompts.opening_of(request)}, id)
-                    prompts.fill(connection, id, request)
-                return self._queries.get(id)
+        check_fits(found, request)
+        if request == GenerationRequest() or found.status is not Status.PENDING:
             return found
-        raise RequestDiffers(
-            f"stream {id} was given another {' and another '.join(different)}:"
-            " a stream says one thing (make a new one for another)"
-        )
+        check_one_generator(merged(found.request, request))
+        with self._writing() as connection:
+            prompts.fill(connection, id, request)
+        return self._queries.get(id)
 
     def begin(self, id: str, text: str) -> None:
         """Decide how a pending stream begins that comes after another: with that one's text, or, if "", anew."""
@@ -181,9 +158,3 @@ class Changes:
         """Append one row (see `schema.flush_statement`), fenced; whether the store took it."""
         with self._writing() as connection:
             return bool(connection.execute(schema.flush_statement(1), row).fetchall())
-
-
-def _check_one_generator(request: GenerationRequest) -> None:
-    """Raises UsageError for a stream that both a command and something else would write."""
-    if request.command and (request.model or request.generator):
-        raise UsageError("a stream has one generator: a command, a model or a generator function")

@@ -7,22 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from ptstream.engine.sqlite.rows import checked, columns_of, fill_open
+from ptstream.engine.requests import columns_of, opening_of, prompts_of
 from ptstream.streams import GenerationRequest
-
-OPENING = 200
-"""Characters of a prompt that are kept with its stream, so that it is recognised in a list."""
-
-
-def prompts_of(request: GenerationRequest) -> dict[str, str | None]:
-    """The columns of `prompts`. Raises UsageError for text that is not UTF-8."""
-    return {"prompt": checked(request.prompt, "prompt"), "system": checked(request.system, "system prompt")}
-
-
-def opening_of(request: GenerationRequest) -> str | None:
-    """How the prompt begins. Raises as `prompts_of` does."""
-    prompt = prompts_of(request)["prompt"]
-    return prompt and prompt[:OPENING]
 
 
 def insert(connection: sqlite3.Connection, seq: int | None, request: GenerationRequest) -> None:
@@ -32,19 +18,17 @@ def insert(connection: sqlite3.Connection, seq: int | None, request: GenerationR
 
 def fill(connection: sqlite3.Connection, id: str, request: GenerationRequest) -> None:
     """Store what a pending stream was made without. Raises as `insert` does."""
-    fill_open(connection, "prompts", prompts_of(request), id)
+    _fill_open(connection, "streams", columns_of(request) | {"opening": opening_of(request)}, id)
+    _fill_open(connection, "prompts", prompts_of(request), id)
+
+
+def _fill_open(connection: sqlite3.Connection, table: str, values: dict[str, str | None], id: str) -> None:
+    """Set what is open of a pending stream's row."""
+    changes = ", ".join(f"{column} = coalesce({column}, :{column})" for column in values)
+    pending = "SELECT seq FROM streams WHERE id = :id AND status = 'pending'"
+    connection.execute(f"UPDATE {table} SET {changes} WHERE seq = ({pending})", {**values, "id": id})
 
 
 def delete(connection: sqlite3.Connection, seq: int) -> None:
     """Remove those of the stream whose row was `seq`."""
     connection.execute("DELETE FROM prompts WHERE seq = ?", (seq,))
-
-
-def differences(had: GenerationRequest, given: GenerationRequest, *, open_is_free: bool = False) -> list[str]:
-    """What of a request was given now and is not what the stream has, by name."""
-    before, now = (prompts_of(request) | columns_of(request) for request in (had, given))
-    return [
-        column
-        for column, value in now.items()
-        if value is not None and value != before[column] and not (open_is_free and before[column] is None)
-    ]

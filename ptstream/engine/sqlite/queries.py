@@ -9,22 +9,29 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from ptstream.engine.sqlite import liveness, references
+from ptstream.engine import references
+from ptstream.engine.rows import ATTEMPT_COLUMNS, LISTED_COLUMNS, STREAM_COLUMNS, WHOLE, attempt_of, stream_of
+from ptstream.engine.sqlite import liveness
 from ptstream.engine.sqlite.database import Database
-from ptstream.engine.sqlite.rows import (
-    ATTEMPT_COLUMNS,
-    LISTED_COLUMNS,
-    STREAM_COLUMNS,
-    WHOLE,
-    attempt_of,
-    stream_of,
-)
 from ptstream.errors import StreamNotFound
 from ptstream.settings import Home
 from ptstream.streams import Attempt, Status, Stream
 
 PAGE = 256 * 1024
 """Bytes of text that one look takes from the database, about: a reader never holds more."""
+
+LAST = f"SELECT {LISTED_COLUMNS} FROM streams ORDER BY seq DESC LIMIT 1"
+
+EXACT = (
+    f"SELECT {LISTED_COLUMNS} FROM streams WHERE id = :id OR name = :name OR name = :normal"
+    " ORDER BY id = :id DESC, name = :name DESC LIMIT 1"
+)
+
+# A range rather than LIKE, so that the index serves it.
+BEGINNING = (
+    f"SELECT {LISTED_COLUMNS} FROM streams WHERE id >= :id AND id < :id || 'zzzzzzzzzzzz'"
+    f" ORDER BY id LIMIT {references.SOME}"
+)
 
 LASTING = "s.ended_at IS NULL OR s.ttl IS NULL OR s.ttl >= 0"
 """Whether a stream `s` is not one that is to be deleted as soon as it has ended (see `changes.DELETED`)."""
@@ -112,7 +119,10 @@ class Queries:
         Of its prompt only the opening: `get` has all. Raises StreamNotFound, AmbiguousId, and UsageError for
         what can be none of these.
         """
-        return references.find(self._read, reference)
+        if reference == references.LAST:
+            return references.newest(self._read(LAST))
+        values = references.values_of(reference)
+        return references.only(self._read(EXACT, values) or self._read(BEGINNING, values), reference)
 
     def streams(self, *, limit: int | None = None, status: Status | None = None) -> list[Stream]:
         """Streams, newest first. Of their prompts only the openings: `get` has all."""

@@ -17,7 +17,7 @@ from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ConfigurationError, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.ownership import opened
 from ptstream.settings import Home
-from ptstream.streams import State, Status, Stream, whole
+from ptstream.streams import State, Status, Stream, owner_died, whole
 
 
 class Recovered(NamedTuple):
@@ -40,7 +40,7 @@ def recover_if_orphaned(store: Store, id: str, seen: Standing | None = None) -> 
         return Recovered(standing, b"")
     rest = left_over(store, id, standing)
     end = standing.bytes + len(rest)
-    cause = f"its owner died at byte {end}"
+    cause = owner_died(end)
     text = (standing.bytes, end, rest.decode(), time.time(), 0)
     try:
         store.flush((id, standing.epoch, *text, Status.ERROR.value, cause, None, None))

@@ -1,0 +1,189 @@
+"""Who lives: an owner holds an advisory lock of the server, on a connection of its own, for as long as it lives.
+
+The server frees it when the process ends (in milliseconds), and some 6 s after its machine is gone. No lock outlives
+the server, though: after a crash or a failover all owners seem dead for a moment. So a row says under which of the
+server's lives an owner took its lock; under another one it is given 10 s to come back.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import anyio
+
+from ptstream.engine.postgres import schema
+from ptstream.engine.postgres.connections import Connections, Lane
+from ptstream.engine.postgres.server import Connection
+
+GRACE = 10.0
+"""Seconds that an owner has, after its server began a new life, to take its lock again."""
+
+KNOWN = 1.0
+"""Seconds for which an owner that lived is taken to live."""
+
+BEAT = 3.0
+"""Seconds between two signs of life."""
+
+SWEEPS = 0.1
+"""Seconds between two sweeps of pieces that are in chunks."""
+
+LIFE = "greatest(pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time())"
+"""When the server began this life: its statistics begin anew when it recovers from a crash, its start time stays."""
+
+KEY = "hashtextextended('ptstream owner ' || {}, 0)"
+
+LOCK = f"SELECT pg_advisory_lock({KEY.format('%s::text')})"
+
+REGISTER = (
+    f"INSERT INTO owners (id, server, beat) VALUES (%s, {LIFE}, 1)"
+    " ON CONFLICT (id) DO UPDATE SET server = excluded.server, beat = owners.beat + 1"
+)
+
+RELEASE = f"WITH gone AS (DELETE FROM owners WHERE id = %s) SELECT pg_advisory_unlock({KEY.format('%s::text')})"
+
+SIGHT = f"""
+SELECT o.id, w.server = {LIFE}, w.beat, NOT CASE WHEN pg_try_advisory_lock_shared({KEY.format("o.id")})
+  THEN pg_advisory_unlock_shared({KEY.format("o.id")}) ELSE false END
+FROM unnest(%s::text[]) o (id) LEFT JOIN owners w ON w.id = o.id
+"""
+"""Of each owner: whether its row was written in this life of the server, its beat, and whether its lock is held."""
+
+ALL = "SELECT id FROM owners UNION SELECT owner FROM streams WHERE status = 'streaming'"
+
+STANDBYS = "SELECT current_setting('synchronous_standby_names')"
+
+UNSAFE = (
+    "no synchronous standby is configured at {}: what is shown is on one disk alone (set synchronous_standby_names, or"
+    " have your provider do so)"
+)
+
+
+class _Seen(NamedTuple):
+    beat: int | None
+    at: float
+
+
+class Liveness:
+    """Who of the owners lives, as far as this process has seen."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._mine: set[str] = set()
+        self._lived: dict[str, float] = {}
+        self._doubtful: dict[str, _Seen] = {}
+
+    def is_mine(self, owner: str, *, mine: bool) -> None:
+        """An owner of this very process: it lives, whoever holds what."""
+        (self._mine.add if mine else self._mine.discard)(owner)
+
+    async def dead(self, owners: Iterable[str], *, known: float = 0.0) -> set[str]:
+        """Which of them are dead. One that lived less than `known` seconds ago is taken to live."""
+        now = anyio.current_time()
+        asked = {owner for owner in owners if owner not in self._mine and now - self._lived.get(owner, -known) >= known}
+        if not asked:
+            return set()
+        rows = await self._connections.rows(SIGHT, ([*asked],))
+        self._lived = {owner: at for owner, at in self._lived.items() if now - at < KNOWN}
+        return {owner for owner, *sight in rows if not self._alive(owner, *sight)}
+
+    def _alive(self, owner: str, this_life: bool | None, beat: int | None, held: bool) -> bool:
+        now = anyio.current_time()
+        if not held and this_life is not False:  # it let go, or never was
+            return False
+        if not held:
+            seen = self._doubtful.get(owner)
+            if seen is None or seen.beat != beat:
+                seen = self._doubtful[owner] = _Seen(beat, now)
+            return now - seen.at < GRACE
+        self._doubtful.pop(owner, None)
+        self._lived[owner] = now
+        return True
+
+    async def all(self) -> list[str]:
+        """All owners that are known of."""
+        return [owner for (owner,) in await self._connections.rows(ALL) if owner]
+
+
+async def living(connection: Connection) -> list[str]:
+    """The owners whose locks are held."""
+    ids = [id for (id,) in await connection.rows("SELECT id FROM owners")]
+    return [id for id, _, _, held in await connection.rows(SIGHT, (ids,)) if held]
+
+
+class Lease:
+    """This process's lease: proof that it lives, until it is released, or the process dies.
+
+    On the same connection goes what need not be on any disk: beats, and the sweep of flushed pieces.
+    """
+
+    def __init__(self, connections: Connections) -> None:
+        self.id = os.urandom(8).hex()
+        self._connections = connections
+        # Not waiting for a disk; a later commit of this owner's, which does, brings these there, too.
+        self._lane: Lane = connections.lane({"synchronous_commit": "off"}, self._hold)
+        self.warning: str | None = None
+        self.swept: dict[str, int] = {}
+        """What the next sweep is to do: of streams, how far they are in chunks."""
+        self._connection: Connection | None = None
+        _void_in_children(self)
+
+    async def take(self) -> None:
+        """Take it. Raises StoreUnusable."""
+        await self._lane.do(self._look)
+
+    async def _hold(self, connection: Connection) -> None:
+        """On each new connection: first the lock, then the row that says it is held in this life of the server."""
+        self._connection = connection
+        await connection.rows(LOCK, (self.id,))
+        await connection.rows(REGISTER, (self.id,))
+
+    async def _look(self, connection: Connection) -> None:
+        ((names,),) = await connection.rows(STANDBYS)
+        self.warning = None if names else UNSAFE.format(self._connections.server.location)
+
+    async def run(self) -> None:
+        """Give signs of life, and sweep."""
+        beaten = anyio.current_time()
+        while True:
+            await anyio.sleep(SWEEPS)
+            if self.swept:
+                swept, self.swept = self.swept, {}
+                values = {"id": [*swept], "stop": [*swept.values()]}
+                await self._try(lambda connection, values=values: connection.rows(schema.SWEEP, values))
+            if anyio.current_time() - beaten >= BEAT:
+                beaten = anyio.current_time()
+                await self._try(lambda connection: connection.rows(REGISTER, (self.id,)))
+                await self._try(self._look)
+
+    async def _try(self, work: Any) -> None:
+        answer = self._lane.begin(work, patience=float("inf"))
+        await answer.done.wait()  # what it says against is said by the next write as well
+
+    def void(self) -> None:
+        """Close the socket alone, as a forked child must."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.closed:
+            os.close(connection.pgconn.socket)
+
+    async def release(self) -> None:
+        """Give it up: whatever is still `streaming` under this name is now for others to recover."""
+        with anyio.move_on_after(1, shield=True):
+            answer = self._lane.begin(lambda connection: connection.rows(RELEASE, (self.id, self.id)), patience=0)
+            await answer.done.wait()
+        with anyio.CancelScope(shield=True):
+            await self._connections.remove(self._lane)
+
+
+def _void_in_children(lease: Lease) -> None:
+    """A forked child has the socket, too, and would keep the lock: it closes its copy."""
+    reference = weakref.ref(lease)
+
+    def in_child() -> None:
+        held = reference()
+        if held is not None:
+            held.void()
+
+    os.register_at_fork(after_in_child=in_child)

@@ -1,0 +1,169 @@
+"""The store as anybody looks at it: what there is, where it stands, who owns it, the text from an offset on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ptstream.engine import references
+from ptstream.engine.postgres import schema
+from ptstream.engine.postgres.connections import Connections
+from ptstream.engine.rows import ATTEMPT_COLUMNS, STREAM_COLUMNS, attempt_of, stream_of
+from ptstream.errors import StoreNewer, StreamNotFound
+from ptstream.streams import Attempt, State, Status, Stream
+
+PAGE = 256 * 1024
+"""Bytes of text that one look takes from the database, about: a reader never holds more."""
+
+LASTING = "(s.ended_at IS NULL OR s.ttl IS NULL OR s.ttl >= 0)"
+"""Whether a stream `s` is not one that is to be deleted as soon as it has ended (see `changes.DELETED`)."""
+
+CHUNKED = f"CASE s.status WHEN 'streaming' THEN {schema.CHUNKS_END} ELSE s.bytes END"
+"""Where the chunks of a stream `s` end."""
+
+KEPT = f"""CASE s.status WHEN 'streaming' THEN greatest({schema.CHUNKS_END},
+  (SELECT p.start + octet_length(p.text) FROM pieces p WHERE p.stream = s.id ORDER BY p.start DESC LIMIT 1))
+  ELSE s.bytes END"""
+"""Where its text ends, its tail included."""
+
+WHOLE = STREAM_COLUMNS.replace("bytes", f"{CHUNKED} AS bytes")
+LISTED = WHOLE.replace("prompt, system", "opening, NULL")
+AS_IT_IS = STREAM_COLUMNS.replace("bytes", f"{KEPT} AS bytes").replace("prompt, system", "opening, NULL")
+
+STANDING = f"""
+SELECT s.status, {CHUNKED}, {KEPT}, s.error, s.note, s.epoch, s.owner FROM streams s WHERE s.id = %s AND {LASTING}
+"""
+
+LAST = f"SELECT {LISTED} FROM streams s ORDER BY seq DESC LIMIT 1"
+
+EXACT = (
+    f"SELECT {LISTED} FROM streams s WHERE id = %(id)s OR name = %(name)s OR name = %(normal)s"
+    " ORDER BY id = %(id)s DESC, name = %(name)s DESC NULLS LAST LIMIT 1"
+)
+
+# A range rather than LIKE, so that the index serves it.
+BEGINNING = (
+    f"SELECT {LISTED} FROM streams s WHERE id >= %(id)s AND id < %(id)s || 'zzzzzzzzzzzz'"
+    f" ORDER BY id LIMIT {references.SOME}"
+)
+
+ATTEMPTS = f"""
+SELECT {
+    ATTEMPT_COLUMNS.replace(
+        "pieces",
+        "greatest(pieces, (SELECT max(c.pieces) FROM chunks c WHERE c.stream = a.stream AND c.epoch = a.epoch))",
+    )
+} FROM attempts a WHERE stream = %s ORDER BY epoch
+"""
+
+
+class Standing(NamedTuple):
+    """A stream's row at one moment. Its chunks end at byte `bytes`, its text, the tail's included, at `size`."""
+
+    status: Status
+    bytes: int
+    size: int
+    error: str | None
+    note: str | None
+    epoch: int
+    owner: str | None
+
+    @property
+    def state(self) -> State:
+        """What of it concerns a reader."""
+        return State(self.status, self.bytes, self.size, self.error, self.note)
+
+
+class Queries:
+    """Looking at one database."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._rows = connections.rows
+        self._location = connections.server.location
+
+    async def check(self) -> None:
+        """Raises StoreNewer when a newer ptstream has migrated the database."""
+        rows = await self._rows(schema.OURS)
+        if rows and rows[0][0] > schema.VERSION:
+            raise StoreNewer(
+                f"{self._location} was migrated by a newer ptstream in the meantime (schema {rows[0][0]}, this one"
+                f" knows {schema.VERSION}); nothing is lost: go on with the newer one"
+            )
+
+    async def state(self, id: str) -> Standing:
+        """Where the stream stands, one snapshot. Raises StreamNotFound."""
+        rows = await self._rows(STANDING, (id,))
+        if not rows:
+            raise StreamNotFound(f"no stream {id}")
+        status, *rest = rows[0]
+        return Standing(Status(status), *rest)
+
+    async def counts(self, id: str) -> tuple[int, int]:
+        """How many pieces the stream's attempts were given, and how many chunks it has."""
+        ((chunks,),) = await self._rows("SELECT count(*) FROM chunks WHERE stream = %s", (id,))
+        return sum(attempt.pieces for attempt in await self.attempts(id)), chunks
+
+    async def get(self, id: str) -> Stream:
+        """The stream with exactly this id, its prompts whole. Raises StreamNotFound."""
+        rows = await self._rows(f"SELECT {WHOLE} FROM streams s LEFT JOIN prompts USING (seq) WHERE id = %s", (id,))
+        if not rows:
+            raise StreamNotFound(f"no stream {id}")
+        return whole_stream(rows[0])
+
+    async def find(self, reference: str) -> Stream:
+        """See `protocol.Engine.find`."""
+        if reference == references.LAST:
+            return references.newest(await self._rows(LAST))
+        values = references.values_of(reference)
+        return references.only(
+            await self._rows(EXACT, values) or await self._rows(BEGINNING, {"id": values["id"]}), reference
+        )
+
+    async def streams(
+        self, *, limit: int | None = None, status: Status | None = None, before: int | None = None
+    ) -> list[Stream]:
+        """Streams, newest first, their tails counted. Of their prompts only the openings."""
+        # Not a parameter, so that the index of those that are streaming serves it.
+        where = f"WHERE s.status = '{status.value}'" if status else ""
+        rows = await self._rows(f"SELECT {AS_IT_IS} FROM streams s {where} ORDER BY seq DESC LIMIT %s", (limit,))
+        return [stream_of(row) for row in rows]
+
+    async def owners(self) -> list[tuple[str, str]]:
+        """All streams that are `streaming`, each with its owner."""
+        return await self._rows("SELECT id, coalesce(owner, '') FROM streams WHERE status = 'streaming'")
+
+    async def idle_since(self, moment: float, *, status: Status | None = None, keep: int = 0) -> list[Stream]:
+        """See `protocol.Engine.idle_since`."""
+        rows = await self._rows(
+            f"SELECT {LISTED} FROM streams s"
+            " WHERE coalesce(ended_at, created_at) < %(moment)s AND status <> 'streaming'"
+            " AND (%(status)s::text IS NULL OR status = %(status)s)"
+            " AND seq NOT IN (SELECT seq FROM streams ORDER BY seq DESC LIMIT %(keep)s)"
+            " ORDER BY seq",
+            {"moment": moment, "status": status and status.value, "keep": keep},
+        )
+        return [stream_of(row) for row in rows]
+
+    async def drains(self, id: str) -> bool:
+        """Whether the generator of the stream, which was cancelled, may go on without it."""
+        return any(drain for (drain,) in await self._rows("SELECT drain FROM streams WHERE id = %s", (id,)))
+
+    async def cancelling(self, owner: str) -> Sequence[tuple[str, bool]]:
+        """The owner's streams that are to be cancelled and have not ended yet, and whether to drain them."""
+        rows = await self._rows(
+            "SELECT id, coalesce(drain, false) FROM streams"
+            " WHERE owner = %s AND status = 'streaming' AND cancel_at IS NOT NULL",
+            (owner,),
+        )
+        return [(id, drain) for id, drain in rows]
+
+    async def attempts(self, id: str) -> list[Attempt]:
+        """The stream's attempts, first one first."""
+        return [attempt_of(*row) for row in await self._rows(ATTEMPTS, (id,))]
+
+
+def whole_stream(row: Sequence[Any]) -> Stream:
+    """The stream of a row that has its prompts, which are stored as bytes."""
+    id, name, title, status, size, prompt, system, *rest = row
+    prompts = [text if text is None else bytes(text).decode() for text in (prompt, system)]
+    return stream_of((id, name, title, status, size, *prompts, *rest))
