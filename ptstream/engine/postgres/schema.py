@@ -25,7 +25,8 @@ NOW = "date_part('epoch', clock_timestamp())"
 TABLES = (
     f"""CREATE TABLE streams (
   seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text COLLATE "C" NOT NULL UNIQUE, name text UNIQUE,
-  title text, status text NOT NULL DEFAULT 'pending', bytes bigint NOT NULL DEFAULT 0, epoch integer NOT NULL DEFAULT 0, owner text,
+  title text, status text NOT NULL DEFAULT 'pending', bytes bigint NOT NULL DEFAULT 0,
+  epoch integer NOT NULL DEFAULT 0, owner text,
   error text, note text, created_at double precision NOT NULL DEFAULT {NOW}, ended_at double precision,
   cancel_at double precision, drain boolean,
   model text, command text, generator text, flush text,
