@@ -6,7 +6,6 @@ Never named by the config file, which lies in it: `cat` must find the database w
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -253,10 +252,10 @@ def _make_folder(path: str) -> None:
 def find_home(flag: str | None = None, environment: Mapping[str, str] = os.environ) -> Home:
     """The home: the flag, else PTSTREAM_HOME, else $XDG_DATA_HOME/ptstream, else ~/.local/share/ptstream.
 
-    Its streams are where PTSTREAM_STORE says, else in it. Raises ConfigurationError where none of them names a
-    directory, and for one that is not ours alone (`Home.check`).
+    Its streams are where PTSTREAM_STORE says, unless the flag names a directory: that has its own. Raises
+    ConfigurationError where none of them names a directory, and for one that is not ours alone (`Home.check`).
     """
-    home = Home(_place(flag, environment), store_of(environment))
+    home = Home(_place(flag, environment), SQLITE if flag else store_of(environment))
     home.check()
     return home
 
@@ -267,12 +266,23 @@ def store_of(environment: Mapping[str, str]) -> str:
 
 
 def without_secrets(url: str) -> str:
-    """An engine's URL for a person, a log or another process: without a password, and what else a query may hold."""
+    """An engine's URL for a person, a log or another process: without passwords, and what else names no place."""
+    from urllib.parse import parse_qsl, urlencode  # for who uses an engine elsewhere
+
     scheme, separator, rest = url.partition("://")
     if not separator:
-        return scheme
-    server = re.split(r"[?#]", rest, maxsplit=1)[0].rpartition("@")[2]
-    return f"{scheme}://{server}"
+        return f"{scheme.partition(':')[0]}:"
+    if "@" in rest.partition("?")[2]:  # in which of the two a password ends is not to be known
+        return f"{scheme}://"
+    server, _, query = rest.partition("?")
+    user, at, place = server.rpartition("@")
+    user = user.partition(":")[0].partition("/")[0]
+    kept = urlencode([(name, value) for name, value in parse_qsl(query) if name in NAMES_A_PLACE], safe="/")
+    return f"{scheme}://{user}{at}{place}{kept and '?'}{kept}"
+
+
+NAMES_A_PLACE = ("host", "hostaddr", "port", "user", "dbname", "service", "options")
+"""What of a query says where the streams are (libpq, 34.1.2); none of it is secret."""
 
 
 def _place(flag: str | None, environment: Mapping[str, str]) -> str:

@@ -35,8 +35,9 @@ from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
 from ptstream.http.uvicorn_protocol import PIPELINED
 from ptstream.owner import Owner, open_owner
-from ptstream.settings import Home
+from ptstream.settings import SQLITE, Home
 from ptstream.stream_json import as_json
+from tests import postgres
 from tests.endpoint import Server, serve
 from tests.preloaded import COMMAND, Preloaded, read_at_start
 
@@ -55,6 +56,9 @@ LIMIT = 120.0
 ID = re.compile(r"[0-9a-hjkmnp-tv-z]{12}")
 
 T = TypeVar("T")
+
+ON_POSTGRES = os.environ.get("PTSTREAM_TEST_ENGINE") == "postgresql"
+"""Whether commands, daemons and programs keep their streams in PostgreSQL; tests of SQLite itself are skipped then."""
 
 Lines: TypeAlias = tuple[tuple[str, ...], ...]
 
@@ -112,14 +116,24 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def home(folder: Path) -> Iterator[Home]:
     """A home that nothing has been written to. Its daemon, if a test starts one, is stopped."""
-    found = Home(str(folder / "home"))
-    yield found
-    stop_daemon(found)
+    with made_home(f"{folder}/home") as found:
+        yield found
+
+
+@contextlib.contextmanager
+def made_home(path: str) -> Iterator[Home]:
+    """A home there, whose streams are in the engine that the tests run with; its daemon is stopped at the end."""
+    with postgres.place() if ON_POSTGRES else contextlib.nullcontext(SQLITE) as url:
+        found = Home(path, url)
+        yield found
+        stop_daemon(found)
 
 
 @pytest.fixture
 def store(home: Home) -> Iterator[Store]:
     """The store of the home."""
+    if ON_POSTGRES:
+        pytest.skip("tests SQLite itself")
     with Store(home) as opened:
         yield opened
 
@@ -208,6 +222,8 @@ class Cli:
         self.home = home
         self.environment = environment() | {"PTSTREAM_HOME": home.path, "TERM": "xterm-256color"}
         # Nothing listens there: a test never finds an Ollama of the machine's.
+        if not home.is_local:
+            self.environment["PTSTREAM_STORE"] = home.store
         self.environment["OLLAMA_HOST"] = "127.0.0.1:1"
 
     def run(self, *words: str, input: str | bytes | None = None, code: int | None = 0, **more: Any) -> Any:
@@ -254,11 +270,10 @@ def cli(home: Home) -> Cli:
 @pytest.fixture(scope="module")
 def served() -> Iterator[Cli]:
     """The command against a home that a module's tests share, and with it one daemon."""
-    with tempfile.TemporaryDirectory(prefix="pts-") as path:
-        cli = Cli(Home(f"{path}/home"))
+    with tempfile.TemporaryDirectory(prefix="pts-") as path, made_home(f"{path}/home") as home:
+        cli = Cli(home)
         cli.run("daemon", "start")
         yield cli
-        stop_daemon(cli.home)
 
 
 class Face(NamedTuple):
@@ -319,8 +334,8 @@ def too_many(stranger: socket.socket) -> None:
 @contextlib.contextmanager
 def listening(config: str = "") -> Iterator[Face]:
     """One of a home of its own, with more lines for its config file; it has nothing to complain of at the end."""
-    with tempfile.TemporaryDirectory(prefix="pts-") as path:
-        cli = Cli(Home(f"{path}/home"))
+    with tempfile.TemporaryDirectory(prefix="pts-") as path, made_home(f"{path}/home") as home:
+        cli = Cli(home)
         cli.home.make()
         Path(cli.home.config).write_text(f'listen = "127.0.0.1:0"\n{config}\n')
         cli.run("daemon", "start")
@@ -328,7 +343,6 @@ def listening(config: str = "") -> Iterator[Face]:
         with httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=LIMIT) as http:
             yield Face(cli, url, token, http)
         assert "Traceback" not in Path(cli.home.log).read_text()
-        stop_daemon(cli.home)
 
 
 @pytest.fixture
@@ -451,6 +465,8 @@ def detached(cli: Cli, *command: str, words: tuple[str, ...] = (), **more: Any) 
 
 def told(cli: Cli, id: str) -> dict[str, Any]:
     """What `show --json` says, without the start of a process."""
+    if not cli.home.is_local:
+        return dict(json.loads(cli.out("show", "--json", id)))
     with Store(cli.home) as store:
         stream = store.get(store.find(id).id)
         return as_json(stream, store.attempts(stream.id))
@@ -458,6 +474,8 @@ def told(cli: Cli, id: str) -> dict[str, Any]:
 
 def kept(cli: Cli, id: str) -> str:
     """What `cat` prints, without the start of a process."""
+    if not cli.home.is_local:
+        return cli.out("cat", id)
     with Store(cli.home) as store:
         return read(store, store.find(id).id).decode()
 

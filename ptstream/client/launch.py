@@ -44,7 +44,6 @@ DAEMON_VARIABLES = frozenset(
         "PYTHONDONTWRITEBYTECODE",
         "SSL_CERT_FILE",
         "SSL_CERT_DIR",
-        "PTSTREAM_STORE",
     ]
 )
 """All of its starter's environment that a daemon gets: other callers' keys are not its business."""
@@ -142,7 +141,7 @@ def _launched(home: Home, log: BinaryIO) -> tuple[subprocess.Popen[bytes], bytes
                 stderr=log,
                 start_new_session=True,
                 pass_fds=(writing,),
-                env=_daemon_environment(os.environ),
+                env=_daemon_environment(os.environ, home),
             )
         except OSError as error:
             raise DaemonUnreachable(f"the daemon cannot be started: {error.strerror}") from error
@@ -167,9 +166,9 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
-def _daemon_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in environment.items()
-        if name in DAEMON_VARIABLES or (name.startswith(LIBPQ) and "PTSTREAM_STORE" in environment)
-    }
+def _daemon_environment(environment: Mapping[str, str], home: Home) -> dict[str, str]:
+    kept = {name: value for name, value in environment.items() if name in DAEMON_VARIABLES}
+    if home.is_local:
+        return kept
+    libpq = {name: value for name, value in environment.items() if name.startswith(LIBPQ)}
+    return kept | libpq | {"PTSTREAM_STORE": home.store}  # in the environment: a line is seen by all
