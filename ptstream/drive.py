@@ -60,6 +60,7 @@ class Drive:
         """Whether its stream has been ended, and its generator goes on for its usage alone."""
         self._source: Source | None = source
         self._outliving = source.survivors
+        self._shows_its_text = source.shows_its_text
         self._begun = begun
         self._tail = tail
         self._writer = writer
@@ -218,7 +219,8 @@ class Drive:
         now = self._timeouts.progress()
         # First into the cutter: a cancellation while the disk is full must not part the store from the tail.
         self._flusher.push(part, now)
-        if not self._tail.append(data):
+        more = self._tail.append(data)
+        if not more or (self._shows_its_text and self._tail.kept < self._tail.end):
             await self._pause(self._tail.caught_up, self._tail.trouble)
         self._flusher.cut(now)
         while self._flusher.is_full(self._tail.end):

@@ -30,7 +30,7 @@ from ptstream.errors import (
 from ptstream.follow import Audience, Follow
 from ptstream.generators import Source
 from ptstream.generators.function.in_program import from_function
-from ptstream.generators.function.signature import check
+from ptstream.generators.function.signature import appends, check
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import find_home
 from ptstream.streams import Body, Flush, GenerationRequest, Piece, State, Status, Stream
@@ -202,11 +202,14 @@ class PersistentStreams:
 
     # --- driving
 
-    async def start(self, id: str, generate: Generate, *, logged: bool = True) -> Drive | None:
+    async def start(
+        self, id: str, generate: Generate, *, logged: bool = True, shows_its_text: bool = False
+    ) -> Drive | None:
         """Begin what `drive` does, without reading; None if the stream was driven elsewhere or has ended.
 
-        What the generator raises is `logged`, since nobody may be there to report it to. Raises TypeError for a
-        function that is no generator, StreamNotFound, StoreBusy.
+        What the generator raises is `logged`, since nobody may be there to report it to. One that `shows_its_text` by
+        itself is asked for more when all that it gave is kept. Raises TypeError for a function that is no generator,
+        StreamNotFound, StoreBusy.
         """
         check(generate)
         stream = await self._engine.get(id)
@@ -214,7 +217,7 @@ class PersistentStreams:
             return self._owner.running.get(id) if self._owner else None
         owner = await self._own()
         try:
-            drive = await owner.start(id, function_source(generate, stream), self._settings)
+            drive = await owner.start(id, function_source(generate, stream, shows_its_text), self._settings)
         except ClaimLost:
             return owner.running.get(id)
         if logged:
@@ -266,14 +269,18 @@ async def _say_what_runs(running: list[Drive], waiting: anyio.CancelScope) -> No
     logger.warning("waiting for what still runs%s (Ctrl-C ends it now): %s", limit, ", ".join(ids))
 
 
-def function_source(generate: Generate, stream: Stream) -> Source:
-    """A Python function as a generator. It is its program's business how long it is silent."""
+def function_source(generate: Generate, stream: Stream, shows_its_text: bool) -> Source:
+    """A Python function as a generator. It is its program's business how long it is silent.
+
+    One that appends is told that what it appended is kept, and may then show it.
+    """
     return Source(
         model=getattr(generate, "__name__", "a program"),
         place="this program",
         flush=Flush.SENTENCES,
         generate=lambda: from_function(generate, stream),
         silence_is_normal=True,
+        shows_its_text=shows_its_text or appends(generate),
     )
 
 

@@ -156,7 +156,7 @@ class _Keeper:
                 self._kept = anyio.Event()
                 self._send, receive = anyio.create_memory_object_stream[str](0)
                 with self._send, receive:
-                    drive = await streams.start(id, partial(self._pieces, receive), logged=False)
+                    drive = await streams.start(id, partial(self._pieces, receive), logged=False, shows_its_text=True)
                     if drive is None:
                         raise NameTaken(f"the name {name!r} is taken by stream {id}, which is driven already")
                     self._begun.set_result(None)

@@ -40,7 +40,7 @@ async def dial(home_of: Callable[[], Home]) -> int:
     async with AsyncExitStack() as stack:
         try:
             home = home_of()
-            client = await stack.enter_async_context(connect_or_start(home))
+            client = await stack.enter_async_context(connect_or_start(home, any_store=True))
             caller = await stack.enter_async_context(control.registered(client, own_context()))
             path = stack.enter_context(wire.short_path(home.socket))
             daemon = await stack.enter_async_context(await anyio.connect_unix(path))

@@ -215,6 +215,7 @@ class Keeping:
             flush=Flush.LINES,
             generate=self._generate,
             silence_is_normal=True,
+            shows_its_text=True,
         )
 
     async def _generate(self) -> AsyncGenerator[Event, None]:

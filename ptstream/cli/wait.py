@@ -44,7 +44,10 @@ async def wait(streams: Streams, screen: Screen, reference: str, timeout: float 
     async def work() -> int:
         with anyio.move_on_after(timeout):
             return say_end(screen, await streams.wait(id))
-        raise NotFinished(f"stream {id} is {(await streams.get(id)).status} still, after {timeout:g} s")
+        stream = await streams.get(id)  # it may have ended just now, or before no time at all was waited
+        if stream.status.ended:
+            return say_end(screen, stream)
+        raise NotFinished(f"stream {id} is {stream.status} still, after {timeout:g} s")
 
     return await detachable(screen, streams, id, work, _nothing)
 

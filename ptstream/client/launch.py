@@ -53,10 +53,11 @@ LIBPQ = "PG"
 
 
 @contextlib.asynccontextmanager
-async def connect_or_start(home: Home) -> AsyncIterator[Client]:
-    """The daemon, started if it is not running, replaced if it is idle and of another version, or of another store.
+async def connect_or_start(home: Home, *, any_store: bool = False) -> AsyncIterator[Client]:
+    """The daemon, started if it is not running, replaced if it is idle and of another version.
 
-    Raises DaemonUnreachable, and ConfigurationError for a busy daemon of another version or store.
+    Raises DaemonUnreachable, and ConfigurationError for a busy daemon of another version and, unless `any_store` will
+    do, for one whose streams are elsewhere than the home's.
     """
     async with contextlib.AsyncExitStack() as stack:
         deadline = anyio.current_time() + START_TIMEOUT
@@ -70,21 +71,23 @@ async def connect_or_start(home: Home) -> AsyncIterator[Client]:
             except DaemonDied:
                 if starts == STARTS:
                     raise
+        if not any_store:
+            await _check_store(home, client)
         yield client
 
 
 async def _connected(stack: contextlib.AsyncExitStack, home: Home) -> Client | None:
-    """A connection to a daemon of our own version and store, None if there is none (any more)."""
+    """A connection to a daemon of our own version, None if there is none (any more)."""
     try:
         socket = listening(home)
         client = await stack.enter_async_context(connect(home))
         status = await control.status(client)
-        if (differs := _differs(home, status)) is None:
+        if status["version"] == __version__:
             return client
         if count := status["running"]:
             raise ConfigurationError(
-                f"a daemon of {differs[0]} is running {count} stream{'s'[: count - 1]}, and this is"
-                f" {differs[1]}: wait for them, or end it with 'ptstream daemon stop'"
+                f"a daemon of version {status['version']} is running {count} stream{'s'[: count - 1]}, and this is"
+                f" {__version__}: wait for them, or end it with 'ptstream daemon stop'"
             )
         if await control.stop_idle(client, status["pid"]):
             with anyio.move_on_after(START_TIMEOUT):
@@ -96,13 +99,14 @@ async def _connected(stack: contextlib.AsyncExitStack, home: Home) -> Client | N
     return None
 
 
-def _differs(home: Home, status: Mapping[str, Any]) -> tuple[str, str] | None:
-    """What a running daemon is, and what it would have to be for this home and program; None if it is that."""
-    if status["version"] != __version__:
-        return f"version {status['version']}", __version__
-    if status["store"] != home.store_name:
-        return f"the streams at {status['store']}", f"for those at {home.store_name}"
-    return None
+async def _check_store(home: Home, client: Client) -> None:
+    """Raises ConfigurationError: what is made here would not be found there."""
+    there = (await control.status(client))["store"]
+    if there != home.store_name:
+        raise ConfigurationError(
+            f"the daemon of the home {home.path} keeps its streams at {there}, and this command at {home.store_name}:"
+            " set PTSTREAM_STORE as it has it, end it with 'ptstream daemon stop', or name another home"
+        )
 
 
 def start(home: Home) -> None:

@@ -100,7 +100,7 @@ class Daemon:
             "listen": self.tcp.server.url if self.tcp and self.tcp.server else None,
             "running": len(self.owner.running),
             "paused": sum(attempt.paused for attempt in self.owner.running.values()),
-            "trouble": self.owner.trouble or (self.tcp and self.tcp.trouble),
+            "trouble": "; ".join(filter(None, (self.owner.trouble, self.tcp.trouble if self.tcp else None))) or None,
             "uptime": round(time.monotonic() - self.began, 3),
         }
 

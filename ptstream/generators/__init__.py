@@ -89,6 +89,8 @@ class Source:
     generate: Callable[[], Generation] = field(repr=False)
     silence_is_normal: bool = False
     """Whether it may be silent for any time, as a command: then there is no first and no idle time-out."""
+    shows_its_text: bool = False
+    """Whether it shows what it gave by itself: then it is asked for more only when all of that is kept."""
     survivors: Sequence[str] = ()
     """What of it goes on when a generation is over: processes outside of a command's process group, `name (pid N)`."""
     resume: Callable[[str], Generation] | None = field(default=None, repr=False)
