@@ -20,7 +20,7 @@ import pytest
 
 from ptstream.engine import open_engine
 from ptstream.engine.protocol import Engine, Writer
-from ptstream.errors import ClaimLost, ConfigurationError, PtstreamError, StoreNewer, StoreUnusable
+from ptstream.errors import ClaimLost, ConfigurationError, PtstreamError, StoreBusy, StoreNewer, StoreUnusable
 from ptstream.settings import Home
 from ptstream.streams import Claim, GenerationRequest, State, Status
 from ptstream.text_search import alike, folded
@@ -288,6 +288,73 @@ async def test_an_engine_whose_server_is_away_ends(folder: Path) -> None:
         async with open_engine(HOME, cluster.url()) as engine:
             with anyio.fail_after(LIMIT):
                 assert (await engine.ended(claim.id)).error == "its owner died at byte 7"
+
+
+async def waits(url: str) -> bool:
+    """Whether a commit waits for a standby now."""
+    import psycopg
+
+    connection = await psycopg.AsyncConnection.connect(url, autocommit=True)
+    connection.pgconn.send_query(b"SELECT pg_logical_emit_message(true, 'test', '')")
+    state = "SELECT wait_event = 'SyncRep', state FROM pg_stat_activity WHERE pid = %s"
+    try:
+        while (rows := await sql(url, state, connection.info.backend_pid)) != [(True, "active")]:
+            if rows[0][1] == "idle" and not rows[0][0]:
+                return False
+    finally:
+        connection.pgconn.finish()
+    return True
+
+
+async def test_without_its_standbys_writers_pause_and_readers_read(folder: Path) -> None:
+    """Nothing is shown that is on one disk alone; when they are back, all goes on."""
+    with postgres.cluster() as cluster:
+        url = cluster.url()
+
+        async def standbys(names: str) -> None:
+            await sql(url, f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+            await sql(url, "SELECT pg_reload_conf()")
+            with anyio.fail_after(LIMIT):
+                while names and not await waits(url):  # another process of the server's makes it so
+                    await anyio.sleep(0.01)
+
+        async with open_engine(HOME, url) as engine, open_engine(HOME, url) as other, engine.writer() as writer:
+            claim, last = await claimed(engine, writer), await claimed(engine, writer)
+            tail = await writer.tail(claim)
+            tail.append(b"Shown. ")
+            await tail.caught_up()
+            await standbys("gone")
+            assert tail.append(b"Later. ")
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(writer.append, claim, 0, "Shown. Later. ", 2)
+                with anyio.fail_after(LIMIT):
+                    while writer.trouble is None or tail.trouble is None:
+                        await anyio.sleep(0.05)
+                assert "standbys" in writer.trouble
+                for reader in (engine, other):
+                    assert await reader.text(claim.id) == b"Shown. "
+                    assert [stream.bytes for stream in await reader.listed()] == [0, 7]
+                assert tail.kept == 7
+                await standbys("")
+            with anyio.fail_after(LIMIT):
+                await tail.caught_up()
+            assert (writer.trouble, tail.trouble) == (None, None)
+            assert await other.text(claim.id) == b"Shown. Later. "
+            await standbys("gone")
+            async with anyio.create_task_group() as tasks:
+
+                async def finish() -> None:
+                    with pytest.raises(StoreBusy):
+                        await writer.finish(last, 0, "", 0, Status.DONE, None, None)
+
+                tasks.start_soon(finish)
+                await anyio.wait_all_tasks_blocked()
+                writer.close()
+        assert "canceling" not in (cluster.folder / "log").read_text()
+        await standbys("")
+        async with open_engine(HOME, url) as engine:
+            with anyio.fail_after(LIMIT):
+                assert (await engine.ended(last.id)).status.ended  # by its owner's word, or as a dead one's
 
 
 # --- while text flows
