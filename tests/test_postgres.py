@@ -20,12 +20,20 @@ import pytest
 
 from ptstream.engine import open_engine
 from ptstream.engine.protocol import Engine, Writer
-from ptstream.errors import ClaimLost, ConfigurationError, PtstreamError, StoreBusy, StoreNewer, StoreUnusable
+from ptstream.errors import (
+    ClaimLost,
+    ConfigurationError,
+    PtstreamError,
+    StoreBusy,
+    StoreNewer,
+    StoreUnusable,
+    StreamNotFound,
+)
 from ptstream.settings import Home
 from ptstream.streams import Claim, GenerationRequest, State, Status
 from ptstream.text_search import alike, folded
 from tests import postgres
-from tests.conftest import LIMIT
+from tests.conftest import LIMIT, needs
 
 pytestmark = pytest.mark.anyio
 
@@ -524,6 +532,37 @@ async def test_what_cannot_be_reached_says_why(url: str) -> None:
     async with open_engine(HOME, f"postgresql://u:{SECRET}@a,b:7/db?sslpassword={SECRET}") as engine:
         assert engine.location == "postgresql://u@a,b:7/db"
         assert SECRET not in repr(engine)
+
+
+@needs("pgbouncer")
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+async def test_a_pooler_of_transactions_is_refused(folder: Path, mode: str) -> None:
+    """No lock of a session holds there, and so no owner's. One that pools sessions will do."""
+    server = postgres.shared()
+    users, port = folder / "users", postgres.free_port()
+    users.write_text('"postgres" ""\n')
+    (folder / "ini").write_text(
+        f"[databases]\n* = host={server.folder} port={server.port} user=postgres\n[pgbouncer]\n"
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\nauth_file = {users}\n"
+        f"pool_mode = {mode}\nignore_startup_parameters = options\n"
+    )
+    folder.chmod(0o755)
+    words = [*postgres.as_other(), "pgbouncer", str(folder / "ini")]
+    with open(folder / "log", "wb") as log, subprocess.Popen(words, stderr=log, stdout=log) as pooler:  # noqa: ASYNC220
+        try:
+            with anyio.fail_after(LIMIT):
+                while b"process up" not in (folder / "log").read_bytes():
+                    assert pooler.poll() is None
+                    await anyio.sleep(0.01)
+            url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+            if mode == "transaction":
+                assert "pools transactions" in str(await refusal(url))
+            else:
+                async with open_engine(HOME, url) as engine:
+                    with pytest.raises(StreamNotFound):
+                        await engine.get("0" * 12)
+        finally:
+            pooler.terminate()
 
 
 def test_without_its_client_it_says_what_to_install() -> None:
