@@ -6,6 +6,7 @@ What every engine promises is test_engine_contract.py's.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ from ptstream.settings import Home
 from ptstream.streams import Claim, GenerationRequest, State, Status
 from ptstream.text_search import alike, folded
 from tests import postgres
-from tests.conftest import LIMIT, needs
+from tests.conftest import LIMIT
 
 pytestmark = pytest.mark.anyio
 
@@ -41,6 +42,8 @@ HOME = Home("/nonexistent")
 """Nothing of it is used."""
 
 SECRET = "hush%2Fhush"
+
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 @pytest.fixture
@@ -534,7 +537,7 @@ async def test_what_cannot_be_reached_says_why(url: str) -> None:
         assert SECRET not in repr(engine)
 
 
-@needs("pgbouncer")
+@pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed")
 @pytest.mark.parametrize("mode", ["transaction", "session"])
 async def test_a_pooler_of_transactions_is_refused(folder: Path, mode: str) -> None:
     """No lock of a session holds there, and so no owner's. One that pools sessions will do."""
@@ -547,7 +550,7 @@ async def test_a_pooler_of_transactions_is_refused(folder: Path, mode: str) -> N
         f"pool_mode = {mode}\nignore_startup_parameters = options\n"
     )
     folder.chmod(0o755)
-    words = [*postgres.as_other(), "pgbouncer", str(folder / "ini")]
+    words = [*postgres.as_other(), str(PGBOUNCER), str(folder / "ini")]
     with open(folder / "log", "wb") as log, subprocess.Popen(words, stderr=log, stdout=log) as pooler:  # noqa: ASYNC220
         try:
             with anyio.fail_after(LIMIT):
