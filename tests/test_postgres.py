@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ from ptstream.streams import Claim, GenerationRequest, State, Status
 from ptstream.text_search import alike, folded
 from tests import postgres
 from tests.conftest import LIMIT
+from tests.test_engine_contract import Place, claimed, engine, in_postgres, other, writer
+
+__all__ = ["engine", "other", "writer"]
 
 pytestmark = pytest.mark.anyio
 
@@ -47,36 +50,16 @@ PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/s
 
 
 @pytest.fixture
-def url() -> Iterator[str]:
-    """A place for one test."""
-    with postgres.place() as made:
+def place(folder: Path) -> Iterator[Place]:
+    """A schema of the test's own."""
+    with in_postgres(folder) as made:
         yield made
 
 
 @pytest.fixture
-async def engine(url: str) -> AsyncIterator[Engine]:
-    """An engine over it."""
-    async with open_engine(HOME, url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def other(url: str) -> AsyncIterator[Engine]:
-    """A second one, as another process would have."""
-    async with open_engine(HOME, url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def writer(engine: Engine) -> AsyncIterator[Writer]:
-    """An owner."""
-    async with engine.writer() as opened:
-        yield opened
-
-
-async def claimed(engine: Engine, writer: Writer) -> Claim:
-    """A new stream, and the right to write it."""
-    return await writer.claim((await engine.create()).id)
+def url(place: Place) -> str:
+    """Its URL."""
+    return place.url
 
 
 async def sql(url: str, statement: str, *values: Any) -> list[Any]:
