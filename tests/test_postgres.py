@@ -131,6 +131,37 @@ async def test_an_owner_that_was_declared_dead_is_refused(
     assert (await other.recovered(again.id)).status is Status.STREAMING
 
 
+FORKING = """
+import os, sys, time, anyio
+from ptstream.engine import open_engine
+from ptstream.settings import Home
+async def main(url, id):
+    async with open_engine(Home('/nonexistent'), url) as engine, engine.writer() as writer:
+        await writer.claim(id)
+        if child := os.fork():
+            print(child, flush=True)
+            await anyio.sleep_forever()
+        time.sleep(600)
+anyio.run(main, *sys.argv[1:])
+"""
+
+
+async def test_a_forked_child_does_not_keep_its_parent_alive(url: str, engine: Engine) -> None:
+    id = (await engine.create()).id
+    words = [sys.executable, "-c", FORKING, url, id]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as parent:  # noqa: ASYNC220
+        assert parent.stdout
+        child = int(await anyio.to_thread.run_sync(parent.stdout.readline))
+        try:
+            assert (await engine.recovered(id)).status is Status.STREAMING
+            parent.kill()
+            with anyio.fail_after(LIMIT):
+                assert (await engine.ended(id)).error == "its owner died at byte 0"
+            os.kill(child, 0)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
 async def test_a_caller_that_leaves_cancels_no_statement(engine: Engine, writer: Writer) -> None:
     """Each claim is known, to the caller or to nobody."""
     for _ in range(20):
