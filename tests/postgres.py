@@ -103,9 +103,7 @@ class Cluster:
         if os.geteuid() == 0:
             shutil.chown(self.folder, user=_user().pw_uid, group=_user().pw_gid)
         self.folder.chmod(0o755)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            (self.folder / "port").write_text(str(probe.getsockname()[1]))
+        (self.folder / "port").write_text(str(free_port()))
         words = ["-D", str(self.data), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"]
         self.run("initdb", *words)
         self.configure(self.data, f"port = {self.port}\nunix_socket_directories = '{self.folder}'\n{SETTINGS}")
@@ -118,7 +116,7 @@ class Cluster:
 
     def run(self, program: str, *words: str) -> None:
         """Run one of the server's programs to its end."""
-        line = [*_as_other(), str(self.programs / program), *words]
+        line = [*as_other(), str(self.programs / program), *words]
         done = subprocess.run(line, cwd=self.folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-1000:]
 
@@ -127,7 +125,7 @@ class Cluster:
         import psycopg
 
         with (self.folder / "log").open("ab") as log:
-            line = [*_as_other(), str(self.programs / "postgres"), "-D", str(data or self.data)]
+            line = [*as_other(), str(self.programs / "postgres"), "-D", str(data or self.data)]
             process = subprocess.Popen(line, stdout=log, stderr=log, cwd=self.folder, start_new_session=True)
         if data is None:
             self.process = process
@@ -159,6 +157,13 @@ class Cluster:
             self.process.wait()
 
 
+def free_port() -> int:
+    """A port of the loopback that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def _user() -> pwd.struct_passwd:
     """Whom root has the server run as: it refuses to be root's."""
     for name in ("postgres", "nobody"):
@@ -167,7 +172,8 @@ def _user() -> pwd.struct_passwd:
     raise AssertionError("there is no user that PostgreSQL could run as")
 
 
-def _as_other() -> list[str]:
+def as_other() -> list[str]:
+    """How root runs a program of the database's: as somebody else."""
     if os.geteuid() != 0:
         return []
     return ["setpriv", f"--reuid={_user().pw_uid}", f"--regid={_user().pw_gid}", "--clear-groups"]

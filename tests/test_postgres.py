@@ -6,11 +6,12 @@ What every engine promises is test_engine_contract.py's.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,23 @@ import pytest
 
 from ptstream.engine import open_engine
 from ptstream.engine.protocol import Engine, Writer
-from ptstream.errors import ClaimLost, ConfigurationError, PtstreamError, StoreNewer, StoreUnusable
+from ptstream.errors import (
+    ClaimLost,
+    ConfigurationError,
+    PtstreamError,
+    StoreBusy,
+    StoreNewer,
+    StoreUnusable,
+    StreamNotFound,
+)
 from ptstream.settings import Home
 from ptstream.streams import Claim, GenerationRequest, State, Status
 from ptstream.text_search import alike, folded
 from tests import postgres
 from tests.conftest import LIMIT
+from tests.test_engine_contract import Place, claimed, engine, in_postgres, other, writer
+
+__all__ = ["engine", "other", "writer"]
 
 pytestmark = pytest.mark.anyio
 
@@ -34,38 +46,20 @@ HOME = Home("/nonexistent")
 
 SECRET = "hush%2Fhush"
 
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
 
 @pytest.fixture
-def url() -> Iterator[str]:
-    """A place for one test."""
-    with postgres.place() as made:
+def place(folder: Path) -> Iterator[Place]:
+    """A schema of the test's own."""
+    with in_postgres(folder) as made:
         yield made
 
 
 @pytest.fixture
-async def engine(url: str) -> AsyncIterator[Engine]:
-    """An engine over it."""
-    async with open_engine(HOME, url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def other(url: str) -> AsyncIterator[Engine]:
-    """A second one, as another process would have."""
-    async with open_engine(HOME, url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def writer(engine: Engine) -> AsyncIterator[Writer]:
-    """An owner."""
-    async with engine.writer() as opened:
-        yield opened
-
-
-async def claimed(engine: Engine, writer: Writer) -> Claim:
-    """A new stream, and the right to write it."""
-    return await writer.claim((await engine.create()).id)
+def url(place: Place) -> str:
+    """Its URL."""
+    return place.url
 
 
 async def sql(url: str, statement: str, *values: Any) -> list[Any]:
@@ -135,6 +129,37 @@ async def test_an_owner_that_was_declared_dead_is_refused(
         while not await sql(url, f"SELECT 1 {LEASES}", *named(url)):
             await anyio.sleep(0.05)
     assert (await other.recovered(again.id)).status is Status.STREAMING
+
+
+FORKING = """
+import os, sys, time, anyio
+from ptstream.engine import open_engine
+from ptstream.settings import Home
+async def main(url, id):
+    async with open_engine(Home('/nonexistent'), url) as engine, engine.writer() as writer:
+        await writer.claim(id)
+        if child := os.fork():
+            print(child, flush=True)
+            await anyio.sleep_forever()
+        time.sleep(600)
+anyio.run(main, *sys.argv[1:])
+"""
+
+
+async def test_a_forked_child_does_not_keep_its_parent_alive(url: str, engine: Engine) -> None:
+    id = (await engine.create()).id
+    words = [sys.executable, "-c", FORKING, url, id]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as parent:  # noqa: ASYNC220
+        assert parent.stdout
+        child = int(await anyio.to_thread.run_sync(parent.stdout.readline))
+        try:
+            assert (await engine.recovered(id)).status is Status.STREAMING
+            parent.kill()
+            with anyio.fail_after(LIMIT):
+                assert (await engine.ended(id)).error == "its owner died at byte 0"
+            os.kill(child, 0)
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 async def test_a_caller_that_leaves_cancels_no_statement(engine: Engine, writer: Writer) -> None:
@@ -288,6 +313,73 @@ async def test_an_engine_whose_server_is_away_ends(folder: Path) -> None:
         async with open_engine(HOME, cluster.url()) as engine:
             with anyio.fail_after(LIMIT):
                 assert (await engine.ended(claim.id)).error == "its owner died at byte 7"
+
+
+async def waits(url: str) -> bool:
+    """Whether a commit waits for a standby now."""
+    import psycopg
+
+    connection = await psycopg.AsyncConnection.connect(url, autocommit=True)
+    connection.pgconn.send_query(b"SELECT pg_logical_emit_message(true, 'test', '')")
+    state = "SELECT wait_event = 'SyncRep', state FROM pg_stat_activity WHERE pid = %s"
+    try:
+        while (rows := await sql(url, state, connection.info.backend_pid)) != [(True, "active")]:
+            if rows[0][1] == "idle" and not rows[0][0]:
+                return False
+    finally:
+        connection.pgconn.finish()
+    return True
+
+
+async def test_without_its_standbys_writers_pause_and_readers_read(folder: Path) -> None:
+    """Nothing is shown that is on one disk alone; when they are back, all goes on."""
+    with postgres.cluster() as cluster:
+        url = cluster.url()
+
+        async def standbys(names: str) -> None:
+            await sql(url, f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+            await sql(url, "SELECT pg_reload_conf()")
+            with anyio.fail_after(LIMIT):
+                while names and not await waits(url):  # another process of the server's makes it so
+                    await anyio.sleep(0.01)
+
+        async with open_engine(HOME, url) as engine, open_engine(HOME, url) as other, engine.writer() as writer:
+            claim, last = await claimed(engine, writer), await claimed(engine, writer)
+            tail = await writer.tail(claim)
+            tail.append(b"Shown. ")
+            await tail.caught_up()
+            await standbys("gone")
+            assert tail.append(b"Later. ")
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(writer.append, claim, 0, "Shown. Later. ", 2)
+                with anyio.fail_after(LIMIT):
+                    while writer.trouble is None or tail.trouble is None:
+                        await anyio.sleep(0.05)
+                assert "standbys" in writer.trouble
+                for reader in (engine, other):
+                    assert await reader.text(claim.id) == b"Shown. "
+                    assert [stream.bytes for stream in await reader.listed()] == [0, 7]
+                assert tail.kept == 7
+                await standbys("")
+            with anyio.fail_after(LIMIT):
+                await tail.caught_up()
+            assert (writer.trouble, tail.trouble) == (None, None)
+            assert await other.text(claim.id) == b"Shown. Later. "
+            await standbys("gone")
+            async with anyio.create_task_group() as tasks:
+
+                async def finish() -> None:
+                    with pytest.raises(StoreBusy):
+                        await writer.finish(last, 0, "", 0, Status.DONE, None, None)
+
+                tasks.start_soon(finish)
+                await anyio.wait_all_tasks_blocked()
+                writer.close()
+        assert "canceling" not in (cluster.folder / "log").read_text()
+        await standbys("")
+        async with open_engine(HOME, url) as engine:
+            with anyio.fail_after(LIMIT):
+                assert (await engine.ended(last.id)).status.ended  # by its owner's word, or as a dead one's
 
 
 # --- while text flows
@@ -457,6 +549,37 @@ async def test_what_cannot_be_reached_says_why(url: str) -> None:
     async with open_engine(HOME, f"postgresql://u:{SECRET}@a,b:7/db?sslpassword={SECRET}") as engine:
         assert engine.location == "postgresql://u@a,b:7/db"
         assert SECRET not in repr(engine)
+
+
+@pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed")
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+async def test_a_pooler_of_transactions_is_refused(folder: Path, mode: str) -> None:
+    """No lock of a session holds there, and so no owner's. One that pools sessions will do."""
+    server = postgres.shared()
+    users, port = folder / "users", postgres.free_port()
+    users.write_text('"postgres" ""\n')
+    (folder / "ini").write_text(
+        f"[databases]\n* = host={server.folder} port={server.port} user=postgres\n[pgbouncer]\n"
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\nauth_file = {users}\n"
+        f"pool_mode = {mode}\nignore_startup_parameters = options\n"
+    )
+    folder.chmod(0o755)
+    words = [*postgres.as_other(), str(PGBOUNCER), str(folder / "ini")]
+    with open(folder / "log", "wb") as log, subprocess.Popen(words, stderr=log, stdout=log) as pooler:  # noqa: ASYNC220
+        try:
+            with anyio.fail_after(LIMIT):
+                while b"process up" not in (folder / "log").read_bytes():
+                    assert pooler.poll() is None
+                    await anyio.sleep(0.01)
+            url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+            if mode == "transaction":
+                assert "pools transactions" in str(await refusal(url))
+            else:
+                async with open_engine(HOME, url) as engine:
+                    with pytest.raises(StreamNotFound):
+                        await engine.get("0" * 12)
+        finally:
+            pooler.terminate()
 
 
 def test_without_its_client_it_says_what_to_install() -> None:

@@ -29,7 +29,7 @@ LOOK = f"""
 SELECT o.n, s.status, CASE s.status WHEN 'streaming' THEN coalesce(e.stop, s.bytes) ELSE s.bytes END,
   s.error, s.note, s.epoch, s.owner, p.starts, p.texts, t.text
 FROM unnest(%(ids)b::text[], %(offsets)b::bigint[], %(lives)b::bool[]) WITH ORDINALITY o (id, off, live, n)
-LEFT JOIN streams s ON s.id = o.id AND {LASTING}
+LEFT JOIN LATERAL (SELECT * FROM streams s WHERE s.id = o.id AND {LASTING} LIMIT 1) s ON true
 LEFT JOIN LATERAL (
   SELECT c.stop FROM chunks c WHERE c.stream = s.id ORDER BY c.start DESC LIMIT 1
 ) e ON s.status = 'streaming'

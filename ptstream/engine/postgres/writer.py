@@ -8,8 +8,7 @@ Pieces on their way are `tail.py`'s, what proves that this process lives `livene
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import anyio
@@ -18,6 +17,7 @@ from ptstream import strict_json
 from ptstream.bell import Bell
 from ptstream.engine.postgres import schema
 from ptstream.engine.postgres.connections import SLOW, Answer, Connections, busy
+from ptstream.engine.postgres.flushes import Flush, group_of, values_of
 from ptstream.engine.postgres.liveness import Lease
 from ptstream.engine.postgres.looks import Looks
 from ptstream.engine.postgres.queries import Queries
@@ -26,38 +26,10 @@ from ptstream.engine.postgres.tail import Keeper, KeptTail
 from ptstream.errors import ClaimLost, PtstreamError, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.streams import Claim, Status
 
-MOST_ROWS = 256
-MOST_BYTES = 4 * 1024 * 1024
-"""What one statement takes, at most."""
-
 AT_ONCE = 0.5
 """Seconds that an answer may take when the writer closes."""
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True, eq=False)
-class _Flush:
-    claim: Claim
-    start: int
-    text: bytes
-    pieces: int
-    status: str | None = None
-    cause: str | None = None
-    usage: str | None = None
-    note: str | None = None
-    said: bool = False
-    decided: anyio.Event = field(default_factory=anyio.Event)
-    error: Exception | None = None
-
-    @property
-    def stop(self) -> int:
-        return self.start + len(self.text)
-
-    def decide(self, error: Exception | None = None) -> None:
-        if not self.decided.is_set():
-            self.error = error
-            self.decided.set()
 
 
 class PostgresWriter:
@@ -75,7 +47,7 @@ class PostgresWriter:
         self._lane = connections.lane()
         self._tail_lane = connections.lane()
         self._keeper = Keeper(self._tail_lane, self._location)
-        self._waiting: list[_Flush] = []
+        self._waiting: list[Flush] = []
         self._bell = Bell()
         self._told: set[tuple[str, int]] = set()
         self._trouble: str | None = None
@@ -175,7 +147,7 @@ class PostgresWriter:
 
     async def append(self, claim: Claim, start: int, text: str, pieces: int) -> None:
         """See `protocol.Writer.append`."""
-        await self._commit(_Flush(claim, start, text.encode(), pieces))
+        await self._commit(Flush(claim, start, text.encode(), pieces))
 
     async def finish(
         self,
@@ -193,10 +165,10 @@ class PostgresWriter:
         end = (status.value, _storable(cause), counts, _storable(note))
         tail = self._tails.get(claim.id)
         if tail is None or tail.claim != claim:
-            return await self._commit(_Flush(claim, start, text.encode(), pieces, *end))
+            return await self._commit(Flush(claim, start, text.encode(), pieces, *end))
         try:
             await self._hold(tail)
-            await self._commit(_Flush(claim, start, text.encode(), pieces, *end))
+            await self._commit(Flush(claim, start, text.encode(), pieces, *end))
         except PtstreamError:
             self._keeper.go_on(tail)
             raise
@@ -217,7 +189,7 @@ class PostgresWriter:
         with anyio.CancelScope(shield=True):
             await self._answered(self._connections.change(lambda connection: connection.rows(sql, values)))
 
-    async def _commit(self, flush: _Flush) -> None:
+    async def _commit(self, flush: Flush) -> None:
         self._waiting.append(flush)
         self._bell.ring()
         await flush.decided.wait()
@@ -232,7 +204,7 @@ class PostgresWriter:
                 # What was broken off before it was decided is tried again.
                 self._waiting = [flush for flush in self._waiting if not flush.decided.is_set()]
                 try:
-                    if group := _group(self._waiting):
+                    if group := group_of(self._waiting):
                         await self._commit_group(group)
                     else:
                         await rung.wait()
@@ -241,9 +213,9 @@ class PostgresWriter:
                     if self._committing.cancel_called:
                         raise
 
-    async def _commit_group(self, group: list[_Flush]) -> None:
+    async def _commit_group(self, group: list[Flush]) -> None:
         """Whatever happens, nobody waits for ever. One that cannot be written takes no other along."""
-        values = _values(group)
+        values = values_of(group)
 
         async def work(connection: Connection) -> set[int]:
             again = any(flush.said for flush in group)  # and may have been taken, before the connection broke
@@ -258,19 +230,20 @@ class PostgresWriter:
             taken = await self._answered(self._lane.begin(work, patience=float("inf")))
         except StoreBusy as error:
             if self.closing:
-                _refuse(group, error)
+                for flush in group:
+                    flush.decide(error)
             else:
                 await anyio.sleep(AT_ONCE)  # it is tried again
         except Exception as error:  # the database does not take this, or a row of it
             if len(group) == 1:
-                _refuse(group, error if isinstance(error, StoreUnusable) else StoreUnusable(str(error)))
+                group[0].decide(error if isinstance(error, StoreUnusable) else StoreUnusable(str(error)))
             else:
                 for flush in group:
                     await self._commit_group([flush])
         else:
             self._decide(group, taken)
 
-    def _decide(self, group: list[_Flush], taken: set[int]) -> None:
+    def _decide(self, group: list[Flush], taken: set[int]) -> None:
         for n, flush in enumerate(group):
             if n not in taken:
                 flush.decide(ClaimLost(f"stream {flush.claim.id} is not this owner's any more"))
@@ -317,34 +290,6 @@ class PostgresWriter:
         return state.status.ended or state.owner != self._lease.id
 
 
-def _group(waiting: Iterable[_Flush]) -> list[_Flush]:
-    """The next rows of one statement: of each stream one, since the next begins where that ends."""
-    group: list[_Flush] = []
-    ids: set[str] = set()
-    size = 0
-    for flush in waiting:
-        if flush.claim.id in ids:
-            continue
-        if group and (len(group) == MOST_ROWS or size + len(flush.text) > MOST_BYTES):
-            break
-        ids.add(flush.claim.id)
-        size += len(flush.text)
-        group.append(flush)
-    return group
-
-
-def _values(group: list[_Flush]) -> dict[str, list[Any]]:
-    return {
-        "n": [*range(len(group))],
-        "id": [flush.claim.id for flush in group],
-        "epoch": [flush.claim.epoch for flush in group],
-        **{
-            name: [getattr(flush, name) for flush in group]
-            for name in ("start", "stop", "text", "pieces", "status", "cause", "usage", "note")
-        },
-    }
-
-
 def _storable(text: str | None) -> str | None:
     """A name or a cause may hold an undecodable byte of a path, or NUL: the database has no place for either."""
     return text and text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
@@ -352,8 +297,3 @@ def _storable(text: str | None) -> str | None:
 
 def _counts(usage: Mapping[str, Any]) -> str:
     return strict_json.dumps(strict_json.finite(usage))
-
-
-def _refuse(group: list[_Flush], error: Exception) -> None:
-    for flush in group:
-        flush.decide(error)
