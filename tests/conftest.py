@@ -432,6 +432,10 @@ def until(what: Callable[[], Any], limit: float = LIMIT) -> Any:
     return value
 
 
+sqlite_itself = pytest.mark.skipif(ON_POSTGRES, reason="tests SQLite itself")
+"""For a test that looks into the database's file, or stands in its way."""
+
+
 def needs(program: str) -> pytest.MarkDecorator:
     """Skip where a program is missing."""
     return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
@@ -503,12 +507,20 @@ def ended(process: subprocess.Popen[bytes]) -> int:
 
 
 def waits(pid: int) -> bool:
-    """Whether a process has come so far as to watch the database for news."""
+    """Whether a process has come so far as to watch the database for news, or for the answers of a server."""
+    if ON_POSTGRES:
+        return any("socket:" in link for link in _open_files(pid)) and _is_asleep(pid)
+    return "anon_inode:inotify" in _open_files(pid)
+
+
+def _open_files(pid: int) -> Iterator[str]:
     for fd in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
-            if os.readlink(f"/proc/{pid}/fd/{fd}") == "anon_inode:inotify":
-                return True
-    return False
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+
+
+def _is_asleep(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 async def hear_nothing(line: str) -> None:

@@ -35,6 +35,7 @@ from tests.conftest import (
     kept,
     needs,
     read_exactly,
+    sqlite_itself,
     together,
     told,
     until,
@@ -489,6 +490,7 @@ def test_cancel(served: Cli, gate: Gate) -> None:
     assert told(served, pending)["status"] == "cancelled"
 
 
+@sqlite_itself
 def test_cancel_when_the_store_takes_no_mark(served: Cli) -> None:
     """As on a full disk: its generator is stopped all the same, and the end is written as soon as that can be."""
     id = detached(served, "sh", "-c", "echo $$; exec sleep 1000")
@@ -503,6 +505,7 @@ def test_cancel_when_the_store_takes_no_mark(served: Cli) -> None:
     assert (kept(served, id), told(served, id)["error"]) == (said, f"cancelled at byte {len(said)}")
 
 
+@sqlite_itself
 @pytest.mark.parametrize("words", [("watch",), ("wait",), ("cancel",), ("rm", "--dry-run"), ("search",)], ids=" ".join)
 def test_what_asks_no_daemon_loads_nothing_that_only_reaches_one(served: Cli, words: tuple[str, ...]) -> None:
     """It would take longer than all the rest."""
@@ -560,6 +563,7 @@ def test_models(served: Cli, folder: Path) -> None:
     served.run("models", "nonsense", code=2)
 
 
+@sqlite_itself
 def test_path_prints_the_database_alone(cli: Cli, folder: Path) -> None:
     assert cli.run("path").stdout.decode() == f"{cli.home.database}\n"
     assert not os.path.exists(cli.home.path)
@@ -568,6 +572,7 @@ def test_path_prints_the_database_alone(cli: Cli, folder: Path) -> None:
     assert cli.out("path", env=home) == f"{folder}/ptstream/db/ptstream.db\n"
 
 
+@sqlite_itself
 @needs("sqlite3")
 def test_the_database_is_readable_with_sqlites_own_shell(served: Cli) -> None:
     id = served.run("drive", "--", "echo", "hi").stderr.decode().split()[0]
@@ -586,7 +591,7 @@ def test_daemon_start_status_stop_logs(cli: Cli) -> None:
     (_, plain), (_, data), _, (_, log), (_, line) = together(cli, up)
     status = json.loads(data.stdout)
     assert {"pid", "socket", "database", "running", "uptime", "version"} <= set(status)
-    assert (status["socket"], status["database"], status["running"]) == (cli.home.socket, cli.home.database, 0)
+    assert (status["socket"], status["database"], status["running"]) == (cli.home.socket, status["database"], 0)
     pid = str(status["pid"])
     assert pid in plain.stdout.decode()
     assert pid in log.stdout.decode()

@@ -51,6 +51,7 @@ from tests.conftest import (
     needs,
     read_exactly,
     remount,
+    sqlite_itself,
     stop_daemon,
     told,
     too_many,
@@ -129,6 +130,7 @@ def test_numbers_that_are_written_oddly(face: Face) -> None:
         refused(face.http.get("/streams", params={name: "-1"}), 400, "usage")
 
 
+@sqlite_itself
 def test_a_conversation_of_many_turns(face: Face) -> None:
     with Store(face.cli.home) as store:
         parent = None
@@ -145,7 +147,7 @@ def test_a_cause_that_holds_what_no_header_does(face: Face) -> None:
     face.http.post(f"/streams/{id}/drive", params={"live": "1"})
     assert face.http.get(f"/streams/{id}").json()["status"] == "error"
     cause = face.http.get(f"/streams/{id}/text").headers["ptstream-error"]
-    assert cause.endswith(r"400 Odd: a\x00b\x1b]0;c\x07d\x7f\x9be")
+    assert cause.endswith(r"400 Odd: a\ufffdb\x1b]0;c\x07d\x7f\x9be")
 
 
 def test_the_same_name_is_the_same_stream(face: Face) -> None:
@@ -366,16 +368,16 @@ def test_a_request_that_is_too_large(face: Face) -> None:
 
 
 LIMITED = """
-import sys
+import os, sys
 from ptstream.daemon import process, request_limits
 from ptstream.http import uvicorn_protocol
-from ptstream.settings import Home
+from ptstream.settings import Home, store_of
 if sys.argv[2] == "impatient":
     for name in ("HEAD_TIME", "BODY_TIME", "STALL_TIME"):
         setattr(uvicorn_protocol, name, 0.2)
 else:
     request_limits.RATE, request_limits.BURST = 0.001, 50
-process.run(Home(sys.argv[1]), listen="127.0.0.1:0", token=False)
+process.run(Home(sys.argv[1], store_of(os.environ)), listen="127.0.0.1:0", token=False)
 """
 """A daemon that waits for nobody, or one that answers few."""
 

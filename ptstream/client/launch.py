@@ -8,7 +8,7 @@ import select
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import anyio
 

@@ -49,3 +49,11 @@ def stream_of(row: Sequence[Any]) -> Stream:
         Flush(flush) if flush else None,
     )
     return Stream(id, name, title, Status(status), size, request, *rest)
+
+
+def storable(text: str | None) -> str | None:
+    """A name or a cause as every engine can keep it: without what UTF-8, or a database's text, has no place for.
+
+    It may hold an undecodable byte of a path, or NUL.
+    """
+    return text and text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

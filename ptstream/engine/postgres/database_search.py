@@ -19,7 +19,7 @@ from ptstream.engine.protocol import Hit
 from ptstream.engine.rows import stream_of
 from ptstream.errors import StreamNotFound
 from ptstream.streams import Stream
-from ptstream.text_search import Places, alike
+from ptstream.text_search import Places, alike, folded
 
 TOGETHER = 50
 """Streams that are looked at in one statement."""
@@ -55,7 +55,7 @@ ANY_CASE = r"""CASE WHEN position('\x00'::bytea IN texts.text) > 0 THEN true
 
 
 def pattern(query: str) -> str:
-    """A regular expression, as PostgreSQL has it, for all texts in which the query stands, in whatever case."""
+    """A regular expression, as PostgreSQL has it, for all texts in which the folded query stands, in whatever case."""
     return "".join(f"[{''.join(sorted(letters))}]" if len(letters := alike(c)) > 1 else _plain(c) for c in query)
 
 
@@ -69,7 +69,7 @@ async def search(
     """Every place where `query` stands. Written in lower case, it means capitals as well."""
     any_case = query == query.lower()
     sql = SOME.format(ANY_CASE if any_case else EXACTLY)
-    asked = pattern(query) if any_case else query.encode()
+    asked = pattern(folded(query)) if any_case else query.encode()
     before = 2**62
     while rows := await connections.rows(sql, {"before": before, "query": asked}):
         before = rows[-1][0]

@@ -23,6 +23,7 @@ from ptstream.engine.postgres.looks import Looks
 from ptstream.engine.postgres.queries import Queries
 from ptstream.engine.postgres.server import Connection
 from ptstream.engine.postgres.tail import Keeper, KeptTail
+from ptstream.engine.rows import storable
 from ptstream.errors import ClaimLost, PtstreamError, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.streams import Claim, Status
 
@@ -93,7 +94,7 @@ class PostgresWriter:
 
     async def claim(self, id: str, model: str | None = None, place: str | None = None) -> Claim:
         """See `protocol.Writer.claim`."""
-        values = {"id": id, "owner": self._lease.id, "model": _storable(model), "place": _storable(place)}
+        values = {"id": id, "owner": self._lease.id, "model": storable(model), "place": storable(place)}
         found = await self._claimed(schema.CLAIM, values, self._connections.change)
         if found:
             return found
@@ -104,7 +105,7 @@ class PostgresWriter:
     async def reclaim(self, claim: Claim, begin: int, cause: str) -> Claim:
         """See `protocol.Writer.reclaim`. After all appends that were begun."""
         values = {"id": claim.id, "epoch": claim.epoch, "owner": self._lease.id, "begin": begin}
-        found = await self._claimed(schema.RECLAIM, values | {"cause": _storable(cause)}, self._lane.begin)
+        found = await self._claimed(schema.RECLAIM, values | {"cause": storable(cause)}, self._lane.begin)
         if found:
             self._lease.swept[claim.id] = begin
             return found
@@ -162,7 +163,7 @@ class PostgresWriter:
     ) -> None:
         """See `protocol.Writer.finish`. What of its tail is on its way comes first, so that nothing stays behind."""
         counts = None if usage is None else _counts(usage)
-        end = (status.value, _storable(cause), counts, _storable(note))
+        end = (status.value, storable(cause), counts, storable(note))
         tail = self._tails.get(claim.id)
         if tail is None or tail.claim != claim:
             return await self._commit(Flush(claim, start, text.encode(), pieces, *end))
@@ -288,11 +289,6 @@ class PostgresWriter:
         except PtstreamError:  # that it cannot be read now is not its end
             return False
         return state.status.ended or state.owner != self._lease.id
-
-
-def _storable(text: str | None) -> str | None:
-    """A name or a cause may hold an undecodable byte of a path, or NUL: the database has no place for either."""
-    return text and text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _counts(usage: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ import anyio
 
 from ptstream import strict_json
 from ptstream.bell import Bell
+from ptstream.engine.rows import storable
 from ptstream.engine.sqlite import liveness, migration, schema
 from ptstream.engine.sqlite.checkpoints import Checkpoints
 from ptstream.engine.sqlite.store import Store
@@ -104,8 +105,8 @@ class SqliteWriter:
             "owner": self._owner,
             "boot": liveness.boot_id(),
             "at": time.time(),
-            "model": _storable(model),
-            "place": _storable(place),
+            "model": storable(model),
+            "place": storable(place),
         }
         rows = await self._persistently(schema.CLAIM, values)
         if rows:
@@ -123,7 +124,7 @@ class SqliteWriter:
             "owner": self._owner,
             "begin": begin,
             "at": time.time(),
-            "cause": _storable(cause),
+            "cause": storable(cause),
         }
         rows = await self._persistently(schema.RECLAIM, values)
         if rows:
@@ -166,7 +167,7 @@ class SqliteWriter:
         """The last chunk and the end in one transaction. Raises as `append` does."""
         stop = start + len(text.encode())
         counts = None if usage is None else _counts(usage)
-        end = (status.value, _storable(cause), counts, _storable(note))
+        end = (status.value, storable(cause), counts, storable(note))
         await self._commit((claim.id, claim.epoch, start, stop, text, time.time(), pieces, *end))
 
     async def report_usage(self, claim: Claim, usage: Mapping[str, Any]) -> None:
@@ -279,11 +280,6 @@ class SqliteWriter:
         except PtstreamError:  # that it cannot be read now is not its end
             return False
         return state.status.ended or state.owner != self._owner
-
-
-def _storable(text: str | None) -> str | None:
-    """A name or a cause may hold an undecodable byte of a path, which UTF-8 has no place for."""
-    return text and text.encode("utf-8", "replace").decode()
 
 
 def _counts(usage: Mapping[str, Any]) -> str:
