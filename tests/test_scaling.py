@@ -1,0 +1,158 @@
+"""Streams that several machines share in PostgreSQL: commands, daemons, programs. A machine is a home of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+import ptstream
+from ptstream.settings import Home, without_secrets
+from ptstream.streams import Status
+from tests import postgres
+from tests.conftest import FIRST, SECOND, Cli, Gate, ended, read_exactly, stop_daemon, until
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """A place in the shared server."""
+    with postgres.place() as made:
+        yield made
+
+
+@pytest.fixture
+def machines(folder: Path, url: str) -> Iterator[list[Cli]]:
+    """The command on three machines: three homes, whose streams are at one place."""
+    made = [Cli(Home(f"{folder}/{name}", url)) for name in "abc"]
+    yield made
+    for cli in made:
+        stop_daemon(cli.home)
+
+
+def test_driven_at_one_followed_at_another_cancelled_at_a_third(machines: list[Cli], gate: Gate) -> None:
+    one, other, third = machines
+    id = one.out("drive", "--detach", "--name", "both", "--", *gate.command).strip()
+    with other.started("watch", "--live", "both") as live, third.started("watch", "both") as stored:
+        for process in (live, stored):
+            assert read_exactly(process, len(FIRST)).decode() == FIRST
+        gate.open()
+        for process in (live, stored):
+            assert read_exactly(process, 99).decode() == SECOND
+            assert ended(process) == 0
+    assert [cli.out("cat", id) for cli in machines] == [FIRST + SECOND] * 3
+    running = one.out("drive", "--detach", "--", "sh", "-c", "echo begun; exec sleep 600").strip()
+    with other.started("watch", "--live", running) as process:
+        assert read_exactly(process, 6) == b"begun\n"
+        assert b"has ended (cancelled)" in third.run("cancel", running).stderr
+        assert ended(process) == 6
+    assert other.out("ls", "-q").split() == [running, id]
+    third.run("rm", running, id)
+    assert one.out("ls", "-q") == ""
+
+
+def test_any_daemon_drives_a_pending_stream_and_one_does(machines: list[Cli]) -> None:
+    id = machines[0].out("create", "--name", "x").strip()
+    results = [cli.run("drive", id, "--", "echo", "once", code=None) for cli in machines]
+    assert [done.stdout for done in results] == [b"once\n"] * 3
+    assert machines[1].out("show", "--json", id).count('"epoch"') == 1
+
+
+def test_a_killed_daemons_stream_is_ended_from_another_machine(machines: list[Cli]) -> None:
+    one, other, _ = machines
+    id = one.out("drive", "--detach", "--", "sh", "-c", "printf 'Half a sen'; exec sleep 600").strip()
+    until(lambda: other.out("cat", id) == "Half a sen")
+    os.kill(int(one.out("daemon", "status").split()[1]), 9)
+    done = other.run("watch", id, code=5)
+    assert done.stdout == b"Half a sen"
+    assert b"its owner died at byte 10" in done.stderr
+    assert one.out("cat", id) == "Half a sen"
+
+
+def test_a_home_has_its_own_streams_whatever_is_set(machines: list[Cli], folder: Path) -> None:
+    machines[0].run("create")
+    assert machines[0].out("--home", f"{folder}/own", "ls") == ""
+    own = machines[0].out("--home", f"{folder}/own", "create").strip()
+    path = machines[0].out("--home", f"{folder}/own", "path").strip()
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT id FROM streams").fetchall() == [(own,)]
+    database.close()
+
+
+def test_a_daemon_with_other_streams_is_not_asked(machines: list[Cli]) -> None:
+    cli = machines[0]
+    cli.run("daemon", "start")
+    cli.environment.pop("PTSTREAM_STORE")
+    refused = cli.run("drive", "--", "echo", "x", code=4)
+    assert b"PTSTREAM_STORE" in refused.stderr
+    assert b"ptstream daemon stop" in refused.stderr
+    assert refused.stdout == b""
+
+
+def test_the_password_is_shown_nowhere(folder: Path, url: str) -> None:
+    server, schema = postgres.shared(), re.findall(r"search_path%3D(\w+)", url)[0]
+    role, password = f"r{secrets.token_hex(6)}", secrets.token_hex(12)
+    with server.admin() as admin:
+        admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'".encode())
+        admin.execute(f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}".encode())
+    cli = Cli(Home(f"{folder}/home", server.tcp(role, password, options=f"-csearch_path={schema}")))
+    id = cli.out("drive", "--detach", "--", "sleep", "600").strip()
+    try:
+        pid = cli.out("daemon", "status").split()[1]
+        shown = [Path(f"/proc/{pid}/cmdline").read_text(), cli.out("daemon", "status", "--json"), cli.out("path")]
+        cli.run("cancel", id)
+        wrong = Cli(Home(f"{folder}/wrong", cli.home.store.replace(password, f"{password}x")))
+        refused = wrong.run("ls", code=None)
+        assert refused.returncode in (4, 69)
+        assert refused.stderr.count(b"\n") == 1
+        shown += [refused.stderr.decode(), repr(cli.home), Path(cli.home.log).read_text()]
+        assert [text for text in shown if password in text] == []
+    finally:
+        stop_daemon(cli.home)
+        with server.admin() as admin:
+            admin.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}".encode())
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:", "sqlite:"),
+        ("postgresql:///app", "postgresql:///app"),
+        ("postgresql://me:secret@db1,db2:5433/app", "postgresql://me@db1,db2:5433/app"),
+        ("postgresql://me:se/cret@db/app", "postgresql://me@db/app"),
+        ("postgresql://me:se?cret@db/app", "postgresql://"),
+        ("postgresql://me:se@cret@db/app", "postgresql://me@db/app"),
+        ("postgresql:///app?password=secret&host=/run/pg&sslpassword=secret", "postgresql:///app?host=/run/pg"),
+        ("postgresql://db/app?options=-csearch_path%3Dx", "postgresql://db/app?options=-csearch_path%3Dx"),
+        ("secret", "secret:"),
+    ],
+)
+def test_what_is_shown_of_a_url(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown
+
+
+@pytest.mark.anyio
+async def test_programs_share_what_a_url_names(url: str) -> None:
+    """Asked at one, followed at another, cancelled at a third."""
+    pause = anyio.Event()
+
+    async def generate(_: object) -> AsyncIterator[str]:
+        yield FIRST
+        await pause.wait()
+        yield SECOND
+
+    async with ptstream.open(url) as one, ptstream.open(url) as other, ptstream.open(url) as third:
+        id = await one.create("x")
+        await one.start(id, generate)
+        pieces = other.follow(id)
+        assert (await anext(pieces)).text == FIRST
+        await third.cancel(id)
+        with pytest.raises(ptstream.StreamCancelled):
+            await anext(pieces)
+        assert (await one.stream(id)).status is Status.CANCELLED
+        assert (await third.body(id)).text == FIRST
