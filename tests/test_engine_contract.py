@@ -877,3 +877,10 @@ def test_a_stream_is_a_stream(place: Place) -> None:
 
     made = anyio.run(make)
     assert anyio.run(look, made.id) == made
+
+
+async def test_what_a_place_needs_is_made_once(place: Place) -> None:
+    async with place.open() as engine:
+        await engine.migrate()
+        await engine.migrate()
+        assert await engine.listed() == []

@@ -35,6 +35,11 @@ def machines(folder: Path, url: str) -> Iterator[list[Cli]]:
         stop_daemon(cli.home)
 
 
+def schema_of(url: str) -> str:
+    """Where in the server the place is."""
+    return str(re.findall(r"search_path%3D(\w+)", url)[0])
+
+
 def test_driven_at_one_followed_at_another_cancelled_at_a_third(machines: list[Cli], gate: Gate) -> None:
     one, other, third = machines
     id = one.out("drive", "--detach", "--name", "both", "--", *gate.command).strip()
@@ -95,7 +100,7 @@ def test_a_daemon_with_other_streams_is_not_asked(machines: list[Cli]) -> None:
 
 
 def test_the_password_is_shown_nowhere(folder: Path, url: str) -> None:
-    server, schema = postgres.shared(), re.findall(r"search_path%3D(\w+)", url)[0]
+    server, schema = postgres.shared(), schema_of(url)
     role, password = f"r{secrets.token_hex(6)}", secrets.token_hex(12)
     with server.admin() as admin:
         admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'".encode())
@@ -116,6 +121,20 @@ def test_the_password_is_shown_nowhere(folder: Path, url: str) -> None:
         stop_daemon(cli.home)
         with server.admin() as admin:
             admin.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}".encode())
+
+
+def test_an_administrator_makes_the_tables(folder: Path, url: str) -> None:
+    cli = Cli(Home(f"{folder}/home", url))
+    sql = cli.out("store", "migrate", "--sql")
+    with postgres.shared().admin() as administrator:
+        administrator.execute(f"SET search_path = {schema_of(url)}".encode())
+        administrator.execute(sql.encode())
+    assert cli.out("store", "migrate", "--sql") == ""
+    assert b"the tables are there: postgresql://" in cli.run("store", "migrate").stderr
+    assert cli.out("ls") == ""
+    here = Cli(Home(f"{folder}/here"))
+    assert b"its user's alone" in here.run("store", "migrate", "--sql", code=2).stderr
+    assert f"{here.home.database}\n".encode() in here.run("store", "migrate").stderr
 
 
 @pytest.mark.parametrize(

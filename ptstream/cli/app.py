@@ -71,6 +71,7 @@ COMMANDS = {
     "models": Command("models", "Show the models that were found, or get the embedded one."),
     "demo": Command("demo", "See the idea: two panes on one stream."),
     "path": Command("path", "Print where the database is."),
+    "store": Command("store", "Make or migrate the tables where the streams lie."),
     "daemon": Command("daemon", "Run, start, stop or look at the daemon."),
     "completion": Command("completion", "Print a shell's completion script."),
     "dial-stdio": Command("dial_stdio", "Connect standard input and output to the daemon."),

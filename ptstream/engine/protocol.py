@@ -313,5 +313,17 @@ class Engine(Protocol):
     async def recover(self) -> None:
         """Give every stream of a dead owner its end, and remove what nobody needs any more."""
 
+    async def migrate(self) -> None:
+        """Make what this version of ptstream keeps its streams in, or bring an older one's up to date.
+
+        Whoever opens the place first does so by itself. Raises StoreUnusable where that may not be done.
+        """
+
+    async def migration(self) -> str:
+        """The same for an administrator to run, in the engine's own language; "" where nothing is to be done.
+
+        Raises UsageError where there is no administrator but us.
+        """
+
     async def check(self) -> None:
         """Raises StoreNewer when a newer ptstream has changed the database beneath this process."""

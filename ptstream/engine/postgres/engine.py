@@ -199,6 +199,14 @@ class PostgresEngine:
         """See `protocol.Engine`."""
         await self._recovery.all()
 
+    async def migrate(self) -> None:
+        """See `protocol.Engine`."""
+        await (await self._server.connect()).close()
+
+    async def migration(self) -> str:
+        """See `protocol.Engine`."""
+        return await self._server.migration()
+
     async def check(self) -> None:
         """See `protocol.Engine`."""
         await self._queries.check()

@@ -129,6 +129,17 @@ class Server:
         self.reached = True
         return connection
 
+    async def migration(self) -> str:
+        """The SQL that `connect` would run for this version's tables; "" where they are there. Raises as it does."""
+        connection = await self._connected()
+        try:
+            found = await schema.version(connection, self.location)
+            return "" if found == schema.VERSION else schema.ddl(found)
+        except psycopg.Error as error:
+            raise self.translate(error) from error
+        finally:
+            await connection.close()
+
     async def _connected(self) -> Connection:
         try:
             return await Connection.connect(**self._parameters, autocommit=True)

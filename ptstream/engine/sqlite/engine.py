@@ -22,7 +22,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from ptstream import text_search
 from ptstream.engine.protocol import Hit
-from ptstream.engine.sqlite import database_search, recovery
+from ptstream.engine.sqlite import database_search, migration, recovery
 from ptstream.engine.sqlite.cursor import TextCursor, read_now
 from ptstream.engine.sqlite.liveness import Lease
 from ptstream.engine.sqlite.schema import BUSY_TIMEOUT
@@ -31,7 +31,7 @@ from ptstream.engine.sqlite.tail import FileTail
 from ptstream.engine.sqlite.waiting_cursors import LiveCursor, StoredCursor
 from ptstream.engine.sqlite.wakeups import Backoff, Polled, Wakes, Watched
 from ptstream.engine.sqlite.writer import SqliteWriter
-from ptstream.errors import StoreBusy, StreamNotFound, ungrouped
+from ptstream.errors import StoreBusy, StreamNotFound, UsageError, ungrouped
 from ptstream.settings import Home
 from ptstream.streams import Attempt, GenerationRequest, Parent, State, Status, Stream
 
@@ -251,6 +251,14 @@ class SqliteEngine:
     async def recover(self) -> None:
         """See `protocol.Engine`."""
         recovery.recover_all(self._store)
+
+    async def migrate(self) -> None:
+        """See `protocol.Engine`."""
+        await anyio.to_thread.run_sync(migration.prepare, self._home)
+
+    async def migration(self) -> str:
+        """See `protocol.Engine`."""
+        raise UsageError("the database in a home is its user's alone: ptstream store migrate makes its tables itself")
 
     async def check(self) -> None:
         """See `protocol.Engine`."""
