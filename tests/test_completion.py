@@ -109,11 +109,19 @@ class Line:
             if part.endswith("\t"):
                 until(lambda: self._made(self.completed))
                 self.completed.unlink()
+                until(self._waits_for_a_key)
         self.spawned.send("\r")
         until(lambda: self._made(self.told))
         words = self.told.read_bytes().decode().split("\0")[:-1]
         self.told.unlink()
         return words
+
+    def _waits_for_a_key(self) -> bool:
+        """Whether the shell has put on its line what it was told: it runs nothing, and none of its threads works."""
+        self._made(self.told)
+        tasks = list(Path(f"/proc/{self.spawned.pid}/task").iterdir())
+        asleep = [(task / "stat").read_text().rpartition(")")[2].split()[0] == "S" for task in tasks]
+        return all(asleep) and not any((task / "children").read_text() for task in tasks)
 
     def _made(self, path: Path) -> bool:
         """Whether the file is there; what the shell draws is taken, so that it never waits for that."""
@@ -137,7 +145,9 @@ SHELLS = [pytest.param(shell, marks=needs(shell)) for shell in complete.SHELLS]
 def test_no_name_is_a_command(line: Line, cli: Cli) -> None:
     plant(cli.home, HOSTILE)
     for number, name in enumerate(HOSTILE):
-        assert line.entered(f"ptstream cat n{number}\t") == ["cat", name]
+        # On a busy machine, fish and zsh may take Enter before they have put the word there: it is typed again.
+        tries = (line.entered(f"ptstream cat n{number}\t") for _ in range(5))
+        assert next((words for words in tries if words != ["cat", f"n{number}"]), None) == ["cat", name]
     assert not line.ran.exists()
 
 

@@ -515,7 +515,7 @@ class DyingDaemon(BaseHTTPRequestHandler):
     """Begins a drive, and is gone before it answers."""
 
     def do_GET(self) -> None:
-        body = json.dumps({"version": __version__, "store": "sqlite", "running": 0}).encode()
+        body = json.dumps({"version": __version__, "store": "sqlite:", "running": 0}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

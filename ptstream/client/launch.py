@@ -62,7 +62,7 @@ async def connect_or_start(home: Home, *, any_store: bool = False) -> AsyncItera
     async with contextlib.AsyncExitStack() as stack:
         deadline = anyio.current_time() + START_TIMEOUT
         starts = 0
-        while (client := await _connected(stack, home)) is None:
+        while (client := await _connected(stack, home, any_store)) is None:
             if anyio.current_time() > deadline:
                 raise DaemonUnreachable(f"the daemon does not answer; see {home.log}")
             starts += 1
@@ -71,18 +71,18 @@ async def connect_or_start(home: Home, *, any_store: bool = False) -> AsyncItera
             except DaemonDied:
                 if starts == STARTS:
                     raise
-        if not any_store:
-            await _check_store(home, client)
         yield client
 
 
-async def _connected(stack: contextlib.AsyncExitStack, home: Home) -> Client | None:
+async def _connected(stack: contextlib.AsyncExitStack, home: Home, any_store: bool) -> Client | None:
     """A connection to a daemon of our own version, None if there is none (any more)."""
     try:
         socket = listening(home)
         client = await stack.enter_async_context(connect(home))
         status = await control.status(client)
         if status["version"] == __version__:
+            if not any_store:
+                _check_store(home, status["store"])
             return client
         if count := status["running"]:
             raise ConfigurationError(
@@ -99,9 +99,8 @@ async def _connected(stack: contextlib.AsyncExitStack, home: Home) -> Client | N
     return None
 
 
-async def _check_store(home: Home, client: Client) -> None:
+def _check_store(home: Home, there: str) -> None:
     """Raises ConfigurationError: what is made here would not be found there."""
-    there = (await control.status(client))["store"]
     if there != home.store_name:
         raise ConfigurationError(
             f"the daemon of the home {home.path} keeps its streams at {there}, and this command at {home.store_name}:"
