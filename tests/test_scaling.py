@@ -16,7 +16,8 @@ import ptstream
 from ptstream.settings import Home, without_secrets
 from ptstream.streams import Status
 from tests import postgres
-from tests.conftest import FIRST, SECOND, Cli, Gate, ended, read_exactly, stop_daemon, until
+from tests.conftest import FIRST, ROOT, SECOND, Cli, Gate, ended, read_exactly, stop_daemon, until
+from tests.docs import snippets
 
 
 @pytest.fixture
@@ -135,6 +136,37 @@ def test_an_administrator_makes_the_tables(folder: Path, url: str) -> None:
     here = Cli(Home(f"{folder}/here"))
     assert b"its user's alone" in here.run("store", "migrate", "--sql", code=2).stderr
     assert f"{here.home.database}\n".encode() in here.run("store", "migrate").stderr
+
+
+def test_the_roles_of_the_manual(folder: Path, url: str) -> None:
+    """A daemon's writes, and makes no tables; a reader's reads."""
+    page = ROOT / "man" / "ptstream-scaling.7"
+    grants = {snippet.name.removesuffix(".sql"): snippet.text for snippet in snippets(page)}
+    assert set(grants) == {"daemons", "readers"}
+    Cli(Home(f"{folder}/owner", url)).run("store", "migrate")
+    server, schema = postgres.shared(), schema_of(url)
+    password = secrets.token_hex(12)
+    made = {}
+    try:
+        with server.admin() as admin:
+            for name, sql in grants.items():
+                role = f"{name}_{secrets.token_hex(6)}"
+                admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'".encode())
+                admin.execute(sql.replace("streams", schema).replace(name, role).encode())
+                at = server.tcp(role, password, options=f"-csearch_path={schema}")
+                made[name] = role, Cli(Home(f"{folder}/{name}", at))
+        daemons, readers = made["daemons"][1], made["readers"][1]
+        id = daemons.out("create", "x").strip()
+        assert daemons.run("drive", id, "--", "echo", "x").stdout == b"x\n"
+        assert readers.out("cat", id) == "x\n"
+        for refused in (readers.run("create", "y", code=4), readers.run("drive", "--", "echo", "y", code=None)):
+            assert b"may not" in refused.stderr
+        assert readers.out("ls", "-q").split() == [id]
+    finally:
+        with server.admin() as admin:
+            for role, cli in made.values():
+                stop_daemon(cli.home)
+                admin.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}".encode())
 
 
 @pytest.mark.parametrize(
