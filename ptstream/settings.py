@@ -36,6 +36,11 @@ class Home(NamedTuple):
         return self.store == SQLITE
 
     @property
+    def location(self) -> str:
+        """Where the streams are: the database's path, or the engine's URL without what must not be shown."""
+        return self.database if self.is_local else self.store_name
+
+    @property
     def store_name(self) -> str:
         """The URL of the engine without what must not be shown: the same for the same place."""
         return without_secrets(self.store)

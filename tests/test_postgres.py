@@ -132,7 +132,7 @@ async def test_an_owner_that_was_declared_dead_is_refused(
 
 
 FORKING = """
-import os, sys, time, anyio
+import os, signal, sys, anyio
 from ptstream.engine import open_engine
 from ptstream.settings import Home
 async def main(url, id):
@@ -141,7 +141,7 @@ async def main(url, id):
         if child := os.fork():
             print(child, flush=True)
             await anyio.sleep_forever()
-        time.sleep(600)
+        signal.pause()
 anyio.run(main, *sys.argv[1:])
 """
 

@@ -140,7 +140,7 @@ async def _status(home: Home, screen: Screen, json: bool) -> int:
                     "pid": None,
                     "version": __version__,
                     "socket": home.socket,
-                    "database": home.database if home.is_local else home.store_name,
+                    "database": home.location,
                     "store": home.store_name,
                     "listen": None,
                     "running": 0,

@@ -120,7 +120,6 @@ def _table(screen: Screen, streams: list[Stream]) -> None:
 
 def path(home: Home, screen: Screen) -> int:
     """Print where the database is: a path, or a server's URL without what is secret in it."""
-    place = home.database if home.is_local else home.store_name
-    screen.text(os.fsencode(place) + (b"" if screen.terminal else b"\n"))
+    screen.text(os.fsencode(home.location) + (b"" if screen.terminal else b"\n"))
     screen.finish()
     return 0

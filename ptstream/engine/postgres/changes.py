@@ -22,7 +22,7 @@ from ptstream.engine.requests import (
     opening_of,
     prompts_of,
 )
-from ptstream.engine.rows import STREAM_COLUMNS
+from ptstream.engine.rows import STREAM_COLUMNS, storable
 from ptstream.errors import NotFinished, StreamNotFound
 from ptstream.ids import new_id
 from ptstream.names import as_name
@@ -102,7 +102,7 @@ class Changes:
             "parent_offset": parent and parent.offset,
             "seam": None if parent and parent.continued else 0,
             "ttl": ttl,
-            "opening": _text(opening_of(request)),
+            "opening": storable(opening_of(request)),
             **columns_of(request),
         }
         marks = ", ".join(f"%({column})s" for column in values)
@@ -133,7 +133,7 @@ class Changes:
         if request == GenerationRequest() or found.status is not Status.PENDING:
             return found
         check_one_generator(merged(found.request, request))
-        columns = columns_of(request) | {"opening": _text(opening_of(request))}
+        columns = columns_of(request) | {"opening": storable(opening_of(request))}
         prompts = {key: text if text is None else text.encode() for key, text in prompts_of(request).items()}
 
         def filled(names: Any) -> str:
@@ -196,8 +196,3 @@ class Changes:
         if not answer.done.is_set():
             raise busy(self._connections.server.location)
         return answer.value
-
-
-def _text(text: str | None) -> str | None:
-    """What is only shown, without the NUL that PostgreSQL's text cannot hold."""
-    return text and text.replace("\0", "\ufffd")
