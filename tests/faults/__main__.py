@@ -10,10 +10,12 @@ import argparse
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tests.faults import catalogue, ground, tally
 from tests.faults.runs import Run
+
+ENGINES = ("sqlite", "postgres")
 
 
 def main() -> int:
@@ -29,7 +31,7 @@ def main() -> int:
     print(f"seed {run.seed}, {kills} kills", flush=True)
     began = time.monotonic()
     done = []
-    for one in _run(run, kills, words.only):
+    for one in _run(run, kills, faults_of(words.engine), words.only):
         done.append(one)
         print(f"[{time.monotonic() - began:5.0f} s] {one.title}{'' if one.good else '  WRONG'}", flush=True)
     print()
@@ -41,8 +43,17 @@ def main() -> int:
     return 0 if all(one.good for one in done) else 1
 
 
-def _run(run: Run, kills: int, only: list[str] | None) -> Iterator[tally.Tally]:
-    chosen = [fault for fault in catalogue.FAULTS if not only or {fault.name, fault.of} & set(only)]
+def faults_of(engine: str) -> Sequence[catalogue.Fault]:
+    """The faults that streams of this engine can meet."""
+    if engine == "sqlite":
+        return catalogue.FAULTS
+    from tests.faults.cluster import catalogue as of_several
+
+    return of_several.FAULTS
+
+
+def _run(run: Run, kills: int, faults: Sequence[catalogue.Fault], only: list[str] | None) -> Iterator[tally.Tally]:
+    chosen = [fault for fault in faults if not only or {fault.name, fault.of} & set(only)]
     for fault in chosen:
         one = tally.Tally(fault.title)
         one.skipped = fault.missing()
@@ -53,7 +64,9 @@ def _run(run: Run, kills: int, only: list[str] | None) -> Iterator[tally.Tally]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    names = list(dict.fromkeys(name for fault in catalogue.FAULTS for name in (fault.of, fault.name) if name))
+    every = [fault for engine in ENGINES for fault in faults_of(engine)]
+    names = list(dict.fromkeys(name for fault in every for name in (fault.of, fault.name) if name))
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="whose faults (sqlite)")
     parser.add_argument("--kills", type=int, default=100, metavar="N", help="how many in all (100)")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32), help="repeats a run's chances")
     parser.add_argument("--only", metavar="NAME", choices=names, action="append", help=f"one of {', '.join(names)}")

@@ -20,6 +20,9 @@ from ptstream.errors import StoreBusy
 PATIENCE = 60.0
 """Seconds that one waits for a database which has been reached before: a standby's promotion takes up to 30."""
 
+PATIENCE_AT_FIRST = 30.0
+"""The same, for one that has not been, but says that it starts, or that another host is to be the primary."""
+
 FIRST_RETRY = 0.05
 LONGEST_RETRY = 1.0
 """Seconds between two tries to connect, at first and at most."""
@@ -101,7 +104,7 @@ class Lane:
                 answer.fail(busy(self._server.location))
 
     async def _persist(self, work: Work[T], answer: Answer[T], patience: float) -> None:
-        deadline = anyio.current_time() + patience
+        begun = anyio.current_time()
         wait = FIRST_RETRY
         while not self._closed:
             try:
@@ -110,12 +113,17 @@ class Lane:
             except (psycopg.Error, OutOfReach) as error:
                 waits = isinstance(error, OutOfReach) or broken(error, self._connection)
                 failure = self._server.translate(error) if isinstance(error, psycopg.Error) else error
-                if not waits or not self._server.reached or anyio.current_time() > deadline:
+                if not waits or anyio.current_time() > begun + min(patience, self._patience(error)):
                     raise failure from error
                 await self._drop()
                 answer.trouble = str(failure)
             await anyio.sleep(wait)
             wait = min(2 * wait, LONGEST_RETRY)
+
+    def _patience(self, error: Exception) -> float:
+        if self._server.reached:
+            return float("inf")
+        return PATIENCE_AT_FIRST if isinstance(error, OutOfReach) and error.soon else 0.0
 
     async def _try(self, work: Work[T], answer: Answer[T]) -> T:
         if self._connection is None or self._connection.closed:

@@ -2,7 +2,8 @@
 
 The server frees it when the process ends (in milliseconds), and some 6 s after its machine is gone. No lock outlives
 the server, though: after a crash or a failover all owners seem dead for a moment. So a row says under which of the
-server's lives an owner took its lock; under another one it is given 10 s to come back.
+server's lives an owner took its lock; under another one it is given 10 s to come back. Within a life, too, a
+connection may break while its owner lives (a pooler, an administrator): who finds a lock free looks a second time.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from ptstream.engine.postgres.server import Connection
 
 GRACE = 10.0
 """Seconds that an owner has, after its server began a new life, to take its lock again."""
+
+RETURN = 0.5
+"""The same, within one life of the server: its connection alone may have broken."""
 
 KNOWN = 1.0
 """Seconds for which an owner that lived is taken to live."""
@@ -61,6 +65,13 @@ UNSAFE = (
 )
 
 
+class _Looked(NamedTuple):
+    """What a look at owners showed: who is dead, and who may have lost their connection alone."""
+
+    dead: set[str]
+    doubtful: set[str]
+
+
 class _Seen(NamedTuple):
     beat: int | None
     at: float
@@ -79,30 +90,47 @@ class Liveness:
         """An owner of this very process: it lives, whoever holds what."""
         (self._mine.add if mine else self._mine.discard)(owner)
 
-    async def dead(self, owners: Iterable[str], *, known: float = 0.0) -> set[str]:
-        """Which of them are dead. One that lived less than `known` seconds ago is taken to live."""
-        now = anyio.current_time()
-        asked = {owner for owner in owners if owner not in self._mine and now - self._lived.get(owner, -known) >= known}
-        if not asked:
-            return set()
-        rows = await self._connections.rows(SIGHT, ([*asked],))
-        self._lived = {owner: at for owner, at in self._lived.items() if now - at < KNOWN}
-        return {owner for owner, *sight in rows if not self._alive(owner, *sight)}
+    async def dead(self, owners: Iterable[str]) -> set[str]:
+        """Which of them are dead. Waits for those that may have lost their connection alone."""
+        dead, doubtful = await self._look(owners)
+        if doubtful:
+            await anyio.sleep(RETURN)
+            dead |= (await self._look(doubtful)).dead
+        return dead
 
-    def _alive(self, owner: str, this_life: bool | None, beat: int | None, held: bool) -> bool:
+    async def dead_by_now(self, owners: Iterable[str]) -> set[str]:
+        """The same at once: of those in doubt a later look tells. One that lived lately is taken to live."""
         now = anyio.current_time()
-        if not held:
-            self._lived.pop(owner, None)
-        if not held and this_life is not False:  # it let go, or never was
+        return (await self._look(owner for owner in owners if now - self._lived.get(owner, -KNOWN) >= KNOWN)).dead
+
+    async def _look(self, owners: Iterable[str]) -> _Looked:
+        asked = {owner for owner in owners if owner not in self._mine}
+        if not asked:
+            return _Looked(set(), set())
+        rows = await self._connections.rows(SIGHT, ([*asked],))
+        now = anyio.current_time()
+        self._lived = {owner: at for owner, at in self._lived.items() if now - at < KNOWN}
+        looked = _Looked(set(), set())
+        for owner, this_life, beat, held in rows:
+            if held:
+                self._lived[owner] = now
+                self._doubtful.pop(owner, None)
+            elif self._in_doubt(owner, beat, RETURN if this_life else GRACE):
+                looked.doubtful.update([owner] if this_life else ())
+            else:
+                looked.dead.add(owner)
+        return looked
+
+    def _in_doubt(self, owner: str, beat: int | None, seconds: float) -> bool:
+        """Whether an owner that does not hold its lock has not had so many seconds to take it again."""
+        self._lived.pop(owner, None)
+        if beat is None:  # it has let go
             return False
-        if not held:
-            seen = self._doubtful.get(owner)
-            if seen is None or seen.beat != beat:
-                seen = self._doubtful[owner] = _Seen(beat, now)
-            return now - seen.at < GRACE
-        self._doubtful.pop(owner, None)
-        self._lived[owner] = now
-        return True
+        now = anyio.current_time()
+        seen = self._doubtful.get(owner)
+        if seen is None or seen.beat != beat:
+            seen = self._doubtful[owner] = _Seen(beat, now)
+        return now - seen.at < seconds
 
     async def all(self) -> list[str]:
         """All owners that are known of."""

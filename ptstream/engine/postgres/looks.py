@@ -191,7 +191,7 @@ class Looks:
     async def _seen(self, asked: list[Asked], *, everything: bool) -> dict[Asked, Look]:
         found = await self._rows(asked, everything=everything)
         running = {each: look.standing.owner or "" for each, look in found.items() if look.runs and look.standing}
-        dead = await self._liveness.dead(running.values(), known=KNOWN) if running else set()
+        dead = await self._liveness.dead_by_now(running.values()) if running else set()
         for each, owner in running.items():
             if owner in dead:
                 found[each] = await self._ended(each, owner)

@@ -66,6 +66,11 @@ T = TypeVar("T")
 class OutOfReach(StoreUnusable):
     """No connection could be made: with patience, one may."""
 
+    def __init__(self, message: str, *, soon: bool = False) -> None:
+        super().__init__(message)
+        self.soon = soon
+        """Whether one will be, unless something is wrong: a server starts, or one of several becomes the primary."""
+
 
 class Connection(psycopg.AsyncConnection[TupleRow]):
     """A connection that is dropped, when its task is cancelled amid a statement, without a cancel request."""
@@ -170,11 +175,13 @@ class Server:
         self._looked_behind = True
 
     def _out_of_reach(self, error: Exception) -> OutOfReach:
-        said = one_line(error)
-        for part, remedy in REMEDIES.items():
-            if part in said:
-                return OutOfReach(f"the database at {self.location} {remedy}: {said}")
-        return OutOfReach(f"the database at {self.location} cannot be reached; is it running? {said}")
+        failures = _failures(error)
+        for part, (remedy, soon) in REMEDIES.items():
+            for said in failures:
+                if part in said:
+                    soon = soon or (part == READ_ONLY and len(failures) > 1)
+                    return OutOfReach(f"the database at {self.location} {remedy}: {said}", soon=soon)
+        return OutOfReach(f"the database at {self.location} cannot be reached; is it running? {failures[-1]}")
 
     def translate(self, error: psycopg.Error) -> PtstreamError:
         """What it means for a person that the server did not take a statement."""
@@ -195,16 +202,32 @@ class Server:
         return StoreUnusable(f"the database at {self.location} does not take this: {said}")
 
 
+READ_ONLY = "read-only"
+
 REMEDIES = {
-    "password": "lets nobody in with this user and password (look into the URL, or into PGPASSWORD)",
-    "no password supplied": "wants a password",
-    "too many": "has no connection left: raise max_connections, or connect fewer processes",
-    "remaining connection slots": "has no connection left: raise max_connections, or connect fewer processes",
-    "read-only": "is a replica, which only reads: name the primary, too",
-    "does not exist": "is not there as it was named",
-    "pg_hba.conf": "does not let this machine or user in",
+    "password authentication": (
+        "lets nobody in with this user and password (look into the URL, or into PGPASSWORD)",
+        False,
+    ),
+    "no password supplied": ("wants a password", False),
+    "too many": (FULL := "has no connection left: raise max_connections, or connect fewer processes", False),
+    "remaining connection slots": (FULL, False),
+    "does not exist": ("is not there as it was named", False),
+    "pg_hba.conf": ("does not let this machine or user in", False),
+    "the database system is": ("is not ready yet", True),
+    READ_ONLY: ("is a replica, which only reads: name the primary, too", False),
 }
-"""What may stand in libpq's words, which come without a code, and what it means."""
+"""What may stand in libpq's words, which come without a code; what it means, and whether it passes by itself.
+
+What one of several hosts says that could be the primary goes before what its standbys say.
+"""
+
+
+def _failures(error: BaseException) -> list[str]:
+    """What is wrong with each host, in a line."""
+    first, *more = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    each = [line.partition(": connection")[2] for line in more if line.startswith("- host:")]
+    return [f"connection{line}"[:300] for line in each if line] or [first[:300]]
 
 
 def one_line(error: BaseException) -> str:

@@ -12,12 +12,15 @@ import anyio
 
 from ptstream.bell import Bell
 from ptstream.engine.postgres import schema
-from ptstream.engine.postgres.connections import SLOW, Answer, Lane
-from ptstream.errors import ClaimLost
+from ptstream.engine.postgres.connections import SLOW, Answer, Lane, busy
+from ptstream.errors import ClaimLost, PtstreamError
 from ptstream.streams import Claim, whole
 
 WINDOW = 0.01
 """Seconds between the beginnings of two batches, at least."""
+
+AGAIN = 0.5
+"""Seconds after which the server is given again what it did not take."""
 
 MOST_UNKEPT = 1024 * 1024
 """Bytes that may wait to be kept before no more is to be given."""
@@ -180,7 +183,14 @@ class Keeper:
         stops = {n: start + len(text) for n, _, start, text in rows}
         answer = self._lane.begin(lambda connection: connection.rows(schema.KEEP, values), patience=float("inf"))
         await self._wait(answer, batch)
-        kept = {n for (n,) in answer.value}
+        try:
+            kept = {n for (n,) in answer.value}
+        except PtstreamError as error:  # its disk is full, say: it is tried again
+            self._waiting.update(dict.fromkeys(batch))
+            self._say(str(error), batch)
+            await anyio.sleep(AGAIN)
+            return
+        self._say(None, batch)
         for n, tail in enumerate(batch):
             if n in kept:
                 tail.has_kept(stops[n])
@@ -194,10 +204,11 @@ class Keeper:
             with anyio.move_on_after(SLOW):
                 await answer.done.wait()
                 break
-            self.trouble = answer.trouble or f"the database at {self._location} does not answer (do its standbys live?)"
-            for tail in batch:
-                tail.trouble = self.trouble
-        if self.trouble:
-            self.trouble = None
-            for tail in batch:
-                tail.trouble = None
+            slow = str(busy(self._location))
+            self._say(answer.trouble or slow, batch)
+
+    def _say(self, trouble: str | None, batch: list[KeptTail]) -> None:
+        """Why nothing of these is kept just now."""
+        self.trouble = trouble
+        for tail in batch:
+            tail.trouble = trouble
