@@ -447,7 +447,7 @@ def test_ls(cli: Cli) -> None:
 
 def test_show(served: Cli, gate: Gate) -> None:
     id = detached(served, *gate.command)
-    running = told(served, id)
+    running = until(lambda: (now := told(served, id))["bytes"] and now)  # of its live tail, nothing counts yet
     assert (running["status"], running["bytes"], running["ended_at"]) == ("streaming", len(FIRST), None)
     gate.open()
     served.run("wait", id)

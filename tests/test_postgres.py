@@ -5,13 +5,15 @@ What every engine promises is test_engine_contract.py's.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
+import urllib.parse
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,17 @@ def named(url: str) -> list[str]:
     return [url.rpartition("application_name=")[2].partition("&")[0]]
 
 
+@contextlib.asynccontextmanager
+async def lock_taken_away(url: str, writer: Writer) -> AsyncIterator[None]:
+    """The owner's session ends, and it takes its lock again only when this is over, as if its machine stood still."""
+    from ptstream.engine.postgres.writer import PostgresWriter  # late: where there is no psycopg, tests are skipped
+
+    assert isinstance(writer, PostgresWriter)
+    async with writer._lease._lane._lock:
+        await sql(url, f"SELECT pg_terminate_backend(pid) {LEASES}", *named(url))
+        yield
+
+
 async def refusal(url: str) -> PtstreamError:
     """Why the database cannot be listed: one line, in which no secret is."""
     with pytest.raises(PtstreamError) as raised:
@@ -107,9 +120,9 @@ async def test_an_owner_that_was_declared_dead_is_refused(
     tail = await writer.tail(claim)
     tail.append(b"Shown. ")
     await tail.caught_up()
-    await sql(url, f"SELECT pg_terminate_backend(pid) {LEASES}", *named(url))
-    with anyio.fail_after(LIMIT):
-        ended = await other.ended(claim.id)
+    async with lock_taken_away(url, writer):
+        with anyio.fail_after(LIMIT):
+            ended = await other.ended(claim.id)
     assert ended == State(Status.ERROR, 7, 7, "its owner died at byte 7", None)
     tail.append(b"Too late. ")
     for act in (
@@ -129,6 +142,20 @@ async def test_an_owner_that_was_declared_dead_is_refused(
         while not await sql(url, f"SELECT 1 {LEASES}", *named(url)):
             await anyio.sleep(0.05)
     assert (await other.recovered(again.id)).status is Status.STREAMING
+
+
+async def test_an_owner_whose_connection_breaks_is_not_taken_to_be_dead(
+    url: str, engine: Engine, other: Engine, writer: Writer
+) -> None:
+    """A pooler or an administrator ended its session: it takes its lock again at once, and who looks looks twice."""
+    claim = await claimed(engine, writer)
+    for _ in range(3):
+        await sql(url, f"SELECT pg_terminate_backend(pid) {LEASES}", *named(url))
+        assert (await other.recovered(claim.id)).status is Status.STREAMING
+        with anyio.fail_after(LIMIT):
+            while not await sql(url, f"SELECT 1 {LEASES}", *named(url)):
+                await anyio.sleep(0.01)
+    await writer.finish(claim, 0, "Whole.", 1, Status.DONE, None, None)
 
 
 FORKING = """
@@ -315,6 +342,60 @@ async def test_an_engine_whose_server_is_away_ends(folder: Path) -> None:
                 assert (await engine.ended(claim.id)).error == "its owner died at byte 7"
 
 
+async def test_what_the_server_does_not_take_now_is_given_again(url: str, engine: Engine, writer: Writer) -> None:
+    """As when its disk is full: nothing is shown, nothing is dropped, and the writer says why."""
+    await sql(
+        url,
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = 'disk_full'; END$$",
+    )
+    claim = await claimed(engine, writer)
+    tail = await writer.tail(claim)
+    for table in ("pieces", "chunks"):
+        await sql(url, f"CREATE TRIGGER full_disk BEFORE INSERT ON {table} EXECUTE FUNCTION full_disk()")
+    tail.append(b"Shown. ")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(writer.append, claim, 0, "Shown. ", 1)
+        with anyio.fail_after(LIMIT):
+            while not (writer.trouble and tail.trouble):
+                await anyio.sleep(0.02)
+        assert "no space" in tail.trouble
+        assert (tail.kept, await engine.text(claim.id)) == (0, b"")
+        for table in ("pieces", "chunks"):
+            await sql(url, f"DROP TRIGGER full_disk ON {table}")
+        with anyio.fail_after(LIMIT):
+            await tail.caught_up()
+    assert tail.trouble is None
+    assert await engine.text(claim.id) == b"Shown. "
+    await writer.finish(claim, 7, "", 1, Status.DONE, None, None)
+    await sql(url, "DROP FUNCTION full_disk()")
+
+
+async def test_who_comes_during_a_promotion_waits_for_it() -> None:
+    """Of several servers none is the primary yet; one alone that is none is refused."""
+    with postgres.cluster() as cluster:
+        url = cluster.url()
+        async with open_engine(HOME, url) as engine:
+            id = (await engine.create()).id
+        cluster.stop()
+        (cluster.data / "standby.signal").touch()
+        cluster.start()
+        assert "only reads" in str(await refusal(url))
+        one = urllib.parse.urlsplit(url)
+        options = dict(urllib.parse.parse_qsl(one.query))
+        options |= {"host": f"127.0.0.1,{options['host']}", "port": f"1,{options['port']}"}
+        several = f"postgresql:///postgres?{urllib.parse.urlencode(options)}"
+        async with open_engine(HOME, several) as engine, anyio.create_task_group() as tasks:
+
+            async def look() -> None:
+                with anyio.fail_after(LIMIT):
+                    assert [stream.id for stream in await engine.listed()] == [id]
+
+            tasks.start_soon(look)
+            await anyio.sleep(0.2)  # it has been refused by then, mostly
+            await sql(url, "SELECT pg_promote()")
+
+
 async def waits(url: str) -> bool:
     """Whether a commit waits for a standby now."""
     import psycopg
@@ -489,14 +570,14 @@ async def test_a_reader_s_role_reads_and_changes_nothing(url: str, engine: Engin
                 with pytest.raises(StoreUnusable, match="may not do this"):
                     async with reads.writer():
                         pass
-                await sql(url, f"SELECT pg_terminate_backend(pid) {LEASES}", *named(url))
                 ended = State(Status.ERROR, 0, 7, "its owner died at byte 7", None)
-                with anyio.fail_after(LIMIT):  # which it cannot write
-                    assert await reads.ended(claim.id) == ended
-                cursor = reads.cursor(claim.id, live=False)
-                assert await cursor.read() == b"Shown. "
-                assert cursor.ended
-                assert [stream.status for stream in await reads.listed()] == [Status.ERROR]
+                async with lock_taken_away(url, writer):
+                    with anyio.fail_after(LIMIT):  # which it cannot write
+                        assert await reads.ended(claim.id) == ended
+                    cursor = reads.cursor(claim.id, live=False)
+                    assert await cursor.read() == b"Shown. "
+                    assert cursor.ended
+                    assert [stream.status for stream in await reads.listed()] == [Status.ERROR]
         finally:
             await sql(server.url(), f"DROP OWNED BY {role}; DROP ROLE {role}")
 

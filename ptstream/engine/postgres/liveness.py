@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import anyio
+import psycopg
 
 from ptstream.engine.postgres import schema
 from ptstream.engine.postgres.connections import Connections, Lane
@@ -179,6 +180,8 @@ class Lease:
         beaten = anyio.current_time()
         while True:
             await anyio.sleep(SWEEPS)
+            if self._lost():  # at once: others look whether the lock is held
+                await self._try(self._look)
             if self.swept:
                 swept, self.swept = self.swept, {}
                 values = {"id": [*swept], "stop": [*swept.values()]}
@@ -187,6 +190,16 @@ class Lease:
                 beaten = anyio.current_time()
                 await self._try(lambda connection: connection.rows(REGISTER, (self.id,)))
                 await self._try(self._look)
+
+    def _lost(self) -> bool:
+        """Whether the connection has been ended by the other side, which else shows only at the next statement."""
+        if self._connection is None or self._connection.closed:
+            return True
+        try:
+            self._connection.pgconn.consume_input()
+        except psycopg.Error:
+            return True
+        return False
 
     async def _try(self, work: Any) -> None:
         answer = self._lane.begin(work, patience=float("inf"))

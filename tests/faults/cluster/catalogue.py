@@ -8,6 +8,7 @@ from tests.faults.catalogue import Fault, no_root
 from tests.faults.cluster import failures
 from tests.faults.cluster.failures import rounds
 from tests.postgres import programs
+from tests.test_postgres import PGBOUNCER
 
 
 def no_server() -> str | None:
@@ -19,7 +20,7 @@ def no_server() -> str | None:
 
 def no_pooler() -> str | None:
     """Why there can be none, or no server."""
-    return no_server() or (None if failures.PGBOUNCER else "pgbouncer is not installed")
+    return no_server() or (None if PGBOUNCER else "pgbouncer is not installed")
 
 
 FAULTS = (

@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 
 from tests.faults.cluster.machines import Machines, machines, network
-from tests.faults.cluster.nodes import Node, Servers, servers
+from tests.faults.cluster.nodes import Node, servers
 from tests.faults.ears import Ears
 from tests.faults.ground import Actor
 from tests.faults.runs import Run
