@@ -379,6 +379,7 @@ async def test_who_comes_during_a_promotion_waits_for_it() -> None:
             id = (await engine.create()).id
         cluster.stop()
         (cluster.data / "standby.signal").touch()
+        cluster.configure(cluster.data, "log_connections = on\n")
         cluster.start()
         assert "only reads" in str(await refusal(url))
         one = urllib.parse.urlsplit(url)
@@ -391,8 +392,11 @@ async def test_who_comes_during_a_promotion_waits_for_it() -> None:
                 with anyio.fail_after(LIMIT):
                     assert [stream.id for stream in await engine.listed()] == [id]
 
+            refused = (cluster.folder / "log").read_text().count("application_name=ptstream")
             tasks.start_soon(look)
-            await anyio.sleep(0.2)  # it has been refused by then, mostly
+            with anyio.fail_after(LIMIT):
+                while (cluster.folder / "log").read_text().count("application_name=ptstream") < refused + 2:
+                    await anyio.sleep(0.01)
             await sql(url, "SELECT pg_promote()")
 
 
