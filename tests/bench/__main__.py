@@ -22,6 +22,7 @@ PARTS = {
     "answer": "long_answer",
     "curves": "curves",
     "http": "beside_durable",
+    "engine": "engine",
 }
 """Name → the module that measures it: `measure(quick)` gives its section."""
 

@@ -22,9 +22,13 @@ import psycopg
 from tests.faults.ears import Ears
 from tests.postgres import as_other, free_port, needed
 
-SETTINGS = """
+QUICK = """
 fsync = off
 full_page_writes = off
+"""
+"""For faults that no disk survives less: processes are killed, not machines."""
+
+SETTINGS = """
 shared_buffers = 32MB
 max_connections = 100
 wal_level = replica
@@ -52,8 +56,9 @@ PASSED = "pg_last_wal_receive_lsn() - '0/0'::pg_lsn"
 class Node:
     """One server: its files in a directory of its own, its port, and its process while it runs."""
 
-    def __init__(self, folder: Path, name: str, addresses: Sequence[str]) -> None:
+    def __init__(self, folder: Path, name: str, addresses: Sequence[str], *, durable: bool) -> None:
         self.name = name
+        self._settings = SETTINGS if durable else SETTINGS + QUICK
         self.data = folder / name
         self.port = free_port()
         self.addresses = addresses
@@ -83,7 +88,7 @@ class Node:
         others = ", ".join(name for name in NAMES if name != self.name)
         (self.data / "pg_hba.conf").write_text(ACCESS)
         (self.data / "own.conf").write_text(
-            f"{SETTINGS}\nport = {self.port}\nlisten_addresses = '{','.join(self.addresses)}'\n"
+            f"{self._settings}\nport = {self.port}\nlisten_addresses = '{','.join(self.addresses)}'\n"
             f"unix_socket_directories = '{self._folder}'\nsynchronous_standby_names = 'ANY 1 ({others})'\n"
         )
         base = self.data / "postgresql.conf"
@@ -142,6 +147,12 @@ class Node:
             except subprocess.TimeoutExpired:
                 self.kill()
 
+    def cpu(self) -> float:
+        """Seconds of processors that it has taken so far, its processes that have ended included."""
+        assert self._process
+        own, *children = [_ticks(pid) for pid in [self._process.pid, *_children(self._process.pid)]]
+        return (sum(own) + sum(user + system for user, system, *_ in children)) / os.sysconf("SC_CLK_TCK")
+
     def copy_of(self, primary: Node) -> None:
         """Its files anew, from the primary's."""
         for path in self.data.iterdir() if self.data.exists() else ():  # it may be a mount
@@ -163,12 +174,12 @@ class Node:
 
 
 class Servers:
-    """Three of them."""
+    """A primary and its standbys."""
 
-    def __init__(self, folder: Path, ears: Ears, addresses: Sequence[str]) -> None:
+    def __init__(self, folder: Path, ears: Ears, addresses: Sequence[str], *, count: int, durable: bool) -> None:
         self.folder = folder
         self._ears = ears
-        self.nodes = [Node(folder, name, addresses) for name in NAMES]
+        self.nodes = [Node(folder, name, addresses, durable=durable) for name in NAMES[:count]]
         self.primary = self.nodes[0]
 
     @property
@@ -193,8 +204,9 @@ class Servers:
             node.start(self._ears)
         self.complete()
 
-    def complete(self, count: int = 2) -> None:
-        """Returns when so many standbys follow."""
+    def complete(self) -> None:
+        """Returns when all standbys follow."""
+        count = len(self.standbys)
         streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'quorum'"
         self._ears.until(lambda: self.primary.sql(streaming) == [(count,)], f"{count} standbys of {self.primary.name}")
 
@@ -224,6 +236,10 @@ class Servers:
                 node.start(self._ears)
         self.complete()
 
+    def cpu(self) -> float:
+        """Seconds of processors that all of them have taken so far."""
+        return sum(node.cpu() for node in self.nodes)
+
     def kill(self) -> None:
         """All of them."""
         for node in self.nodes:
@@ -231,10 +247,17 @@ class Servers:
 
 
 @contextlib.contextmanager
-def servers(ears: Ears, addresses: Sequence[str] = ("127.0.0.1",), *, small: bool = False) -> Iterator[Servers]:
-    """Three servers, listening at these addresses; all of it is gone afterwards.
+def servers(
+    ears: Ears,
+    addresses: Sequence[str] = ("127.0.0.1",),
+    *,
+    count: int = 3,
+    small: bool = False,
+    durable: bool = False,
+) -> Iterator[Servers]:
+    """So many servers, listening at these addresses; all of it is gone afterwards.
 
-    The first one's disk may be a small one of its own, which takes root.
+    The first one's disk may be a small one of its own, which takes root. Only what is `durable` waits for disks.
     """
     with (
         tempfile.TemporaryDirectory(prefix="pts-nodes-", ignore_cleanup_errors=True) as path,
@@ -242,7 +265,7 @@ def servers(ears: Ears, addresses: Sequence[str] = ("127.0.0.1",), *, small: boo
     ):
         folder = Path(path)
         folder.chmod(0o777)
-        made = Servers(folder, ears, addresses)
+        made = Servers(folder, ears, addresses, count=count, durable=durable)
         try:
             made.make()
             yield made
@@ -265,6 +288,13 @@ def _disk(place: Path) -> Iterator[None]:
 def _owner() -> tuple[int, int]:
     user = pwd.getpwnam("postgres")
     return user.pw_uid, user.pw_gid
+
+
+def _ticks(pid: int) -> tuple[int, ...]:
+    """A process's times, and those of its children that have ended: user, system, user, system (proc(5))."""
+    with contextlib.suppress(FileNotFoundError):
+        return tuple(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[11:15]))
+    return (0, 0, 0, 0)
 
 
 def _children(pid: int) -> list[int]:
