@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
+from tests import postgres
 from tests.faults import catalogue
 from tests.faults.fuzz.growth import Pumped, grows_evenly
 from tests.faults.fuzz.search import Look, Wrong, search
@@ -47,6 +48,18 @@ def test_nothing_is_lost(name: str) -> None:
     assert tally.wrong == []
     assert (tally.lost, tally.repeated, tally.endless) == (0, 0, 0)
     assert tally.times
+
+
+def test_nothing_is_lost_where_several_machines_share_a_server() -> None:
+    """Its primary is killed, and its standbys are."""
+    postgres.needed()
+    from tests.faults.cluster import failures  # late: psycopg may not be there
+
+    run, tally = Run(random.randrange(2**32), quick=True), Tally("several machines")
+    print("seed", run.seed)
+    failures.rounds(failures.primary, failures.standbys, streams=2, places=2)(run, tally, 2)
+    assert tally.wrong == []
+    assert (tally.times, tally.lost, tally.repeated, tally.endless) == (2, 0, 0, 0)
 
 
 ROUNDS = {"http": 4, "terminal": 4, "markdown": 3, "page": 3, "bodies": 5, "config": 4, "ssh": 1}

@@ -111,14 +111,13 @@ class PostgresEngine:
 
     async def text(self, id: str, offset: int = 0, stop: int | None = None) -> bytes:
         """See `protocol.Engine`."""
-        size = (await self.recovered(id)).size
-        end = size if stop is None else min(stop, size)
         cursor = self.cursor(id, offset)
-        runs = []
-        while data := await cursor.read():
-            runs.append(data)
-            if cursor.offset >= end:
-                break
+        runs = [await cursor.read()]
+        end = stop if stop is not None else 2**62
+        if not cursor.ended:  # as far as it has come by now
+            end = min(end, (await self.recovered(id)).size)
+        while cursor.offset < end and runs[-1]:
+            runs.append(await cursor.read())
         return b"".join(runs)[: max(0, end - offset)]
 
     @contextlib.asynccontextmanager

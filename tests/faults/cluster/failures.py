@@ -39,9 +39,9 @@ Fault = Callable[[Machines, Tally], None]
 
 
 def rounds(
-    fault: Fault, *, streams: int = STREAMS, cut: bool = False, disk: bool = False
+    *faults: Fault, streams: int = STREAMS, places: int = 3, cut: bool = False, disk: bool = False
 ) -> Callable[[Run, Tally, int], None]:
-    """The fault so many times, on the same servers: one machine's cable may be cut, the primary's disk is small."""
+    """The faults in turn, so many times, on the same servers. One cable can be `cut`, the primary's `disk` is small."""
 
     def run(run: Run, tally: Tally, count: int) -> None:
         with contextlib.ExitStack() as stack:
@@ -52,10 +52,10 @@ def rounds(
             for number in range(count):
                 with run.case(tally, number) as chance:
                     nodes.heal()
-                    with machines(nodes, ears, chance, network=cable) as all_:
+                    with machines(nodes, ears, chance, places, network=cable) as all_:
                         all_.begin(streams, PACE)
                         all_.moment()
-                        fault(all_, tally)
+                        faults[number % len(faults)](all_, tally)
                         tally.times += 1
                         all_.judge(tally)
 
