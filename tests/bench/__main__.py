@@ -23,6 +23,7 @@ PARTS = {
     "curves": "curves",
     "http": "beside_durable",
     "engine": "engine",
+    "capacity": "capacity",
 }
 """Name → the module that measures it: `measure(quick)` gives its section."""
 

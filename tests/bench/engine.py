@@ -99,13 +99,13 @@ def _flow(nodes: Servers, count: int, seconds: float, way: str, place: str) -> F
         ) as owner,
         running(module("engine_peers", "reader", side, place), home, **piped) as reader,
     ):
-        ids = _line(owner)
-        _tell(reader, ids)
-        _line(reader)
+        ids = line(owner)
+        tell(reader, ids)
+        line(reader)
         before = nodes.cpu()
-        _tell(owner, "go")
-        pieces, owner_cpu = _line(owner)
-        reader_cpu, late = _line(reader)
+        tell(owner, "go")
+        pieces, owner_cpu = line(owner)
+        reader_cpu, late = line(reader)
         return Flow(pieces, owner_cpu, reader_cpu, nodes.cpu() - before, late)
 
 
@@ -120,8 +120,8 @@ def _idle(nodes: Servers, quick: bool) -> Iterator[Row]:
                 for n in range(processes):
                     peer = running(module("engine_peers", "reader", "ours", url), Home("/x"), stdin=subprocess.PIPE)
                     process = stack.enter_context(peer)
-                    _tell(process, waiting[n::processes])
-                    _line(process)
+                    tell(process, waiting[n::processes])
+                    line(process)
             flows = [_flow(nodes, 100, 1 if quick else 5, "ours", url) for _ in range(1 if quick else 3)]
         found[idle] = median(flow.server / flow.pieces for flow in flows) * 1e6
     label = f"CPU of the servers a piece, {count} idle readers, {processes} processes"
@@ -159,10 +159,10 @@ def _append(count: int, owners: int, groups: int, way: str, place: str) -> float
             for _ in range(owners)
         ]
         for peer in peers:
-            _line(peer)
+            line(peer)
         for peer in peers:
-            _tell(peer, "go")
-        return float(sum(chunks / seconds for chunks, seconds in map(_line, peers)))
+            tell(peer, "go")
+        return float(sum(chunks / seconds for chunks, seconds in map(line, peers)))
 
 
 # --- many stored
@@ -265,15 +265,17 @@ def _turns(ways: dict[str, str], turns: int, turn: Callable[[str, str], Turn]) -
     return found
 
 
-def _line(process: subprocess.Popen[bytes]) -> Any:
+def line(process: subprocess.Popen[bytes]) -> Any:
+    """What a peer says next. Raises RuntimeError when it has ended."""
     assert process.stdout
-    line = process.stdout.readline()
-    if not line:
+    said = process.stdout.readline()
+    if not said:
         raise RuntimeError(f"{process.args!r} ended")
-    return json.loads(line)
+    return json.loads(said)
 
 
-def _tell(process: subprocess.Popen[bytes], what: object) -> None:
+def tell(process: subprocess.Popen[bytes], what: object) -> None:
+    """Tell a peer something."""
     assert process.stdin
     process.stdin.write(json.dumps(what).encode() + b"\n")
     process.stdin.flush()
