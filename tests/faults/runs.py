@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import random
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -50,3 +51,5 @@ class Run:
         tally.wrong[found:] = [
             wrong if wrong.startswith(named) else f"{named}{number}: {wrong}" for wrong in tally.wrong[found:]
         ]
+        for wrong in tally.wrong[found:]:
+            print("WRONG ", wrong, file=sys.stderr, flush=True)

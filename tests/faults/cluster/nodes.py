@@ -208,7 +208,10 @@ class Servers:
         """Returns when all standbys follow."""
         count = len(self.standbys)
         streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'quorum'"
-        self._ears.until(lambda: self.primary.sql(streaming) == [(count,)], f"{count} standbys of {self.primary.name}")
+        self._ears.until(
+            lambda: all(node.answers() for node in self.nodes) and self.primary.sql(streaming) == [(count,)],
+            f"{count} standbys of {self.primary.name}",
+        )
 
     def promote(self) -> Node:
         """Make a primary of the living standby that has come furthest, as a failover manager does; the old one."""
