@@ -78,6 +78,7 @@ def test_who_has_no_token_is_told_where_to_get_it(box: Box, token: str) -> None:
     said = box.cli.run("ls", env={"PTSTREAM_TOKEN": token}, code=4).stderr.decode()
     assert "ptstream daemon token" in said
     assert said.count("\n") == 1
+    assert ("wants a token" in said) == (not token)
     if token:
         assert token not in said
 

@@ -61,10 +61,14 @@ async def _refused(response: httpx.Response) -> None:
             " daemon is there, name that in PTSTREAM_HOST"
         )
     if response.status_code == 401:
-        raise NotAuthenticated(
-            f"the daemon at {response.request.url.host} lets in who has its token: set PTSTREAM_TOKEN to what"
-            " 'ptstream daemon token' prints there"
+        host = response.request.url.host
+        named = "authorization" in response.request.headers
+        why = (
+            f"PTSTREAM_TOKEN is not the token of the daemon at {host}"
+            if named
+            else f"the daemon at {host} wants a token"
         )
+        raise NotAuthenticated(f"{why}: set PTSTREAM_TOKEN to what 'ptstream daemon token' prints there")
 
 
 @contextlib.asynccontextmanager

@@ -21,17 +21,11 @@ TAIL_POLL = 0.02
 """Seconds between two looks at the tail of a stream that another process drives."""
 
 
-class LiveCursor:
-    """Reads the tail: at once for a stream of this process, within 20 ms for another's. See `protocol.Cursor`."""
+class _Reading:
+    """What the two have in common: where the reader stands, as `TextCursor` has it."""
 
-    def __init__(self, store: Store, tails: Mapping[str, FileTail], id: str, offset: int) -> None:
-        """`tails` are those that this process writes."""
-        self.id = id
-        self._store = store
-        self._tails = tails
-        self._text = TextCursor(store, id, offset)
-        self._looked_at = float("-inf")
-        self._rung: anyio.Event | None = None
+    def __init__(self, text: TextCursor) -> None:
+        self._text = text
 
     @property
     def offset(self) -> int:
@@ -47,6 +41,19 @@ class LiveCursor:
     def ended(self) -> bool:
         """Whether the stream has ended and all its text has been read."""
         return self._text.ended
+
+
+class LiveCursor(_Reading):
+    """Reads the tail: at once for a stream of this process, within 20 ms for another's. See `protocol.Cursor`."""
+
+    def __init__(self, store: Store, tails: Mapping[str, FileTail], id: str, offset: int) -> None:
+        """`tails` are those that this process writes."""
+        super().__init__(TextCursor(store, id, offset))
+        self.id = id
+        self._store = store
+        self._tails = tails
+        self._looked_at = float("-inf")
+        self._rung: anyio.Event | None = None
 
     async def read(self) -> bytes:
         """Of the store only if something was committed, or an owner may have died unseen."""
@@ -76,30 +83,15 @@ class LiveCursor:
         self._text.close()
 
 
-class StoredCursor:
+class StoredCursor(_Reading):
     """Reads chunks alone, woken by commits. See `protocol.Cursor`."""
 
     def __init__(self, store: Store, backoff: Backoff, id: str, offset: int) -> None:
+        super().__init__(TextCursor(store, id, offset, live=False))
         self.id = id
         self._store = store
-        self._text = TextCursor(store, id, offset, live=False)
         self._backoff = backoff
         self._version = 0
-
-    @property
-    def offset(self) -> int:
-        """How far it has read."""
-        return self._text.offset
-
-    @property
-    def state(self) -> State | None:
-        """Where the stream stood."""
-        return self._text.state
-
-    @property
-    def ended(self) -> bool:
-        """Whether the stream has ended and all its text has been read."""
-        return self._text.ended
 
     async def read(self) -> bytes:
         """One look at the store."""
