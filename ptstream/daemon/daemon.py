@@ -137,7 +137,7 @@ class Daemon:
     async def start(self, id: str, source: Source, settings: Settings, *, on_drop: bool = False) -> Drive:
         """See `Owner.start`; what is said beside the text is kept for whoever asks for it."""
         attempt = await self.owner.start(id, source, settings, on_drop=on_drop)
-        self._remember(attempt)
+        self.remember(attempt)
         return attempt
 
     def caller(self, id: str) -> Caller:
@@ -171,7 +171,7 @@ class Daemon:
             return f"goes on from {stream.parent} at byte {stream.parent_offset}"
         return f"{source.model} cannot go on from a text: it begins anew"
 
-    def _remember(self, attempt: Drive) -> None:
+    def remember(self, attempt: Drive) -> None:
         """For a driver that asks for notes after a short end. Not the attempt, which holds its caller's environment."""
         self.remarks_of[attempt.claim.id] = (attempt.remarks, attempt.ended)
         ended = [id for id, (_, end) in self.remarks_of.items() if end.is_set()]

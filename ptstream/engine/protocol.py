@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
 from ptstream.bell import Bell
+from ptstream.engine.handover import HandsOver, ListsHandedOver
 from ptstream.streams import Attempt, Claim, GenerationRequest, Parent, State, Status, Stream
 
 
@@ -65,7 +66,7 @@ class Tail(Protocol):
         """Let go of it, once all of its text is in chunks, or of no use. Who reads it just now reads on to its end."""
 
 
-class Writer(Protocol):
+class Writer(HandsOver, Protocol):
     """An owner's side, with its lease: while the context of `Engine.writer` lasts, nobody else ends its streams.
 
     Every statement names the claim's epoch. What is not this owner's any more is refused with ClaimLost by the engine
@@ -175,7 +176,7 @@ class Cursor(Protocol):
         """Let go of what it holds open."""
 
 
-class Engine(Protocol):
+class Engine(ListsHandedOver, Protocol):
     """The streams of one place. Belongs to one event loop."""
 
     @property

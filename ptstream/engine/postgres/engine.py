@@ -12,6 +12,7 @@ from anyio import create_task_group
 from anyio.abc import TaskGroup
 
 from ptstream import text_search
+from ptstream.engine.handover import HandedOver
 from ptstream.engine.postgres import database_search
 from ptstream.engine.postgres.changes import Changes
 from ptstream.engine.postgres.connections import Connections
@@ -198,6 +199,10 @@ class PostgresEngine:
     async def recover(self) -> None:
         """See `protocol.Engine`."""
         await self._recovery.all()
+
+    async def handed_over(self) -> list[HandedOver]:
+        """See `protocol.Engine`."""
+        return await self._queries.handed_over()
 
     async def migrate(self) -> None:
         """See `protocol.Engine`."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import anyio
 
+from ptstream.engine.handover import NOBODY
 from ptstream.engine.postgres import schema
 from ptstream.engine.postgres.connections import Connections, Lane
 from ptstream.engine.postgres.server import Connection
@@ -45,11 +46,16 @@ REGISTER = (
 RELEASE = f"WITH gone AS (DELETE FROM owners WHERE id = %s) SELECT pg_advisory_unlock({KEY.format('%s::text')})"
 
 SIGHT = f"""
-SELECT o.id, w.server = {LIFE}, w.beat, NOT CASE WHEN pg_try_advisory_lock_shared({KEY.format("o.id")})
-  THEN pg_advisory_unlock_shared({KEY.format("o.id")}) ELSE false END
+SELECT o.id, w.server = {LIFE}, w.beat, CASE
+  WHEN o.id LIKE '{NOBODY}%%' THEN {schema.NOW} < {schema.WAITS_UNTIL.format("o.id")}
+  WHEN pg_try_advisory_lock_shared({KEY.format("o.id")}) THEN NOT pg_advisory_unlock_shared({KEY.format("o.id")})
+  ELSE true END
 FROM unnest(%s::text[]) o (id) LEFT JOIN owners w ON w.id = o.id
 """
-"""Of each owner: whether its row was written in this life of the server, its beat, and whether its lock is held."""
+"""Of each owner: whether its row was written in this life of the server, its beat, and whether its lock is held.
+
+Nobody's is as good as held for as long as the stream waits to be taken.
+"""
 
 ALL = "SELECT id FROM owners UNION SELECT owner FROM streams WHERE status = 'streaming'"
 

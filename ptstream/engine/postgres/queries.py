@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ptstream.engine import references
+from ptstream.engine.handover import HandedOver
 from ptstream.engine.postgres import schema
 from ptstream.engine.postgres.connections import Connections
 from ptstream.engine.rows import ATTEMPT_COLUMNS, STREAM_COLUMNS, attempt_of, stream_of
@@ -156,6 +157,10 @@ class Queries:
             (owner,),
         )
         return [(id, drain) for id, drain in rows]
+
+    async def handed_over(self) -> list[HandedOver]:
+        """The streams that wait to be taken."""
+        return [HandedOver(*row) for row in await self._rows(schema.HANDED_OVER)]
 
     async def attempts(self, id: str) -> list[Attempt]:
         """The stream's attempts, first one first."""

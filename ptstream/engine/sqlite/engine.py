@@ -21,6 +21,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
 from ptstream import text_search
+from ptstream.engine.handover import HandedOver
 from ptstream.engine.protocol import Hit
 from ptstream.engine.sqlite import database_search, migration, recovery
 from ptstream.engine.sqlite.cursor import TextCursor, read_now
@@ -251,6 +252,10 @@ class SqliteEngine:
     async def recover(self) -> None:
         """See `protocol.Engine`."""
         recovery.recover_all(self._store)
+
+    async def handed_over(self) -> list[HandedOver]:
+        """See `protocol.Engine`."""
+        return self._store.handed_over()
 
     async def migrate(self) -> None:
         """See `protocol.Engine`."""

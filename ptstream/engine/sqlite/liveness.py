@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 import weakref
 
+from ptstream.engine.handover import is_nobody, waits_until
 from ptstream.settings import Home
 
 
@@ -65,7 +67,12 @@ def _void_in_children(lease: Lease) -> None:
 
 
 def alive(home: Home, owner: str) -> bool:
-    """Whether the owner's process still is. One that may not be looked at just now is not known to be dead."""
+    """Whether the owner's process still is. One that may not be looked at just now is not known to be dead.
+
+    Nobody lives for as long as a stream waits to be taken.
+    """
+    if is_nobody(owner):
+        return time.time() < waits_until(owner)
     try:
         # It is a regular file, or there is nothing to wait for.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK

@@ -19,6 +19,7 @@ import anyio
 
 from ptstream import strict_json
 from ptstream.bell import Bell
+from ptstream.engine.handover import NOBODY, HandedOver, waits_until
 from ptstream.engine.rows import storable
 from ptstream.engine.sqlite import liveness, migration, schema
 from ptstream.engine.sqlite.checkpoints import Checkpoints
@@ -118,10 +119,18 @@ class SqliteWriter:
 
         Raises ClaimLost, StoreBusy.
         """
+        return await self._next_attempt(claim, begin, cause, self._owner)
+
+    async def hand_over(self, claim: Claim, begin: int, cause: str) -> None:
+        """See `protocol.Writer.hand_over`. Raises ClaimLost, StoreBusy."""
+        await self._next_attempt(claim, begin, cause, f"{NOBODY}{time.time()}")
+
+    async def _next_attempt(self, claim: Claim, begin: int, cause: str, owner: str) -> Claim:
         values = {
             "id": claim.id,
             "epoch": claim.epoch,
             "owner": self._owner,
+            "next": owner,
             "begin": begin,
             "at": time.time(),
             "cause": storable(cause),
@@ -130,6 +139,23 @@ class SqliteWriter:
         if rows:
             return Claim(claim.id, *rows[0])
         raise ClaimLost(f"stream {claim.id} is not this owner's any more")
+
+    async def take(self, handed: HandedOver, model: str | None = None, place: str | None = None) -> Claim:
+        """See `protocol.Writer.take`. Raises ClaimLost, StoreBusy."""
+        values = {
+            "id": handed.id,
+            "nobody": handed.owner,
+            "until": waits_until(handed.owner),
+            "owner": self._owner,
+            "boot": liveness.boot_id(),
+            "at": time.time(),
+            "model": storable(model),
+            "place": storable(place),
+        }
+        rows = await self._persistently(schema.TAKE, values)
+        if rows:
+            return Claim(handed.id, *rows[0])
+        raise ClaimLost(f"stream {handed.id} does not wait any more")
 
     async def tail(self, claim: Claim) -> FileTail:
         """The attempt's tail file. Raises StoreBusy when none can be made."""

@@ -1,0 +1,113 @@
+"""Real daemons that end in order: what can be gone on with goes on at another one, and nobody who reads it notices."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ptstream.settings import Home
+from tests import postgres
+from tests.balancer import balancer
+from tests.conftest import (
+    LIMIT,
+    Cli,
+    Gate,
+    detached,
+    ended,
+    gone,
+    read_exactly,
+    sqlite_itself,
+    stop_daemon,
+    told,
+    until,
+)
+from tests.endpoint import PIECES, TEXT
+
+BEGUN = "".join(PIECES[:3])
+
+WORDS = "".join(f"word{n} " + ("\n" if n % 20 == 19 else "") for n in range(400))
+
+
+def pid_of(cli: Cli) -> int:
+    """The process of its running daemon."""
+    return int(json.loads(cli.out("daemon", "status", "--json"))["pid"])
+
+
+def attempts(cli: Cli, id: str) -> list[tuple[int, int, str | None]]:
+    """Of a stream: where each begins, and the cause of its end."""
+    return [(each["epoch"], each["begin"], each["cause"]) for each in told(cli, id)["attempts"]]
+
+
+@pytest.fixture
+def daemons(folder: Path, endpoint: str) -> Iterator[list[Cli]]:
+    """Two machines whose daemons listen, know one endpoint, and let in the same token."""
+    with postgres.place() as url:
+        made = [Cli(Home(f"{folder}/{name}", url)) for name in "ab"]
+        for cli in made:
+            cli.home.make()
+            Path(cli.home.config).write_text(
+                f'listen = "127.0.0.1:0"\n[endpoints.mine]\nbase_url = "{endpoint}"\ncontinues = true\n'
+            )
+            if cli is made[1]:
+                shutil.copy(made[0].home.token, cli.home.token)
+            cli.run("daemon", "token")
+            cli.run("daemon", "start")
+        yield made
+        for cli in made:
+            stop_daemon(cli.home)
+            assert "Traceback" not in Path(cli.home.log).read_text()
+
+
+def port_of(cli: Cli) -> int:
+    """Where its daemon listens."""
+    return int(json.loads(cli.out("daemon", "status", "--json"))["listen"].rpartition(":")[2])
+
+
+def test_a_drive_by_the_balancer_survives_its_daemon(daemons: list[Cli], folder: Path, gate: Gate) -> None:
+    one, other = daemons
+    with balancer() as before:
+        before.ports += [port_of(one), port_of(other)]
+        near = Cli(Home(f"{folder}/near"))
+        near.environment |= {"PTSTREAM_HOST": before.url, "PTSTREAM_TOKEN": one.out("daemon", "token").strip()}
+        words = ("-p", "Why?", "-m", "mine/goes-on", "--name", "it")
+        with near.started("drive", "--on-drop", "continue", *words) as driver:
+            assert read_exactly(driver, len(BEGUN)).decode() == BEGUN
+            with near.started("watch", "--live", "it") as live, other.started("watch", "it") as stored:
+                assert read_exactly(live, len(BEGUN)).decode() == BEGUN
+                command, plain = detached(one, *gate.command), one.out("drive", "-d", *words[:4]).strip()
+                until(lambda: one.out("cat", plain) == BEGUN)
+                pid = pid_of(one)
+                os.kill(pid, signal.SIGTERM)
+                rest = {process: process.communicate(timeout=LIMIT) for process in (driver, live, stored)}
+                until(lambda: gone(pid))
+    assert [out.decode() for out, _ in rest.values()] == [TEXT.removeprefix(BEGUN)] * 2 + [TEXT]
+    assert [ended(process) for process in rest] == [0, 0, 0]
+    assert attempts(other, "it") == [(1, 0, f"the daemon was stopped at byte {len(BEGUN)}"), (2, len(BEGUN), None)]
+    assert told(other, command)["error"] == "the daemon was stopped at byte 9"
+    assert told(other, plain)["error"] == f"the daemon was stopped at byte {len(BEGUN)}"
+
+
+@sqlite_itself
+def test_the_next_daemon_of_the_home_goes_on(cli: Cli, folder: Path) -> None:
+    (folder / "words").write_text(WORDS)
+    words = ("drive", "-m", f"replay:{folder}/words?rate=400", "--on-drop", "continue", "--name", "it")
+    with cli.started(*words) as driver:
+        shown = read_exactly(driver, 200)
+        with cli.started("watch", "--live", "it") as watcher:
+            also = read_exactly(watcher, 200)
+            cli.run("daemon", "stop")
+            assert told(cli, "it")["status"] == "streaming"
+            cli.run("daemon", "start")
+            rest: Any = {process: process.communicate(timeout=LIMIT) for process in (driver, watcher)}
+    assert (shown + rest[driver][0]).decode() == (also + rest[watcher][0]).decode() == cli.out("cat", "it") == WORDS
+    assert [ended(driver), ended(watcher)] == [0, 0]
+    first, second = attempts(cli, "it")
+    assert first == (1, 0, f"the daemon was stopped at byte {second[1]}")
+    assert os.listdir(cli.home.tails) == []
