@@ -33,6 +33,9 @@ from ptstream.timeouts import Timeouts
 PAUSED = "paused: "
 """How the note begins of what keeps a generator waiting."""
 
+REMARKS = 1_000_000
+"""How far apart the numbers of remarks begin of a stream's drives: who comes from another one has seen fewer."""
+
 
 class Drive:
     """A stream being driven, in one attempt or several. `run` it once, in a task of its owner."""
@@ -69,7 +72,7 @@ class Drive:
         self._tail = tail
         self._writer = writer
         self._resumption = resumption
-        self._report = AttemptReport()
+        self._report = AttemptReport((claim.epoch - 1) * REMARKS)
         limits = Limits(total=limits.total) if source.silence_is_normal else limits
         self._timeouts = Timeouts(limits, clock, elapsed)
         self._flusher = Flusher(claim, cutter, writer, self._pieces_of_attempt, clock)
@@ -120,7 +123,7 @@ class Drive:
     def hand_over(self, cause: str) -> None:
         """Leave it to another owner where its text ends, unless its end is decided already. See `ended`, as for `stop`.
 
-        The attempt ends by `cause`, the stream does not.
+        The attempt ends by `cause` ("… at byte N" is added), the stream does not.
         """
         self._handing_over = cause
         self._scope.cancel()
@@ -170,7 +173,7 @@ class Drive:
     async def _leave(self) -> None:
         """If it is to be handed over, with all of its text in chunks, and nothing has decided its end meanwhile."""
         if self._handing_over and self._outcome is None and await self._flusher.drain(self.offset):
-            self._outcome = self._outcome or Outcome(Status.STREAMING, self._handing_over)
+            self._outcome = self._outcome or Outcome(Status.STREAMING, f"{self._handing_over} at byte {self.offset}")
 
     async def _generate_to_the_end(self) -> None:
         generation = self._generation(self._begun)
@@ -283,6 +286,7 @@ class Drive:
             # The prompt and the caller's environment, which a traceback of a cancelled task would keep for a while.
             self._source = None
             self.end = outcome
+            self.remarks.go_on = outcome.status is Status.STREAMING
             self.ended.set()
             self.remarks.bell.ring()
 

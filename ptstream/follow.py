@@ -20,14 +20,31 @@ BURST = 0.005
 
 
 class Audience:
-    """What the followers in one event loop share: its time.
+    """What the followers in one event loop share: its time, and that it is over.
 
     A generator runs there too, and must not be slowed by a crowd: where there are many, each looks seldomer, and gets
     more at once. Who does not look, since its reader is slow, takes no time from the others.
     """
 
     def __init__(self) -> None:
+        self.is_over = False
         self._taken = 0.0
+        self._waiting: set[anyio.CancelScope] = set()
+
+    def end(self) -> None:
+        """From now on nobody waits here: whoever has been given all that there is goes without its stream's end."""
+        self.is_over = True
+        for scope in list(self._waiting):
+            scope.cancel()
+
+    async def wait(self, cursor: Cursor) -> None:
+        """Until there may be more, or the audience's end."""
+        with anyio.CancelScope() as scope:
+            self._waiting.add(scope)
+            try:
+                await cursor.wait()
+            finally:
+                self._waiting.discard(scope)
 
     async def turn(self) -> None:
         """Wait, after one look, for one's turn to take the next (the generic cell rate algorithm, ITU-T I.371)."""
@@ -39,6 +56,8 @@ class Audience:
 
 class Follow:
     """The cursor's runs of whole characters as they come, until the stream has ended and all of it was given.
+
+    Or, if the audience's end comes first, until all was given that there is: then `cursor.ended` is false.
 
     An async iterator of bytes. Afterwards `cursor.state` has the end. Raises what `Cursor.read` raises. A plain
     object: a loop that ends early leaves nothing running.
@@ -60,7 +79,7 @@ class Follow:
         while True:
             if data := await self.cursor.read():
                 return data
-            if self.cursor.ended:
+            if self.cursor.ended or self._audience.is_over:
                 self.cursor.close()
                 raise StopAsyncIteration
-            await self.cursor.wait()
+            await self._audience.wait(self.cursor)

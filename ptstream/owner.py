@@ -121,7 +121,7 @@ class Owner:
         running = list(self.running.values())
         for drive in running:
             if drive.can_go_on:
-                drive.hand_over(f"{cause} at byte {drive.offset}")
+                drive.hand_over(cause)
             else:
                 drive.stop(Status.ERROR, f"{cause} at byte {drive.offset}")
         with anyio.move_on_after(seconds):

@@ -178,6 +178,10 @@ class Daemon:
         for id in ended[:-REMEMBERED]:
             del self.remarks_of[id]
 
+    def goes_on_elsewhere(self, id: str) -> bool:
+        """Whether the stream was handed over, so that more may be said of it by another daemon."""
+        return id in self.remarks_of and self.remarks_of[id][0].go_on
+
     async def remarks(self, id: str, seen: int = 0) -> AsyncIterator[list[tuple[int, Remark]]]:
         """What the running attempt says beside its text after the first `seen`, numbered, as it comes, to its end."""
         if id not in self.remarks_of:
@@ -196,7 +200,7 @@ def _numbered(remarks: Remarks, seen: int) -> list[tuple[int, Remark]]:
     entries, total = remarks.since(seen)
     first = total - len(entries) + 1
     numbered = list(enumerate(entries, first))
-    if seen and first > seen + 1:  # said to whoever was listening; who comes late, comes late
+    if seen > remarks.before and first > seen + 1:  # said to whoever was listening; who comes late, comes late
         numbered.insert(0, (first - 1, Note("more was said beside the text than is kept: some is missing here")))
     return numbered
 

@@ -110,5 +110,6 @@ async def _watch_signals(daemon: Daemon) -> None:
 async def _end_when_stopped(daemon: Daemon, server: Server, tcp: ListenPolicy) -> None:
     await daemon.stop.wait()
     await daemon.owner.stop("the daemon was stopped")
+    daemon.owner.audience.end()
     server.should_exit = True
     tcp.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ptstream import wire
 from ptstream.config import load
@@ -21,6 +21,7 @@ from ptstream.generators import Note, Reasoning, Remark, Stderr
 from ptstream.generators.models.discovery import discover
 from ptstream.http import server_sent_events
 from ptstream.http.durable_streams import read_parameters
+from ptstream.http.followed_response import FollowedResponse
 from ptstream.http.json_response import UNSTORED, json_response
 from ptstream.http.read_response import head_response, read_response
 from ptstream.http.stream_reader import StreamReader
@@ -55,8 +56,11 @@ async def show_remarks(daemon: Daemon, request: Request) -> Response:
         response = Response(media_type=server_sent_events.MEDIA_TYPE, headers=UNSTORED)
         del response.headers["content-length"]  # GET has none
         return response
-    body = _aside_events(daemon, id_of(request), seen)
-    return StreamingResponse(body, media_type=server_sent_events.MEDIA_TYPE, headers=UNSTORED)
+    id = id_of(request)
+    body = _aside_events(daemon, id, seen)
+    return FollowedResponse(
+        body, lambda: not daemon.goes_on_elsewhere(id), media_type=server_sent_events.MEDIA_TYPE, headers=UNSTORED
+    )
 
 
 KINDS: dict[type[Remark], str] = {Note: wire.NOTE, Reasoning: wire.REASONING, Stderr: wire.STDERR}
