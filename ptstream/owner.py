@@ -48,6 +48,10 @@ class Owner:
         """Why nothing is written just now, or what else is wrong with the engine; None when all is well."""
         return self._writer.trouble or self._writer.warning
 
+    def tell(self, text: str) -> None:
+        """Have others who use the same engine's place know this of its process."""
+        self._writer.tell(text)
+
     async def start(
         self,
         id: str,

@@ -37,6 +37,11 @@ async def show_status(daemon: Daemon, _: Request) -> Response:
     return json_response(daemon.status())
 
 
+async def list_daemons(daemon: Daemon, _: Request) -> Response:
+    """All that keep their streams where this one does."""
+    return json_response({"daemons": [each.as_json() for each in await daemon.streams.daemons()]})
+
+
 async def show_text(daemon: Daemon, request: Request) -> Response:
     """A stream's text, by the Durable Streams protocol."""
     asked = read_parameters(request.query_params, request.headers)
@@ -116,6 +121,7 @@ async def show_document(daemon: Daemon, _: Request) -> Response:
 
 READ_ROUTES: Table = [
     ("GET", wire.STATUS, show_status),
+    ("GET", wire.DAEMONS, list_daemons),
     ("GET", wire.MODELS, show_models),
     ("GET", wire.TEXT, show_text),
     ("GET", wire.REMARKS, show_remarks),

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ptstream.bell import Bell
 from ptstream.engine.handover import HandsOver, ListsHandedOver
+from ptstream.engine.roll_call import Hears, Tells
 from ptstream.streams import Attempt, Claim, GenerationRequest, Parent, State, Status, Stream
 
 
@@ -66,7 +67,7 @@ class Tail(Protocol):
         """Let go of it, once all of its text is in chunks, or of no use. Who reads it just now reads on to its end."""
 
 
-class Writer(HandsOver, Protocol):
+class Writer(HandsOver, Tells, Protocol):
     """An owner's side, with its lease: while the context of `Engine.writer` lasts, nobody else ends its streams.
 
     Every statement names the claim's epoch. What is not this owner's any more is refused with ClaimLost by the engine
@@ -176,7 +177,7 @@ class Cursor(Protocol):
         """Let go of what it holds open."""
 
 
-class Engine(ListsHandedOver, Protocol):
+class Engine(ListsHandedOver, Hears, Protocol):
     """The streams of one place. Belongs to one event loop."""
 
     @property

@@ -66,6 +66,9 @@ class NoStore:
         """Not asked for: the generator never breaks off."""
         return claim
 
+    def tell(self, text: str) -> None:
+        """Nobody asks."""
+
     async def hand_over(self, *_: object, **__: object) -> None:
         """Not asked for."""
 

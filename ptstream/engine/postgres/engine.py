@@ -25,6 +25,7 @@ from ptstream.engine.postgres.server import Server
 from ptstream.engine.postgres.tail import KeptTail
 from ptstream.engine.postgres.writer import PostgresWriter
 from ptstream.engine.protocol import Hit
+from ptstream.engine.roll_call import Told
 from ptstream.errors import ungrouped
 from ptstream.settings import Home
 from ptstream.streams import Attempt, GenerationRequest, Parent, State, Status, Stream
@@ -203,6 +204,10 @@ class PostgresEngine:
     async def handed_over(self) -> list[HandedOver]:
         """See `protocol.Engine`."""
         return await self._queries.handed_over()
+
+    async def told(self) -> list[Told]:
+        """See `protocol.Engine`."""
+        return await self._liveness.told()
 
     async def migrate(self) -> None:
         """See `protocol.Engine`."""

@@ -18,6 +18,7 @@ from ptstream.engine.handover import NOBODY
 from ptstream.engine.postgres import schema
 from ptstream.engine.postgres.connections import Connections, Lane
 from ptstream.engine.postgres.server import Connection
+from ptstream.engine.roll_call import Told
 
 GRACE = 10.0
 """Seconds that an owner has, after its server began a new life, to take its lock again."""
@@ -39,8 +40,9 @@ KEY = "hashtextextended('ptstream owner ' || {}, 0)"
 LOCK = f"SELECT pg_advisory_lock({KEY.format('%s::text')})"
 
 REGISTER = (
-    f"INSERT INTO owners (id, server, beat) VALUES (%s, {LIFE}, 1)"
-    " ON CONFLICT (id) DO UPDATE SET server = excluded.server, beat = owners.beat + 1"
+    f"INSERT INTO owners (id, server, beat, told, told_at) VALUES (%s, {LIFE}, 1, %s, {schema.NOW})"
+    " ON CONFLICT (id) DO UPDATE SET server = excluded.server, beat = owners.beat + 1,"
+    " told = excluded.told, told_at = excluded.told_at"
 )
 
 RELEASE = f"WITH gone AS (DELETE FROM owners WHERE id = %s) SELECT pg_advisory_unlock({KEY.format('%s::text')})"
@@ -58,6 +60,8 @@ Nobody's is as good as held for as long as the stream waits to be taken.
 """
 
 ALL = "SELECT id FROM owners UNION SELECT owner FROM streams WHERE status = 'streaming'"
+
+TOLD = f"SELECT id, told, {schema.NOW} - told_at FROM owners WHERE told IS NOT NULL"
 
 STANDBYS = "SELECT current_setting('synchronous_standby_names')"
 
@@ -110,6 +114,12 @@ class Liveness:
         self._lived[owner] = now
         return True
 
+    async def told(self) -> list[Told]:
+        """What living owners have told."""
+        rows = await self._connections.rows(TOLD)
+        dead = await self.dead(id for id, _, _ in rows)
+        return [Told(text, heard) for id, text, heard in rows if id not in dead]
+
     async def all(self) -> list[str]:
         """All owners that are known of."""
         return [owner for (owner,) in await self._connections.rows(ALL) if owner]
@@ -133,6 +143,8 @@ class Lease:
         # Not waiting for a disk; a later commit of this owner's, which does, brings these there, too.
         self._lane: Lane = connections.lane({"synchronous_commit": "off"}, self._hold)
         self.warning: str | None = None
+        self._told: str | None = None
+        self._news = False
         self.swept: dict[str, int] = {}
         """What the next sweep is to do: of streams, how far they are in chunks."""
         self._connection: Connection | None = None
@@ -146,7 +158,15 @@ class Lease:
         """On each new connection: first the lock, then the row that says it is held in this life of the server."""
         self._connection = connection
         await connection.rows(LOCK, (self.id,))
-        await connection.rows(REGISTER, (self.id,))
+        await self._register(connection)
+
+    async def _register(self, connection: Connection) -> None:
+        await connection.rows(REGISTER, (self.id, self._told))
+
+    def tell(self, text: str) -> None:
+        """See `protocol.Writer.tell`: with the next sign of life, soon."""
+        self._news = self._news or self._told is None  # of what was told before, the next beat is soon enough
+        self._told = text
 
     async def _look(self, connection: Connection) -> None:
         ((names,),) = await connection.rows(STANDBYS)
@@ -161,9 +181,9 @@ class Lease:
                 swept, self.swept = self.swept, {}
                 values = {"id": [*swept], "stop": [*swept.values()]}
                 await self._try(lambda connection, values=values: connection.rows(schema.SWEEP, values))
-            if anyio.current_time() - beaten >= BEAT:
-                beaten = anyio.current_time()
-                await self._try(lambda connection: connection.rows(REGISTER, (self.id,)))
+            if self._news or anyio.current_time() - beaten >= BEAT:
+                beaten, self._news = anyio.current_time(), False
+                await self._try(self._register)
                 await self._try(self._look)
 
     async def _try(self, work: Any) -> None:

@@ -58,7 +58,10 @@ TABLES = (
   PRIMARY KEY (stream, start)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)""",
     # Of each owner: under which server's life it took its lock, and a number that grows while it lives.
-    "CREATE TABLE owners (id text PRIMARY KEY, server timestamptz NOT NULL, beat bigint NOT NULL)",
+    # A daemon tells what others are to know of it, too.
+    """CREATE TABLE owners (
+  id text PRIMARY KEY, server timestamptz NOT NULL, beat bigint NOT NULL, told text, told_at double precision
+)""",
     "CREATE TABLE meta (application text PRIMARY KEY, version integer NOT NULL)",
     f"INSERT INTO meta VALUES ('{APPLICATION}', {VERSION})",
 )

@@ -91,6 +91,10 @@ class PostgresWriter:
         """From now on, what is not written at once is given back as StoreBusy instead of waited for."""
         self.closing = True
 
+    def tell(self, text: str) -> None:
+        """See `protocol.Writer.tell`."""
+        self._lease.tell(text)
+
     # --- claims
 
     async def claim(self, id: str, model: str | None = None, place: str | None = None) -> Claim:

@@ -13,6 +13,8 @@ import time
 import weakref
 
 from ptstream.engine.handover import is_nobody, waits_until
+from ptstream.engine.roll_call import Told
+from ptstream.ownership import opened
 from ptstream.settings import Home
 
 
@@ -27,6 +29,12 @@ class Lease:
         while self._fd < 0:
             self._fd = _locked_and_named(self._path)
         _void_in_children(self)
+
+    def tell(self, text: str) -> None:
+        """Write it into the file, for whoever looks; on a full disk it is told when there is room again."""
+        with contextlib.suppress(OSError):
+            data = text.encode()
+            os.ftruncate(self._fd, os.pwrite(self._fd, data, 0))
 
     def release(self) -> None:
         """Give it up: whatever is still `streaming` under this name is now for others to recover."""
@@ -89,6 +97,18 @@ def alive(home: Home, owner: str) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def told(home: Home) -> list[Told]:
+    """What living owners have told."""
+    found = []
+    for name in os.listdir(home.owners) if os.path.isdir(home.owners) else ():
+        path = os.path.join(home.owners, name)
+        with contextlib.suppress(OSError):
+            if (seen := os.stat(path)).st_size and alive(home, name):
+                with open(opened(path), "rb") as file:
+                    found.append(Told(file.read().decode("utf-8", "replace"), time.time() - seen.st_mtime))
+    return found
 
 
 def sweep(home: Home, streaming: frozenset[str]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,14 @@ class _Flush:
 class SqliteWriter:
     """The write connection of one owner (see `protocol.Writer`). Its tails are found in `tails` while they are open."""
 
-    def __init__(self, store: Store, owner: str, tails: dict[str, FileTail] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        owner: str,
+        tails: dict[str, FileTail] | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.tell = tell
         self._home: Home = store.home
         self._store = store
         self._owner = owner
