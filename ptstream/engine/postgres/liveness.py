@@ -125,10 +125,10 @@ class Liveness:
         return [owner for (owner,) in await self._connections.rows(ALL) if owner]
 
 
-async def living(connection: Connection) -> list[str]:
-    """The owners whose locks are held."""
-    ids = [id for (id,) in await connection.rows("SELECT id FROM owners")]
-    return [id for id, _, _, held in await connection.rows(SIGHT, (ids,)) if held]
+async def living(connection: Connection) -> list[str | None]:
+    """Of each owner whose lock is held, what it has told of itself."""
+    told = {id: text for id, text in await connection.rows("SELECT id, told FROM owners")}
+    return [told[id] for id, _, _, held in await connection.rows(SIGHT, ([*told],)) if held]
 
 
 class Lease:

@@ -120,6 +120,15 @@ async def version(connection: Connection, location: str) -> int:
     return int(found[0][0])
 
 
+def check_unmigrated(found: int | None, location: str) -> None:
+    """Raises StoreNewer where a newer ptstream has made tables of version `found`, beneath those who use them."""
+    if found is not None and found > VERSION:
+        raise StoreNewer(
+            f"{location} was migrated by a newer ptstream in the meantime (schema {found}, this one knows {VERSION});"
+            " nothing is lost: go on with the newer one"
+        )
+
+
 async def _ours(connection: Connection, place: str) -> bool:
     """Whether the table `meta` is one with an application and a version."""
     columns = await connection.rows(
