@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +92,7 @@ def test_a_drive_by_the_balancer_survives_its_daemon(daemons: list[Cli], folder:
                 until(lambda: gone(pid))
     assert [out.decode() for out, _ in rest.values()] == [TEXT.removeprefix(BEGUN)] * 2 + [TEXT]
     assert [ended(process) for process in rest] == [0, 0, 0]
+    print(rest[driver][1].decode(), rest[live][1].decode(), rest[stored][1].decode())
     assert attempts(other, "it") == [(1, 0, f"the daemon was stopped at byte {len(BEGUN)}"), (2, len(BEGUN), None)]
     assert told(other, command)["error"] == "the daemon was stopped at byte 9"
     assert told(other, plain)["error"] == f"the daemon was stopped at byte {len(BEGUN)}"
@@ -108,6 +112,57 @@ def test_the_next_daemon_of_the_home_goes_on(cli: Cli, folder: Path) -> None:
             rest: Any = {process: process.communicate(timeout=LIMIT) for process in (driver, watcher)}
     assert (shown + rest[driver][0]).decode() == (also + rest[watcher][0]).decode() == cli.out("cat", "it") == WORDS
     assert [ended(driver), ended(watcher)] == [0, 0]
+    print(rest[driver][1].decode(), rest[watcher][1].decode())
     first, second = attempts(cli, "it")
     assert first == (1, 0, f"the daemon was stopped at byte {second[1]}")
     assert os.listdir(cli.home.tails) == []
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    """Whose seed is printed."""
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    return random.Random(seed)
+
+
+def killed_while_it_hands_over(cli: Cli, seconds: float) -> None:
+    """So long after it was told to end."""
+    pid = pid_of(cli)
+    os.kill(pid, signal.SIGTERM)
+    threading.Event().wait(seconds)
+    os.kill(pid, signal.SIGKILL)
+    until(partial(gone, pid))
+
+
+def check_end(cli: Cli, name: str, text: str, whole: str) -> None:
+    """It goes on, or ends as a dead owner's; nothing that was shown is lost, or shown twice."""
+    found = told(cli, name)
+    assert text == cli.out("cat", name)
+    assert (found["status"], found["error"], text) in [
+        ("done", None, whole),
+        ("error", f"its owner died at byte {len(text)}", whole[: len(text)]),
+    ]
+
+
+@sqlite_itself
+def test_a_daemon_is_killed_while_it_hands_over(cli: Cli, folder: Path, chance: random.Random) -> None:
+    (folder / "words").write_text(WORDS)
+    for name in ("a", "b", "c"):
+        cli.run("drive", "-d", "-m", f"replay:{folder}/words?rate=400", "--on-drop", "continue", "--name", name)
+        with cli.started("watch", "--live", name) as watcher:
+            shown = read_exactly(watcher, 100)
+            killed_while_it_hands_over(cli, chance.uniform(0, 0.05))
+            cli.run("daemon", "start")
+            check_end(cli, name, (shown + watcher.communicate(timeout=LIMIT)[0]).decode(), WORDS)
+    assert os.listdir(cli.home.tails) == []
+
+
+def test_one_of_several_is_killed_while_it_hands_over(daemons: list[Cli], chance: random.Random) -> None:
+    one, other = daemons
+    for name in ("a", "b"):
+        one.run("drive", "-d", "-p", "Why?", "-m", "mine/goes-on", "--on-drop", "continue", "--name", name)
+        with other.started("watch", "--live", name) as watcher:
+            shown = read_exactly(watcher, len(BEGUN))
+            killed_while_it_hands_over(one, chance.uniform(0, 0.15))
+            check_end(other, name, (shown + watcher.communicate(timeout=LIMIT)[0]).decode(), TEXT)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import AsyncGenerator
 from contextlib import closing
+from typing import Any
 
 import anyio
 import pytest
 
+from ptstream.bell import Bell
+from ptstream.config import Limits, Settings
+from ptstream.drive import Drive
 from ptstream.engine.handover import WAITS, HandedOver, cause_of_death
 from ptstream.engine.protocol import Engine, Writer
 from ptstream.errors import ClaimLost
-from ptstream.streams import Claim, State, Status
+from ptstream.follow import Follow
+from ptstream.generators import Event, Source
+from ptstream.owner import Owner, open_owner
+from ptstream.streams import Claim, Flush, State, Status
 from tests.conftest import LIMIT
 from tests.test_engine_contract import Place, claimed, engine, now, other, place, until, writer
 from tests.test_postgres import sql
@@ -130,3 +138,117 @@ async def test_what_is_cancelled_is_not_handed_over(engine: Engine, other: Engin
     with pytest.raises(ClaimLost):
         await writer.hand_over(claim, 0, CAUSE)
     await writer.finish(claim, 0, "", 0, Status.CANCELLED, None, None)
+
+
+# --- whole drives
+
+WORDS = [f"word{n} " for n in range(30)]
+
+
+class Telling:
+    """A source that says `WORDS` from wherever the text ends: as many as it is let, and never the last one."""
+
+    def __init__(self, **more: Any) -> None:
+        self.let = 3
+        self._bell = Bell()
+        self.source = Source("m", "here", Flush.SENTENCES, lambda: self._tell(""), resume=self._tell, **more)
+
+    def on(self, count: int) -> None:
+        """So many in all."""
+        self.let = count
+        self._bell.ring()
+
+    async def _tell(self, text: str) -> AsyncGenerator[Event, None]:
+        for at in range(len(text.split()), len(WORDS)):
+            while at >= self.let:
+                await self._bell.next().wait()
+            yield WORDS[at]
+
+
+async def driven(engine: Engine, owner: Owner, telling: Telling, **more: Any) -> Drive:
+    """A new stream that it tells, as far as it is let."""
+    drive = await owner.start((await engine.create()).id, telling.source, on_drop=True, **more)
+    with anyio.fail_after(LIMIT):
+        while drive.pieces < telling.let:
+            await anyio.sleep(0.01)
+    return drive
+
+
+async def test_a_stopped_owners_drives_go_on_at_another_one(engine: Engine, other: Engine) -> None:
+    first, second = Telling(), Telling()
+    read = b""
+
+    async def follow(id: str) -> None:
+        nonlocal read
+        async for data in Follow(other.cursor(id)):
+            read += data
+
+    async with open_owner(other) as theirs, anyio.create_task_group() as tasks:
+        async with open_owner(engine) as owner:
+            drive = await driven(engine, owner, first)
+            id = drive.claim.id
+            tasks.start_soon(follow, id)
+            await owner.stop("it was stopped")
+            assert drive.end is not None
+            assert drive.end.status is Status.STREAMING
+        begin = len("".join(WORDS[:3]))
+        (waits,) = await other.handed_over()
+        second.on(30)
+        taken = await theirs.take(waits, second.source, Settings())
+        await taken.ended.wait()
+        assert taken.end is not None
+        assert taken.end.status is Status.DONE
+    assert read.decode() == (await engine.text(id)).decode() == "".join(WORDS)
+    found = await engine.attempts(id)
+    assert [(a.begin, a.cause) for a in found] == [(0, f"it was stopped at byte {begin}"), (begin, None)]
+    assert [a.pieces for a in found] == [3, 27]
+
+
+async def test_who_takes_it_and_dies_ends_it(engine: Engine, other: Engine, writer: Writer) -> None:
+    waits = await handed(engine, writer)
+    async with other.writer() as theirs:
+        claim = await theirs.take(waits, "m", "here")
+        await theirs.append(claim, 5, "Two. ", 1)
+    assert await engine.recovered(waits.id) == State(Status.ERROR, 10, 10, "its owner died at byte 10", None)
+
+
+async def test_a_cancel_that_comes_first_is_its_end(engine: Engine, other: Engine) -> None:
+    async with open_owner(engine) as owner:
+        drive = await driven(engine, owner, Telling())
+        await other.cancel(drive.claim.id)
+        await owner.stop("it was stopped")
+    begin = len("".join(WORDS[:3]))
+    assert await other.recovered(drive.claim.id) == State(
+        Status.CANCELLED, begin, begin, f"cancelled at byte {begin}", None
+    )
+    assert await other.handed_over() == []
+
+
+async def test_what_has_used_up_its_attempts_ends(
+    engine: Engine, other: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ptstream.owner.MOST", 1)
+    async with open_owner(other) as theirs:
+        async with open_owner(engine) as owner:
+            drive = await driven(engine, owner, Telling())
+            await owner.stop("it was stopped")
+        (waits,) = await other.handed_over()
+        await theirs.take(waits, Telling().source, Settings())
+        await theirs.stop("it was stopped again")
+    state = await engine.recovered(drive.claim.id)
+    begin = len("".join(WORDS[:3]))
+    assert (state.status, state.error) == (Status.ERROR, f"it was stopped again at byte {begin}")
+    assert len(await engine.attempts(drive.claim.id)) == 2
+
+
+async def test_the_limit_of_all_counts_on(engine: Engine, other: Engine) -> None:
+    async with open_owner(other) as theirs:
+        async with open_owner(engine) as owner:
+            drive = await driven(engine, owner, Telling())
+            await owner.stop("it was stopped")
+        (waits,) = await other.handed_over()
+        late = await theirs.take(waits._replace(elapsed=100.0), Telling(limits=Limits(total=100.0)).source, Settings())
+        with anyio.fail_after(LIMIT):
+            await late.ended.wait()
+    state = await engine.recovered(drive.claim.id)
+    assert (state.status, state.error) == (Status.TIMEOUT, "not finished within 100 s (total_timeout)")
