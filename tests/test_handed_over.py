@@ -92,7 +92,8 @@ def test_a_drive_by_the_balancer_survives_its_daemon(daemons: list[Cli], folder:
                 until(lambda: gone(pid))
     assert [out.decode() for out, _ in rest.values()] == [TEXT.removeprefix(BEGUN)] * 2 + [TEXT]
     assert [ended(process) for process in rest] == [0, 0, 0]
-    print(rest[driver][1].decode(), rest[live][1].decode(), rest[stored][1].decode())
+    assert b"connecting again" in rest[driver][1]
+    assert b"handed over; went on at byte 9" in rest[driver][1]
     assert attempts(other, "it") == [(1, 0, f"the daemon was stopped at byte {len(BEGUN)}"), (2, len(BEGUN), None)]
     assert told(other, command)["error"] == "the daemon was stopped at byte 9"
     assert told(other, plain)["error"] == f"the daemon was stopped at byte {len(BEGUN)}"
@@ -106,13 +107,14 @@ def test_the_next_daemon_of_the_home_goes_on(cli: Cli, folder: Path) -> None:
         shown = read_exactly(driver, 200)
         with cli.started("watch", "--live", "it") as watcher:
             also = read_exactly(watcher, 200)
-            cli.run("daemon", "stop")
+            said = cli.run("daemon", "stop").stderr.decode()
+            assert f"{told(cli, 'it')['id']} goes on with the next daemon" in said
             assert told(cli, "it")["status"] == "streaming"
             cli.run("daemon", "start")
             rest: Any = {process: process.communicate(timeout=LIMIT) for process in (driver, watcher)}
     assert (shown + rest[driver][0]).decode() == (also + rest[watcher][0]).decode() == cli.out("cat", "it") == WORDS
     assert [ended(driver), ended(watcher)] == [0, 0]
-    print(rest[driver][1].decode(), rest[watcher][1].decode())
+    assert b"the next one goes on" in rest[driver][1]
     first, second = attempts(cli, "it")
     assert first == (1, 0, f"the daemon was stopped at byte {second[1]}")
     assert os.listdir(cli.home.tails) == []

@@ -18,6 +18,8 @@ from ptstream.cli.with_streams import run as run_with_streams
 from ptstream.client import control
 from ptstream.client.launch import connect_or_start
 from ptstream.client.unix_socket import connect, gone, listening
+from ptstream.engine import open_engine
+from ptstream.engine.handover import WAITS
 from ptstream.errors import ConfigurationError, DaemonUnreachable, PtstreamError, UsageError
 from ptstream.settings import Home
 from ptstream.streams_protocol import Streams
@@ -126,8 +128,17 @@ async def _stop(home: Home, screen: Screen) -> int:
     with anyio.move_on_after(STOP_TIME):
         await gone(home, socket)
         screen.note(f"the daemon has ended (pid {status['pid']})")
+        await _say_what_waits(home, screen)
         return 0
     raise PtstreamError(f"the daemon, pid {status['pid']}, has not ended within {STOP_TIME:g} s")
+
+
+async def _say_what_waits(home: Home, screen: Screen) -> None:
+    """What has not ended with it, and on a machine of its own will, unless there is a next one soon."""
+    if home.is_local:
+        async with open_engine(home) as engine:
+            for each in await engine.handed_over():
+                screen.note(f"stream {each.id} goes on with the next daemon, if that begins within {WAITS:g} s")
 
 
 def status(
