@@ -6,7 +6,10 @@ engine looks and waits is its cursors' business.
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import anyio
 
@@ -29,22 +32,24 @@ class Audience:
     def __init__(self) -> None:
         self.is_over = False
         self._taken = 0.0
-        self._waiting: set[anyio.CancelScope] = set()
+        self._seats: dict[Follow, anyio.CancelScope] = {}
 
     def end(self) -> None:
         """From now on nobody waits here: whoever has been given all that there is goes without its stream's end."""
         self.is_over = True
-        for scope in list(self._waiting):
-            scope.cancel()
+        for follow, scope in list(self._seats.items()):
+            if follow.waits:
+                scope.cancel()
 
-    async def wait(self, cursor: Cursor) -> None:
-        """Until there may be more, or the audience's end."""
+    @contextlib.contextmanager
+    def seat(self, follow: Follow) -> Iterator[None]:
+        """Where it may wait: the context is cancelled at the audience's end, if it does then."""
         with anyio.CancelScope() as scope:
-            self._waiting.add(scope)
+            self._seats[follow] = scope
             try:
-                await cursor.wait()
+                yield
             finally:
-                self._waiting.discard(scope)
+                del self._seats[follow]
 
     async def turn(self) -> None:
         """Wait, after one look, for one's turn to take the next (the generic cell rate algorithm, ITU-T I.371)."""
@@ -68,6 +73,12 @@ class Follow:
         self.cursor = cursor
         self._audience = audience or Audience()
         self._given = cursor.offset
+        self.waits = False
+        """Whether it has given all that there is, and waits for more."""
+
+    def seat(self) -> AbstractContextManager[None]:
+        """See `Audience.seat`."""
+        return self._audience.seat(self)
 
     def __aiter__(self) -> Follow:
         return self
@@ -82,4 +93,8 @@ class Follow:
             if self.cursor.ended or self._audience.is_over:
                 self.cursor.close()
                 raise StopAsyncIteration
-            await self._audience.wait(self.cursor)
+            self.waits = True
+            try:
+                await self.cursor.wait()
+            finally:
+                self.waits = False

@@ -7,12 +7,14 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from ptstream.settings import Home
@@ -25,6 +27,7 @@ from tests.conftest import (
     detached,
     ended,
     gone,
+    listening,
     read_exactly,
     sqlite_itself,
     stop_daemon,
@@ -168,3 +171,19 @@ def test_one_of_several_is_killed_while_it_hands_over(daemons: list[Cli], chance
             shown = read_exactly(watcher, len(BEGUN))
             killed_while_it_hands_over(one, chance.uniform(0, 0.15))
             check_end(other, name, (shown + watcher.communicate(timeout=LIMIT)[0]).decode(), TEXT)
+
+
+@pytest.mark.parametrize("live", ["1", "sse"])
+def test_who_reads_what_another_process_writes_is_hung_up_on(live: str) -> None:
+    """When the daemon ends: without complaint, as `listening` looks."""
+    with listening() as face, face.cli.started("tee", "--name", "it", stdin=subprocess.PIPE) as tee:
+        os.write(tee.stdin.fileno(), b"begun\n")
+        until(lambda: face.cli.run("cat", "it", code=None).stdout == b"begun\n")
+        with face.http.stream("GET", "/streams/it/text", params={"live": live, "offset": "0"}) as answer:
+            runs = answer.iter_raw()
+            assert b"begun" in next(runs)
+            face.cli.run("daemon", "stop")
+            with pytest.raises(httpx.RemoteProtocolError):
+                list(runs)
+        tee.stdin.close()
+        assert ended(tee) == 0

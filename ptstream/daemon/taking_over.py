@@ -50,7 +50,7 @@ async def _taken(daemon: Daemon, handed: HandedOver) -> bool:
         log.warning("stream %s was handed over, and does not go on here: %s", handed.id, error)
         return False
     daemon.remember(drive)
-    drive.remarks.add(Note(f"handed over; went on at byte {drive.offset}"))
+    drive.remarks.add(Note(f"handed over; went on at byte {drive.claim.begin}"))
     return True
 
 

@@ -7,6 +7,7 @@ where it stands.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import anyio
@@ -18,11 +19,18 @@ BREAK_OFF = "break_off"
 
 
 class FollowedResponse(StreamingResponse):
-    """`whole` says, when there comes no more, whether that was all."""
+    """`whole` says, when there comes no more, whether that was all; `seat` is where its content may wait."""
 
-    def __init__(self, content: AsyncIterator[bytes], whole: Callable[[], bool], **more: Any) -> None:
+    def __init__(
+        self,
+        content: AsyncIterator[bytes],
+        whole: Callable[[], bool],
+        seat: Callable[[], AbstractContextManager[None]] = nullcontext,
+        **more: Any,
+    ) -> None:
         super().__init__(content, **more)
         self._whole = whole
+        self._seat = seat
         self._break_off: Callable[[], object] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -31,8 +39,9 @@ class FollowedResponse(StreamingResponse):
 
     async def stream_response(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async for data in self.body_iterator:
-            await send({"type": "http.response.body", "body": data, "more_body": True})
+        with self._seat():
+            async for data in self.body_iterator:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
         if self._whole() or self._break_off is None:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         else:

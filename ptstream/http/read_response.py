@@ -39,13 +39,16 @@ async def read_response(reader: StreamReader, asked: ReadParameters, *, none_mat
     headers = UNSTORED | {"stream-id": reader.id}
     if asked.live is Live.TEXT:
         headers |= durable_streams.end_headers(reader.state)
-        return FollowedResponse(text(reader, first), lambda: reader.ended, media_type=TEXT, headers=headers)
+        return FollowedResponse(
+            text(reader, first), lambda: reader.ended, reader.seat, media_type=TEXT, headers=headers
+        )
     if asked.live is Live.EVENTS and not (asked.had_end and reader.ended and not first):
         headers |= event_headers(exact=asked.exact)
         body = events(reader, first, asked)
         return FollowedResponse(
             body,
             lambda: reader.ended or asked.until_now,
+            reader.seat,
             media_type=server_sent_events.MEDIA_TYPE,
             headers=headers,
         )
@@ -128,7 +131,7 @@ async def _all_now(reader: StreamReader, first: bytes) -> bytes:
 
 
 async def _next(reader: StreamReader) -> bytes:
-    with anyio.move_on_after(LONG_POLL):
+    with anyio.move_on_after(LONG_POLL), reader.seat():
         async for data in reader:
             return await _all_now(reader, data)
     return b""
