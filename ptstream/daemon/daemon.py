@@ -154,7 +154,7 @@ class Daemon:
             attempt.stop(Status.CANCELLED, f"cancelled at byte {attempt.offset}")
             with anyio.move_on_after(cancellation.ANSWER_TIME):
                 await attempt.ended.wait()
-        else:
+        if attempt is None or drain or attempt.remarks.go_on:  # or it was handed over just before
             await cancellation.cancel(self.engine, id, drain=drain)
         state = await self.engine.recovered(id)
         return {"id": id, "status": state.status, "bytes": state.bytes, "error": state.error}

@@ -6,6 +6,7 @@ What cannot be gone on with here is left to the others; when none of them takes 
 from __future__ import annotations
 
 import logging
+import random
 
 import anyio
 
@@ -33,6 +34,7 @@ async def take_over(daemon: Daemon) -> None:
         except PtstreamError:  # a store that cannot be read now is looked at again
             waiting = []
         left.intersection_update(waiting)
+        random.shuffle(waiting)  # of many, each daemon gets some
         for handed in waiting:
             if handed not in left and not daemon.stop.is_set() and not await _taken(daemon, handed):
                 left.add(handed)

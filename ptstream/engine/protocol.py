@@ -2,8 +2,9 @@
 holds every engine to them.
 
 An `Engine` makes all others: a `Cursor` for whoever reads, a `Writer` for an owner, and that one a `Tail` for each
-attempt. All that could wait for a network is a coroutine; where an engine need not wait, it never suspends. Nothing
-here assumes SQL, a file, or one transaction over several streams.
+attempt. How one owner leaves a stream to another stands in `handover.py`, what owners tell of themselves in
+`roll_call.py`: that is part of this. All that could wait for a network is a coroutine; where an engine need not wait,
+it never suspends. Nothing here assumes SQL, a file, or one transaction over several streams.
 
 Every method may raise StoreUnusable (a database that is not ours, damaged, or not to be read), StoreNewer (a newer
 ptstream's) and, where it writes, StoreBusy (nothing is written just now, and what was asked for did not happen).
