@@ -15,8 +15,9 @@ CAUSE = 1000
 class AttemptReport:
     """Of one drive: what is shown beside the text, and what is kept with the stream."""
 
-    def __init__(self) -> None:
-        self.remarks = Remarks()
+    def __init__(self, before: int = 0) -> None:
+        """`before`: see `Remarks`."""
+        self.remarks = Remarks(before)
         self.usage: Mapping[str, Any] | None = None
         """What the attempt took, once that is known."""
         self.last: str | None = None

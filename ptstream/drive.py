@@ -33,6 +33,9 @@ from ptstream.timeouts import Timeouts
 PAUSED = "paused: "
 """How the note begins of what keeps a generator waiting."""
 
+REMARKS = 1_000_000
+"""How far apart the numbers of remarks begin of a stream's drives: who comes from another one has seen fewer."""
+
 
 class Drive:
     """A stream being driven, in one attempt or several. `run` it once, in a task of its owner."""
@@ -49,8 +52,12 @@ class Drive:
         *,
         begun: str = "",
         resumption: Resumption | None = None,
+        elapsed: float = 0.0,
     ) -> None:
-        """`begun` is text that the stream has already, for a source that goes on; `resumption` lets it after a drop."""
+        """`begun` is text that the stream has already, for a source that goes on; `resumption` lets it after a drop.
+
+        `elapsed` is for how many seconds others have driven the stream before.
+        """
         self.claim = claim
         self.pieces = 0
         self.end: Outcome | None = None
@@ -65,13 +72,15 @@ class Drive:
         self._tail = tail
         self._writer = writer
         self._resumption = resumption
-        self._report = AttemptReport()
-        self._timeouts = Timeouts(Limits(total=limits.total) if source.silence_is_normal else limits, clock)
+        self._report = AttemptReport((claim.epoch - 1) * REMARKS)
+        limits = Limits(total=limits.total) if source.silence_is_normal else limits
+        self._timeouts = Timeouts(limits, clock, elapsed)
         self._flusher = Flusher(claim, cutter, writer, self._pieces_of_attempt, clock)
         self._pieces_before = 0
         self._fairness = Fairness(clock)
         self._scope = anyio.CancelScope()
         self._outcome: Outcome | None = None  # as it was decided, and is still to be written
+        self._handing_over: str | None = None
 
     def __repr__(self) -> str:
         return f"<Drive {self.claim.id}.{self.claim.epoch} at {self.offset}, {self._outcome or 'running'}>"
@@ -106,6 +115,19 @@ class Drive:
         if not drain:
             self._scope.cancel()
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether another owner could go on with it: it was asked to, and has not used up its attempts."""
+        return self._resumption is not None and not self._resumption.exhausted and self._outcome is None
+
+    def hand_over(self, cause: str) -> None:
+        """Leave it to another owner where its text ends, unless its end is decided already. See `ended`, as for `stop`.
+
+        The attempt ends by `cause` ("… at byte N" is added), the stream does not.
+        """
+        self._handing_over = cause
+        self._scope.cancel()
+
     async def run(self) -> None:
         """Generate, flush, end. Raises nothing that concerns the generator or the store: see `end`."""
         try:
@@ -113,6 +135,7 @@ class Drive:
                 tasks.start_soon(self._flush)
                 tasks.start_soon(self._stop_in_time)
                 await self._generate()
+                await self._leave()
                 tasks.cancel_scope.cancel()
         except* ClaimLost as lost:
             self._outcome = Outcome(Status.ERROR, str(lost.exceptions[0]), lost)
@@ -146,6 +169,11 @@ class Drive:
                 self.stop(Status.ERROR, f"{type(error).__name__}: {error}", error)
             else:
                 self.stop(Status.DONE, None)
+
+    async def _leave(self) -> None:
+        """If it is to be handed over, with all of its text in chunks, and nothing has decided its end meanwhile."""
+        if self._handing_over and self._outcome is None and await self._flusher.drain(self.offset):
+            self._outcome = self._outcome or Outcome(Status.STREAMING, f"{self._handing_over} at byte {self.offset}")
 
     async def _generate_to_the_end(self) -> None:
         generation = self._generation(self._begun)
@@ -258,6 +286,7 @@ class Drive:
             # The prompt and the caller's environment, which a traceback of a cancelled task would keep for a while.
             self._source = None
             self.end = outcome
+            self.remarks.go_on = outcome.status is Status.STREAMING
             self.ended.set()
             self.remarks.bell.ring()
 

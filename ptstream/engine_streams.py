@@ -12,6 +12,7 @@ from ptstream.conversation import going_on
 from ptstream.engine.protocol import Engine
 from ptstream.errors import PtstreamError
 from ptstream.follow import Follow
+from ptstream.roll_call import RunningDaemon, heard_of
 from ptstream.stream_json import title as title_of
 from ptstream.streams import GenerationRequest, Status, Stream
 from ptstream.streams_protocol import Details, Listing, Match
@@ -54,6 +55,9 @@ class EngineStreams:
                 count += 1
                 if count == limit:
                     return
+
+    async def daemons(self) -> Sequence[RunningDaemon]:
+        return heard_of(await self._engine.told())
 
     # --- what is made, and removed
 

@@ -6,7 +6,10 @@ engine looks and waits is its cursors' business.
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import anyio
 
@@ -20,14 +23,33 @@ BURST = 0.005
 
 
 class Audience:
-    """What the followers in one event loop share: its time.
+    """What the followers in one event loop share: its time, and that it is over.
 
     A generator runs there too, and must not be slowed by a crowd: where there are many, each looks seldomer, and gets
     more at once. Who does not look, since its reader is slow, takes no time from the others.
     """
 
     def __init__(self) -> None:
+        self.is_over = False
         self._taken = 0.0
+        self._seats: dict[Follow, anyio.CancelScope] = {}
+
+    def end(self) -> None:
+        """From now on nobody waits here: whoever has been given all that there is goes without its stream's end."""
+        self.is_over = True
+        for follow, scope in list(self._seats.items()):
+            if follow.waits:
+                scope.cancel()
+
+    @contextlib.contextmanager
+    def seat(self, follow: Follow) -> Iterator[None]:
+        """Where it may wait: the context is cancelled at the audience's end, if it does then."""
+        with anyio.CancelScope() as scope:
+            self._seats[follow] = scope
+            try:
+                yield
+            finally:
+                del self._seats[follow]
 
     async def turn(self) -> None:
         """Wait, after one look, for one's turn to take the next (the generic cell rate algorithm, ITU-T I.371)."""
@@ -40,6 +62,8 @@ class Audience:
 class Follow:
     """The cursor's runs of whole characters as they come, until the stream has ended and all of it was given.
 
+    Or, if the audience's end comes first, until all was given that there is: then `cursor.ended` is false.
+
     An async iterator of bytes. Afterwards `cursor.state` has the end. Raises what `Cursor.read` raises. A plain
     object: a loop that ends early leaves nothing running.
     """
@@ -49,6 +73,12 @@ class Follow:
         self.cursor = cursor
         self._audience = audience or Audience()
         self._given = cursor.offset
+        self.waits = False
+        """Whether it has given all that there is, and waits for more."""
+
+    def seat(self) -> AbstractContextManager[None]:
+        """See `Audience.seat`."""
+        return self._audience.seat(self)
 
     def __aiter__(self) -> Follow:
         return self
@@ -60,7 +90,11 @@ class Follow:
         while True:
             if data := await self.cursor.read():
                 return data
-            if self.cursor.ended:
+            if self.cursor.ended or self._audience.is_over:
                 self.cursor.close()
                 raise StopAsyncIteration
-            await self.cursor.wait()
+            self.waits = True
+            try:
+                await self.cursor.wait()
+            finally:
+                self.waits = False

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ptstream import wire
 from ptstream.engine import open_engine
+from ptstream.engine.handover import WAITS
 from ptstream.engine.protocol import Engine
 from ptstream.engine_streams import EngineStreams
 from ptstream.errors import DaemonUnreachable, PtstreamError, StoreBusy
@@ -95,6 +96,7 @@ class Here(EngineStreams):
                         return
                     offset += len(data)
                     yield data
+            await self._say_if_it_waits(id)
         async with aclosing(super().follow(id, offset, live=live)) as runs:
             async for data in runs:
                 yield data
@@ -135,6 +137,13 @@ class Here(EngineStreams):
             async for data in self._client.text(id, offset):
                 yield data
             yield None
+
+    async def _say_if_it_waits(self, id: str) -> None:
+        """For whoever sees nothing more, until a daemon goes on with it: here there is no other than the next one."""
+        if self._home.is_local and any(each.id == id for each in await self._engine.handed_over()):
+            self._say(
+                f"the daemon was stopped; the next one goes on with {id}, within {WAITS:g} s: ptstream daemon start"
+            )
 
     async def _stopped_by_daemon(self, id: str) -> None:
         """Raises NotFinished when the daemon has stopped the stream's generator, and the store takes no end either."""

@@ -22,7 +22,10 @@ LONGEST_RETRY = 5.0
 
 
 class Outcome(NamedTuple):
-    """How a drive ended: what the store was given, and the exception that brought it about, if one did."""
+    """How a drive ended: what the store was given, and the exception that brought it about, if one did.
+
+    `streaming`: it has not ended, but was handed over to another owner.
+    """
 
     status: Status
     cause: str | None
@@ -59,6 +62,8 @@ async def commit_end(writer: Writer, claim: Claim, tail: Tail, outcome: Outcome,
 async def _commit(writer: Writer, claim: Claim, tail: Tail, outcome: Outcome, last: LastChunk) -> Outcome:
     """Write the end as it is; or, where the store does not take its cause or its usage, plainly."""
     try:
+        if outcome.status is Status.STREAMING:
+            return await _hand_over(writer, claim, tail, outcome, last)
         known = (outcome.cause, last.usage, last.note)
         await writer.finish(claim, last.start, last.text, last.pieces, outcome.status, *known)
     except ClaimLost as lost:
@@ -68,6 +73,20 @@ async def _commit(writer: Writer, claim: Claim, tail: Tail, outcome: Outcome, la
         outcome = Outcome(Status.ERROR, "its end could not be written as it was", trouble)
         await writer.finish(claim, last.start, last.text, 0, outcome.status, outcome.cause, None)
     tail.discard()  # also of one that was ended by a recoverer, or deleted
+    return outcome
+
+
+async def _hand_over(writer: Writer, claim: Claim, tail: Tail, outcome: Outcome, last: LastChunk) -> Outcome:
+    """Leave the stream, whose text is all in chunks, to another owner. Raises as `Writer.finish` does."""
+    try:
+        await writer.hand_over(claim, last.start, outcome.cause or "handed over")
+    except ClaimLost:
+        if await writer.is_over(claim):
+            raise
+        # What is still ours was refused because it is cancelled.
+        cancelled = Outcome(Status.CANCELLED, f"cancelled at byte {last.start}")
+        return await _commit(writer, claim, tail, cancelled, last)
+    tail.discard()
     return outcome
 
 

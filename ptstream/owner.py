@@ -6,7 +6,7 @@ The daemon has one, a program that uses the library has one, `tee` has one. What
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,11 +16,12 @@ from anyio.abc import TaskGroup
 from ptstream.config import Settings
 from ptstream.conversation import text_before
 from ptstream.drive import Drive
+from ptstream.engine.handover import HandedOver
 from ptstream.engine.protocol import Engine, Tail, Writer
 from ptstream.errors import PtstreamError, StoreBusy
 from ptstream.follow import Audience
 from ptstream.generators import Source
-from ptstream.resumption import Resumption
+from ptstream.resumption import MOST, Resumption
 from ptstream.sentences import Cutter
 from ptstream.streams import Claim, Status
 
@@ -47,6 +48,10 @@ class Owner:
         """Why nothing is written just now, or what else is wrong with the engine; None when all is well."""
         return self._writer.trouble or self._writer.warning
 
+    def tell(self, text: str) -> None:
+        """Have others who use the same engine's place know this of its process."""
+        self._writer.tell(text)
+
     async def start(
         self,
         id: str,
@@ -60,15 +65,35 @@ class Owner:
         With `on_drop`, it goes on in a further attempt when its provider breaks off, if its source can. Raises
         ClaimLost when the stream is not pending, StreamNotFound, StoreBusy.
         """
+        claiming = partial(self._writer.claim, id, source.model, source.place)
+        return await self._start(id, source, settings, claiming, on_drop)
+
+    async def take(self, handed: HandedOver, source: Source, settings: Settings) -> Drive:
+        """Go on with a stream that another owner has handed over, by a source that can. Raises as `start` does."""
+        taking = partial(self._writer.take, handed, source.model, source.place)
+        return await self._start(handed.id, source, settings, taking, True, handed.elapsed)
+
+    async def _start(
+        self,
+        id: str,
+        source: Source,
+        settings: Settings,
+        claiming: Callable[[], Awaitable[Claim]],
+        on_drop: bool,
+        elapsed: float = 0.0,
+    ) -> Drive:
         stream = await self.engine.get(id)
         begun = await text_before(self.engine, id, stream.bytes) if stream.bytes else ""
-        claim = await self._writer.claim(id, source.model, source.place)
+        claim = await claiming()
         tail = await self._made_tail(claim)
         flush = stream.request.flush or source.flush
         cutter = Cutter(flush, max_delay=settings.max_delay, max_bytes=settings.max_bytes)
-        resumption = Resumption(partial(text_before, self.engine, id)) if on_drop and source.resume else None
+        goes_on = on_drop and source.resume
+        resumption = Resumption(partial(text_before, self.engine, id), MOST + 1 - claim.epoch) if goes_on else None
         limits = source.limits or settings.limits
-        drive = Drive(claim, source, tail, cutter, self._writer, limits, begun=begun, resumption=resumption)
+        drive = Drive(
+            claim, source, tail, cutter, self._writer, limits, begun=begun, resumption=resumption, elapsed=elapsed
+        )
         self.running[id] = drive
         self._tasks.start_soon(self._run, drive, name=f"drive {id}")
         with contextlib.suppress(PtstreamError):  # it is looked for again and again
@@ -93,11 +118,16 @@ class Owner:
     async def stop(self, cause: str, seconds: float = END_WAIT) -> None:
         """End every running stream with `cause` ("… at byte N" is added) and wait until that is committed.
 
+        What can go on, and was asked to, does not end: it is handed over to whoever takes it.
+
         A store that takes no write for so many seconds is not waited for: those streams are left to recovery.
         """
         running = list(self.running.values())
         for drive in running:
-            drive.stop(Status.ERROR, f"{cause} at byte {drive.offset}")
+            if drive.can_go_on:
+                drive.hand_over(cause)
+            else:
+                drive.stop(Status.ERROR, f"{cause} at byte {drive.offset}")
         with anyio.move_on_after(seconds):
             for drive in running:
                 await drive.ended.wait()

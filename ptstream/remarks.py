@@ -24,11 +24,15 @@ ENTRY = 64
 class Remarks:
     """What a generator says beside its text, for the driver's terminal: a bounded run of entries."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: int = 0) -> None:
+        """`before` is how many were said before, elsewhere, at most: the numbers go on from there."""
         self.bell = Bell()
+        self.before = before
+        self.go_on = False
+        """Whether there will be more, at another daemon, when there are no more here."""
         self._entries: deque[Remark] = deque()
         self._size = 0
-        self._dropped = 0
+        self._dropped = before
 
     def add(self, entry: Remark) -> None:
         """Keep it, of a huge one its end; the oldest goes when there are too many."""

@@ -27,7 +27,7 @@ class Resumption:
     @property
     def exhausted(self) -> bool:
         """Whether there have been as many as there may be."""
-        return self._remaining == 0
+        return self._remaining <= 0
 
     def got_text(self) -> None:
         """The present attempt is not in vain: the wait before the next one is the shortest again."""

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple, Protocol
 
 from ptstream.errors import PtstreamError
+from ptstream.roll_call import RunningDaemon
 from ptstream.streams import Attempt, GenerationRequest, Status, Stream
 
 
@@ -169,6 +170,10 @@ class Streams(Protocol):
 
         What kept any of them from being removed, an error each: one that cannot be removed keeps no other.
         """
+        ...
+
+    async def daemons(self) -> Sequence[RunningDaemon]:
+        """The daemons that keep their streams there, as far as they live: the one that began first, first."""
         ...
 
     def search(self, query: str, limit: int | None = None) -> AsyncGenerator[Match, None]:

@@ -20,10 +20,12 @@ STOPPED = 0.5
 class Timeouts:
     """The limits of one drive, from now on. Times are seconds of a clock that stands still while the machine sleeps."""
 
-    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+    def __init__(self, limits: Limits, clock: Callable[[], float], elapsed: float = 0.0) -> None:
+        """`elapsed` is how many seconds of the limit of all have gone already."""
         self._limits = limits
         self._clock = clock
-        self._began = self._progress = clock()
+        self._progress = clock()
+        self._began = self._progress - elapsed
         self._quiet = 0.0
         self.paused = False
         """Whether the generator waits for the disk or the store: then its silence is not its own."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BASE_URL = "http://ptstream"
 STATUS = "/status"
 STOP = "/stop"
+DAEMONS = "/daemons"
 STREAMS = "/streams"
 STREAM = "/streams/{id}"
 DRIVE = "/streams/{id}/drive"

@@ -181,6 +181,19 @@ async def stall(exchange: Exchange) -> None:
     await exchange.end()
 
 
+async def goes_on(exchange: Exchange) -> None:
+    """From a text that was begun, to its end; without one, three pieces, then nothing until it is released."""
+    last = exchange.request.body["messages"][-1]
+    begun = last["content"] if last["role"] == "assistant" else ""
+    await exchange.begin()
+    if not begun:
+        begun = "".join(PIECES[:3])
+        await exchange.pieces(PIECES[:3])
+        await exchange.stall()
+    await exchange.pieces(re.findall(r"\S+\s*", TEXT.removeprefix(begun)))
+    await exchange.end()
+
+
 async def silent(exchange: Exchange) -> None:
     """Takes the request and says nothing until it is released."""
     await exchange.stall()
@@ -631,7 +644,21 @@ async def careless(exchange: Exchange, place: str, form: str) -> None:
 PLAYS: dict[str, Callable[[Exchange], Awaitable[None]]] = {
     play.__name__.replace("_", "-"): play
     for play in (
-        *(ok, slow, stall, silent, keep_alive, late, truncate, reset, reset_at_once, lost_at_first, no_finish, no_done),
+        *(
+            ok,
+            slow,
+            stall,
+            goes_on,
+            silent,
+            keep_alive,
+            late,
+            truncate,
+            reset,
+            reset_at_once,
+            lost_at_first,
+            no_finish,
+            no_done,
+        ),
         *(
             malformed,
             odd,

@@ -1,4 +1,4 @@
-"""The programs in `ptstream/examples` run. The chat has tests of its own: test_web_app and test_two_windows."""
+"""The programs in `ptstream/examples` run. The apps have tests of their own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXAMPLES = ROOT / "ptstream" / "examples"
 
 CHAT = (EXAMPLES / "chat.py").read_text("utf-8")
 
-TRIED_ELSEWHERE = {"__init__", "chat"}
+TRIED_ELSEWHERE = {"__init__", "chat", "workers"}
 
 
 def run(name: str, environment: dict[str, str], *words: str) -> str:

@@ -38,7 +38,7 @@ from ptstream.errors import (
 from ptstream.here import Here
 from ptstream.streams import GenerationRequest, Status, Stream
 from ptstream.streams_protocol import Streams
-from tests.conftest import Face, forked_command, hear_nothing, listening
+from tests.conftest import LIMIT, Face, forked_command, hear_nothing, listening
 from tests.endpoint import PIECES
 from tests.preloaded import FORWARDED, forwarding
 
@@ -350,6 +350,14 @@ async def test_a_text_is_found(streams: Streams) -> None:
     with pytest.raises(UsageError):
         async with aclosing(streams.search("x" * 1001)) as hits:
             [hit async for hit in hits]
+
+
+async def test_the_daemons_are_known(streams: Streams, face: Face) -> None:
+    pid = face.http.get("/status").json()["pid"]
+    with anyio.fail_after(LIMIT):
+        while not (found := await streams.daemons()):
+            await anyio.sleep(0.01)
+    assert [(daemon.pid, daemon.listen) for daemon in found] == [(pid, face.url)]
 
 
 # --- of one implementation alone

@@ -9,24 +9,32 @@ import anyio
 import typer
 
 from ptstream import __version__
-from ptstream.cli.app import Group, make_command, session
+from ptstream.cli.app import Group, make_command, screen_of, session
 from ptstream.cli.control_sequences import clean
 from ptstream.cli.describe import size
 from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
+from ptstream.cli.with_streams import run as run_with_streams
 from ptstream.client import control
 from ptstream.client.launch import connect_or_start
 from ptstream.client.unix_socket import connect, gone, listening
+from ptstream.engine import open_engine
+from ptstream.engine.handover import WAITS
 from ptstream.errors import ConfigurationError, DaemonUnreachable, PtstreamError, UsageError
 from ptstream.settings import Home
+from ptstream.streams_protocol import Streams
 
 STOP_TIME = 10.0
 """Seconds that `stop` waits for the daemon to be gone."""
 
 
+SHOWN = ("host", "pid", "version", "began_at", "running", "trouble")
+
+
 class _Daemon(Group):
     examples = """
 ptstream daemon status              whether it runs, and what
+ptstream daemon status --all        all daemons that share this one's streams
 ptstream daemon stop                ends the running streams, text kept
 """
 
@@ -120,13 +128,45 @@ async def _stop(home: Home, screen: Screen) -> int:
     with anyio.move_on_after(STOP_TIME):
         await gone(home, socket)
         screen.note(f"the daemon has ended (pid {status['pid']})")
+        await _say_what_waits(home, screen)
         return 0
     raise PtstreamError(f"the daemon, pid {status['pid']}, has not ended within {STOP_TIME:g} s")
 
 
-def status(ctx: typer.Context, json: Json = False) -> None:
+async def _say_what_waits(home: Home, screen: Screen) -> None:
+    """What has not ended with it, and on a machine of its own will, unless there is a next one soon."""
+    if home.is_local:
+        async with open_engine(home) as engine:
+            for each in await engine.handed_over():
+                screen.note(f"stream {each.id} goes on with the next daemon, if that begins within {WAITS:g} s")
+
+
+def status(
+    ctx: typer.Context,
+    every: Annotated[
+        bool, typer.Option("--all", help="All daemons that keep their streams at the same place.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Exit code 69 when it is not running."""
+    if every:
+        screen = screen_of(ctx)
+        run_with_streams(ctx, screen, lambda streams: _all(streams, screen, json))
     raise typer.Exit(anyio.run(_status, *session(ctx), json))
+
+
+async def _all(streams: Streams, screen: Screen, json: bool) -> int:
+    found = [daemon.as_json() for daemon in await streams.daemons()]
+    if not found:
+        screen.note("no daemon is running")
+        return DaemonUnreachable.exit_code
+    if json:
+        for fields in found:
+            screen.data(fields)
+    else:
+        rows = [["" if fields[name] is None else str(fields[name]) for name in SHOWN] for fields in found]
+        screen.table(["HOST", "PID", "VERSION", "SINCE", "RUNNING", "TROUBLE"], rows, flexible=5)
+    return 0
 
 
 async def _status(home: Home, screen: Screen, json: bool) -> int:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 from msgspec import Meta, Struct, ValidationError, convert, structs
 
 from ptstream.errors import BadAnswer
+from ptstream.roll_call import RunningDaemon
 from ptstream.stream_json import from_json, moment_of
 from ptstream.streams import Attempt, Status, Stream
 from ptstream.streams_protocol import Details, Driven, Match
@@ -103,6 +104,26 @@ class AnsweredHits(Struct):
     complete: bool
 
 
+class AnsweredDaemon(Struct):
+    """A daemon; `RunningDaemon` says what its fields are. Its beginning is ISO 8601."""
+
+    host: str
+    pid: Count
+    version: str
+    began_at: str
+    running: Count | None
+    paused: Count | None
+    listen: str | None
+    trouble: str | None
+    heard: float
+
+
+class AnsweredDaemons(Struct):
+    """All daemons of a store."""
+
+    daemons: list[AnsweredDaemon]
+
+
 Answer = TypeVar("Answer", bound=Struct)
 
 
@@ -142,6 +163,17 @@ def driven_of(answer: Mapping[str, Any], place: str) -> Driven:
 def hits_of(answer: Mapping[str, Any], place: str) -> list[Match]:
     """Where a text was found. Raises BadAnswer."""
     return [Match(**structs.asdict(hit)) for hit in checked(AnsweredHits, answer, place).hits]
+
+
+def daemons_of(answer: Mapping[str, Any], place: str) -> list[RunningDaemon]:
+    """The daemons that were answered. Raises BadAnswer."""
+    try:
+        return [
+            RunningDaemon(**structs.asdict(each) | {"began_at": moment_of(each.began_at)})
+            for each in checked(AnsweredDaemons, answer, place).daemons
+        ]
+    except ValueError as error:  # their times
+        raise _bad(place, str(error)) from error
 
 
 def _stream(answer: AnsweredStream, place: str) -> Stream:

@@ -19,6 +19,7 @@ from ptstream.client.daemon_client import Client
 from ptstream.client.reconnect import PAUSES, Reconnecting
 from ptstream.errors import DaemonUnreachable, NotFinished, PtstreamError
 from ptstream.names import as_name, references
+from ptstream.roll_call import RunningDaemon
 from ptstream.streams import GenerationRequest, Status, Stream
 from ptstream.streams_protocol import Details, Driven, Listing, Match, NumberedRemark
 
@@ -191,6 +192,9 @@ class There:
             except PtstreamError as error:
                 failures.append(error)
         return failures
+
+    async def daemons(self) -> Sequence[RunningDaemon]:
+        return answers.daemons_of(await self._again(lambda: self._client.ask("GET", wire.DAEMONS)), self._client.place)
 
     async def search(self, query: str, limit: int | None = None) -> AsyncGenerator[Match, None]:
         wanted = MOST + 1 if limit is None else limit

@@ -137,7 +137,7 @@ class Daemon:
     async def start(self, id: str, source: Source, settings: Settings, *, on_drop: bool = False) -> Drive:
         """See `Owner.start`; what is said beside the text is kept for whoever asks for it."""
         attempt = await self.owner.start(id, source, settings, on_drop=on_drop)
-        self._remember(attempt)
+        self.remember(attempt)
         return attempt
 
     def caller(self, id: str) -> Caller:
@@ -154,7 +154,7 @@ class Daemon:
             attempt.stop(Status.CANCELLED, f"cancelled at byte {attempt.offset}")
             with anyio.move_on_after(cancellation.ANSWER_TIME):
                 await attempt.ended.wait()
-        else:
+        if attempt is None or drain or attempt.remarks.go_on:  # or it was handed over just before
             await cancellation.cancel(self.engine, id, drain=drain)
         state = await self.engine.recovered(id)
         return {"id": id, "status": state.status, "bytes": state.bytes, "error": state.error}
@@ -171,12 +171,16 @@ class Daemon:
             return f"goes on from {stream.parent} at byte {stream.parent_offset}"
         return f"{source.model} cannot go on from a text: it begins anew"
 
-    def _remember(self, attempt: Drive) -> None:
+    def remember(self, attempt: Drive) -> None:
         """For a driver that asks for notes after a short end. Not the attempt, which holds its caller's environment."""
         self.remarks_of[attempt.claim.id] = (attempt.remarks, attempt.ended)
         ended = [id for id, (_, end) in self.remarks_of.items() if end.is_set()]
         for id in ended[:-REMEMBERED]:
             del self.remarks_of[id]
+
+    def goes_on_elsewhere(self, id: str) -> bool:
+        """Whether the stream was handed over, so that more may be said of it by another daemon."""
+        return id in self.remarks_of and self.remarks_of[id][0].go_on
 
     async def remarks(self, id: str, seen: int = 0) -> AsyncIterator[list[tuple[int, Remark]]]:
         """What the running attempt says beside its text after the first `seen`, numbered, as it comes, to its end."""
@@ -196,7 +200,7 @@ def _numbered(remarks: Remarks, seen: int) -> list[tuple[int, Remark]]:
     entries, total = remarks.since(seen)
     first = total - len(entries) + 1
     numbered = list(enumerate(entries, first))
-    if seen and first > seen + 1:  # said to whoever was listening; who comes late, comes late
+    if seen > remarks.before and first > seen + 1:  # said to whoever was listening; who comes late, comes late
         numbered.insert(0, (first - 1, Note("more was said beside the text than is kept: some is missing here")))
     return numbered
 

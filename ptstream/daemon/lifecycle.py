@@ -19,7 +19,9 @@ from ptstream.daemon.daemon import Daemon
 from ptstream.daemon.displaced import SameFile, end_when_displaced, end_when_migrated
 from ptstream.daemon.listen_address import address_of
 from ptstream.daemon.listen_policy import ListenPolicy
+from ptstream.daemon.roll_call import tell_others
 from ptstream.daemon.socket_routes import make_socket_app
+from ptstream.daemon.taking_over import take_over
 from ptstream.engine import open_engine
 from ptstream.engine.protocol import Engine
 from ptstream.errors import PtstreamError, ungrouped
@@ -57,6 +59,8 @@ async def live(home: Home, ready: Callable[[], object], listen: str | None, toke
             tasks.start_soon(_watch_signals, daemon)
             own_socket = SameFile(home.socket)
             tasks.start_soon(_delete_expired, engine)
+            tasks.start_soon(take_over, daemon)
+            tasks.start_soon(tell_others, daemon)
             tasks.start_soon(end_when_displaced, daemon, own_socket)
             tasks.start_soon(end_when_migrated, daemon)
             tasks.start_soon(_end_when_stopped, daemon, server, tcp)
@@ -108,5 +112,6 @@ async def _watch_signals(daemon: Daemon) -> None:
 async def _end_when_stopped(daemon: Daemon, server: Server, tcp: ListenPolicy) -> None:
     await daemon.stop.wait()
     await daemon.owner.stop("the daemon was stopped")
+    daemon.owner.audience.end()
     server.should_exit = True
     tcp.close()

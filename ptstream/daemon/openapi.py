@@ -55,6 +55,8 @@ DRIVEN = _object(
 )
 HIT = _object({"id": STRING, "title": STRING, "offset": COUNT, "line": STRING}, "id", "offset", "line")
 HITS = _object({"hits": {"type": "array", "items": HIT}, "complete": {"type": "boolean"}}, "hits", "complete")
+DAEMON = _object({"host": STRING, "pid": COUNT, "version": STRING, "running": COUNT}, "host", "pid", "version")
+DAEMONS = _object({"daemons": {"type": "array", "items": DAEMON}}, "daemons")
 EVENT = _object({"event": STRING, "id": STRING, "data": STRING})
 ERROR = _object({"error": _object({"code": STRING, "message": STRING}, "code", "message")}, "error")
 
@@ -99,6 +101,7 @@ def _paths() -> dict[str, Any]:
     text = {**_content("text/plain", STRING), **_content(EVENTS, EVENT)}
     return {
         wire.STATUS: {"get": _operation("What the daemon does", {"200": _json(ANYTHING)})},
+        wire.DAEMONS: {"get": _operation("The daemons of this store", {"200": _json(DAEMONS)})},
         wire.MODELS: {"get": _operation("The models that can be asked", {"200": _json(ANYTHING)})},
         wire.STREAMS: {
             "get": _operation(

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ptstream import wire
 from ptstream.config import load
@@ -21,6 +21,7 @@ from ptstream.generators import Note, Reasoning, Remark, Stderr
 from ptstream.generators.models.discovery import discover
 from ptstream.http import server_sent_events
 from ptstream.http.durable_streams import read_parameters
+from ptstream.http.followed_response import FollowedResponse
 from ptstream.http.json_response import UNSTORED, json_response
 from ptstream.http.read_response import head_response, read_response
 from ptstream.http.stream_reader import StreamReader
@@ -34,6 +35,11 @@ SEARCH_TIME = 10.0
 async def show_status(daemon: Daemon, _: Request) -> Response:
     """What the daemon does."""
     return json_response(daemon.status())
+
+
+async def list_daemons(daemon: Daemon, _: Request) -> Response:
+    """All that keep their streams where this one does."""
+    return json_response({"daemons": [each.as_json() for each in await daemon.streams.daemons()]})
 
 
 async def show_text(daemon: Daemon, request: Request) -> Response:
@@ -55,8 +61,11 @@ async def show_remarks(daemon: Daemon, request: Request) -> Response:
         response = Response(media_type=server_sent_events.MEDIA_TYPE, headers=UNSTORED)
         del response.headers["content-length"]  # GET has none
         return response
-    body = _aside_events(daemon, id_of(request), seen)
-    return StreamingResponse(body, media_type=server_sent_events.MEDIA_TYPE, headers=UNSTORED)
+    id = id_of(request)
+    body = _aside_events(daemon, id, seen)
+    return FollowedResponse(
+        body, lambda: not daemon.goes_on_elsewhere(id), media_type=server_sent_events.MEDIA_TYPE, headers=UNSTORED
+    )
 
 
 KINDS: dict[type[Remark], str] = {Note: wire.NOTE, Reasoning: wire.REASONING, Stderr: wire.STDERR}
@@ -112,6 +121,7 @@ async def show_document(daemon: Daemon, _: Request) -> Response:
 
 READ_ROUTES: Table = [
     ("GET", wire.STATUS, show_status),
+    ("GET", wire.DAEMONS, list_daemons),
     ("GET", wire.MODELS, show_models),
     ("GET", wire.TEXT, show_text),
     ("GET", wire.REMARKS, show_remarks),

@@ -2,8 +2,9 @@
 holds every engine to them.
 
 An `Engine` makes all others: a `Cursor` for whoever reads, a `Writer` for an owner, and that one a `Tail` for each
-attempt. All that could wait for a network is a coroutine; where an engine need not wait, it never suspends. Nothing
-here assumes SQL, a file, or one transaction over several streams.
+attempt. How one owner leaves a stream to another stands in `handover.py`, what owners tell of themselves in
+`roll_call.py`: that is part of this. All that could wait for a network is a coroutine; where an engine need not wait,
+it never suspends. Nothing here assumes SQL, a file, or one transaction over several streams.
 
 Every method may raise StoreUnusable (a database that is not ours, damaged, or not to be read), StoreNewer (a newer
 ptstream's) and, where it writes, StoreBusy (nothing is written just now, and what was asked for did not happen).
@@ -16,6 +17,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
 from ptstream.bell import Bell
+from ptstream.engine.handover import HandsOver, ListsHandedOver
+from ptstream.engine.roll_call import Hears, Tells
 from ptstream.streams import Attempt, Claim, GenerationRequest, Parent, State, Status, Stream
 
 
@@ -65,7 +68,7 @@ class Tail(Protocol):
         """Let go of it, once all of its text is in chunks, or of no use. Who reads it just now reads on to its end."""
 
 
-class Writer(Protocol):
+class Writer(HandsOver, Tells, Protocol):
     """An owner's side, with its lease: while the context of `Engine.writer` lasts, nobody else ends its streams.
 
     Every statement names the claim's epoch. What is not this owner's any more is refused with ClaimLost by the engine
@@ -175,7 +178,7 @@ class Cursor(Protocol):
         """Let go of what it holds open."""
 
 
-class Engine(Protocol):
+class Engine(ListsHandedOver, Hears, Protocol):
     """The streams of one place. Belongs to one event loop."""
 
     @property

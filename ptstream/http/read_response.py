@@ -10,11 +10,12 @@ import base64
 from collections.abc import AsyncIterator
 
 import anyio
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ptstream.fairness import Fairness
 from ptstream.http import durable_streams, server_sent_events
 from ptstream.http.durable_streams import Live, ReadParameters
+from ptstream.http.followed_response import FollowedResponse
 from ptstream.http.json_response import UNSTORED
 from ptstream.http.stream_reader import StreamReader
 from ptstream.streams import whole
@@ -38,11 +39,18 @@ async def read_response(reader: StreamReader, asked: ReadParameters, *, none_mat
     headers = UNSTORED | {"stream-id": reader.id}
     if asked.live is Live.TEXT:
         headers |= durable_streams.end_headers(reader.state)
-        return StreamingResponse(text(reader, first), media_type=TEXT, headers=headers)
+        return FollowedResponse(
+            text(reader, first), lambda: reader.ended, reader.seat, media_type=TEXT, headers=headers
+        )
     if asked.live is Live.EVENTS and not (asked.had_end and reader.ended and not first):
         headers |= event_headers(exact=asked.exact)
-        return StreamingResponse(
-            events(reader, first, asked), media_type=server_sent_events.MEDIA_TYPE, headers=headers
+        body = events(reader, first, asked)
+        return FollowedResponse(
+            body,
+            lambda: reader.ended or asked.until_now,
+            reader.seat,
+            media_type=server_sent_events.MEDIA_TYPE,
+            headers=headers,
         )
     # Nothing more, for whoever reads on: 204, after which no browser comes back (WHATWG HTML, 9.2.3).
     data = await _all_now(reader, first) if first else b""
@@ -123,7 +131,7 @@ async def _all_now(reader: StreamReader, first: bytes) -> bytes:
 
 
 async def _next(reader: StreamReader) -> bytes:
-    with anyio.move_on_after(LONG_POLL):
+    with anyio.move_on_after(LONG_POLL), reader.seat():
         async for data in reader:
             return await _all_now(reader, data)
     return b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 
 from ptstream.engine.protocol import Engine
 from ptstream.follow import Audience, Follow
@@ -41,6 +42,10 @@ class StreamReader:
 
     async def __anext__(self) -> bytes:
         return await anext(self._follow)
+
+    def seat(self) -> AbstractContextManager[None]:
+        """Around what waits for its next run: cancelled when nothing is to wait any more."""
+        return self._follow.seat()
 
     async def read(self) -> bytes:
         """The next run that is there now, b"" if there is none. Raises OffsetBeyondEnd, StreamNotFound."""

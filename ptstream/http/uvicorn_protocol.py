@@ -15,6 +15,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ptstream.http.connection_limits import Connections, Guest
+from ptstream.http.followed_response import BREAK_OFF
 
 HEAD_TIME = 10.0
 """Seconds that a client may take for the head of a request, the first one counted from its connection on."""
@@ -125,6 +126,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["state"]["admit"] = self._admit
+        self.scope["state"][BREAK_OFF] = self.transport.close
         self._expect(HEAD_TIME)
 
     def on_headers_complete(self) -> None:

@@ -66,6 +66,16 @@ class NoStore:
         """Not asked for: the generator never breaks off."""
         return claim
 
+    def tell(self, text: str) -> None:
+        """Nobody asks."""
+
+    async def hand_over(self, *_: object, **__: object) -> None:
+        """Not asked for."""
+
+    async def take(self, *_: object, **__: object) -> Claim:
+        """Not asked for."""
+        raise NotImplementedError
+
     async def is_over(self, *_: object, **__: object) -> bool:
         """Nobody ends it but its generator."""
         return False

@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 
+from ptstream.engine.handover import AFTER_NOBODY, NOBODY
 from ptstream.engine.postgres import schema
 from ptstream.engine.postgres.connections import PATIENCE, Connections, Work, busy
 from ptstream.engine.postgres.queries import Queries, whole_stream
@@ -64,14 +65,23 @@ WITH begun AS (
 INSERT INTO chunks (stream, start, stop, epoch, text) SELECT id, 0, %(size)s, 0, %(text)s FROM begun WHERE %(size)s > 0
 """
 
+NOBODYS = f"coalesce(owner >= '{NOBODY}' AND owner < '{AFTER_NOBODY}', false)"
+
 CANCEL = f"""
+WITH cancelled AS (
 UPDATE streams SET cancel_at = coalesce(cancel_at, {schema.NOW}),
   drain = coalesce(drain, %(drain)s) AND %(drain)s,
   ttl = CASE WHEN %(delete)s THEN {DELETED} ELSE ttl END,
-  status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END,
-  ended_at = CASE status WHEN 'pending' THEN {schema.NOW} ELSE ended_at END
+  status = CASE WHEN status = 'pending' OR {NOBODYS} THEN 'cancelled' ELSE status END,
+  error = CASE WHEN {NOBODYS} THEN 'cancelled at byte ' || bytes ELSE error END,
+  ended_at = CASE WHEN status = 'pending' OR {NOBODYS} THEN {schema.NOW} ELSE ended_at END
 WHERE id = %(id)s AND status IN ('pending', 'streaming')
+RETURNING id, epoch, status, error, ended_at
+)
+UPDATE attempts a SET cause = c.error, ended_at = c.ended_at FROM cancelled c
+  WHERE c.status = 'cancelled' AND a.stream = c.id AND a.epoch = c.epoch
 """
+"""A stream that waits to be taken has ended at once, as a pending one."""
 
 
 class Changes:

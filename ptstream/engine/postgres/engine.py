@@ -12,6 +12,7 @@ from anyio import create_task_group
 from anyio.abc import TaskGroup
 
 from ptstream import text_search
+from ptstream.engine.handover import HandedOver
 from ptstream.engine.postgres import database_search
 from ptstream.engine.postgres.changes import Changes
 from ptstream.engine.postgres.connections import Connections
@@ -24,6 +25,7 @@ from ptstream.engine.postgres.server import Server
 from ptstream.engine.postgres.tail import KeptTail
 from ptstream.engine.postgres.writer import PostgresWriter
 from ptstream.engine.protocol import Hit
+from ptstream.engine.roll_call import Told
 from ptstream.errors import ungrouped
 from ptstream.settings import Home
 from ptstream.streams import Attempt, GenerationRequest, Parent, State, Status, Stream
@@ -197,6 +199,14 @@ class PostgresEngine:
     async def recover(self) -> None:
         """See `protocol.Engine`."""
         await self._recovery.all()
+
+    async def handed_over(self) -> list[HandedOver]:
+        """See `protocol.Engine`."""
+        return await self._queries.handed_over()
+
+    async def told(self) -> list[Told]:
+        """See `protocol.Engine`."""
+        return await self._liveness.told()
 
     async def migrate(self) -> None:
         """See `protocol.Engine`."""

@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 import anyio
 import psycopg
 
+from ptstream.engine.handover import NOBODY
 from ptstream.engine.postgres import schema
 from ptstream.engine.postgres.connections import Connections, Lane
 from ptstream.engine.postgres.server import Connection
+from ptstream.engine.roll_call import Told
 
 GRACE = 10.0
 """Seconds that an owner has, after its server began a new life, to take its lock again."""
@@ -43,20 +45,28 @@ KEY = "hashtextextended('ptstream owner ' || {}, 0)"
 LOCK = f"SELECT pg_advisory_lock({KEY.format('%s::text')})"
 
 REGISTER = (
-    f"INSERT INTO owners (id, server, beat) VALUES (%s, {LIFE}, 1)"
-    " ON CONFLICT (id) DO UPDATE SET server = excluded.server, beat = owners.beat + 1"
+    f"INSERT INTO owners (id, server, beat, told, told_at) VALUES (%s, {LIFE}, 1, %s, {schema.NOW})"
+    " ON CONFLICT (id) DO UPDATE SET server = excluded.server, beat = owners.beat + 1,"
+    " told = excluded.told, told_at = excluded.told_at"
 )
 
 RELEASE = f"WITH gone AS (DELETE FROM owners WHERE id = %s) SELECT pg_advisory_unlock({KEY.format('%s::text')})"
 
 SIGHT = f"""
-SELECT o.id, w.server = {LIFE}, w.beat, NOT CASE WHEN pg_try_advisory_lock_shared({KEY.format("o.id")})
-  THEN pg_advisory_unlock_shared({KEY.format("o.id")}) ELSE false END
+SELECT o.id, w.server = {LIFE}, w.beat, CASE
+  WHEN o.id LIKE '{NOBODY}%%' THEN {schema.NOW} < {schema.WAITS_UNTIL.format("o.id")}
+  WHEN pg_try_advisory_lock_shared({KEY.format("o.id")}) THEN NOT pg_advisory_unlock_shared({KEY.format("o.id")})
+  ELSE true END
 FROM unnest(%s::text[]) o (id) LEFT JOIN owners w ON w.id = o.id
 """
-"""Of each owner: whether its row was written in this life of the server, its beat, and whether its lock is held."""
+"""Of each owner: whether its row was written in this life of the server, its beat, and whether its lock is held.
+
+Nobody's is as good as held for as long as the stream waits to be taken.
+"""
 
 ALL = "SELECT id FROM owners UNION SELECT owner FROM streams WHERE status = 'streaming'"
+
+TOLD = f"SELECT id, told, {schema.NOW} - told_at FROM owners WHERE told IS NOT NULL"
 
 STANDBYS = "SELECT current_setting('synchronous_standby_names')"
 
@@ -133,15 +143,21 @@ class Liveness:
             seen = self._doubtful[owner] = _Seen(beat, now)
         return now - seen.at < seconds
 
+    async def told(self) -> list[Told]:
+        """What living owners have told."""
+        rows = await self._connections.rows(TOLD)
+        dead = await self.dead(id for id, _, _ in rows)
+        return [Told(text, heard) for id, text, heard in rows if id not in dead]
+
     async def all(self) -> list[str]:
         """All owners that are known of."""
         return [owner for (owner,) in await self._connections.rows(ALL) if owner]
 
 
-async def living(connection: Connection) -> list[str]:
-    """The owners whose locks are held."""
-    ids = [id for (id,) in await connection.rows("SELECT id FROM owners")]
-    return [id for id, _, _, held in await connection.rows(SIGHT, (ids,)) if held]
+async def living(connection: Connection) -> list[str | None]:
+    """Of each owner whose lock is held, what it has told of itself."""
+    told = {id: text for id, text in await connection.rows("SELECT id, told FROM owners")}
+    return [told[id] for id, _, _, held in await connection.rows(SIGHT, ([*told],)) if held]
 
 
 class Lease:
@@ -156,6 +172,8 @@ class Lease:
         # Not waiting for a disk; a later commit of this owner's, which does, brings these there, too.
         self._lane: Lane = connections.lane({"synchronous_commit": "off"}, self._hold)
         self.warning: str | None = None
+        self._told: str | None = None
+        self._news = False
         self.swept: dict[str, int] = {}
         """What the next sweep is to do: of streams, how far they are in chunks."""
         self._connection: Connection | None = None
@@ -169,7 +187,15 @@ class Lease:
         """On each new connection: first the lock, then the row that says it is held in this life of the server."""
         self._connection = connection
         await connection.rows(LOCK, (self.id,))
-        await connection.rows(REGISTER, (self.id,))
+        await self._register(connection)
+
+    async def _register(self, connection: Connection) -> None:
+        await connection.rows(REGISTER, (self.id, self._told))
+
+    def tell(self, text: str) -> None:
+        """See `protocol.Writer.tell`: with the next sign of life, soon."""
+        self._news = self._news or self._told is None  # of what was told before, the next beat is soon enough
+        self._told = text
 
     async def _look(self, connection: Connection) -> None:
         ((names,),) = await connection.rows(STANDBYS)
@@ -186,9 +212,9 @@ class Lease:
                 swept, self.swept = self.swept, {}
                 values = {"id": [*swept], "stop": [*swept.values()]}
                 await self._try(lambda connection, values=values: connection.rows(schema.SWEEP, values))
-            if anyio.current_time() - beaten >= BEAT:
-                beaten = anyio.current_time()
-                await self._try(lambda connection: connection.rows(REGISTER, (self.id,)))
+            if self._news or anyio.current_time() - beaten >= BEAT:
+                beaten, self._news = anyio.current_time(), False
+                await self._try(self._register)
                 await self._try(self._look)
 
     def _lost(self) -> bool:

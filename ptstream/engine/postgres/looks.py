@@ -14,6 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ptstream.bell import Bell
+from ptstream.engine.postgres import schema
 from ptstream.engine.postgres.connections import Connections
 from ptstream.engine.postgres.liveness import KNOWN, Liveness
 from ptstream.engine.postgres.queries import LASTING, PAGE, Standing
@@ -27,7 +28,7 @@ SLOWEST = 0.1
 
 LOOK = f"""
 SELECT o.n, s.status, CASE s.status WHEN 'streaming' THEN coalesce(e.stop, s.bytes) ELSE s.bytes END,
-  s.error, s.note, s.epoch, s.owner, p.starts, p.texts, t.text
+  s.error, s.note, s.epoch, s.owner, p.starts, p.texts, t.text, ({schema.OURS})
 FROM unnest(%(ids)b::text[], %(offsets)b::bigint[], %(lives)b::bool[]) WITH ORDINALITY o (id, off, live, n)
 LEFT JOIN LATERAL (SELECT * FROM streams s WHERE s.id = o.id AND {LASTING} LIMIT 1) s ON true
 LEFT JOIN LATERAL (
@@ -215,9 +216,9 @@ class Looks:
             "all": everything,
         }
         found = {}
-        for n, status, size, error, note, epoch, owner, starts, texts, text in await self._connections.rows(
-            LOOK, values
-        ):
+        for row in await self._connections.rows(LOOK, values):
+            n, status, size, error, note, epoch, owner, starts, texts, text, version = row
+            schema.check_unmigrated(version, self._connections.server.location)
             each = asked[n - 1]
             if status is None:
                 found[each] = Look(None, b"")

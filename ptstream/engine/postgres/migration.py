@@ -5,13 +5,20 @@ One process at a time, in one transaction, and never beneath a living owner, whi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import psycopg
 
 from ptstream.engine.postgres import liveness, schema
 from ptstream.engine.postgres.server import Connection, one_line
 from ptstream.errors import StoreUnusable
+from ptstream.roll_call import heard_of
 
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('ptstream schema ' || current_schema(), 0))"
+
+
+NAMED = 8
+"""Daemons that are named, where they keep a database from being migrated."""
 
 
 async def prepare(connection: Connection, location: str) -> None:
@@ -25,7 +32,7 @@ async def prepare(connection: Connection, location: str) -> None:
             if found and (living := await liveness.living(connection)):
                 raise StoreUnusable(
                     f"{location} is of an older ptstream (schema {found}, this one needs {schema.VERSION}), and"
-                    f" {len(living)} of its processes still run: end them, and try again"
+                    f" {len(living)} of its processes still run{_named(living)}: end them, and try again"
                 )
             for statement in schema.statements(found):
                 await connection.rows(statement)
@@ -35,3 +42,10 @@ async def prepare(connection: Connection, location: str) -> None:
             f"the role {role} may not make ptstream's tables at {location} ({one_line(error)}): an administrator runs"
             f' GRANT CREATE ON SCHEMA "{place}" TO "{role}"; or makes them (the SQL: ptstream store migrate --sql)'
         ) from error
+
+
+def _named(living: Sequence[str | None]) -> str:
+    """The daemons among them, in words."""
+    told = heard_of((text, 0.0) for text in living if text)
+    names = [f"daemon {each.version} on {each.host}, pid {each.pid}" for each in told[:NAMED]]
+    return f" ({'; '.join(names)}{'; …' if len(told) > NAMED else ''})" if names else ""

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ptstream.engine import references
+from ptstream.engine.handover import HandedOver
 from ptstream.engine.postgres import schema
 from ptstream.engine.postgres.connections import Connections
 from ptstream.engine.rows import ATTEMPT_COLUMNS, STREAM_COLUMNS, attempt_of, stream_of
-from ptstream.errors import StoreNewer, StreamNotFound
+from ptstream.errors import StreamNotFound
 from ptstream.streams import Attempt, State, Status, Stream
 
 PAGE = 256 * 1024
@@ -83,12 +84,8 @@ class Queries:
 
     async def check(self) -> None:
         """Raises StoreNewer when a newer ptstream has migrated the database."""
-        rows = await self._rows(schema.OURS)
-        if rows and rows[0][0] > schema.VERSION:
-            raise StoreNewer(
-                f"{self._location} was migrated by a newer ptstream in the meantime (schema {rows[0][0]}, this one"
-                f" knows {schema.VERSION}); nothing is lost: go on with the newer one"
-            )
+        for (version,) in await self._rows(schema.OURS):
+            schema.check_unmigrated(version, self._location)
 
     async def state(self, id: str) -> Standing:
         """Where the stream stands, one snapshot. Raises StreamNotFound."""
@@ -156,6 +153,10 @@ class Queries:
             (owner,),
         )
         return [(id, drain) for id, drain in rows]
+
+    async def handed_over(self) -> list[HandedOver]:
+        """The streams that wait to be taken."""
+        return [HandedOver(*row) for row in await self._rows(schema.HANDED_OVER)]
 
     async def attempts(self, id: str) -> list[Attempt]:
         """The stream's attempts, first one first."""

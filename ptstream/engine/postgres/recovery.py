@@ -12,13 +12,14 @@ from collections.abc import Iterable
 
 import anyio
 
+from ptstream.engine.handover import cause_of_death
 from ptstream.engine.postgres import schema
 from ptstream.engine.postgres.connections import Connections
 from ptstream.engine.postgres.liveness import Liveness
 from ptstream.engine.postgres.queries import Queries, Standing
 from ptstream.engine.postgres.server import Connection
 from ptstream.errors import PtstreamError, StreamNotFound
-from ptstream.streams import Status, Stream, owner_died
+from ptstream.streams import Status, Stream
 
 WRITABLE = 3.0
 """Seconds after which an end that is not written yet is reported as it will be."""
@@ -86,7 +87,7 @@ class Recovery:
                 answer.value  # noqa: B018 - raises why it could not be written
         found = await self._queries.state(id)
         if found.status is Status.STREAMING and found.owner == owner:
-            return found._replace(status=Status.ERROR, error=owner_died(found.size))
+            return found._replace(status=Status.ERROR, error=cause_of_death(owner, found.size))
         return found
 
     async def end_all(self, dead: Iterable[str]) -> None:
@@ -146,8 +147,9 @@ async def _end(connection: Connection, id: str, owner: str) -> None:
     end = chunks + len(rest)
     if rest:
         await connection.rows(CHUNK, (id, chunks, end, epoch, rest))
-    await connection.rows(END, (end, owner_died(end), id))
-    await connection.rows(ATTEMPT, (owner_died(end), id, epoch))
+    cause = cause_of_death(owner, end)
+    await connection.rows(END, (end, cause, id))
+    await connection.rows(ATTEMPT, (cause, id, epoch))
     await connection.rows("DELETE FROM pieces WHERE stream = %s", (id,))
 
 

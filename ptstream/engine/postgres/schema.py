@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ptstream.engine.handover import AFTER_NOBODY, NOBODY, WAITS
 from ptstream.errors import StoreNewer, StoreUnusable
 
 if TYPE_CHECKING:
@@ -22,11 +23,13 @@ APPLICATION = "ptstream"
 
 NOW = "date_part('epoch', clock_timestamp())"
 
+WAITS_UNTIL = f"(substr({{}}, {len(NOBODY) + 1})::double precision + {WAITS})"
+
 TABLES = (
     f"""CREATE TABLE streams (
   seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text COLLATE "C" NOT NULL UNIQUE, name text UNIQUE,
   title text, status text NOT NULL DEFAULT 'pending', bytes bigint NOT NULL DEFAULT 0,
-  epoch integer NOT NULL DEFAULT 0, owner text,
+  epoch integer NOT NULL DEFAULT 0, owner text COLLATE "C",
   error text, note text, created_at double precision NOT NULL DEFAULT {NOW}, ended_at double precision,
   cancel_at double precision, drain boolean,
   model text, command text, generator text, flush text,
@@ -55,7 +58,10 @@ TABLES = (
   PRIMARY KEY (stream, start)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)""",
     # Of each owner: under which server's life it took its lock, and a number that grows while it lives.
-    "CREATE TABLE owners (id text PRIMARY KEY, server timestamptz NOT NULL, beat bigint NOT NULL)",
+    # A daemon tells what others are to know of it, too.
+    """CREATE TABLE owners (
+  id text PRIMARY KEY, server timestamptz NOT NULL, beat bigint NOT NULL, told text, told_at double precision
+)""",
     "CREATE TABLE meta (application text PRIMARY KEY, version integer NOT NULL)",
     f"INSERT INTO meta VALUES ('{APPLICATION}', {VERSION})",
 )
@@ -114,6 +120,15 @@ async def version(connection: Connection, location: str) -> int:
     return int(found[0][0])
 
 
+def check_unmigrated(found: int | None, location: str) -> None:
+    """Raises StoreNewer where a newer ptstream has made tables of version `found`, beneath those who use them."""
+    if found is not None and found > VERSION:
+        raise StoreNewer(
+            f"{location} was migrated by a newer ptstream in the meantime (schema {found}, this one knows {VERSION});"
+            " nothing is lost: go on with the newer one"
+        )
+
+
 async def _ours(connection: Connection, place: str) -> bool:
     """Whether the table `meta` is one with an application and a version."""
     columns = await connection.rows(
@@ -141,20 +156,41 @@ CHUNKS_END = "coalesce((SELECT c.stop FROM chunks c WHERE c.stream = s.id ORDER 
 
 RECLAIM = f"""
 WITH claimed AS (
-  UPDATE streams s SET epoch = epoch + 1, bytes = %(begin)s
+  UPDATE streams s SET epoch = epoch + 1, bytes = %(begin)s,
+    owner = coalesce(%(next)s::text, '{NOBODY}' || {NOW})
   WHERE id = %(id)s AND epoch = %(epoch)s AND status = 'streaming' AND owner = %(owner)s
-    AND {CHUNKS_END} = %(begin)s
-  RETURNING id, epoch, bytes
+    AND {CHUNKS_END} = %(begin)s AND (%(next)s::text IS NOT NULL OR cancel_at IS NULL)
+  RETURNING id, epoch, owner, bytes
 ), before AS (
   UPDATE attempts a SET ended_at = {NOW}, cause = %(cause)s,
     pieces = coalesce((SELECT max(c.pieces) FROM chunks c WHERE c.stream = a.stream AND c.epoch = a.epoch), 0)
   FROM claimed WHERE a.stream = %(id)s AND a.epoch = %(epoch)s RETURNING a.model, a.place
 )
 INSERT INTO attempts (stream, epoch, owner, begin_offset, model, place)
-  SELECT claimed.id, claimed.epoch, %(owner)s, claimed.bytes, before.model, before.place FROM claimed, before
+  SELECT claimed.id, claimed.epoch, claimed.owner, claimed.bytes, before.model, before.place FROM claimed, before
   RETURNING epoch, begin_offset
 """
-"""A further attempt at a stream, by the living owner of the one before it, where that one's text ends."""
+"""A further attempt at a stream, where the text of the one before it ends: by that one's living owner, or nobody's."""
+
+TAKE = f"""
+WITH taken AS (
+  UPDATE streams SET owner = %(owner)s
+  WHERE id = %(id)s AND owner = %(nobody)s AND status = 'streaming' AND cancel_at IS NULL AND {VERSION} = ({OURS})
+    AND {NOW} < {WAITS_UNTIL.format("owner")}
+  RETURNING id, epoch
+)
+UPDATE attempts a SET owner = %(owner)s, started_at = {NOW}, model = %(model)s, place = %(place)s
+  FROM taken WHERE a.stream = taken.id AND a.epoch = taken.epoch RETURNING a.epoch, a.begin_offset
+"""
+"""An attempt that is nobody's becomes this owner's: a row comes back for the one that got it."""
+
+HANDED_OVER = f"""
+SELECT s.id, s.owner, a.model, a.place, a.started_at - first.started_at FROM streams s
+  JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch
+  JOIN attempts first ON first.stream = s.id AND first.epoch = 1
+WHERE s.status = 'streaming' AND s.owner >= '{NOBODY}' AND s.owner < '{AFTER_NOBODY}' AND s.cancel_at IS NULL
+"""
+"""Streams that wait to be taken."""
 
 CLAIMED = (
     "SELECT s.epoch, a.begin_offset FROM streams s JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch"

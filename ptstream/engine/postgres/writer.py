@@ -15,6 +15,7 @@ import anyio
 
 from ptstream import strict_json
 from ptstream.bell import Bell
+from ptstream.engine.handover import HandedOver
 from ptstream.engine.postgres import schema
 from ptstream.engine.postgres.connections import SLOW, Answer, Connections, busy
 from ptstream.engine.postgres.flushes import Flush, group_of, values_of
@@ -90,6 +91,10 @@ class PostgresWriter:
         """From now on, what is not written at once is given back as StoreBusy instead of waited for."""
         self.closing = True
 
+    def tell(self, text: str) -> None:
+        """See `protocol.Writer.tell`."""
+        self._lease.tell(text)
+
     # --- claims
 
     async def claim(self, id: str, model: str | None = None, place: str | None = None) -> Claim:
@@ -104,12 +109,28 @@ class PostgresWriter:
 
     async def reclaim(self, claim: Claim, begin: int, cause: str) -> Claim:
         """See `protocol.Writer.reclaim`. After all appends that were begun."""
-        values = {"id": claim.id, "epoch": claim.epoch, "owner": self._lease.id, "begin": begin}
+        return await self._next_attempt(claim, begin, cause, self._lease.id)
+
+    async def hand_over(self, claim: Claim, begin: int, cause: str) -> None:
+        """See `protocol.Writer.hand_over`."""
+        given = await self._next_attempt(claim, begin, cause, None)
+        self._told.discard((given.id, given.epoch))  # that attempt is not ours, and may be yet
+
+    async def _next_attempt(self, claim: Claim, begin: int, cause: str, owner: str | None) -> Claim:
+        values = {"id": claim.id, "epoch": claim.epoch, "owner": self._lease.id, "next": owner, "begin": begin}
         found = await self._claimed(schema.RECLAIM, values | {"cause": storable(cause)}, self._lane.begin)
         if found:
             self._lease.swept[claim.id] = begin
             return found
         raise ClaimLost(f"stream {claim.id} is not this owner's any more")
+
+    async def take(self, handed: HandedOver, model: str | None = None, place: str | None = None) -> Claim:
+        """See `protocol.Writer.take`."""
+        source = {"model": storable(model), "place": storable(place)}
+        values = {"id": handed.id, "nobody": handed.owner, "owner": self._lease.id, **source}
+        if found := await self._claimed(schema.TAKE, values, self._connections.change):
+            return found
+        raise ClaimLost(f"stream {handed.id} does not wait any more")
 
     async def _claimed(self, sql: str, values: dict[str, Any], begin: Any) -> Claim | None:
         """The claim, if it was given. One whose answer was lost with its connection is looked for.

@@ -133,6 +133,8 @@ class Changes:
                 " WHERE id = :id AND status IN ('pending', 'streaming')",
                 {"now": now, "id": id, "drain": drain, "delete": delete, "deleted": DELETED},
             )
+            for statement in schema.CANCEL_HANDED_OVER:
+                connection.execute(statement, {"now": now, "id": id})
         return self._queries.state(id)
 
     def delete(self, id: str) -> None:

@@ -21,8 +21,10 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
 from ptstream import text_search
+from ptstream.engine.handover import HandedOver
 from ptstream.engine.protocol import Hit
-from ptstream.engine.sqlite import database_search, migration, recovery
+from ptstream.engine.roll_call import Told
+from ptstream.engine.sqlite import database_search, liveness, migration, recovery
 from ptstream.engine.sqlite.cursor import TextCursor, read_now
 from ptstream.engine.sqlite.liveness import Lease
 from ptstream.engine.sqlite.schema import BUSY_TIMEOUT
@@ -240,7 +242,7 @@ class SqliteEngine:
         self._home.try_out()
         lease = Lease(self._home)
         try:
-            writer = SqliteWriter(self._store, lease.id, self._tails)
+            writer = SqliteWriter(self._store, lease.id, self._tails, lease.tell)
             async with writer.open():
                 self._inode = _inode(self._home)  # it may just have been made
                 await self.recover()
@@ -251,6 +253,14 @@ class SqliteEngine:
     async def recover(self) -> None:
         """See `protocol.Engine`."""
         recovery.recover_all(self._store)
+
+    async def handed_over(self) -> list[HandedOver]:
+        """See `protocol.Engine`."""
+        return self._store.handed_over()
+
+    async def told(self) -> list[Told]:
+        """See `protocol.Engine`."""
+        return liveness.told(self._home)
 
     async def migrate(self) -> None:
         """See `protocol.Engine`."""

@@ -9,8 +9,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 import weakref
 
+from ptstream.engine.handover import is_nobody, waits_until
+from ptstream.engine.roll_call import Told
+from ptstream.ownership import opened
 from ptstream.settings import Home
 
 
@@ -25,6 +29,12 @@ class Lease:
         while self._fd < 0:
             self._fd = _locked_and_named(self._path)
         _void_in_children(self)
+
+    def tell(self, text: str) -> None:
+        """Write it into the file, for whoever looks; on a full disk it is told when there is room again."""
+        with contextlib.suppress(OSError):
+            data = text.encode()
+            os.ftruncate(self._fd, os.pwrite(self._fd, data, 0))
 
     def release(self) -> None:
         """Give it up: whatever is still `streaming` under this name is now for others to recover."""
@@ -65,7 +75,12 @@ def _void_in_children(lease: Lease) -> None:
 
 
 def alive(home: Home, owner: str) -> bool:
-    """Whether the owner's process still is. One that may not be looked at just now is not known to be dead."""
+    """Whether the owner's process still is. One that may not be looked at just now is not known to be dead.
+
+    Nobody lives for as long as a stream waits to be taken.
+    """
+    if is_nobody(owner):
+        return time.time() < waits_until(owner)
     try:
         # It is a regular file, or there is nothing to wait for.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -82,6 +97,18 @@ def alive(home: Home, owner: str) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def told(home: Home) -> list[Told]:
+    """What living owners have told."""
+    found = []
+    for name in os.listdir(home.owners) if os.path.isdir(home.owners) else ():
+        path = os.path.join(home.owners, name)
+        with contextlib.suppress(OSError):
+            if (seen := os.stat(path)).st_size and alive(home, name):
+                with open(opened(path), "rb") as file:
+                    found.append(Told(file.read().decode("utf-8", "replace"), time.time() - seen.st_mtime))
+    return found
 
 
 def sweep(home: Home, streaming: frozenset[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 
+from ptstream.engine.handover import is_nobody
 from ptstream.engine.sqlite import liveness, schema
 from ptstream.errors import StoreUnusable
 from ptstream.lock_files import locked
@@ -101,9 +102,9 @@ def _migrate(connection: sqlite3.Connection, home: Home) -> None:
 
 
 def _driven(connection: sqlite3.Connection, home: Home) -> list[str]:
-    """The ids of `streaming` streams whose owners live."""
+    """The ids of `streaming` streams whose owners live. What waits to be taken is nobody's."""
     rows = connection.execute(
         "SELECT s.id, a.owner FROM streams s JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch"
         " WHERE s.status = 'streaming' ORDER BY s.seq"
     )
-    return [id for id, owner in rows if liveness.alive(home, owner)]
+    return [id for id, owner in rows if not is_nobody(owner) and liveness.alive(home, owner)]

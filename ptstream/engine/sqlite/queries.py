@@ -10,8 +10,9 @@ import os
 from typing import NamedTuple
 
 from ptstream.engine import references
+from ptstream.engine.handover import HandedOver
 from ptstream.engine.rows import ATTEMPT_COLUMNS, LISTED_COLUMNS, STREAM_COLUMNS, WHOLE, attempt_of, stream_of
-from ptstream.engine.sqlite import liveness
+from ptstream.engine.sqlite import liveness, schema
 from ptstream.engine.sqlite.database import Database
 from ptstream.errors import StreamNotFound
 from ptstream.settings import Home
@@ -180,6 +181,10 @@ class Queries:
     def drains(self, id: str) -> bool:
         """Whether the generator of the stream, which was cancelled, may go on without it."""
         return any(row[0] for row in self._read("SELECT drain FROM streams WHERE id = ?", (id,)))
+
+    def handed_over(self) -> list[HandedOver]:
+        """The streams that wait to be taken."""
+        return [HandedOver(*row) for row in self._read(schema.HANDED_OVER)]
 
     def attempts(self, id: str) -> list[Attempt]:
         """The stream's attempts, first one first."""

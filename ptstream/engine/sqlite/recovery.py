@@ -11,13 +11,14 @@ import os
 import time
 from typing import NamedTuple
 
+from ptstream.engine.handover import cause_of_death
 from ptstream.engine.sqlite import liveness
 from ptstream.engine.sqlite.queries import Standing, owner_dead
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ConfigurationError, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.ownership import opened
 from ptstream.settings import Home
-from ptstream.streams import State, Status, Stream, owner_died, whole
+from ptstream.streams import State, Status, Stream, whole
 
 
 class Recovered(NamedTuple):
@@ -40,7 +41,7 @@ def recover_if_orphaned(store: Store, id: str, seen: Standing | None = None) -> 
         return Recovered(standing, b"")
     rest = left_over(store, id, standing)
     end = standing.bytes + len(rest)
-    cause = owner_died(end)
+    cause = cause_of_death(standing.owner, end)
     text = (standing.bytes, end, rest.decode(), time.time(), 0)
     try:
         store.flush((id, standing.epoch, *text, Status.ERROR.value, cause, None, None))

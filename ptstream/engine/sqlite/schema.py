@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 
+from ptstream.engine.handover import AFTER_NOBODY, NOBODY
 from ptstream.errors import StoreNewer, StoreUnusable
 from ptstream.settings import Home
 
@@ -126,14 +127,47 @@ INSERT INTO attempts (stream, epoch, owner, begin_offset, boot, started_at, mode
 
 RECLAIM = f"""
 INSERT INTO attempts (stream, epoch, owner, begin_offset, boot, started_at, model, place, cause)
-  SELECT s.id, s.epoch + 1, a.owner, s.bytes, a.boot, :at, a.model, a.place, :cause
+  SELECT s.id, s.epoch + 1, :next, s.bytes, a.boot, :at, a.model, a.place, :cause
   FROM streams s JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch
   WHERE s.id = :id AND s.epoch = :epoch AND s.status = 'streaming' AND a.owner = :owner
-    AND s.bytes = :begin
+    AND s.bytes = :begin AND (:next = :owner OR s.cancel_at IS NULL)
     AND {VERSION} = (SELECT user_version FROM pragma_user_version)
   RETURNING epoch, begin_offset
 """
-"""A further attempt at a stream, by the living owner of the one before it, where that one's text ends."""
+"""A further attempt at a stream, where the text of the one before it ends: by that one's living owner, or nobody's."""
+
+
+TAKE = f"""
+UPDATE attempts SET owner = :owner, boot = :boot, started_at = :at, model = :model, place = :place
+  WHERE stream = :id AND owner = :nobody AND (julianday('now') - 2440587.5) * 86400 < :until
+    AND epoch = (SELECT epoch FROM streams WHERE id = :id AND status = 'streaming' AND cancel_at IS NULL)
+    AND {VERSION} = (SELECT user_version FROM pragma_user_version)
+  RETURNING epoch, begin_offset
+"""
+"""An attempt that is nobody's becomes this owner's: a row comes back for the one that got it. Never once it has waited
+for long enough: then recovery, whose end names the epoch alone, may be under way."""
+
+HANDED_OVER = f"""
+SELECT s.id, a.owner, a.model, a.place, a.started_at - first.started_at FROM streams s
+  JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch
+  JOIN attempts first ON first.stream = s.id AND first.epoch = 1
+WHERE s.status = 'streaming' AND a.owner >= '{NOBODY}' AND a.owner < '{AFTER_NOBODY}' AND s.cancel_at IS NULL
+"""
+"""Streams that wait to be taken."""
+
+CANCEL_HANDED_OVER = (
+    f"""
+UPDATE streams SET status = 'cancelled', error = 'cancelled at byte ' || bytes, ended_at = :now
+  WHERE id = :id AND status = 'streaming' AND EXISTS (SELECT 1 FROM attempts a
+    WHERE a.stream = :id AND a.epoch = streams.epoch AND a.owner >= '{NOBODY}' AND a.owner < '{AFTER_NOBODY}')
+""",
+    f"""
+UPDATE attempts SET cause = (SELECT error FROM streams WHERE id = :id), ended_at = :now
+  WHERE stream = :id AND owner >= '{NOBODY}' AND owner < '{AFTER_NOBODY}' AND ended_at IS NULL
+    AND (SELECT status FROM streams WHERE id = :id) = 'cancelled'
+""",
+)
+"""One of them has ended at once when it is cancelled, as a pending one."""
 
 
 def uri(home: Home, query: str) -> str:

@@ -35,6 +35,7 @@ class Store:
         self.counts = queries.counts
         self.attempts = queries.attempts
         self.drains = queries.drains
+        self.handed_over = queries.handed_over
         self.streaming = queries.streaming
         self.expired = queries.expired
         self.cancelling = queries.cancelling

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import anyio
 
 from ptstream import strict_json
 from ptstream.bell import Bell
+from ptstream.engine.handover import NOBODY, HandedOver, waits_until
 from ptstream.engine.rows import storable
 from ptstream.engine.sqlite import liveness, migration, schema
 from ptstream.engine.sqlite.checkpoints import Checkpoints
@@ -45,7 +46,14 @@ class _Flush:
 class SqliteWriter:
     """The write connection of one owner (see `protocol.Writer`). Its tails are found in `tails` while they are open."""
 
-    def __init__(self, store: Store, owner: str, tails: dict[str, FileTail] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        owner: str,
+        tails: dict[str, FileTail] | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.tell = tell
         self._home: Home = store.home
         self._store = store
         self._owner = owner
@@ -118,10 +126,18 @@ class SqliteWriter:
 
         Raises ClaimLost, StoreBusy.
         """
+        return await self._next_attempt(claim, begin, cause, self._owner)
+
+    async def hand_over(self, claim: Claim, begin: int, cause: str) -> None:
+        """See `protocol.Writer.hand_over`. Raises ClaimLost, StoreBusy."""
+        await self._next_attempt(claim, begin, cause, f"{NOBODY}{time.time()}")
+
+    async def _next_attempt(self, claim: Claim, begin: int, cause: str, owner: str) -> Claim:
         values = {
             "id": claim.id,
             "epoch": claim.epoch,
             "owner": self._owner,
+            "next": owner,
             "begin": begin,
             "at": time.time(),
             "cause": storable(cause),
@@ -130,6 +146,23 @@ class SqliteWriter:
         if rows:
             return Claim(claim.id, *rows[0])
         raise ClaimLost(f"stream {claim.id} is not this owner's any more")
+
+    async def take(self, handed: HandedOver, model: str | None = None, place: str | None = None) -> Claim:
+        """See `protocol.Writer.take`. Raises ClaimLost, StoreBusy."""
+        values = {
+            "id": handed.id,
+            "nobody": handed.owner,
+            "until": waits_until(handed.owner),
+            "owner": self._owner,
+            "boot": liveness.boot_id(),
+            "at": time.time(),
+            "model": storable(model),
+            "place": storable(place),
+        }
+        rows = await self._persistently(schema.TAKE, values)
+        if rows:
+            return Claim(handed.id, *rows[0])
+        raise ClaimLost(f"stream {handed.id} does not wait any more")
 
     async def tail(self, claim: Claim) -> FileTail:
         """The attempt's tail file. Raises StoreBusy when none can be made."""
