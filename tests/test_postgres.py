@@ -400,6 +400,36 @@ async def test_who_comes_during_a_promotion_waits_for_it() -> None:
             await sql(url, "SELECT pg_promote()")
 
 
+async def test_a_standby_can_be_read_and_declares_nobody_dead(folder: Path) -> None:
+    """Where the URL says that any server will do."""
+    with postgres.cluster() as cluster:
+        url = cluster.url()
+        async with open_engine(HOME, url) as engine, engine.writer() as writer:
+            ended, running = await claimed(engine, writer), await claimed(engine, writer)
+            await writer.finish(ended, 0, "One. ", 1, Status.DONE, None, None)
+            tail = await writer.tail(running)
+            tail.append(b"Shown. ")
+            await tail.caught_up()
+            cluster.stop()
+            tail.close()
+            writer.close()
+        (cluster.data / "standby.signal").touch()
+        cluster.start()
+        async with open_engine(HOME, f"{url}&target_session_attrs=any") as engine:
+            assert await engine.text(ended.id) == b"One. "
+            assert [stream.status for stream in await engine.listed()] == [Status.STREAMING, Status.DONE]
+            cursor = engine.cursor(running.id)
+            assert await cursor.read() == b"Shown. "
+            for _ in range(2):
+                await cursor.wait()
+                assert (await cursor.read(), cursor.ended) == (b"", False)
+            async with engine.search("own.") as hits:
+                assert [hit.stream.id async for hit in hits] == [running.id]
+            with pytest.raises(StoreBusy, match="only reads"):
+                with anyio.fail_after(LIMIT):
+                    await engine.create()
+
+
 async def waits(url: str) -> bool:
     """Whether a commit waits for a standby now."""
     import psycopg

@@ -14,7 +14,7 @@ import anyio
 import psycopg
 from anyio.abc import TaskGroup
 
-from ptstream.engine.postgres.server import Connection, OutOfReach, Server, broken
+from ptstream.engine.postgres.server import Connection, OutOfReach, Server
 from ptstream.errors import StoreBusy
 
 PATIENCE = 60.0
@@ -111,7 +111,7 @@ class Lane:
                 answer.give(await self._try(work, answer))
                 return
             except (psycopg.Error, OutOfReach) as error:
-                waits = isinstance(error, OutOfReach) or broken(error, self._connection)
+                waits = isinstance(error, OutOfReach) or self._server.broke(error, self._connection)
                 failure = self._server.translate(error) if isinstance(error, psycopg.Error) else error
                 if not waits or anyio.current_time() > begun + min(patience, self._patience(error)):
                     raise failure from error

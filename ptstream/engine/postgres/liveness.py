@@ -53,7 +53,7 @@ REGISTER = (
 RELEASE = f"WITH gone AS (DELETE FROM owners WHERE id = %s) SELECT pg_advisory_unlock({KEY.format('%s::text')})"
 
 SIGHT = f"""
-SELECT o.id, w.server = {LIFE}, w.beat, CASE
+SELECT o.id, w.server = {LIFE}, w.beat, CASE WHEN pg_is_in_recovery() THEN true
   WHEN o.id LIKE '{NOBODY}%%' THEN {schema.NOW} < {schema.WAITS_UNTIL.format("o.id")}
   WHEN pg_try_advisory_lock_shared({KEY.format("o.id")}) THEN NOT pg_advisory_unlock_shared({KEY.format("o.id")})
   ELSE true END
@@ -61,7 +61,8 @@ FROM unnest(%s::text[]) o (id) LEFT JOIN owners w ON w.id = o.id
 """
 """Of each owner: whether its row was written in this life of the server, its beat, and whether its lock is held.
 
-Nobody's is as good as held for as long as the stream waits to be taken.
+Nobody's is as good as held for as long as the stream waits to be taken. A standby has no locks: who lives is not to be
+seen there.
 """
 
 ALL = "SELECT id FROM owners UNION SELECT owner FROM streams WHERE status = 'streaming'"

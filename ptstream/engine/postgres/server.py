@@ -126,7 +126,7 @@ class Server:
 
                 await migration.prepare(connection, self.location)
         except BaseException as error:
-            lost = broken(error, connection)
+            lost = self.broke(error, connection)
             await connection.close()
             if isinstance(error, psycopg.Error):
                 raise (self._out_of_reach if lost else self.translate)(error) from error
@@ -144,6 +144,12 @@ class Server:
             raise self.translate(error) from error
         finally:
             await connection.close()
+
+    def broke(self, error: BaseException, connection: Connection | None) -> bool:
+        """Whether it may be said again on another connection: this one is gone, or is the primary's no more."""
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            return self._parameters["target_session_attrs"] in ("read-write", "primary")
+        return (connection is not None and connection.closed) or isinstance(error, BREAKS)
 
     async def _connected(self) -> Connection:
         try:
@@ -202,6 +208,14 @@ class Server:
         return StoreUnusable(f"the database at {self.location} does not take this: {said}")
 
 
+BREAKS = (
+    psycopg.errors.AdminShutdown,
+    psycopg.errors.CrashShutdown,
+    psycopg.errors.CannotConnectNow,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+)
+
 READ_ONLY = "read-only"
 
 REMEDIES = {
@@ -234,19 +248,6 @@ def one_line(error: BaseException) -> str:
     """The first sentence of an error, and those about each host."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:1])[:300]
-
-
-def broken(error: BaseException, connection: Connection | None) -> bool:
-    """Whether the statement may be said again on another connection: this one is gone, or is the primary's no more."""
-    return (connection is not None and connection.closed) or isinstance(
-        error,
-        psycopg.errors.AdminShutdown
-        | psycopg.errors.CrashShutdown
-        | psycopg.errors.CannotConnectNow
-        | psycopg.errors.ReadOnlySqlTransaction
-        | psycopg.errors.DeadlockDetected
-        | psycopg.errors.SerializationFailure,
-    )
 
 
 async def _pid(connection: Connection) -> int:

@@ -160,6 +160,7 @@ class Node:
         words = ["-D", str(self.data), "-h", str(self._folder), "-p", str(primary.port), "-U", "postgres", "-c", "fast"]
         self.run("pg_basebackup", *words, "-X", "stream", "--no-sync")
         (self.data / "standby.signal").touch()
+        (self.data / "postgresql.auto.conf").unlink()  # whom the primary followed when it was a standby
         self.configure()
         with (self.data / "own.conf").open("a") as file:
             file.write(f"primary_conninfo = '{self._upstream(primary)}'\n")
