@@ -97,6 +97,7 @@ class KeptTail:
         """All up to byte `stop` is kept. A flush may have overtaken a batch: it only grows."""
         if stop > self.kept:
             self.kept = stop
+            self.trouble = None
             self.bell.ring()
 
     def has_flushed(self, stop: int) -> None:
