@@ -120,7 +120,7 @@ class Node:
 
     def answers(self) -> bool:
         """Whether it can be asked. Raises AssertionError when it has ended."""
-        assert self.runs, (self._folder / f"{self.name}.log").read_text()[-2000:]
+        assert self.runs, (self._folder / f"{self.name}.log").read_text()[-300:]
         with contextlib.suppress(psycopg.OperationalError):
             return bool(self.sql("SELECT true"))
         return False
@@ -160,7 +160,7 @@ class Node:
         words = ["-D", str(self.data), "-h", str(self._folder), "-p", str(primary.port), "-U", "postgres", "-c", "fast"]
         self.run("pg_basebackup", *words, "-X", "stream", "--no-sync")
         (self.data / "standby.signal").touch()
-        (self.data / "postgresql.auto.conf").unlink()  # whom the primary followed when it was a standby
+        (self.data / "postgresql.auto.conf").write_text("")  # whom the primary followed when it was a standby
         self.configure()
         with (self.data / "own.conf").open("a") as file:
             file.write(f"primary_conninfo = '{self._upstream(primary)}'\n")
