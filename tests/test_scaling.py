@@ -142,6 +142,7 @@ def test_the_roles_of_the_manual(folder: Path, url: str) -> None:
     """A daemon's writes, and makes no tables; a reader's reads."""
     page = ROOT / "man" / "ptstream-scaling.7"
     grants = {snippet.name.removesuffix(".sql"): snippet.text for snippet in snippets(page)}
+    grants = {name: sql for name, sql in grants.items() if "GRANT" in sql}
     assert set(grants) == {"daemons", "readers"}
     Cli(Home(f"{folder}/owner", url)).run("store", "migrate")
     server, schema = postgres.shared(), schema_of(url)
@@ -207,3 +208,42 @@ async def test_programs_share_what_a_url_names(url: str) -> None:
             await anext(pieces)
         assert (await one.stream(id)).status is Status.CANCELLED
         assert (await third.body(id)).text == FIRST
+
+
+def _table(name: str) -> list[str]:
+    """The lines of a display of the manual."""
+    found = {snippet.name: snippet.text for snippet in snippets(ROOT / "man" / "ptstream-scaling.7")}
+    return found[name].splitlines()
+
+
+def test_what_the_manual_computes_follows_from_what_it_measured() -> None:
+    from tests.bench.capacity import Costs, Load
+
+    numbers = [float(re.findall(r"([\d.]+) (?:us|bytes)$", line)[0]) for line in _table("costs")]
+    costs = Costs(*numbers)
+    heading, *rows = _table("loads")
+    assert heading.split() == ["running", "daemons", "followed", "cores"]
+    for row in rows:
+        running, daemons, followed, cores = map(float, row.split())
+        assert cores == round(Load(running, daemons=daemons, followed=followed).cores(costs), 1), row
+    day = Load(0, created=1_000_000 / 86_400)
+    assert round(1 / day.cores(costs)) == 58
+    assert round(1_000_000 / 86_400 * 10) == 116
+
+
+def test_what_is_unique_beside_a_stream_s_id(folder: Path, url: str) -> None:
+    """What stands against shards, as the manual has it: a unique key without the key of the shards."""
+    sql = """
+      SELECT c.relname || '.' || string_agg(a.attname, '+' ORDER BY a.attnum)
+      FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_attribute a
+        ON a.attrelid = c.oid AND a.attnum = ANY(i.indkey)
+      WHERE i.indisunique AND c.relnamespace = to_regnamespace(%s) AND c.relname NOT IN ('meta', 'owners')
+      GROUP BY i.indexrelid, c.relname
+      HAVING NOT bool_or(a.attname = CASE c.relname WHEN 'streams' THEN 'id' ELSE 'stream' END)
+    """
+    Cli(Home(f"{folder}/home", url)).run("store", "migrate")
+    with postgres.shared().admin() as admin:
+        found = {name for (name,) in admin.execute(sql.encode(), (schema_of(url),)).fetchall()}
+    assert found == {"streams.seq", "streams.name", "prompts.seq"}
+    page = (ROOT / "man" / "ptstream-scaling.7").read_text()
+    assert all(f".Li {name}" in page for name in found)

@@ -33,7 +33,8 @@ def main() -> int:
     done = []
     for one in _run(run, kills, faults_of(words.engine), words.only):
         done.append(one)
-        print(f"[{time.monotonic() - began:5.0f} s] {one.title}{'' if one.good else '  WRONG'}", flush=True)
+        cost = f"{one.lost} lost, {one.repeated} repeated, {one.endless} without an end{'' if one.good else '  WRONG'}"
+        print(f"[{time.monotonic() - began:5.0f} s] {one.title}: {one.times} times, {cost}", flush=True)
     print()
     print("\n".join(tally.lines(done)))
     for one in done:

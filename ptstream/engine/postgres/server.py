@@ -131,7 +131,6 @@ class Server:
             if isinstance(error, psycopg.Error):
                 raise (self._out_of_reach if lost else self.translate)(error) from error
             raise
-        self.reached = True
         return connection
 
     async def migration(self) -> str:
@@ -153,9 +152,11 @@ class Server:
 
     async def _connected(self) -> Connection:
         try:
-            return await Connection.connect(**self._parameters, autocommit=True)
+            connection = await Connection.connect(**self._parameters, autocommit=True)
         except (psycopg.Error, OSError) as error:
             raise self._out_of_reach(error) from error
+        self.reached = True
+        return connection
 
     async def _check_session(self, connection: Connection) -> None:
         """Raises StoreUnusable behind a pooler that gives each transaction another server's session.

@@ -29,8 +29,8 @@ from tests.test_postgres import PGBOUNCER
 
 STREAMS = 6
 
-PACE = Pace(size=8_000, rate=300)
-"""About four seconds of text."""
+PACE = Pace(size=5_000, rate=300)
+"""About two seconds and a half of text."""
 
 FAR = 9.0
 """Seconds without a word after which the database takes a machine to be gone: 6, and what it takes to notice."""
