@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
 from ptstream.bell import Bell
+from ptstream.engine.transfer import Archive, Intake
 from ptstream.streams import Attempt, Claim, GenerationRequest, Parent, State, Status, Stream
 
 
@@ -327,3 +328,15 @@ class Engine(Protocol):
 
     async def check(self) -> None:
         """Raises StoreNewer when a newer ptstream has changed the database beneath this process."""
+
+    # --- to be copied
+
+    @property
+    def archive(self) -> Archive:
+        """All that is kept, as it is kept."""
+
+    def intake(self) -> AbstractAsyncContextManager[Intake]:
+        """A way in for streams of another place; what another one left half done goes first.
+
+        Raises StoreBusy while somebody else has one, ConfigurationError where the place can take none.
+        """

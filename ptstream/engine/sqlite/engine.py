@@ -23,7 +23,9 @@ from anyio.streams.memory import MemoryObjectSendStream
 from ptstream import text_search
 from ptstream.engine.protocol import Hit
 from ptstream.engine.sqlite import database_search, migration, recovery
+from ptstream.engine.sqlite.archive import SqliteArchive
 from ptstream.engine.sqlite.cursor import TextCursor, read_now
+from ptstream.engine.sqlite.intake import SqliteIntake
 from ptstream.engine.sqlite.liveness import Lease
 from ptstream.engine.sqlite.schema import BUSY_TIMEOUT
 from ptstream.engine.sqlite.store import Store
@@ -263,6 +265,20 @@ class SqliteEngine:
     async def check(self) -> None:
         """See `protocol.Engine`."""
         self._store.check()
+
+    # --- to be copied
+
+    @property
+    def archive(self) -> SqliteArchive:
+        """See `protocol.Engine`."""
+        return SqliteArchive(self._store.database)
+
+    @contextlib.asynccontextmanager
+    async def intake(self) -> AsyncIterator[SqliteIntake]:
+        """See `protocol.Engine`."""
+        intake = SqliteIntake(self._home)
+        async with intake.open():
+            yield intake
 
     # --- in an event loop
 

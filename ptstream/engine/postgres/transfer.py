@@ -1,0 +1,199 @@
+"""Streams on their way out of a database and into it, for a copy of them; see `engine/transfer.py`.
+
+Chunks whose stream has no row are seen by no reader: so they are staged where they will stay. One copy at a time comes
+in, by a lock of the server's, on the connection that writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from typing import Any
+
+from ptstream.engine.postgres.connections import Connections
+from ptstream.engine.postgres.queries import LASTING, WHOLE, whole_stream
+from ptstream.engine.postgres.server import Connection
+from ptstream.engine.requests import prompts_of
+from ptstream.engine.rows import ATTEMPT_COLUMNS, attempt_of, columns_of_attempt, columns_of_record
+from ptstream.engine.transfer import Chunk, Entry, Record, Runs
+from ptstream.errors import StoreBusy
+from ptstream.streams import Attempt, Status
+
+PAGE = 1024 * 1024
+"""Bytes of text on a page, about."""
+
+IDENTITY = """
+SELECT (SELECT system_identifier FROM pg_control_system())::text, d.oid::text, current_schema()::text
+FROM pg_database d WHERE d.datname = current_database()
+"""
+
+ENTRIES = f"""
+SELECT s.seq, s.id, s.status,
+  s.bytes + coalesce(octet_length(p.prompt), 0) + coalesce(octet_length(p.system), 0), s.ended_at, s.parent
+FROM streams s LEFT JOIN prompts p USING (seq) WHERE s.seq > %s AND {LASTING} ORDER BY s.seq LIMIT 1000
+"""
+
+RECORDS = f"SELECT ttl, {WHOLE} FROM streams s LEFT JOIN prompts USING (seq) WHERE id = ANY(%s) AND {LASTING}"
+
+ATTEMPTS = f"SELECT stream, {ATTEMPT_COLUMNS} FROM attempts WHERE stream = ANY(%s) ORDER BY stream, epoch"
+
+CHUNKS = f"""
+SELECT stream, start, epoch, at, text FROM (
+  SELECT c.*, sum(stop - start) OVER (ORDER BY stream, start) - (stop - start) AS before FROM (
+    SELECT * FROM chunks WHERE stream = ANY(%(ids)s) AND (stream, start) >= (%(id)s, %(start)s)
+    ORDER BY stream, start LIMIT 4096
+  ) c
+) page WHERE before < {PAGE} ORDER BY stream, start
+"""
+
+KEY = "hashtextextended('ptstream copy ' || current_schema(), 0)"
+
+STAGED = """
+WITH RECURSIVE staged (stream) AS (
+  SELECT min(stream) FROM chunks
+  UNION ALL SELECT (SELECT min(c.stream) FROM chunks c WHERE c.stream > staged.stream) FROM staged
+    WHERE stream IS NOT NULL
+)
+SELECT stream FROM staged WHERE stream IS NOT NULL AND NOT EXISTS (SELECT FROM streams s WHERE s.id = staged.stream)
+"""
+"""The streams that have chunks and no row, each found by one look into the index."""
+
+STAGE = """
+INSERT INTO chunks (stream, start, stop, epoch, at, text)
+  SELECT * FROM unnest(%(id)b::text[], %(start)b::bigint[], %(stop)b::bigint[], %(epoch)b::int[],
+    %(at)b::double precision[], %(text)b::bytea[])
+  ON CONFLICT DO NOTHING
+"""
+
+FORGET = "DELETE FROM chunks WHERE stream = ANY(%s) AND NOT EXISTS (SELECT FROM streams s WHERE s.id = chunks.stream)"
+
+STREAM_TYPES = {
+    "id": "text", "bytes": "bigint", "created_at": "double precision", "ended_at": "double precision",
+    "parent": "text", "parent_offset": "bigint", "seam": "bigint", "name": "text", "title": "text", "error": "text",
+    "note": "text", "opening": "text", "model": "text", "command": "text", "generator": "text", "flush": "text",
+    "status": "text", "epoch": "int", "ttl": "double precision",
+}  # fmt: skip
+
+ATTEMPT_TYPES = {
+    "stream": "text", "epoch": "int", "owner": "text", "begin_offset": "bigint", "started_at": "double precision",
+    "ended_at": "double precision", "pieces": "bigint", "cause": "text", "usage": "text", "model": "text",
+    "place": "text",
+}  # fmt: skip
+
+
+def _unnested(types: Mapping[str, str], prefix: str = "") -> str:
+    return ", ".join(f"%({prefix}{column})b::{kind}[]" for column, kind in types.items())
+
+
+PUBLISH = f"""
+WITH v AS (
+  SELECT * FROM unnest({_unnested(STREAM_TYPES)}, %(prompt)b::bytea[], %(system)b::bytea[]) WITH ORDINALITY
+    v ({", ".join(STREAM_TYPES)}, prompt, system, n)
+), made AS (
+  INSERT INTO streams ({", ".join(STREAM_TYPES)}) SELECT {", ".join(STREAM_TYPES)} FROM v ORDER BY n
+  ON CONFLICT DO NOTHING RETURNING id, seq
+), asked AS (
+  INSERT INTO prompts (seq, prompt, system) SELECT seq, prompt, system FROM made JOIN v USING (id)
+)
+INSERT INTO attempts ({", ".join(ATTEMPT_TYPES)})
+  SELECT a.* FROM unnest({_unnested(ATTEMPT_TYPES, "a_")}) a ({", ".join(ATTEMPT_TYPES)})
+  JOIN made ON made.id = a.stream
+"""
+
+
+class PostgresArchive:
+    """Reading a database, page by page."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._rows = connections.rows
+
+    async def identity(self) -> str:
+        """See `transfer.Archive`. A replica is the same place."""
+        return ":".join((await self._rows(IDENTITY))[0])
+
+    async def entries(self, after: int = 0) -> list[Entry]:
+        """See `transfer.Archive`."""
+        rows = await self._rows(ENTRIES, (after,))
+        return [Entry(seq, id, Status(status), *rest) for seq, id, status, *rest in rows]
+
+    async def records(self, ids: Sequence[str]) -> dict[str, Record]:
+        """See `transfer.Archive`."""
+        rows = await self._rows(RECORDS, ([*ids],))
+        attempts: dict[str, list[Attempt]] = {}
+        for id, *row in await self._rows(ATTEMPTS, ([*ids],)):
+            attempts.setdefault(id, []).append(attempt_of(*row))
+        found = (Record(whole_stream(row), ttl, []) for ttl, *row in rows)
+        return {each.stream.id: each._replace(attempts=attempts.get(each.stream.id, [])) for each in found}
+
+    async def chunks(self, ids: Sequence[str]) -> AsyncGenerator[Runs, None]:
+        """See `transfer.Archive`."""
+        id, start = "", 0
+        while rows := await self._rows(CHUNKS, {"ids": [*ids], "id": id, "start": start}):
+            page = [(id, Chunk(start, epoch, at, bytes(text))) for id, start, epoch, at, text in rows]
+            yield page
+            id, start = page[-1][0], page[-1][1].stop
+
+
+class PostgresIntake:
+    """The way in; see `transfer.Intake`."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._lane = connections.lane(first=self._hold)
+        self._held = False
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """For as long as the context lasts. Raises StoreBusy, ConfigurationError."""
+        try:
+            await self.discard([id for (id,) in await self._rows(STAGED)])
+            yield
+        finally:
+            await self._connections.remove(self._lane)
+
+    async def _hold(self, connection: Connection) -> None:
+        """On each new connection. What holds it after one that broke is that one: it will be gone."""
+        if self._held:
+            await connection.rows(f"SELECT pg_advisory_lock({KEY})")
+            return
+        ((self._held,),) = await connection.rows(f"SELECT pg_try_advisory_lock({KEY})")
+        if not self._held:
+            location = self._connections.server.location
+            raise StoreBusy(f"another copy into {location} is under way: wait for its end")
+
+    async def holders(self, names: Sequence[str]) -> Mapping[str, str]:
+        """See `transfer.Intake`."""
+        return dict(await self._rows("SELECT name, id FROM streams WHERE name = ANY(%s)", ([*names],)))
+
+    async def stage(self, runs: Runs) -> None:
+        """See `transfer.Intake`."""
+        values = {
+            "id": [id for id, _ in runs],
+            **{name: [getattr(each, name) for _, each in runs] for name in ("start", "stop", "epoch", "at", "text")},
+        }
+        await self._rows(STAGE, values)
+
+    async def publish(self, records: Sequence[Record]) -> Collection[str]:
+        """See `transfer.Intake`. Said twice, where its answer was lost with the connection, it does nothing more."""
+        rows = [columns_of_record(record) for record in records]
+        attempts = [columns_of_attempt(each.stream.id, attempt) for each in records for attempt in each.attempts]
+        prompts = [prompts_of(record.stream.request) for record in records]
+        values: dict[str, list[Any]] = {
+            **{column: [row[column] for row in rows] for column in STREAM_TYPES},
+            **{f"a_{column}": [row[column] for row in attempts] for column in ATTEMPT_TYPES},
+            **{key: [_bytes(each[key]) for each in prompts] for key in ("prompt", "system")},
+        }
+        await self._rows(PUBLISH, values)
+        ids = [row["id"] for row in rows]
+        return {id for (id,) in await self._rows("SELECT id FROM streams WHERE id = ANY(%s)", (ids,))}
+
+    async def discard(self, ids: Sequence[str]) -> None:
+        """See `transfer.Intake`."""
+        await self._rows(FORGET, ([*ids],))
+
+    async def _rows(self, sql: str, values: Mapping[str, Any] | tuple[Any, ...] = ()) -> list[Any]:
+        return await self._lane.do(lambda connection: connection.rows(sql, values))
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else text.encode()
