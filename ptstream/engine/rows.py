@@ -62,23 +62,28 @@ def storable(text: str | None) -> str | None:
 
 
 def columns_of_record(record: Record) -> dict[str, Any]:
-    """The columns of `streams` that a copied stream has, as every engine can keep them."""
+    """The columns of `streams` that a copied stream has."""
     stream = record.stream
-    texts = {
-        "name": stream.name,
-        "title": stream.title,
-        "error": stream.error,
-        "note": stream.note,
-        "opening": opening_of(stream.request),
-        **columns_of(stream.request),
-    }
-    same = ("id", "bytes", "created_at", "ended_at", "parent", "parent_offset", "seam")
+    same = (
+        "id",
+        "name",
+        "title",
+        "bytes",
+        "error",
+        "note",
+        "created_at",
+        "ended_at",
+        "parent",
+        "parent_offset",
+        "seam",
+    )
     return {
         **{column: stream[column] for column in same},
-        **{column: storable(text) for column, text in texts.items()},
+        **columns_of(stream.request),
         "status": stream.status.value,
         "epoch": record.epoch,
         "ttl": record.ttl,
+        "opening": opening_of(stream.request),
     }
 
 
@@ -92,8 +97,8 @@ def columns_of_attempt(id: str, attempt: Attempt) -> dict[str, Any]:
         "started_at": attempt.started_at,
         "ended_at": attempt.ended_at,
         "pieces": attempt.pieces,
-        "cause": storable(attempt.cause),
+        "cause": attempt.cause,
         "usage": None if attempt.usage is None else strict_json.dumps(strict_json.finite(attempt.usage)),
-        "model": storable(attempt.model),
-        "place": storable(attempt.place),
+        "model": attempt.model,
+        "place": attempt.place,
     }

@@ -7,7 +7,7 @@ one that was only begun is nowhere to be seen.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ptstream.streams import Attempt, Status, Stream
@@ -68,7 +68,7 @@ class Archive(Protocol):
         """The next page of streams behind this position, the oldest first; an empty one at the end."""
 
     async def records(self, ids: Sequence[str]) -> dict[str, Record]:
-        """Those of the streams that are there, by id, their prompts whole."""
+        """Those of the streams that are there, by id, in this order, their prompts whole."""
 
     def chunks(self, ids: Sequence[str]) -> AsyncGenerator[Runs, None]:
         """The chunks of these streams, in pages of bounded size: also of one that has no record yet."""
@@ -83,7 +83,7 @@ class Intake(Protocol):
     async def stage(self, runs: Runs) -> None:
         """Keep these chunks, unseen by readers, until `publish`. What is there already stays as it is."""
 
-    async def publish(self, records: Sequence[Record]) -> Collection[str]:
+    async def publish(self, records: Sequence[Record]) -> set[str]:
         """Have these streams appear, all their chunks being staged, in this order: all of them or none. Their ids.
 
         One whose name is another stream's by now is left out. Ids, names, times, parents, attempts and the time to

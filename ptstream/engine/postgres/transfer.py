@@ -7,20 +7,21 @@ in, by a lock of the server's, on the connection that writes.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from ptstream.engine.postgres.connections import Connections
 from ptstream.engine.postgres.queries import LASTING, WHOLE, whole_stream
 from ptstream.engine.postgres.server import Connection
 from ptstream.engine.requests import prompts_of
-from ptstream.engine.rows import ATTEMPT_COLUMNS, attempt_of, columns_of_attempt, columns_of_record
+from ptstream.engine.rows import ATTEMPT_COLUMNS, attempt_of, columns_of_attempt, columns_of_record, storable
 from ptstream.engine.transfer import Chunk, Entry, Record, Runs
 from ptstream.errors import StoreBusy
 from ptstream.streams import Attempt, Status
 
 PAGE = 1024 * 1024
-"""Bytes of text on a page, about."""
+MOST = 4096
+"""Bytes of text on a page, about, and chunks, at most."""
 
 IDENTITY = """
 SELECT (SELECT system_identifier FROM pg_control_system())::text, d.oid::text, current_schema()::text
@@ -33,18 +34,36 @@ SELECT s.seq, s.id, s.status,
 FROM streams s LEFT JOIN prompts p USING (seq) WHERE s.seq > %s AND {LASTING} ORDER BY s.seq LIMIT 1000
 """
 
-RECORDS = f"SELECT ttl, {WHOLE} FROM streams s LEFT JOIN prompts USING (seq) WHERE id = ANY(%s) AND {LASTING}"
+# Each is looked for by itself: of tables that have just been filled the planner knows nothing, and would read all.
+EACH = "FROM unnest(%s::text[]) WITH ORDINALITY asked (key, n) CROSS JOIN LATERAL"
 
-ATTEMPTS = f"SELECT stream, {ATTEMPT_COLUMNS} FROM attempts WHERE stream = ANY(%s) ORDER BY stream, epoch"
+RECORDS = f"""
+SELECT s.ttl, {WHOLE} {EACH} (SELECT * FROM streams s WHERE s.id = key AND {LASTING} LIMIT 1) s
+LEFT JOIN LATERAL (SELECT prompt, system FROM prompts p WHERE p.seq = s.seq LIMIT 1) p ON true
+"""
+
+ATTEMPTS = (
+    f"SELECT key, a.* {EACH} (SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE stream = key ORDER BY epoch OFFSET 0) a"
+)
+
+PUBLISHED = f"SELECT s.id {EACH} (SELECT id FROM streams WHERE id = key LIMIT 1) s"
+
+HOLDERS = f"SELECT key, s.id {EACH} (SELECT id FROM streams WHERE name = key LIMIT 1) s"
 
 CHUNKS = f"""
-SELECT stream, start, epoch, at, text FROM (
-  SELECT c.*, sum(stop - start) OVER (ORDER BY stream, start) - (stop - start) AS before FROM (
-    SELECT * FROM chunks WHERE stream = ANY(%(ids)s) AND (stream, start) >= (%(id)s, %(start)s)
-    ORDER BY stream, start LIMIT 4096
-  ) c
-) page WHERE before < {PAGE} ORDER BY stream, start
+SELECT n, c.* FROM (
+  SELECT n, k.stream, k.start, sum(k.stop - k.start) OVER (ORDER BY n, k.start) - (k.stop - k.start) AS before
+  FROM unnest(%(ids)s::text[], %(starts)s::bigint[]) WITH ORDINALITY o (id, start, n)
+  CROSS JOIN LATERAL (
+    SELECT stream, start, stop FROM chunks WHERE stream = o.id AND start >= o.start ORDER BY start LIMIT {MOST}
+  ) k
+  ORDER BY n, k.start LIMIT {MOST}
+) page CROSS JOIN LATERAL (
+  SELECT stream, start, epoch, at, text FROM chunks WHERE stream = page.stream AND start = page.start LIMIT 1
+) c
+WHERE before < {PAGE} ORDER BY n, c.start
 """
+"""A page of bounded size, whose texts are looked for when it is known which of them it holds."""
 
 KEY = "hashtextextended('ptstream copy ' || current_schema(), 0)"
 
@@ -119,19 +138,20 @@ class PostgresArchive:
     async def records(self, ids: Sequence[str]) -> dict[str, Record]:
         """See `transfer.Archive`."""
         rows = await self._rows(RECORDS, ([*ids],))
+        streams = [(whole_stream(row), ttl) for ttl, *row in rows]
         attempts: dict[str, list[Attempt]] = {}
         for id, *row in await self._rows(ATTEMPTS, ([*ids],)):
             attempts.setdefault(id, []).append(attempt_of(*row))
-        found = (Record(whole_stream(row), ttl, []) for ttl, *row in rows)
-        return {each.stream.id: each._replace(attempts=attempts.get(each.stream.id, [])) for each in found}
+        found = {stream.id: Record(stream, ttl, attempts.get(stream.id, [])) for stream, ttl in streams}
+        return {id: found[id] for id in ids if id in found}
 
     async def chunks(self, ids: Sequence[str]) -> AsyncGenerator[Runs, None]:
         """See `transfer.Archive`."""
-        id, start = "", 0
-        while rows := await self._rows(CHUNKS, {"ids": [*ids], "id": id, "start": start}):
-            page = [(id, Chunk(start, epoch, at, bytes(text))) for id, start, epoch, at, text in rows]
+        left, start = [*ids], 0
+        while left and (rows := await self._rows(CHUNKS, {"ids": left, "starts": [start] + [0] * (len(left) - 1)})):
+            page = [(id, Chunk(start, epoch, at, bytes(text))) for _, id, start, epoch, at, text in rows]
             yield page
-            id, start = page[-1][0], page[-1][1].stop
+            left, start = left[rows[-1][0] - 1 :], page[-1][1].stop
 
 
 class PostgresIntake:
@@ -163,7 +183,7 @@ class PostgresIntake:
 
     async def holders(self, names: Sequence[str]) -> Mapping[str, str]:
         """See `transfer.Intake`."""
-        return dict(await self._rows("SELECT name, id FROM streams WHERE name = ANY(%s)", ([*names],)))
+        return dict(await self._rows(HOLDERS, ([*names],)))
 
     async def stage(self, runs: Runs) -> None:
         """See `transfer.Intake`."""
@@ -173,26 +193,32 @@ class PostgresIntake:
         }
         await self._rows(STAGE, values)
 
-    async def publish(self, records: Sequence[Record]) -> Collection[str]:
+    async def publish(self, records: Sequence[Record]) -> set[str]:
         """See `transfer.Intake`. Said twice, where its answer was lost with the connection, it does nothing more."""
         rows = [columns_of_record(record) for record in records]
         attempts = [columns_of_attempt(each.stream.id, attempt) for each in records for attempt in each.attempts]
         prompts = [prompts_of(record.stream.request) for record in records]
         values: dict[str, list[Any]] = {
-            **{column: [row[column] for row in rows] for column in STREAM_TYPES},
-            **{f"a_{column}": [row[column] for row in attempts] for column in ATTEMPT_TYPES},
+            **{column: [_kept(row[column]) for row in rows] for column in STREAM_TYPES},
+            **{f"a_{column}": [_kept(row[column]) for row in attempts] for column in ATTEMPT_TYPES},
             **{key: [_bytes(each[key]) for each in prompts] for key in ("prompt", "system")},
         }
         await self._rows(PUBLISH, values)
         ids = [row["id"] for row in rows]
-        return {id for (id,) in await self._rows("SELECT id FROM streams WHERE id = ANY(%s)", (ids,))}
+        return {id for (id,) in await self._rows(PUBLISHED, (ids,))}
 
     async def discard(self, ids: Sequence[str]) -> None:
         """See `transfer.Intake`."""
-        await self._rows(FORGET, ([*ids],))
+        if ids:
+            await self._rows(FORGET, ([*ids],))
 
     async def _rows(self, sql: str, values: Mapping[str, Any] | tuple[Any, ...] = ()) -> list[Any]:
         return await self._lane.do(lambda connection: connection.rows(sql, values))
+
+
+def _kept(value: Any) -> Any:
+    """What has NUL in it comes from an engine whose text can have it."""
+    return storable(value) if isinstance(value, str) else value
 
 
 def _bytes(text: str | None) -> bytes | None:

@@ -18,9 +18,8 @@ ENTRIES = 1000
 PAGE = 1024 * 1024
 """Bytes of text on a page, about."""
 
-FEW = 64
-MOST = 1024
-"""Rows that are read at a time, at first and at most."""
+MOST = 4096
+"""Chunks on a page, at most."""
 
 PAGE_OF_ENTRIES = f"""
 SELECT s.seq, s.id, s.status,
@@ -57,36 +56,35 @@ class SqliteArchive:
             " AND (ended_at IS NULL OR ttl IS NULL OR ttl >= 0)",
             ids,
         )
+        streams = [(stream_of(row), ttl) for ttl, *row in rows]
         attempts: dict[str, list[Attempt]] = {}
         for id, *row in self._read(
             f"SELECT stream, {ATTEMPT_COLUMNS} FROM attempts WHERE stream IN ({marks}) ORDER BY stream, epoch", ids
         ):
             attempts.setdefault(id, []).append(attempt_of(*row))
-        found = (Record(stream_of(row), ttl, []) for ttl, *row in rows)
-        return {each.stream.id: each._replace(attempts=attempts.get(each.stream.id, [])) for each in found}
+        found = {stream.id: Record(stream, ttl, attempts.get(stream.id, [])) for stream, ttl in streams}
+        return {id: found[id] for id in ids if id in found}
 
     async def chunks(self, ids: Sequence[str]) -> AsyncGenerator[Runs, None]:
         """See `transfer.Archive`."""
         page: Runs = []
         size = 0
         for id in ids:
-            start, limit = 0, FEW
-            while rows := self._chunks(id, start, limit):
+            start = 0
+            while rows := self._chunks(id, start):
                 page += [(id, Chunk(*row)) for row in rows]
-                size += (got := page[-1][1].stop - start)
-                start += got
+                size += page[-1][1].stop - start
+                start = page[-1][1].stop
                 if size >= PAGE:
                     yield page
                     page, size = [], 0
-                if len(rows) < limit:
-                    break
-                limit = max(1, min(MOST, PAGE * limit // (got + 1)))
         if page:
             yield page
 
-    def _chunks(self, id: str, start: int, limit: int) -> list[Any]:
+    def _chunks(self, id: str, start: int) -> list[Any]:
+        """Those that begin within a page from this byte on."""
         return self._read(
-            "SELECT start, epoch, at, CAST(text AS BLOB) FROM chunks WHERE stream = ? AND start >= ?"
-            " ORDER BY start LIMIT ?",
-            (id, start, limit),
+            "SELECT start, epoch, at, CAST(text AS BLOB) FROM chunks WHERE stream = ? AND start >= ? AND start < ?"
+            f" ORDER BY start LIMIT {MOST}",
+            (id, start, start + PAGE),
         )

@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import aiosqlite
@@ -99,10 +99,10 @@ class SqliteIntake:
         rows = [(id, chunk.start, chunk.stop, chunk.epoch, chunk.at, chunk.text) for id, chunk in runs]
         await self._commit((STAGE, rows))
 
-    async def publish(self, records: Sequence[Record]) -> Collection[str]:
+    async def publish(self, records: Sequence[Record]) -> set[str]:
         """See `transfer.Intake`. Attempts come first: a claim's trigger is to find no stream."""
         if not records:
-            return ()
+            return set()
         rows = [columns_of_record(record) for record in records]
         attempts = [columns_of_attempt(each.stream.id, attempt) for each in records for attempt in each.attempts]
         prompts = [prompts_of(each.stream.request) | {"id": each.stream.id} for each in records]
