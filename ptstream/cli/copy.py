@@ -88,11 +88,13 @@ class _Copying:
         self._progress.progressed(tally)
         if tally.waiting and not self._waiting:
             self._waiting = True
-            self._progress.say_line(f"waiting for {_streams(tally.running)}; Ctrl-C leaves them to the next copy")
+            self._progress.say_line(
+                f"waiting for {_streams(len(tally.running))} ({_ids(tally.running)}); Ctrl-C leaves the rest to the next copy"
+            )
 
     def _say_how_far(self, tally: Tally) -> None:
         if tally.done:
-            self._screen.note(f"{tally.done} of {tally.total} streams are done: the same line goes on from here")
+            self._screen.note(f"{tally.done} of {_streams(tally.total)} done: the same line goes on from here")
 
     def _ended(self, tally: Tally, source: str, target: str) -> int:
         """Say what has come of it; the exit code."""
@@ -112,21 +114,26 @@ class _Copying:
 
 
 def _summary(tally: Tally, target: str) -> str:
-    parts = [f"{tally.copied} streams copied to {target}, {size(tally.copied_bytes)}, each verified by its SHA-256"]
+    copied = f"{_streams(tally.copied)} copied to {target}"
+    parts = [f"{copied}, {size(tally.copied_bytes)}, verified by SHA-256" if tally.copied else copied]
     if tally.there:
-        parts.append(f"{tally.there} were there")
+        parts.append(f"{tally.there} there already")
     if tally.refused:
-        parts.append(f"{tally.refused} could not be copied")
+        parts.append(f"{tally.refused} refused")
     if tally.running:
-        parts.append(f"{_streams(tally.running)} left behind, running still")
+        parts.append(f"{len(tally.running)} left behind, running still ({_ids(tally.running)})")
     if tally.pending:
         parts.append(f"{tally.pending} left behind, pending")
     return "; ".join(parts)
 
 
-def _streams(entries: Sequence[Entry]) -> str:
+def _streams(count: int) -> str:
+    return "1 stream" if count == 1 else f"{count} streams"
+
+
+def _ids(entries: Sequence[Entry]) -> str:
     more = " …" if len(entries) > NAMED else ""
-    return f"{len(entries)} streams ({', '.join(entry.id for entry in entries[:NAMED])}{more})"
+    return ", ".join(entry.id for entry in entries[:NAMED]) + more
 
 
 async def _until_signalled(work: Callable[[], Awaitable[object]]) -> int:

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from anyio import create_task_group
 
-from ptstream.engine.sqlite.engine import BRIEFLY, SqliteEngine
+from ptstream.engine.sqlite.engine import SqliteEngine
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.wakeups import Watched
 from ptstream.errors import ConfigurationError, ungrouped
@@ -87,7 +87,8 @@ async def opened(home: Home, url: str, *, many_readers: bool = False) -> AsyncIt
     path = os.fsdecode(urllib.parse.unquote_to_bytes(url.partition(":")[2].removeprefix("//")))
     if not os.path.isabs(path):
         raise ConfigurationError(f"{url} names no file: file:///PATH")
-    with ungrouped(), Store(SingleFile(os.path.normpath(path), url), busy_timeout=BRIEFLY) as store:
+    # Without a log, readers and a copy that comes in wait for each other.
+    with ungrouped(), Store(SingleFile(os.path.normpath(path), url)) as store:
         async with create_task_group() as tasks:
             yield SingleFileEngine(store, Watched(store), tasks)
             tasks.cancel_scope.cancel()
