@@ -88,9 +88,8 @@ class _Copying:
         self._progress.progressed(tally)
         if tally.waiting and not self._waiting:
             self._waiting = True
-            self._progress.say_line(
-                f"waiting for {_streams(len(tally.running))} ({_ids(tally.running)}); Ctrl-C leaves the rest to the next copy"
-            )
+            which = f"{_streams(len(tally.running))} ({_ids(tally.running)})"
+            self._progress.say_line(f"waiting for {which}; Ctrl-C leaves the rest to the next copy")
 
     def _say_how_far(self, tally: Tally) -> None:
         if tally.done:
