@@ -312,6 +312,8 @@ def test_what_does_not_arrive_as_it_was_is_never_seen(cli: Cli, folder: Path) ->
         (("--to", "{folder}/newer.db"), 4, b"newer ptstream"),
         (("--to", "{folder}/foreign.db"), 4, b"not a ptstream database"),
         (("--to", "pigeon://loft"), 4, b"no engine for pigeon:"),
+        (("--to", ""), 2, b"no place"),
+        (("--to", "{folder}"), 2, b"is a directory of other things"),
         (("--to", "@{folder}/nothing"), 2, b"cannot be read"),
         (("--to", "{folder}/x.db", "--older-than", "x"), 2, b"--older-than"),
     ],

@@ -28,6 +28,7 @@ class CopyProgress:
             console=Console(file=sys.stderr, no_color=not screen.err_color),
             disable=not screen.err_terminal,
             transient=True,
+            refresh_per_second=4,
         )
         self._task = self._bar.add_task("copying", total=None, streams="")
 

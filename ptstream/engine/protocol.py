@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ptstream.bell import Bell
-from ptstream.engine.transfer import Archive, Intake
 from ptstream.streams import Attempt, Claim, GenerationRequest, Parent, State, Status, Stream
+
+if TYPE_CHECKING:
+    from ptstream.engine.transfer import Archive, Intake
 
 
 class Hit(NamedTuple):

@@ -10,11 +10,12 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
+from ptstream.engine.copied_rows import columns_of_attempt, columns_of_record
 from ptstream.engine.postgres.connections import Connections
 from ptstream.engine.postgres.queries import LASTING, WHOLE, whole_stream
 from ptstream.engine.postgres.server import Connection
 from ptstream.engine.requests import prompts_of
-from ptstream.engine.rows import ATTEMPT_COLUMNS, attempt_of, columns_of_attempt, columns_of_record, storable
+from ptstream.engine.rows import ATTEMPT_COLUMNS, attempt_of, storable
 from ptstream.engine.transfer import Chunk, Entry, Record, Runs
 from ptstream.errors import StoreBusy
 from ptstream.streams import Attempt, Status
@@ -24,9 +25,10 @@ MOST = 4096
 """Bytes of text on a page, about, and chunks, at most."""
 
 IDENTITY = """
-SELECT (SELECT system_identifier FROM pg_control_system())::text, d.oid::text, current_schema()::text
+SELECT date_part('epoch', pg_postmaster_start_time())::text, d.oid::text, current_schema()::text
 FROM pg_database d WHERE d.datname = current_database()
 """
+"""To the microsecond, which no two servers share; a copy of all of a server's files has its other numbers, too."""
 
 ENTRIES = f"""
 SELECT s.seq, s.id, s.status,
@@ -51,19 +53,17 @@ PUBLISHED = f"SELECT s.id {EACH} (SELECT id FROM streams WHERE id = key LIMIT 1)
 HOLDERS = f"SELECT key, s.id {EACH} (SELECT id FROM streams WHERE name = key LIMIT 1) s"
 
 CHUNKS = f"""
-SELECT n, c.* FROM (
-  SELECT n, k.stream, k.start, sum(k.stop - k.start) OVER (ORDER BY n, k.start) - (k.stop - k.start) AS before
+SELECT n, stream, start, epoch, at, text FROM (
+  SELECT n, c.*, sum(stop - c.start) OVER (ORDER BY n, c.start) - (stop - c.start) AS before
   FROM unnest(%(ids)s::text[], %(starts)s::bigint[]) WITH ORDINALITY o (id, start, n)
   CROSS JOIN LATERAL (
-    SELECT stream, start, stop FROM chunks WHERE stream = o.id AND start >= o.start ORDER BY start LIMIT {MOST}
-  ) k
-  ORDER BY n, k.start LIMIT {MOST}
-) page CROSS JOIN LATERAL (
-  SELECT stream, start, epoch, at, text FROM chunks WHERE stream = page.stream AND start = page.start LIMIT 1
-) c
-WHERE before < {PAGE} ORDER BY n, c.start
+    SELECT stream, start, stop, epoch, at, text FROM chunks
+    WHERE stream = o.id AND start >= o.start AND start < o.start + {PAGE} ORDER BY start LIMIT {MOST}
+  ) c
+  ORDER BY n, c.start LIMIT {MOST}
+) page WHERE before < {PAGE} ORDER BY n, start
 """
-"""A page of bounded size, whose texts are looked for when it is known which of them it holds."""
+"""A page of bounded size. What the server has apart for its size, it reads for those that are given alone."""
 
 KEY = "hashtextextended('ptstream copy ' || current_schema(), 0)"
 
@@ -127,7 +127,7 @@ class PostgresArchive:
         self._rows = connections.rows
 
     async def identity(self) -> str:
-        """See `transfer.Archive`. A replica is the same place."""
+        """See `transfer.Archive`. A replica is another place: it lags behind."""
         return ":".join((await self._rows(IDENTITY))[0])
 
     async def entries(self, after: int = 0) -> list[Entry]:

@@ -17,8 +17,8 @@ import aiosqlite
 import anyio
 import anyio.to_thread
 
+from ptstream.engine.copied_rows import columns_of_attempt, columns_of_record
 from ptstream.engine.requests import prompts_of
-from ptstream.engine.rows import columns_of_attempt, columns_of_record
 from ptstream.engine.sqlite import migration, schema
 from ptstream.engine.sqlite.checkpoints import Checkpoints
 from ptstream.engine.transfer import Record, Runs
@@ -41,7 +41,7 @@ WITH RECURSIVE staged (stream) AS (
   UNION ALL SELECT (SELECT min(c.stream) FROM chunks c WHERE c.stream > staged.stream) FROM staged
     WHERE stream IS NOT NULL
 )
-SELECT stream FROM staged WHERE stream NOT IN (SELECT id FROM streams)
+SELECT stream FROM staged WHERE stream IS NOT NULL AND stream NOT IN (SELECT id FROM streams)
 """
 """The streams that have chunks and no row, each found by one look into the index."""
 
