@@ -192,6 +192,16 @@ def test_only_what_is_old(cli: Cli, folder: Path) -> None:
     assert Cli(Home(f"{folder}/x", f"file://{folder}/old.db")).out("ls", "-q").split() == [old]
 
 
+def test_what_is_to_be_deleted_is_not_brought_to_life(cli: Cli, folder: Path) -> None:
+    with Store(cli.home) as store:
+        for ttl in (0.0, 1e6):
+            store.cancel(store.create(ttl=ttl).id)
+        kept = store.streams()[0].id
+    said = json.loads(cli.out("copy", "--json", "--to", f"{folder}/x.db"))
+    assert (said["copied"], said["refused"]) == (1, 0)
+    assert Cli(Home(f"{folder}/x", f"file://{folder}/x.db")).out("ls", "-q").split() == [kept]
+
+
 # --- what has not ended
 
 

@@ -63,7 +63,7 @@ SELECT n, stream, start, epoch, at, text FROM (
   ORDER BY n, c.start LIMIT {MOST}
 ) page WHERE before < {PAGE} ORDER BY n, start
 """
-"""A page of bounded size. What the server has apart for its size, it reads for those that are given alone."""
+"""A page of bounded size. A large text lies apart (TOAST), and is read only if its chunk is on the page."""
 
 KEY = "hashtextextended('ptstream copy ' || current_schema(), 0)"
 
