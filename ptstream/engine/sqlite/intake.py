@@ -28,6 +28,9 @@ from ptstream.settings import Home
 Statement = tuple[str, Iterable[Any]]
 """SQL, and the values of each time that it is to be run."""
 
+CACHE = "PRAGMA cache_size=-32768"
+"""KiB of the index that are at hand: ids are random, so each row comes between others."""
+
 STAGE = (
     "INSERT INTO chunks (stream, start, stop, epoch, at, text) VALUES (?, ?, ?, ?, ?, CAST(? AS TEXT))"
     " ON CONFLICT DO NOTHING"
@@ -81,7 +84,7 @@ class SqliteIntake:
             connection._thread.daemon = True
             self._connection = await connection
             try:
-                for pragma in schema.WRITER_PRAGMAS:
+                for pragma in (*schema.WRITER_PRAGMAS, CACHE):
                     await self._rows(pragma, ())
                 await self.discard([id for (id,) in await self._rows(STAGED, ())])
                 yield
