@@ -1,4 +1,4 @@
-"""How far a copy has come: a bar on a terminal's stderr, which makes room for whatever else is said there."""
+"""How far a copy has come: a bar on a terminal's stderr, which gives way to whatever else is said there."""
 
 from __future__ import annotations
 
