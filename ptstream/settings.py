@@ -36,6 +36,11 @@ class Home(NamedTuple):
         return self.store == SQLITE
 
     @property
+    def is_single_file(self) -> bool:
+        """Whether it is no directory, but a database alone, with nothing beside it."""
+        return False
+
+    @property
     def location(self) -> str:
         """Where the streams are: the database's path, or the engine's URL without what must not be shown."""
         return self.database if self.is_local else self.store_name

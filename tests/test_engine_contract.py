@@ -22,6 +22,7 @@ import pytest
 
 from ptstream.engine import open_engine
 from ptstream.engine.protocol import Cursor, Engine, Hit, Writer
+from ptstream.engine.transfer import Intake, Record, Runs
 from ptstream.errors import (
     AmbiguousId,
     ClaimLost,
@@ -30,6 +31,7 @@ from ptstream.errors import (
     NotFinished,
     OffsetBeyondEnd,
     RequestDiffers,
+    StoreBusy,
     StreamNotFound,
     UsageError,
 )
@@ -809,6 +811,162 @@ async def test_a_search_ends_when_it_is_left(engine: Engine, writer: Writer) -> 
                     await anyio.lowlevel.checkpoint()
     assert [hit.offset for hit in hits[:3]] == [0, 2, 5]
     assert await found(engine, "nowhere") == []
+
+
+# --- to be copied
+
+
+def in_a_file(folder: Path) -> AbstractAsyncContextManager[Engine]:
+    """What takes a copy, and has no owners: so it is held to this part alone."""
+    return open_engine(Home(str(folder / "nowhere")), f"file://{folder}/{random.randrange(2**32)}.db")
+
+
+@pytest.fixture(params=[*PLACES, "file"])
+async def target(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Engine]:
+    """An engine over another place."""
+    if request.param == "file":
+        async with in_a_file(folder) as opened:
+            yield opened
+    else:
+        with PLACES[request.param](folder / "target") as made:
+            async with made.open() as opened:
+                yield opened
+
+
+async def kept_of(engine: Engine, ids: list[str]) -> tuple[dict[str, Record], Runs]:
+    """All that is kept of these streams."""
+    chunks = [run async for page in engine.archive.chunks(ids) for run in page]
+    return await engine.archive.records(ids), chunks
+
+
+async def put(intake: Intake, source: Engine, ids: list[str]) -> set[str]:
+    """Copy these, page by page; those that appeared."""
+    async for page in source.archive.chunks(ids):
+        await intake.stage(page)
+    return {*await intake.publish([*(await source.archive.records(ids)).values()])}
+
+
+async def of_every_kind(engine: Engine, writer: Writer) -> list[str]:
+    """Streams that differ in all that an engine keeps; the parents first."""
+    asked = GenerationRequest("Why? \0 é" * 50, "Be short.", "m", None, None, Flush.LINES)
+    first = (await engine.create(asked, name="why", title="A question", ttl=3600)).id
+    claim = await writer.claim(first, "m-1", "http://models")
+    await writer.append(claim, 0, TEXT, 3)
+    claim = await writer.reclaim(claim, len(TEXT.encode()), "dropped")
+    usage = {"input": 3, "cost": 0.25, "of": {"tokens": 7}}
+    await writer.finish(claim, len(TEXT.encode()), "rest", 5, Status.DONE, None, usage, "cut off")
+    after = (await engine.create(parent=Parent(first, len(TEXT.encode()), continued=True))).id
+    await engine.begin(after, TEXT)
+    claim = await writer.claim(after)
+    await writer.finish(claim, len(TEXT.encode()), "more", 1, Status.ERROR, "no more", None)
+    answer = (await engine.create(GenerationRequest("and?"), parent=Parent(after, 3, continued=False))).id
+    await writer.finish(await writer.claim(answer), 0, "", 0, Status.TIMEOUT, "too slow", None)
+    cancelled = (await engine.create(GenerationRequest(command=("sh", "-c", "\0")))).id
+    await engine.cancel(cancelled)
+    return [first, after, answer, cancelled]
+
+
+async def test_all_that_is_kept_is_copied(engine: Engine, writer: Writer, target: Engine) -> None:
+    ids = await of_every_kind(engine, writer)
+    async with target.intake() as intake:
+        assert await put(intake, engine, ids) == {*ids}
+    records, chunks = await kept_of(engine, ids)
+    assert [*records] == ids
+    assert records[ids[0]].ttl == 3600
+    assert [len(records[id].attempts) for id in ids] == [2, 1, 1, 0]
+    assert await kept_of(target, ids) == (records, chunks)
+    assert [entry._replace(position=0) for entry in await target.archive.entries()] == [
+        entry._replace(position=0) for entry in await engine.archive.entries()
+    ]
+    for id in ids:
+        assert await target.get(id) == await engine.get(id)
+        assert await target.attempts(id) == await engine.attempts(id)
+        assert await target.counts(id) == await engine.counts(id)
+        assert await target.text(id) == await engine.text(id)
+    assert [stream.id for stream in await target.listed()] == ids[::-1]
+    assert (await target.find("why")).id == ids[0]
+
+
+async def test_a_copied_stream_is_one_like_any_other(engine: Engine, writer: Writer, target: Engine) -> None:
+    id = await said(engine, writer, "One. ", "Two. ")
+    async with target.intake() as intake:
+        await put(intake, engine, [id])
+    assert await found(target, "two") == [(id, 5, "One. Two.")]
+    assert await until(target.cursor(id, 2), b"e. Two. !") == b"e. Two. "
+    assert await target.ended(id) == State(Status.DONE, 10, 10, None, None)
+    await target.delete(id)
+    assert await target.archive.entries() == []
+    assert await kept_of(target, [id]) == ({}, [])
+
+
+async def test_nothing_is_seen_of_what_was_only_begun(engine: Engine, writer: Writer, target: Engine) -> None:
+    id = await said(engine, writer, "One. ", "Two. ")
+    async with target.intake() as intake:
+        async for page in engine.archive.chunks([id]):
+            await intake.stage(page)
+            await intake.stage(page)  # said again, after an answer was lost
+        assert [chunk.text for _, chunk in (await kept_of(target, [id]))[1]] == [b"One. ", b"Two. "]
+        assert await target.listed() == [] == await target.archive.entries()
+        assert await found(target, "Two") == []
+        with pytest.raises(StreamNotFound):
+            await target.text(id)
+    async with target.intake() as intake:
+        assert (await kept_of(target, [id]))[1] == []
+        await put(intake, engine, [id])
+        await intake.discard([id])  # nothing of what is there
+    assert await target.text(id) == b"One. Two. "
+
+
+async def test_a_name_stays_with_its_stream(engine: Engine, writer: Writer, target: Engine) -> None:
+    taken, free = await said(engine, writer, "Mine. ", name="one"), await said(engine, writer, "Free. ")
+    async with target.intake() as intake:
+        await put(intake, engine, [taken])
+        await engine.delete(taken)
+        again = await said(engine, writer, "Another. ", name="one")
+        assert await intake.holders(["one", "two"]) == {"one": taken}
+        assert await put(intake, engine, [again, free]) == {free}
+        await intake.discard([again])
+    assert await kept_of(target, [again]) == ({}, [])
+    assert await target.text((await target.find("one")).id) == b"Mine. "
+
+
+async def test_one_copy_comes_in_at_a_time(place: Place, engine: Engine, other: Engine) -> None:
+    async with engine.intake():
+        with pytest.raises(StoreBusy, match="another copy"):
+            async with other.intake():
+                pass
+    async with other.intake() as intake:
+        assert await intake.publish([]) == set()
+
+
+async def test_a_large_text_is_read_in_pages(engine: Engine, writer: Writer, target: Engine) -> None:
+    large, small = (await engine.create()).id, await said(engine, writer, "Small. ")
+    claim, run, count = await writer.claim(large), "é" * 128 * 1024, 20
+    for n in range(count):
+        await writer.append(claim, n * 256 * 1024, run, 1)
+    await writer.finish(claim, count * 256 * 1024, "", 1, Status.DONE, None, None)
+    pages = [page async for page in engine.archive.chunks([small, large])]
+    assert max(sum(len(chunk.text) for _, chunk in page) for page in pages) <= 2 * 1024 * 1024
+    assert [run for page in pages for run in page] == (await kept_of(engine, [small, large]))[1]
+    async with target.intake() as intake:
+        await put(intake, engine, [large])
+    assert await target.text(large) == run.encode() * count
+
+
+async def test_what_is_deleted_with_its_end_is_not_copied(engine: Engine, writer: Writer) -> None:
+    claim = await claimed(engine, writer)
+    await engine.cancel(claim.id, delete=True)
+    assert [entry.status for entry in await engine.archive.entries()] == [Status.STREAMING]
+    await writer.finish(claim, 0, "", 0, Status.CANCELLED, None, None)
+    assert await engine.archive.entries() == []
+    assert await engine.archive.records([claim.id]) == {}
+
+
+async def test_a_place_is_itself(engine: Engine, other: Engine, target: Engine) -> None:
+    for each in (engine, target):
+        await each.migrate()
+    assert await engine.archive.identity() == await other.archive.identity()
+    assert await engine.archive.identity() != await target.archive.identity()
 
 
 # --- the whole

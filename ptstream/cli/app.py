@@ -72,6 +72,7 @@ COMMANDS = {
     "demo": Command("demo", "See the idea: two panes on one stream."),
     "path": Command("path", "Print where the database is."),
     "store": Command("store", "Make or migrate the tables where the streams lie."),
+    "copy": Command("copy", "Copy streams to another place: a server, a home, or a file."),
     "daemon": Command("daemon", "Run, start, stop or look at the daemon."),
     "completion": Command("completion", "Print a shell's completion script."),
     "dial-stdio": Command("dial_stdio", "Connect standard input and output to the daemon."),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (  # held to app.py by a test
     *("drive", "watch", "cat", "create", "tee", "ls", "show", "wait", "cancel"),
-    *("rm", "search", "web", "models", "demo", "path", "store", "daemon", "completion", "dial-stdio"),
+    *("rm", "search", "web", "models", "demo", "path", "store", "copy", "daemon", "completion", "dial-stdio"),
 )
 
 TAKES_ID = frozenset({"drive", "watch", "cat", "show", "wait", "cancel", "rm"})

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ENGINES = {
     "sqlite": "ptstream.engine.sqlite.engine",
+    "file": "ptstream.engine.sqlite.single_file",
     "postgresql": "ptstream.engine.postgres.engine",
     "postgres": "ptstream.engine.postgres.engine",
 }

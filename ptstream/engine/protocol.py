@@ -14,12 +14,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ptstream.bell import Bell
 from ptstream.engine.handover import HandsOver, ListsHandedOver
 from ptstream.engine.roll_call import Hears, Tells
 from ptstream.streams import Attempt, Claim, GenerationRequest, Parent, State, Status, Stream
+
+if TYPE_CHECKING:
+    from ptstream.engine.transfer import Archive, Intake
 
 
 class Hit(NamedTuple):
@@ -330,3 +333,15 @@ class Engine(ListsHandedOver, Hears, Protocol):
 
     async def check(self) -> None:
         """Raises StoreNewer when a newer ptstream has changed the database beneath this process."""
+
+    # --- to be copied
+
+    @property
+    def archive(self) -> Archive:
+        """All that is kept, as it is kept."""
+
+    def intake(self) -> AbstractAsyncContextManager[Intake]:
+        """A way in for streams of another place; what another one left half done goes first.
+
+        Raises StoreBusy while somebody else has one, ConfigurationError where the place can take none.
+        """

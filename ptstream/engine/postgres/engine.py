@@ -23,6 +23,7 @@ from ptstream.engine.postgres.queries import Queries
 from ptstream.engine.postgres.recovery import Recovery
 from ptstream.engine.postgres.server import Server
 from ptstream.engine.postgres.tail import KeptTail
+from ptstream.engine.postgres.transfer import PostgresArchive, PostgresIntake
 from ptstream.engine.postgres.writer import PostgresWriter
 from ptstream.engine.protocol import Hit
 from ptstream.engine.roll_call import Told
@@ -219,6 +220,20 @@ class PostgresEngine:
     async def check(self) -> None:
         """See `protocol.Engine`."""
         await self._queries.check()
+
+    # --- to be copied
+
+    @property
+    def archive(self) -> PostgresArchive:
+        """See `protocol.Engine`."""
+        return PostgresArchive(self._connections)
+
+    @contextlib.asynccontextmanager
+    async def intake(self) -> AsyncIterator[PostgresIntake]:
+        """See `protocol.Engine`."""
+        intake = PostgresIntake(self._connections)
+        async with intake.open():
+            yield intake
 
     async def close(self) -> None:
         """Let go of all connections."""

@@ -69,7 +69,9 @@ class Database:
 
     def _connect_reader(self) -> sqlite3.Connection:
         self.home.check()  # it may have come there since it was named
-        connection = self._open("mode=ro")
+        # Whoever wrote to a single file and was killed has left a journal, which is rolled back by who may write.
+        rolls_back = self.home.is_single_file and os.access(self.home.database, os.W_OK)
+        connection = self._open("mode=rw" if rolls_back else "mode=ro")
         try:
             found = schema.check_version(connection, self.home)
         except StoreUnusable:

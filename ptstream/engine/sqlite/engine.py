@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import CancelledError
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.from_thread
@@ -36,6 +36,10 @@ from ptstream.engine.sqlite.writer import SqliteWriter
 from ptstream.errors import StoreBusy, StreamNotFound, UsageError, ungrouped
 from ptstream.settings import Home
 from ptstream.streams import Attempt, GenerationRequest, Parent, State, Status, Stream
+
+if TYPE_CHECKING:
+    from ptstream.engine.sqlite.archive import SqliteArchive
+    from ptstream.engine.sqlite.intake import SqliteIntake
 
 BRIEFLY = 0.05
 """Seconds that a write may keep the event loop waiting (see `Store`), and between two tries."""
@@ -273,6 +277,24 @@ class SqliteEngine:
     async def check(self) -> None:
         """See `protocol.Engine`."""
         self._store.check()
+
+    # --- to be copied
+
+    @property
+    def archive(self) -> SqliteArchive:
+        """See `protocol.Engine`."""
+        from ptstream.engine.sqlite.archive import SqliteArchive  # late: of all commands one copies
+
+        return SqliteArchive(self._store.database)
+
+    @contextlib.asynccontextmanager
+    async def intake(self) -> AsyncIterator[SqliteIntake]:
+        """See `protocol.Engine`."""
+        from ptstream.engine.sqlite.intake import SqliteIntake  # late, and with it aiosqlite
+
+        intake = SqliteIntake(self._home)
+        async with intake.open():
+            yield intake
 
     # --- in an event loop
 

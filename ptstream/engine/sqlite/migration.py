@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import nullcontext
 
 from ptstream.engine.handover import is_nobody
 from ptstream.engine.sqlite import liveness, schema
@@ -54,7 +55,8 @@ def prepare(home: Home) -> None:
         raise schema.translate(error, home) from error
     try:
         if (found := schema.check_version(connection, home)) != schema.VERSION:
-            with locked(home.lock("schema")):
+            # Only a copy makes a single file, and one at a time; what migrates it has SQLite's own lock.
+            with nullcontext() if home.is_single_file else locked(home.lock("schema")):
                 _make(connection, home)
     except (sqlite3.Error, OSError) as error:
         raise (schema.unmigratable(home, found, error) if found else schema.translate(error, home)) from error
@@ -66,14 +68,14 @@ def _make(connection: sqlite3.Connection, home: Home) -> None:
     """With the lock held, whose holders, whatever their version, are alone in doing this."""
     found = schema.check_version(connection, home)
     if found == 0:
-        _create(connection)
+        _create(connection, "DELETE" if home.is_single_file else "WAL")
     elif found < schema.VERSION:  # else another process was faster
         _migrate(connection, home)
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _create(connection: sqlite3.Connection, journal: str) -> None:
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # ignored once the file is in WAL mode
-    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(f"PRAGMA journal_mode={journal}")
     connection.executescript(
         f"BEGIN IMMEDIATE; PRAGMA application_id={schema.APPLICATION_ID}; {schema.TABLES} {'; '.join(schema.FLUSHES)};"
         f" PRAGMA user_version={schema.VERSION}; COMMIT;"
