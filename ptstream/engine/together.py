@@ -39,8 +39,8 @@ class Together(Generic[Asked, Got]):
             self._asked.pop(number, None)
 
     async def _do(self, number: int) -> None:
-        batch = dict([(number, self._asked[number]), *self._asked.items()][: self._most])
-        found = await self._work(list(batch.values()))
+        batch = [number, *(each for each in self._asked if each != number)][: self._most]
+        found = await self._work([self._asked[each] for each in batch])
         for each, got in zip(batch, found, strict=True):
             if self._asked.pop(each, None) is not None:  # else nobody waits for it any more
                 self._got[each] = got
