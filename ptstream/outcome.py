@@ -78,6 +78,7 @@ async def _commit(writer: Writer, claim: Claim, tail: Tail, outcome: Outcome, la
 
 async def _hand_over(writer: Writer, claim: Claim, tail: Tail, outcome: Outcome, last: LastChunk) -> Outcome:
     """Leave the stream, whose text is all in chunks, to another owner. Raises as `Writer.finish` does."""
+    assert not last.text, "what is in no chunk would be lost"
     try:
         await writer.hand_over(claim, last.start, outcome.cause or "handed over")
     except ClaimLost:

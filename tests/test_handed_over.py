@@ -123,6 +123,23 @@ def test_the_next_daemon_of_the_home_goes_on(cli: Cli, folder: Path) -> None:
     assert os.listdir(cli.home.tails) == []
 
 
+@sqlite_itself
+def test_what_is_not_the_same_there_is_left(cli: Cli, folder: Path) -> None:
+    """The next daemon has another directory, in which the name means another file."""
+    (folder / "words").write_text(WORDS)
+    words = ("-m", "replay:words?rate=400", "--on-drop", "continue", "--name", "it")
+    cli.run("drive", "--detach", *words, cwd=folder)
+    until(lambda: cli.out("cat", "it"))
+    cli.run("daemon", "stop")
+    cli.run("daemon", "start")
+    until(lambda: "does not go on here" in Path(cli.home.log).read_text())
+    assert told(cli, "it")["status"] == "streaming"
+    cli.run("cancel", "it")
+    found = told(cli, "it")
+    assert (found["status"], found["error"]) == ("cancelled", f"cancelled at byte {found['bytes']}")
+    assert cli.out("cat", "it") == WORDS[: found["bytes"]]
+
+
 @pytest.fixture
 def chance() -> random.Random:
     """Whose seed is printed."""

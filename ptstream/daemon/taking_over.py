@@ -31,7 +31,7 @@ async def take_over(daemon: Daemon) -> None:
     while not daemon.stop.is_set():
         try:
             waiting = await daemon.engine.handed_over()
-        except PtstreamError:  # a store that cannot be read now is looked at again
+        except (PtstreamError, OSError):  # a store that cannot be read now is looked at again
             waiting = []
         left.intersection_update(waiting)
         random.shuffle(waiting)  # of many, each daemon gets some
@@ -48,7 +48,7 @@ async def _taken(daemon: Daemon, handed: HandedOver) -> bool:
         drive = await daemon.owner.take(handed, await _source(daemon, handed, settings), settings)
     except (ClaimLost, StreamNotFound, StoreBusy):  # another one was faster, or it is not to be had now
         return True
-    except PtstreamError as error:
+    except Exception as error:  # whatever it is, the other streams go on
         log.warning("stream %s was handed over, and does not go on here: %s", handed.id, error)
         return False
     daemon.remember(drive)

@@ -155,22 +155,24 @@ CHUNKS_END = "coalesce((SELECT c.stop FROM chunks c WHERE c.stream = s.id ORDER 
 """Where the chunks of a stream `s` end that is `streaming`."""
 
 RECLAIM = f"""
-WITH claimed AS (
-  UPDATE streams s SET epoch = epoch + 1, bytes = %(begin)s,
-    owner = coalesce(%(next)s::text, '{NOBODY}' || {NOW})
-  WHERE id = %(id)s AND epoch = %(epoch)s AND status = 'streaming' AND owner = %(owner)s
-    AND {CHUNKS_END} = %(begin)s AND (%(next)s::text IS NOT NULL OR cancel_at IS NULL)
-  RETURNING id, epoch, owner, bytes
+WITH v AS (
+  SELECT * FROM unnest(%(id)b::text[], %(epoch)b::int[], %(begin)b::bigint[], %(next)b::text[], %(cause)b::text[])
+    v (id, epoch, begin, next, cause)
+), claimed AS (
+  UPDATE streams s SET epoch = s.epoch + 1, bytes = v.begin, owner = coalesce(v.next, '{NOBODY}' || {NOW})
+  FROM v WHERE s.id = v.id AND s.epoch = v.epoch AND s.status = 'streaming' AND s.owner = %(owner)s
+    AND {CHUNKS_END} = v.begin AND (v.next IS NOT NULL OR s.cancel_at IS NULL)
+  RETURNING s.id, s.epoch, s.owner, s.bytes, v.cause
 ), before AS (
-  UPDATE attempts a SET ended_at = {NOW}, cause = %(cause)s,
+  UPDATE attempts a SET ended_at = {NOW}, cause = claimed.cause,
     pieces = coalesce((SELECT max(c.pieces) FROM chunks c WHERE c.stream = a.stream AND c.epoch = a.epoch), 0)
-  FROM claimed WHERE a.stream = %(id)s AND a.epoch = %(epoch)s RETURNING a.model, a.place
+  FROM claimed WHERE a.stream = claimed.id AND a.epoch = claimed.epoch - 1 RETURNING a.stream, a.model, a.place
 )
 INSERT INTO attempts (stream, epoch, owner, begin_offset, model, place)
-  SELECT claimed.id, claimed.epoch, claimed.owner, claimed.bytes, before.model, before.place FROM claimed, before
-  RETURNING epoch, begin_offset
+  SELECT claimed.id, claimed.epoch, claimed.owner, claimed.bytes, before.model, before.place
+  FROM claimed JOIN before ON before.stream = claimed.id RETURNING stream, epoch, begin_offset
 """
-"""A further attempt at a stream, where the text of the one before it ends: by that one's living owner, or nobody's."""
+"""Further attempts at streams, where the texts of those before them end: by their living owner, or nobody's."""
 
 TAKE = f"""
 WITH taken AS (

@@ -25,6 +25,7 @@ from ptstream.engine.postgres.queries import Queries
 from ptstream.engine.postgres.server import Connection
 from ptstream.engine.postgres.tail import Keeper, KeptTail
 from ptstream.engine.rows import storable
+from ptstream.engine.together import Together
 from ptstream.errors import ClaimLost, PtstreamError, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.streams import Claim, Status
 
@@ -49,6 +50,7 @@ class PostgresWriter:
         self._lane = connections.lane()
         self._tail_lane = connections.lane()
         self._keeper = Keeper(self._tail_lane, self._location)
+        self._leaving = Together(self._leave)
         self._waiting: list[Flush] = []
         self._bell = Bell()
         self._told: set[tuple[str, int]] = set()
@@ -100,7 +102,7 @@ class PostgresWriter:
     async def claim(self, id: str, model: str | None = None, place: str | None = None) -> Claim:
         """See `protocol.Writer.claim`."""
         values = {"id": id, "owner": self._lease.id, "model": storable(model), "place": storable(place)}
-        found = await self._claimed(schema.CLAIM, values, self._connections.change)
+        found = await self._claimed(id, schema.CLAIM, values, self._connections.change)
         if found:
             return found
         if (state := await self._queries.state(id)).status is Status.PENDING:
@@ -109,30 +111,47 @@ class PostgresWriter:
 
     async def reclaim(self, claim: Claim, begin: int, cause: str) -> Claim:
         """See `protocol.Writer.reclaim`. After all appends that were begun."""
-        return await self._next_attempt(claim, begin, cause, self._lease.id)
-
-    async def hand_over(self, claim: Claim, begin: int, cause: str) -> None:
-        """See `protocol.Writer.hand_over`."""
-        given = await self._next_attempt(claim, begin, cause, None)
-        self._told.discard((given.id, given.epoch))  # that attempt is not ours, and may be yet
-
-    async def _next_attempt(self, claim: Claim, begin: int, cause: str, owner: str | None) -> Claim:
-        values = {"id": claim.id, "epoch": claim.epoch, "owner": self._lease.id, "next": owner, "begin": begin}
-        found = await self._claimed(schema.RECLAIM, values | {"cause": storable(cause)}, self._lane.begin)
+        values = self._further([(claim, begin, cause)], self._lease.id)
+        found = await self._claimed(claim.id, schema.RECLAIM, values, self._lane.begin)
         if found:
+            self._told.discard((claim.id, claim.epoch))
             self._lease.swept[claim.id] = begin
             return found
         raise ClaimLost(f"stream {claim.id} is not this owner's any more")
+
+    async def hand_over(self, claim: Claim, begin: int, cause: str) -> None:
+        """See `protocol.Writer.hand_over`. After all appends that were begun."""
+        if not await self._leaving.do((claim, begin, cause)):
+            raise ClaimLost(f"stream {claim.id} is not this owner's any more")
+        self._told.discard((claim.id, claim.epoch))
+
+    async def _leave(self, asked: Sequence[tuple[Claim, int, str]]) -> list[bool]:
+        values = self._further(asked, None)
+        with anyio.CancelScope(shield=True):
+            rows = await self._answered(self._lane.begin(lambda connection: connection.rows(schema.RECLAIM, values)))
+        left = {id for id, _, _ in rows}
+        return [claim.id in left for claim, _, _ in asked]
+
+    def _further(self, asked: Sequence[tuple[Claim, int, str]], owner: str | None) -> dict[str, Any]:
+        """Further attempts, each at a claim's stream from a byte on, for which the one before it ended by a cause."""
+        return {
+            "id": [claim.id for claim, _, _ in asked],
+            "epoch": [claim.epoch for claim, _, _ in asked],
+            "begin": [begin for _, begin, _ in asked],
+            "cause": [storable(cause) for _, _, cause in asked],
+            "next": [owner for _ in asked],
+            "owner": self._lease.id,
+        }
 
     async def take(self, handed: HandedOver, model: str | None = None, place: str | None = None) -> Claim:
         """See `protocol.Writer.take`."""
         source = {"model": storable(model), "place": storable(place)}
         values = {"id": handed.id, "nobody": handed.owner, "owner": self._lease.id, **source}
-        if found := await self._claimed(schema.TAKE, values, self._connections.change):
+        if found := await self._claimed(handed.id, schema.TAKE, values, self._connections.change):
             return found
         raise ClaimLost(f"stream {handed.id} does not wait any more")
 
-    async def _claimed(self, sql: str, values: dict[str, Any], begin: Any) -> Claim | None:
+    async def _claimed(self, id: str, sql: str, values: dict[str, Any], begin: Any) -> Claim | None:
         """The claim, if it was given. One whose answer was lost with its connection is looked for.
 
         Shielded, and waited for however long it takes: a claim must not be forgotten.
@@ -140,19 +159,19 @@ class PostgresWriter:
 
         async def work(connection: Connection) -> Sequence[Any]:
             return await connection.rows(sql, values) or (
-                await connection.rows(schema.CLAIMED, {"id": values["id"], "owner": values["owner"]})
-                if answer.tries > 1
-                else ()
+                await connection.rows(schema.CLAIMED, {"id": id, "owner": values["owner"]}) if answer.tries > 1 else ()
             )
 
         answer: Answer[Sequence[Any]] = begin(work)
         with anyio.CancelScope(shield=True):
             rows = await self._answered(answer)
-        if not rows or (values["id"], rows[0][0]) in self._told:
+        if not rows:
             return None
-        self._told.add((values["id"], rows[0][0]))
-        self._told.discard((values["id"], values.get("epoch", -1)))
-        return Claim(values["id"], *rows[0])
+        *_, epoch, offset = rows[0]
+        if (id, epoch) in self._told:
+            return None
+        self._told.add((id, epoch))
+        return Claim(id, epoch, offset)
 
     async def tail(self, claim: Claim) -> KeptTail:
         """The attempt's tail."""

@@ -125,16 +125,23 @@ INSERT INTO attempts (stream, epoch, owner, begin_offset, boot, started_at, mode
 """The claim, one atomic statement: a row comes back for the one owner that got the stream."""
 
 
-RECLAIM = f"""
-INSERT INTO attempts (stream, epoch, owner, begin_offset, boot, started_at, model, place, cause)
-  SELECT s.id, s.epoch + 1, :next, s.bytes, a.boot, :at, a.model, a.place, :cause
-  FROM streams s JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch
-  WHERE s.id = :id AND s.epoch = :epoch AND s.status = 'streaming' AND a.owner = :owner
-    AND s.bytes = :begin AND (:next = :owner OR s.cancel_at IS NULL)
-    AND {VERSION} = (SELECT user_version FROM pragma_user_version)
-  RETURNING epoch, begin_offset
-"""
-"""A further attempt at a stream, where the text of the one before it ends: by that one's living owner, or nobody's."""
+def reclaim_statement(rows: int) -> str:
+    """Further attempts at streams, where the texts of those before them end: by their living owner, or nobody's.
+
+    Parameters of each of the `rows`, in order: stream, epoch, begin, the next one's owner, the cause of the end of the
+    one before; then the moment, and the owner who asks, twice. The streams come back, with their epochs and beginnings.
+    """
+    values = ",".join(["(?,?,?,?,?)"] * rows)
+    return (
+        f"WITH v (stream, epoch, start, next, cause) AS (VALUES {values})"
+        " INSERT INTO attempts (stream, epoch, owner, begin_offset, boot, started_at, model, place, cause)"
+        " SELECT s.id, s.epoch + 1, v.next, s.bytes, a.boot, ?, a.model, a.place, v.cause"
+        " FROM v JOIN streams s ON s.id = v.stream JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch"
+        " WHERE s.epoch = v.epoch AND s.status = 'streaming' AND a.owner = ?"
+        " AND s.bytes = v.start AND (v.next = ? OR s.cancel_at IS NULL)"
+        f" AND {VERSION} = (SELECT user_version FROM pragma_user_version)"
+        " RETURNING stream, epoch, begin_offset"
+    )
 
 
 TAKE = f"""

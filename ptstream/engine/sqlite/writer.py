@@ -25,6 +25,7 @@ from ptstream.engine.sqlite import liveness, migration, schema
 from ptstream.engine.sqlite.checkpoints import Checkpoints
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import FileTail
+from ptstream.engine.together import Together
 from ptstream.errors import ClaimLost, PtstreamError, StoreBusy, StoreUnusable, StreamNotFound
 from ptstream.settings import Home
 from ptstream.streams import Claim, Status
@@ -60,6 +61,7 @@ class SqliteWriter:
         self._tails = {} if tails is None else tails
         self._connection: aiosqlite.Connection | None = None
         self._lock = anyio.Lock()
+        self._leaving = Together(self._leave)
         self._waiting: list[_Flush] = []
         self._bell = Bell()
         self._committing = anyio.CancelScope(shield=True)
@@ -126,26 +128,24 @@ class SqliteWriter:
 
         Raises ClaimLost, StoreBusy.
         """
-        return await self._next_attempt(claim, begin, cause, self._owner)
+        for _, epoch, offset in await self._further([(claim, begin, cause)], self._owner):
+            return Claim(claim.id, epoch, offset)
+        raise ClaimLost(f"stream {claim.id} is not this owner's any more")
 
     async def hand_over(self, claim: Claim, begin: int, cause: str) -> None:
         """See `protocol.Writer.hand_over`. Raises ClaimLost, StoreBusy."""
-        await self._next_attempt(claim, begin, cause, f"{NOBODY}{time.time()}")
+        if not await self._leaving.do((claim, begin, cause)):
+            raise ClaimLost(f"stream {claim.id} is not this owner's any more")
 
-    async def _next_attempt(self, claim: Claim, begin: int, cause: str, owner: str) -> Claim:
-        values = {
-            "id": claim.id,
-            "epoch": claim.epoch,
-            "owner": self._owner,
-            "next": owner,
-            "begin": begin,
-            "at": time.time(),
-            "cause": storable(cause),
-        }
-        rows = await self._persistently(schema.RECLAIM, values)
-        if rows:
-            return Claim(claim.id, *rows[0])
-        raise ClaimLost(f"stream {claim.id} is not this owner's any more")
+    async def _leave(self, asked: Sequence[tuple[Claim, int, str]]) -> list[bool]:
+        left = {id for id, _, _ in await self._further(asked, f"{NOBODY}{time.time()}")}
+        return [claim.id in left for claim, _, _ in asked]
+
+    async def _further(self, asked: Sequence[tuple[Claim, int, str]], owner: str) -> list[Any]:
+        """Further attempts, each at a claim's stream from a byte on, for which the one before it ended by a cause."""
+        rows = [(claim.id, claim.epoch, begin, owner, storable(cause)) for claim, begin, cause in asked]
+        values = [*(value for row in rows for value in row), time.time(), self._owner, self._owner]
+        return await self._persistently(schema.reclaim_statement(len(rows)), values)
 
     async def take(self, handed: HandedOver, model: str | None = None, place: str | None = None) -> Claim:
         """See `protocol.Writer.take`. Raises ClaimLost, StoreBusy."""
@@ -275,7 +275,7 @@ class SqliteWriter:
             await anyio.sleep(wait)
             wait = min(wait * 2, 1.0)
 
-    async def _persistently(self, sql: str, values: dict[str, Any]) -> list[Any]:
+    async def _persistently(self, sql: str, values: dict[str, Any] | list[Any]) -> list[Any]:
         """The rows of one statement, tried for as long as another process's transaction may take.
 
         Shielded: what happened must not be forgotten. Raises StoreBusy.
