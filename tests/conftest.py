@@ -45,6 +45,11 @@ from tests.preloaded import COMMAND, Preloaded, read_at_start
 hypothesis.settings.register_profile("unhurried", hypothesis.settings(deadline=None))
 hypothesis.settings.load_profile("unhurried")
 
+# No client of the tests' leaves this machine: none reads all the authorities of the world, 30 ms each time.
+os.environ["SSL_CERT_DIR"] = "/nowhere"
+for trusted in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+    os.environ.pop(trusted, None)
+
 ROOT = Path(__file__).parent.parent
 
 PTSTREAM = [sys.executable, "-P", "-m", "ptstream.cli.entry"]
@@ -304,9 +309,19 @@ class Entered(NamedTuple):
 
 def invited(cli: Cli) -> str:
     """A link for one use, as `ptstream web` prints it."""
-    transport = httpx.HTTPTransport(uds=cli.home.socket)
-    with httpx.Client(transport=transport, base_url=wire.BASE_URL) as http:
+    with on_socket(cli.home) as http:
         return str(http.post(wire.ENTER).json()["url"])
+
+
+def on_socket(home: Home) -> httpx.Client:
+    """A client of its daemon's on the Unix socket."""
+    return httpx.Client(transport=httpx.HTTPTransport(uds=home.socket), base_url=wire.BASE_URL, timeout=LIMIT)
+
+
+def daemon_status(home: Home) -> dict[str, Any]:
+    """What `daemon status --json` says, without the start of a process."""
+    with on_socket(home) as http:
+        return dict(http.get(wire.STATUS).json())
 
 
 def let_in(cli: Cli, url: str, **headers: str) -> Entered:
@@ -339,7 +354,7 @@ def listening(config: str = "") -> Iterator[Face]:
         cli.home.make()
         Path(cli.home.config).write_text(f'listen = "127.0.0.1:0"\n{config}\n')
         cli.run("daemon", "start")
-        url, token = json.loads(cli.out("daemon", "status", "--json"))["listen"], cli.out("daemon", "token").strip()
+        url, token = daemon_status(home)["listen"], Path(home.token).read_text().strip()
         with httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=LIMIT) as http:
             yield Face(cli, url, token, http)
         assert "Traceback" not in Path(cli.home.log).read_text()
@@ -372,11 +387,16 @@ def remount(home: Home, mode: str) -> None:
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """The base URL of a scripted endpoint in a process of its own."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.endpoint"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
+    with playing() as url:
+        yield url
+
+
+@contextlib.contextmanager
+def playing() -> Iterator[str]:
+    """The same, for as long as it is needed."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with started([], environment(), module="tests.endpoint", cwd=ROOT, **pipes) as process:
+        yield process.stdout.readline().decode().strip()
         process.kill()
 
 
@@ -452,9 +472,8 @@ def stop_daemon(home: Home) -> None:
     with socket.socket(socket.AF_UNIX) as probe:
         if probe.connect_ex(home.socket):
             return
-    transport = httpx.HTTPTransport(uds=home.socket)
-    with contextlib.suppress(httpx.TransportError), httpx.Client(transport=transport, base_url=wire.BASE_URL) as http:
-        pid = http.get(wire.STATUS, timeout=LIMIT).json()["pid"]
+    with contextlib.suppress(httpx.TransportError), on_socket(home) as http:
+        pid = http.get(wire.STATUS).json()["pid"]
         http.post(wire.STOP)
         http.close()  # it lingers for whoever is connected
         until(lambda: gone(pid))
