@@ -9,6 +9,7 @@ import atexit
 import collections
 import contextlib
 import functools
+import importlib
 import json
 import os
 import re
@@ -45,6 +46,9 @@ from tests.preloaded import COMMAND, Preloaded, read_at_start
 hypothesis.settings.register_profile("unhurried", hypothesis.settings(deadline=None))
 hypothesis.settings.load_profile("unhurried")
 
+# Of what pytest makes of the tests' files, half of the time that collecting them takes, the next process has the use.
+sys.dont_write_bytecode = False
+
 # No client of the tests' leaves this machine: none reads all the authorities of the world, 30 ms each time.
 os.environ["SSL_CERT_DIR"] = "/nowhere"
 for trusted in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
@@ -80,6 +84,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Files run in the order below: pytest-xdist would begin with those of many tests, which are the short ones."""
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
+    worker = getattr(config, "workerinput", None)
+    if worker and config.args_source is config.ArgsSource.TESTPATHS:
+        # Each loads other files first: when it comes to the rest, the others have made what pytest makes of those.
+        paths = sorted(Path(__file__).parent.glob("test_*.py"))
+        for path in paths[int(worker["workerid"][2:]) :: worker["workercount"]]:
+            importlib.import_module(f"tests.{path.stem}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -394,7 +404,7 @@ def endpoint() -> Iterator[str]:
 @contextlib.contextmanager
 def playing() -> Iterator[str]:
     """The same, for as long as it is needed."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with started([], environment(), module="tests.endpoint", cwd=ROOT, **pipes) as process:
         yield process.stdout.readline().decode().strip()
         process.kill()
