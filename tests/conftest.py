@@ -40,7 +40,7 @@ from ptstream.settings import SQLITE, Home
 from ptstream.stream_json import as_json
 from tests import postgres
 from tests.endpoint import Server, serve
-from tests.preloaded import COMMAND, Preloaded, read_at_start
+from tests.preloaded import CODE, COMMAND, Preloaded, read_at_start
 
 # No time is asserted: a machine may be busy.
 hypothesis.settings.register_profile("unhurried", hypothesis.settings(deadline=None))
@@ -188,9 +188,13 @@ async def answered(app: Any) -> tuple[int, bytes]:
 def started(
     words: Sequence[str], environment: dict[str, str], *, fresh: bool = False, module: str = COMMAND, **more: Any
 ) -> Any:
-    """The command, or another module, running: forked from one that has its imports, or `fresh` from nothing."""
+    """The command, or another module, running: forked from one that has its imports, or `fresh` from nothing.
+
+    With `CODE` for a module, the first word is a program's text.
+    """
     forked = None if fresh else forked_command(words, environment, module=module, **more)
-    return forked or subprocess.Popen([*PTSTREAM[:-1], module, *words], env=environment, **more)
+    line = [*PTSTREAM[:2], CODE] if module == CODE else [*PTSTREAM[:3], module]
+    return forked or subprocess.Popen([*line, *words], env=environment, **more)
 
 
 def forked_command(words: Sequence[str], variables: dict[str, str], **more: Any) -> Any:
@@ -228,6 +232,17 @@ def environment() -> dict[str, str]:
     """What of the environment the command gets: no keys, no models."""
     kept = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "TMPDIR", "COVERAGE_PROCESS_START", "PYTHONPATH")
     return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
+
+
+@contextlib.contextmanager
+def program(text: str, *words: str) -> Iterator[Any]:
+    """A program of Python's, running, its stdin and its stdout pipes; killed if it is left over."""
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with started([text, *words], environment(), module=CODE, cwd=ROOT, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 class Cli:

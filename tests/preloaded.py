@@ -48,6 +48,9 @@ PID = STATUS = struct.Struct("i")
 
 COMMAND = "ptstream.cli.entry"
 
+CODE = "-c"
+"""In place of a module: the first word is a program's text."""
+
 DAEMON = [sys.executable, "-P", "-m", "ptstream.daemon"]
 """How a command's line for a daemon begins."""
 
@@ -170,7 +173,7 @@ class Forks:
         self._read = read
 
     def start(self, line: Sequence[str], environment: Mapping[str, str], **more: Any) -> Process | None:
-        """Start the command, or another `module`, with these words; None if only a start from nothing will do."""
+        """Start the command or another `module` with these words; None if only a start from nothing will do."""
         directory = os.fspath(more.pop("cwd", None) or os.getcwd())
         how = {name: more.pop(name) for name in ("module", *HOW) if name in more}
         return self._start(Request(list(line), dict(environment), directory, **how), more)
@@ -361,7 +364,7 @@ def _become(request: Request, descriptors: Sequence[int]) -> None:
     if request.terminal:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.chdir(request.directory)
-    _show([sys.executable, "-P", "-m", request.module, *request.words])
+    _show([sys.executable, "-P", *(("-m", request.module) if request.module != CODE else (CODE,)), *request.words])
     os.environ.clear()
     os.environ.update(request.environment)
     time.tzset()
@@ -417,6 +420,9 @@ def _serve() -> None:
         if request.module == COMMAND:
             sys.argv = [str(entry.__file__), *request.words]
             entry.main()
+        elif request.module == CODE:
+            sys.argv = [CODE, *request.words[1:]]
+            exec(compile(request.words[0], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - a test's own
         else:
             sys.argv = ["-m", *request.words]
             runpy.run_module(request.module, run_name="__main__", alter_sys=True)
