@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -40,7 +41,7 @@ from ptstream.settings import SQLITE, Home
 from ptstream.stream_json import as_json
 from tests import postgres
 from tests.endpoint import Server, serve
-from tests.preloaded import CODE, COMMAND, Preloaded, read_at_start
+from tests.preloaded import CODE, COMMAND, FORWARDED, Preloaded, forwarding, read_at_start
 
 # No time is asserted: a machine may be busy.
 hypothesis.settings.register_profile("unhurried", hypothesis.settings(deadline=None))
@@ -289,6 +290,18 @@ class Cli:
                 yield process
             finally:
                 process.kill()
+
+
+@contextlib.contextmanager
+def on_path(folder: Path) -> Iterator[str]:
+    """A directory, there, whose `ptstream` is the command, forked from one that has its imports."""
+    directory = folder / "bin"
+    directory.mkdir()
+    command = directory / "ptstream"
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(FORWARDED)} {folder}/asked "$@"\n')
+    command.chmod(0o755)
+    with forwarding(f"{folder}/asked", forked_command):
+        yield str(directory)
 
 
 @pytest.fixture
