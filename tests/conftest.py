@@ -9,7 +9,6 @@ import atexit
 import collections
 import contextlib
 import functools
-import importlib
 import json
 import os
 import re
@@ -85,12 +84,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Files run in the order below: pytest-xdist would begin with those of many tests, which are the short ones."""
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
-    worker = getattr(config, "workerinput", None)
-    if worker and config.args_source is config.ArgsSource.TESTPATHS:
-        # Each loads other files first: when it comes to the rest, the others have made what pytest makes of those.
-        paths = sorted(Path(__file__).parent.glob("test_*.py"))
-        for path in paths[int(worker["workerid"][2:]) :: worker["workercount"]]:
-            importlib.import_module(f"tests.{path.stem}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
