@@ -12,6 +12,7 @@ import functools
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -39,11 +40,19 @@ from ptstream.settings import SQLITE, Home
 from ptstream.stream_json import as_json
 from tests import postgres
 from tests.endpoint import Server, serve
-from tests.preloaded import COMMAND, Preloaded, read_at_start
+from tests.preloaded import CODE, COMMAND, FORWARDED, Preloaded, forwarding, read_at_start
 
 # No time is asserted: a machine may be busy.
 hypothesis.settings.register_profile("unhurried", hypothesis.settings(deadline=None))
 hypothesis.settings.load_profile("unhurried")
+
+# Of what pytest makes of the tests' files, half of the time that collecting them takes, the next process has the use.
+sys.dont_write_bytecode = False
+
+# No client of the tests' leaves this machine: none reads all the authorities of the world, 30 ms each time.
+os.environ["SSL_CERT_DIR"] = "/nowhere"
+for trusted in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+    os.environ.pop(trusted, None)
 
 ROOT = Path(__file__).parent.parent
 
@@ -173,9 +182,13 @@ async def answered(app: Any) -> tuple[int, bytes]:
 def started(
     words: Sequence[str], environment: dict[str, str], *, fresh: bool = False, module: str = COMMAND, **more: Any
 ) -> Any:
-    """The command, or another module, running: forked from one that has its imports, or `fresh` from nothing."""
+    """The command, or another module, running: forked from one that has its imports, or `fresh` from nothing.
+
+    With `CODE` for a module, the first word is a program's text.
+    """
     forked = None if fresh else forked_command(words, environment, module=module, **more)
-    return forked or subprocess.Popen([*PTSTREAM[:-1], module, *words], env=environment, **more)
+    line = [*PTSTREAM[:2], CODE] if module == CODE else [*PTSTREAM[:3], module]
+    return forked or subprocess.Popen([*line, *words], env=environment, **more)
 
 
 def forked_command(words: Sequence[str], variables: dict[str, str], **more: Any) -> Any:
@@ -213,6 +226,17 @@ def environment() -> dict[str, str]:
     """What of the environment the command gets: no keys, no models."""
     kept = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "TMPDIR", "COVERAGE_PROCESS_START", "PYTHONPATH")
     return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
+
+
+@contextlib.contextmanager
+def program(text: str, *words: str) -> Iterator[Any]:
+    """A program of Python's, running, its stdin and its stdout pipes; killed if it is left over."""
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with started([text, *words], environment(), module=CODE, cwd=ROOT, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 class Cli:
@@ -261,6 +285,18 @@ class Cli:
                 process.kill()
 
 
+@contextlib.contextmanager
+def on_path(folder: Path) -> Iterator[str]:
+    """A directory, there, whose `ptstream` is the command, forked from one that has its imports."""
+    directory = folder / "bin"
+    directory.mkdir()
+    command = directory / "ptstream"
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(FORWARDED)} {folder}/asked "$@"\n')
+    command.chmod(0o755)
+    with forwarding(f"{folder}/asked", forked_command):
+        yield str(directory)
+
+
 @pytest.fixture
 def cli(home: Home) -> Cli:
     """The command against the home."""
@@ -304,9 +340,19 @@ class Entered(NamedTuple):
 
 def invited(cli: Cli) -> str:
     """A link for one use, as `ptstream web` prints it."""
-    transport = httpx.HTTPTransport(uds=cli.home.socket)
-    with httpx.Client(transport=transport, base_url=wire.BASE_URL) as http:
+    with on_socket(cli.home) as http:
         return str(http.post(wire.ENTER).json()["url"])
+
+
+def on_socket(home: Home) -> httpx.Client:
+    """A client of its daemon's on the Unix socket."""
+    return httpx.Client(transport=httpx.HTTPTransport(uds=home.socket), base_url=wire.BASE_URL, timeout=LIMIT)
+
+
+def daemon_status(home: Home) -> dict[str, Any]:
+    """What `daemon status --json` says, without the start of a process."""
+    with on_socket(home) as http:
+        return dict(http.get(wire.STATUS).json())
 
 
 def let_in(cli: Cli, url: str, **headers: str) -> Entered:
@@ -339,7 +385,7 @@ def listening(config: str = "") -> Iterator[Face]:
         cli.home.make()
         Path(cli.home.config).write_text(f'listen = "127.0.0.1:0"\n{config}\n')
         cli.run("daemon", "start")
-        url, token = json.loads(cli.out("daemon", "status", "--json"))["listen"], cli.out("daemon", "token").strip()
+        url, token = daemon_status(home)["listen"], Path(home.token).read_text().strip()
         with httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=LIMIT) as http:
             yield Face(cli, url, token, http)
         assert "Traceback" not in Path(cli.home.log).read_text()
@@ -372,11 +418,16 @@ def remount(home: Home, mode: str) -> None:
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """The base URL of a scripted endpoint in a process of its own."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.endpoint"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
+    with playing() as url:
+        yield url
+
+
+@contextlib.contextmanager
+def playing() -> Iterator[str]:
+    """The same, for as long as it is needed."""
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with started([], environment(), module="tests.endpoint", cwd=ROOT, **pipes) as process:
+        yield process.stdout.readline().decode().strip()
         process.kill()
 
 
@@ -452,9 +503,8 @@ def stop_daemon(home: Home) -> None:
     with socket.socket(socket.AF_UNIX) as probe:
         if probe.connect_ex(home.socket):
             return
-    transport = httpx.HTTPTransport(uds=home.socket)
-    with contextlib.suppress(httpx.TransportError), httpx.Client(transport=transport, base_url=wire.BASE_URL) as http:
-        pid = http.get(wire.STATUS, timeout=LIMIT).json()["pid"]
+    with contextlib.suppress(httpx.TransportError), on_socket(home) as http:
+        pid = http.get(wire.STATUS).json()["pid"]
         http.post(wire.STOP)
         http.close()  # it lingers for whoever is connected
         until(lambda: gone(pid))

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
-import openai
 import pytest
 
 from ptstream.settings import Home
 from tests import endpoint
-from tests.conftest import Cli, stop_daemon, told, until
+from tests.conftest import Cli, daemon_status, stop_daemon, told, until
+
+if TYPE_CHECKING:
+    import openai
 
 T = TypeVar("T")
 
@@ -49,6 +50,8 @@ class Face:
         Path(self.cli.home.config).write_text(text)
 
     def client(self, **more: Any) -> openai.OpenAI:
+        import openai  # takes a second: not for those who collect the tests alone
+
         return openai.OpenAI(base_url=self.base_url, api_key=self.token, **more)
 
     def ended(self, id: str) -> dict[str, Any]:
@@ -71,7 +74,7 @@ def running(cli: Cli, **environment: str) -> Iterator[Face]:
     with tempfile.TemporaryFile() as log:
         with cli.started("daemon", "run", "--listen", "127.0.0.1:0", stderr=log, env=environment):
             until(lambda: os.path.exists(cli.home.socket))
-            status = json.loads(cli.out("daemon", "status", "--json"))
+            status = daemon_status(cli.home)
             yield Face(cli, status["listen"], token, status["pid"])
             stop_daemon(cli.home)
         log.seek(0)

@@ -29,6 +29,7 @@ import socket
 import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,10 +46,10 @@ READ_BY_US = {"PYTHONUNBUFFERED"}
 
 PID = STATUS = struct.Struct("i")
 
-ENDS = 10.0
-"""Seconds that the process to be forked has to end, when nobody uses it any more."""
-
 COMMAND = "ptstream.cli.entry"
+
+CODE = "-c"
+"""In place of a module: the first word is a program's text."""
 
 DAEMON = [sys.executable, "-P", "-m", "ptstream.daemon"]
 """How a command's line for a daemon begins."""
@@ -56,8 +57,10 @@ DAEMON = [sys.executable, "-P", "-m", "ptstream.daemon"]
 SHOWN = 400
 """Bytes that `ps` can show of the words of a process that was forked."""
 
-NUMBERS = 64
+NUMBERS = 1000
 """Descriptors below this number are closed in a new process; those that it gets wait above for their own numbers."""
+
+PR_SET_PDEATHSIG = 1
 
 
 class Request(NamedTuple):
@@ -70,8 +73,18 @@ class Request(NamedTuple):
     """What it runs as its main program."""
     session: bool = False
     """Whether it gets a session of its own."""
-    passed: list[int] = []  # noqa: RUF012 - what JSON gives back
+    passed: Sequence[int] = ()
     """The numbers of the descriptors that it gets beyond its standard streams."""
+    is_daemon: bool = False
+    """Whether it outlives whoever asked for it, and asks for no other."""
+    dies: bool = False
+    """Whether it is killed when the tests' process ends."""
+    terminal: bool = False
+    """Whether its stdin is its controlling terminal."""
+
+
+HOW = ("session", "passed", "dies", "terminal")
+"""What of a request is said beside the words."""
 
 
 class Process:
@@ -160,15 +173,17 @@ class Forks:
         self._read = read
 
     def start(self, line: Sequence[str], environment: Mapping[str, str], **more: Any) -> Process | None:
-        """Start the command, or another `module`, with these words; None if only a start from nothing will do."""
+        """Start the command or another `module` with these words; None if only a start from nothing will do."""
         directory = os.fspath(more.pop("cwd", None) or os.getcwd())
-        return self._start(Request(list(line), dict(environment), directory, more.pop("module", COMMAND)), more)
+        how = {name: more.pop(name) for name in ("module", *HOW) if name in more}
+        return self._start(Request(list(line), dict(environment), directory, **how), more)
 
     def daemon(self, line: Sequence[str], env: Mapping[str, str], pass_fds: Sequence[int], **more: Any) -> Any:
         """The same for a daemon, which a command starts."""
         assert more.pop("start_new_session")
         words = list(line[len(DAEMON) :])
-        return self._start(Request(words, dict(env), os.getcwd(), DAEMON[-1], True, list(pass_fds)), more)
+        request = Request(words, dict(env), os.getcwd(), DAEMON[-1], session=True, passed=pass_fds, is_daemon=True)
+        return self._start(request, more)
 
     def _start(self, request: Request, more: dict[str, Any]) -> Process | None:
         streams = [more.pop(name, None) for name in ("stdin", "stdout", "stderr")]
@@ -179,7 +194,7 @@ class Forks:
             given, pipes = _opened(streams, stack)
             reading, writing = os.pipe()
             stack.callback(os.close, writing)
-            # The new process can ask for others: what is forked ends when none is left that could.
+            # The new process can ask for others.
             socket.send_fds(self._socket, [data], [writing, self._socket.fileno(), *given, *request.passed])
         return Process(request.words, reading, pipes)
 
@@ -190,18 +205,18 @@ class Preloaded(Forks):
     def __init__(self, environment: Mapping[str, str]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         super().__init__(ours, read_at_start(environment))
-        line = [sys.executable, "-P", __file__, str(theirs.fileno()), " " * SHOWN]
+        life, self._life = os.pipe()
+        passed = [theirs.fileno(), life]
         with theirs:
-            self._process = subprocess.Popen(line, pass_fds=[theirs.fileno()], env=environment)
+            line = [sys.executable, "-P", __file__, *map(str, passed), " " * SHOWN]
+            self._process = subprocess.Popen(line, pass_fds=passed, env=environment)
+        os.close(life)
 
     def close(self) -> None:
         """End it."""
+        os.close(self._life)
         self._socket.close()
-        try:
-            self._process.wait(ENDS)
-        except subprocess.TimeoutExpired:  # a command is left that nobody has ended
-            self._process.kill()
-            self._process.wait()
+        self._process.wait()
 
 
 FORWARDED = [
@@ -298,52 +313,63 @@ def _load() -> None:
     gc.freeze()
 
 
-def _forks(requests: socket.socket) -> Iterator[Request]:
-    """Fork for each request; yields it in the new process."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait
+def _forks(requests: socket.socket, life: int) -> Iterator[Request]:
+    """Fork for each request; yields it in the new process. Tells how each has ended, until `life` does."""
+    running: dict[int, tuple[int, int]] = {}
+    events = select.poll()
+    for each in (requests.fileno(), life):
+        events.register(each, select.POLLIN)
     while True:
-        data, descriptors, _, _ = socket.recv_fds(requests, LARGEST * 2, 8)
-        if not data:
-            os._exit(0)
-        if not os.fork():
-            requests.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for ready, _ in events.poll():
+            if ready == life:
+                os._exit(0)
+            if ready != requests.fileno():
+                events.unregister(ready)
+                _ended(ready, *running.pop(ready))
+                continue
+            data, given, _, _ = socket.recv_fds(requests, LARGEST * 2, 8)
+            if not data:  # whoever could ask is gone
+                os._exit(0)
+            report, *descriptors = given
             if not (pid := os.fork()):
-                _become(request := Request(*json.loads(data)), descriptors[1:])
+                requests.close()
+                _become(request := Request(*json.loads(data)), descriptors)
                 yield request
                 return
-            _wait(pid, descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            running[process := os.pidfd_open(pid)] = (pid, report)
+            events.register(process, select.POLLIN)
+            os.write(report, PID.pack(pid))
 
 
-def _wait(pid: int, descriptors: Sequence[int]) -> None:
-    """Tell the process's number, and how it ended; hold nothing of its open meanwhile."""
-    report, *given = descriptors
-    for descriptor in (0, 1, 2, *given):
-        os.close(descriptor)
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def _ended(process: int, pid: int, report: int) -> None:
+    """Tell how it ended."""
     with contextlib.suppress(BrokenPipeError):  # nobody waits for a daemon's end
-        os.write(report, PID.pack(pid))
         os.write(report, STATUS.pack(os.waitpid(pid, 0)[1]))
-    os._exit(0)
+    os.close(report)
+    os.close(process)
 
 
 def _become(request: Request, descriptors: Sequence[int]) -> None:
     if request.session:
         os.setsid()
+    if request.dies:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     asked, *given = (fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, NUMBERS) for each in descriptors)
     os.closerange(3, NUMBERS)
     for kept, number in zip(given, (0, 1, 2, *request.passed), strict=True):
         os.dup2(kept, number)
         os.close(kept)
+    if request.terminal:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.chdir(request.directory)
-    _show([sys.executable, "-P", "-m", request.module, *request.words])
+    _show([sys.executable, "-P", *(("-m", request.module) if request.module != CODE else (CODE,)), *request.words])
     os.environ.clear()
     os.environ.update(request.environment)
     time.tzset()
     sys.stdin, sys.stdout, sys.stderr = (_stream(*each) for each in enumerate((sys.stdin, sys.stdout, sys.stderr)))
-    if request.session:
+    if request.is_daemon:
         os.close(asked)
     else:
         _DaemonForked.forks = Forks(socket.socket(fileno=asked), read_at_start(request.environment))
@@ -387,13 +413,16 @@ def _serve() -> None:
     _load()
     from ptstream.cli import entry
 
-    request = next(_forks(socket.socket(fileno=int(sys.argv[1]))))
+    request = next(_forks(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     ours = request.module in (COMMAND, DAEMON[-1])
     try:
         if request.module == COMMAND:
             sys.argv = [str(entry.__file__), *request.words]
             entry.main()
+        elif request.module == CODE:
+            sys.argv = [CODE, *request.words[1:]]
+            exec(compile(request.words[0], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - a test's own
         else:
             sys.argv = ["-m", *request.words]
             runpy.run_module(request.module, run_name="__main__", alter_sys=True)

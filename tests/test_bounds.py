@@ -41,7 +41,7 @@ CODINGS = ("gzip", "gzip, gzip", "GZIP", "x-gzip", "deflate", "br", "zstd", "ide
 
 
 def coded(coding: str, status: str = "200 OK") -> bytes:
-    return f"HTTP/1.1 {status}\r\nconnection: close\r\ncontent-encoding: {coding}\r\n\r\n".encode() + endpoint.BOMB
+    return f"HTTP/1.1 {status}\r\nconnection: close\r\ncontent-encoding: {coding}\r\n\r\n".encode() + endpoint.packed()
 
 
 # --- content codings
@@ -78,7 +78,7 @@ async def test_what_is_not_compressed_may_say_so(server: endpoint.Server, coding
 
 async def test_a_compressed_transfer_is_no_answer(server: endpoint.Server) -> None:
     """RFC 9112, 7: a coding of the transfer that was not asked for."""
-    server.scripts["m"] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n" + endpoint.BOMB
+    server.scripts["m"] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n" + endpoint.packed()
     assert "gave no answer" in (await failure(server, "m"))[1]
 
 
@@ -115,7 +115,9 @@ def test_a_compressed_request_is_refused(face: Face, coding: str, path: str) -> 
     assert face.http.post("/streams", json={"prompt": "x"}, headers={"content-encoding": "identity"}).status_code == 201
 
 
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip, gzip\r\ncontent-length: %d\r\n\r\n" % len(endpoint.BOMB)
+def packed_answer() -> bytes:
+    body = endpoint.packed()
+    return b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip, gzip\r\ncontent-length: %d\r\n\r\n" % len(body) + body
 
 
 @asynccontextmanager
@@ -126,7 +128,7 @@ async def no_daemon(path: str) -> AsyncIterator[None]:
         async with stream:
             head = await stream.receive()
             assert b"accept-encoding: identity" in head.lower()
-            await stream.send(ANSWER + endpoint.BOMB)
+            await stream.send(packed_answer())
 
     async with await anyio.create_unix_listener(path) as listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, handle)
@@ -145,7 +147,7 @@ async def test_our_own_client_takes_no_compressed_answer(home: Home) -> None:
 async def test_nor_over_ssh(folder: Path) -> None:
     """An ssh that is none, and says what a far machine might."""
     (folder / "greeting").write_bytes(wire.greeting("c"))
-    (folder / "answer").write_bytes(ANSWER + endpoint.BOMB)
+    (folder / "answer").write_bytes(packed_answer())
     program = folder / "ssh"
     program.write_text(f"#!/bin/sh\ncd '{folder}'\ncat greeting\nread line\ncat answer\nexec cat > requests\n")
     program.chmod(0o700)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 import pytest
 
 from ptstream.http.connection_limits import FEW, GRACE, Connections, Guest
-from tests.conftest import FIRST, LIMIT, SECOND, Cli, Face, Gate, detached, told, until
+from tests.conftest import FIRST, LIMIT, SECOND, Cli, Face, Gate, daemon_status, detached, started, told, until
+from tests.preloaded import CODE
 
 # --- who is dropped for whom
 
@@ -112,13 +113,10 @@ process.run(Home(sys.argv[1]), listen="127.0.0.1:0")
 @contextlib.contextmanager
 def crowded(cli: Cli, head_time: float) -> Iterator[Face]:
     """One, in which a stranger has so many seconds for what it asks."""
-    line = [sys.executable, "-c", CROWDED, cli.home.path, str(head_time)]
-    with subprocess.Popen(line, env=cli.environment, stderr=subprocess.PIPE) as process:
-        status = until(lambda: cli.run("daemon", "status", "--json", code=None).stdout)
-        while not json.loads(status)["listen"]:
-            status = cli.run("daemon", "status", "--json", code=None).stdout
-        token = cli.out("daemon", "token").strip()
-        url = json.loads(status)["listen"]
+    words = [CROWDED, cli.home.path, str(head_time)]
+    with started(words, cli.environment, module=CODE, stderr=subprocess.PIPE) as process:
+        until(lambda: os.path.exists(cli.home.socket) or process.poll() is not None)
+        url, token = daemon_status(cli.home)["listen"], Path(cli.home.token).read_text().strip()
         with httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=LIMIT) as http:
             yield Face(cli, url, token, http)
         process.terminate()

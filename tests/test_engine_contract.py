@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -39,7 +37,8 @@ from ptstream.settings import Home
 from ptstream.streams import Claim, Flush, GenerationRequest, Parent, State, Status, Stream
 from ptstream.text_search import LONGEST_QUERY
 from tests import postgres
-from tests.conftest import LIMIT
+from tests.conftest import LIMIT, program
+from tests.preloaded import Process
 
 pytestmark = pytest.mark.anyio
 
@@ -707,16 +706,11 @@ anyio.run(main, *sys.argv[1:])
 
 
 @contextlib.contextmanager
-def owner_of(place: Place, id: str, chunk: str, live: str) -> Iterator[subprocess.Popen[bytes]]:
+def owner_of(place: Place, id: str, chunk: str, live: str) -> Iterator[Process]:
     """Another process that drives the stream, and has kept so much of it."""
-    words = [sys.executable, "-c", DYING, place.home.path, place.url, id, chunk, live]
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
-        assert process.stdout
+    with program(DYING, place.home.path, place.url, id, chunk, live) as process:
         assert process.stdout.readline() == b"kept\n"
-        try:
-            yield process
-        finally:
-            process.kill()
+        yield process
 
 
 async def test_a_dead_owner_s_stream_is_given_its_end_once(place: Place, engine: Engine, other: Engine) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import ROOT, Cli, listening
+from tests.conftest import ROOT, Cli, listening, on_path, started
 from tests.endpoint import TEXT
 
 EXAMPLES = ROOT / "ptstream" / "examples"
@@ -18,26 +18,29 @@ CHAT = (EXAMPLES / "chat.py").read_text("utf-8")
 TRIED_ELSEWHERE = {"__init__", "chat", "workers"}
 
 
-def run(name: str, environment: dict[str, str], *words: str) -> str:
-    """What the example prints."""
-    line = [sys.executable, "-m", f"ptstream.examples.{name}", *words]
-    return subprocess.run(line, capture_output=True, env=environment, check=True).stdout.decode()
+def run(name: str, environment: dict[str, str], *words: str, fresh: bool) -> str:
+    """What the example prints, started from nothing or not."""
+    module = f"ptstream.examples.{name}"
+    with started(words, environment, fresh=fresh, module=module, stdout=subprocess.PIPE) as process:
+        printed: bytes = process.communicate()[0]
+    assert process.returncode == 0
+    return printed.decode()
 
 
 def test_library(cli: Cli) -> None:
-    for _ in range(2):
-        printed = run("library", cli.environment)
+    for fresh in (True, False):
+        printed = run("library", cli.environment, fresh=fresh)
         assert printed.startswith("Hi there! You said: hello. You said: hello. Hi there! I began at byte 10. ")
         assert printed.endswith("A loop that you have already.")
     assert [json.loads(line)["status"] for line in cli.out("ls", "--json").splitlines()] == ["done"] * 4
 
 
-def test_openai_client(endpoint: str) -> None:
-    with listening(f'model = "mine/ok"\n[endpoints.mine]\nbase_url = "{endpoint}"') as face:
-        path = f"{Path(sys.executable).parent}:{face.cli.environment['PATH']}"
-        environment = face.cli.environment | {"PATH": path, "PTSTREAM_URL": face.url}
-        for _ in range(2):
-            printed = run("openai_client", environment, "Why?")
+def test_openai_client(endpoint: str, folder: Path) -> None:
+    config = f'model = "mine/ok"\n[endpoints.mine]\nbase_url = "{endpoint}"'
+    with listening(config) as face, on_path(folder) as forked:
+        for path, fresh in ((Path(sys.executable).parent, True), (forked, False)):
+            more = {"PATH": f"{path}:{face.cli.environment['PATH']}", "PTSTREAM_URL": face.url}
+            printed = run("openai_client", face.cli.environment | more, "Why?", fresh=fresh)
             found = re.fullmatch(r"kept as (\w+)\n(.*)", printed, re.S)
             assert found
             assert (found[2], face.cli.out("cat", found[1])) == (TEXT, TEXT)

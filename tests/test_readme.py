@@ -13,7 +13,7 @@ from typing import Any
 
 from ptstream.cli.app import COMMANDS, load
 from ptstream.settings import Home
-from tests.conftest import ROOT, Cli, kept, needs
+from tests.conftest import ROOT, Cli, kept, needs, on_path
 from tests.docs import README, blocks
 
 TEXT = README.read_text("utf-8")
@@ -53,22 +53,30 @@ def test_its_links_lead_to_files() -> None:
         assert (ROOT / target).is_file(), target
 
 
-class Tour:
-    """The lines that the README has one type, in their order, in a shell: each is a start of the command."""
+INSTALLED = str(Path(sys.executable).parent)
 
-    def __init__(self, cli: Cli, story: Path) -> None:
+
+class Tour:
+    """The lines that the README has one type, in their order, in a shell, which finds the command in `path`.
+
+    What hangs up reaches the installed command alone: it is the first line's.
+    """
+
+    def __init__(self, cli: Cli, story: Path, path: str) -> None:
         self.cli = cli
         self.lines = iter(re.findall(r"^\$ (.*)", "".join(blocks("console")), re.M))
-        path = f"{Path(sys.executable).parent}:{cli.environment['PATH']}"
-        self.environment = cli.environment | {"PATH": path, "PTSTREAM_MODEL": f"replay:{story}?rate=100"}
+        self.path = INSTALLED
+        self.others = path
+        self.environment = cli.environment | {"PTSTREAM_MODEL": f"replay:{story}?rate=100"}
 
     def start(self, begins: str) -> subprocess.Popen[bytes]:
         """The next line, in a session of its own as on a terminal."""
         line = next(self.lines)
         assert line.startswith(begins), line
+        path, self.path = self.path, self.others
         return subprocess.Popen(
             ["bash", "-c", line],
-            env=self.environment,
+            env=self.environment | {"PATH": f"{path}:{self.cli.environment['PATH']}"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -87,30 +95,34 @@ class Tour:
 @needs("sqlite3")
 def test_its_tour_twice_in_a_row(home: Home, cli: Cli, folder: Path) -> None:
     story = folder / "story.txt"
-    for _ in range(2):
-        story.write_text(STORY)
-        tour = Tour(cli, story)
-        with tour.start("ptstream drive -p") as driver:
-            assert driver.stdout is not None
-            shown = os.read(driver.stdout.fileno(), 10)
-            os.killpg(driver.pid, signal.SIGHUP)  # the terminal is closed
-            shown += driver.communicate()[0]
-        assert "streaming" in tour.run("ptstream ls")
-        with tour.start("ptstream watch @last") as watcher:
-            assert watcher.stdout is not None
-            watched = os.read(watcher.stdout.fileno(), 1)
-            tour.run("kill -9 ")
-            rest, said = watcher.communicate()
-        watched += rest
-        assert watcher.returncode == 5
-        assert f"its owner died at byte {len(watched)}" in said.decode()
-        assert watched.startswith(shown)
-        assert STORY.encode().startswith(watched)
-        assert int(tour.run("ptstream cat @last | wc -c")) == len(watched)
-        whole = watched.decode() + " The end.\n"
-        story.write_text(whole)  # what it would go on with takes long
-        assert tour.run("ptstream drive --from @last") == whole
-        assert kept(cli, "@last") == whole
-        assert list(tour.lines) == []
-        tour.lines = iter(re.findall(r"`(sqlite3 [^`]*)`", TEXT))
-        assert f"|done|{len(whole)}" in tour.run("sqlite3 ")
+    with on_path(folder) as forked:
+        for path in (INSTALLED, forked):
+            story.write_text(STORY)
+            take(Tour(cli, story, path), story)
+
+
+def take(tour: Tour, story: Path) -> None:
+    with tour.start("ptstream drive -p") as driver:
+        assert driver.stdout is not None
+        shown = os.read(driver.stdout.fileno(), 10)
+        os.killpg(driver.pid, signal.SIGHUP)  # the terminal is closed
+        shown += driver.communicate()[0]
+    assert "streaming" in tour.run("ptstream ls")
+    with tour.start("ptstream watch @last") as watcher:
+        assert watcher.stdout is not None
+        watched = os.read(watcher.stdout.fileno(), 1)
+        tour.run("kill -9 ")
+        rest, said = watcher.communicate()
+    watched += rest
+    assert watcher.returncode == 5
+    assert f"its owner died at byte {len(watched)}" in said.decode()
+    assert watched.startswith(shown)
+    assert STORY.encode().startswith(watched)
+    assert int(tour.run("ptstream cat @last | wc -c")) == len(watched)
+    whole = watched.decode() + " The end.\n"
+    story.write_text(whole)  # what it would go on with takes long
+    assert tour.run("ptstream drive --from @last") == whole
+    assert kept(tour.cli, "@last") == whole
+    assert list(tour.lines) == []
+    tour.lines = iter(re.findall(r"`(sqlite3 [^`]*)`", TEXT))
+    assert f"|done|{len(whole)}" in tour.run("sqlite3 ")

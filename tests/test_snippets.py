@@ -19,9 +19,10 @@ import pytest
 from ptstream.config import KEYS, Endpoint
 from ptstream.settings import Home
 from tests import web
-from tests.conftest import LIMIT, Cli, Face, listening, needs
+from tests.conftest import LIMIT, Cli, Face, listening, needs, on_path, started
 from tests.docs import PAGES, Snippet, blocks, snippets
 from tests.endpoint import TEXT
+from tests.preloaded import CODE
 
 SHOWN = ("py", "toml", "sh")
 
@@ -52,11 +53,10 @@ PRINTED = {
 
 @each(*PRINTED)
 def test_a_program(cli: Cli, snippet: Snippet) -> None:
-    for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-c", snippet.text], capture_output=True, env=cli.environment, check=True
-        )
-        assert done.stdout.decode() == PRINTED[snippet.name]
+    for fresh in (True, False):
+        with started([snippet.text], cli.environment, fresh=fresh, module=CODE, stdout=subprocess.PIPE) as process:
+            assert process.communicate()[0].decode() == PRINTED[snippet.name]
+        assert process.returncode == 0
     assert [json.loads(line)["status"] for line in cli.out("ls", "--json").splitlines()] == ["done", "done"]
 
 
@@ -89,15 +89,16 @@ def face(endpoint: str) -> Iterator[Face]:
 
 @needs("curl")
 @each("curl.sh", "socket.sh")
-def test_a_script(face: Face, snippet: Snippet) -> None:
+def test_a_script(face: Face, folder: Path, snippet: Snippet) -> None:
     face.cli.run("drive", "-p", "There is a stream")
     script = snippet.text.replace("http://127.0.0.1:7878", face.url)
     script = script.replace("~/.local/share/ptstream", face.cli.home.path)
-    environment = face.cli.environment | {"PATH": f"{Path(sys.executable).parent}:{face.cli.environment['PATH']}"}
-    for _ in range(2):
-        done = subprocess.run(["sh", "-e", "-c", script], capture_output=True, env=environment, text=True)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.endswith(TEXT if snippet.name == "socket.sh" else TEXT + TEXT.encode()[10:].decode())
+    with on_path(folder) as forked:
+        for path in (Path(sys.executable).parent, forked):
+            environment = face.cli.environment | {"PATH": f"{path}:{face.cli.environment['PATH']}"}
+            done = subprocess.run(["sh", "-e", "-c", script], capture_output=True, env=environment, text=True)
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.endswith(TEXT if snippet.name == "socket.sh" else TEXT + TEXT.encode()[10:].decode())
 
 
 def test_what_the_readme_and_a_page_show_is_the_same() -> None:

@@ -38,17 +38,16 @@ from tests.conftest import (
     Gate,
     Lines,
     ended,
-    forked_command,
     hear_nothing,
     kept,
     needs,
+    on_path,
     read_exactly,
     stop_daemon,
     together,
     told,
     until,
 )
-from tests.preloaded import FORWARDED, forwarding
 from tests.test_names import late_question
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -70,13 +69,8 @@ class Box:
             line = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
             subprocess.run(line, check=True)
         shutil.copy(folder / "user.pub", folder / "authorized_keys")
-        bin = folder / "bin"
-        bin.mkdir()
-        command = bin / "ptstream"
-        command.write_text(f'#!/bin/sh\nexec {shlex.join(FORWARDED)} {folder}/asked "$@"\n')
-        command.chmod(0o755)
         # SHLVL: bash reads no ~/.bashrc, which may print something.
-        environment = self.there.environment | {"PATH": f"{bin}:{os.environ['PATH']}", "SHLVL": "2"}
+        environment = self.there.environment | {"PATH": f"{folder}/bin:{os.environ['PATH']}", "SHLVL": "2"}
         words = " ".join(f'"{name}={value}"' for name, value in environment.items() if name not in ("HOME", "LANG"))
         (folder / "sshd_config").write_text(
             f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {folder}/host\nPidFile none\n"
@@ -125,7 +119,7 @@ def box() -> Iterator[Box]:
     """The machine elsewhere."""
     with tempfile.TemporaryDirectory(prefix="pts-") as path:
         made = Box(Path(path))
-        with forwarding(f"{path}/asked", forked_command), made.listening():
+        with on_path(made.folder), made.listening():
             yield made
         stop_daemon(made.home)
         assert not os.path.exists(made.cli.home.path), "nothing of this is kept here"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 import os
 import random
 import signal
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -41,7 +39,7 @@ from ptstream.errors import (
 )
 from ptstream.settings import Home
 from ptstream.streams import Claim, GenerationRequest, Parent, Status
-from tests.conftest import read
+from tests.conftest import ended, program, read
 
 
 def row(claim: Claim, start: int, text: str, status: Status | None = None) -> tuple[Any, ...]:
@@ -253,11 +251,8 @@ def test_a_stopped_owner_is_alive(store: Store, home: Home) -> None:
     home.make()
     script = "import sys; from ptstream.settings import Home; from ptstream.engine.sqlite.liveness import Lease\n"
     script += "print(Lease(Home(sys.argv[1])).id, flush=True); sys.stdin.read()"
-    with subprocess.Popen(
-        [sys.executable, "-c", script, home.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        name = process.stdout.readline().strip()
+    with program(script, home.path) as process:
+        name = process.stdout.readline().decode().strip()
         process.send_signal(signal.SIGSTOP)
         assert liveness.alive(home, name)
         process.kill()
@@ -286,24 +281,31 @@ def test_a_forked_child_does_not_keep_the_lease(home: Home) -> None:
             os.close(descriptor)
 
 
-def _recover(path: str, id: str, start: Any, results: Any) -> None:
-    with Store(Home(path)) as store:
-        start.wait()  # for the last of them
-        results.put(read(store, id))
+RECOVERER = """
+import sys
+from ptstream.settings import Home
+from ptstream.engine.sqlite.cursor import TextCursor
+from ptstream.engine.sqlite.store import Store
+with Store(Home(sys.argv[1])) as store:
+    print('here', flush=True)
+    sys.stdin.read(1)  # until the last of them is
+    cursor, text = TextCursor(store, sys.argv[2], 0), b''
+    while data := cursor.read():
+        text += data
+    sys.stdout.buffer.write(text)
+"""
 
 
 def test_recoverers_at_once(store: Store) -> None:
     id, _ = orphan(store, "Stored. ", b"Stored. And shown")
-    context = multiprocessing.get_context("spawn")
-    start, results = context.Barrier(4), context.Queue()
-    words = (store.home.path, id, start, results)
-    processes = [context.Process(target=_recover, args=words, daemon=True) for _ in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
-    assert {results.get() for _ in processes} == {b"Stored. And shown"}
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(program(RECOVERER, store.home.path, id)) for _ in range(4)]
+        for process in processes:
+            assert process.stdout.readline() == b"here\n"
+        for process in processes:
+            process.stdin.write(b"\n")
+        assert {process.stdout.read() for process in processes} == {b"Stored. And shown"}
+        assert {ended(process) for process in processes} == {0}
     assert store.counts(id)[1] == 2
 
 
@@ -326,8 +328,8 @@ def test_a_recoverer_that_is_killed_between_any_two_statements(store: Store) -> 
             "    store.database._writer = connection\n"
             "recovery.recover_if_orphaned(store, id)\n"
         )
-        done = subprocess.run([sys.executable, "-c", script, store.home.path, id, kill_at], capture_output=True)
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        with program(script, store.home.path, id, kill_at) as process:
+            assert ended(process) == -signal.SIGKILL
         assert read(store, id) == b"Stored. And shown", kill_at
         assert store.state(id).error == "its owner died at byte 17"
 
@@ -341,7 +343,8 @@ def test_an_owner_killed_between_any_two_system_calls(home: Home, store: Store) 
         "import os, sys, anyio\n"
         "from ptstream.settings import Home\n"
         "from ptstream.engine.sqlite.store import Store\n"
-        "from tests.conftest import owning\n"
+        "from ptstream.engine.sqlite.engine import attached\n"
+        "from ptstream.owner import open_owner\n"
         "from ptstream.generators import Source\n"
         "from ptstream.streams import Flush\n"
         "async def pieces():\n"
@@ -349,16 +352,15 @@ def test_an_owner_killed_between_any_two_system_calls(home: Home, store: Store) 
         "async def main():\n"
         "    with Store(Home(sys.argv[1])) as store:\n"
         "        id = store.create().id; print(id, flush=True)\n"
-        "        async with owning(store) as owner:\n"
+        "        async with attached(store) as engine, open_owner(engine) as owner:\n"
         "            attempt = await owner.start(id, Source('m', 'p', Flush.SENTENCES, pieces))\n"
         "            await attempt.ended.wait()\n"
         "anyio.run(main)\n"
     )
     whole = "".join(f"Piece {n}. " for n in range(100000)).encode()
     for _ in range(6):
-        with subprocess.Popen([sys.executable, "-c", script, home.path], stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            cursor = TextCursor(store, process.stdout.readline().strip())
+        with program(script, home.path) as process:
+            cursor = TextCursor(store, process.stdout.readline().decode().strip())
             seen, wanted = b"", chance.randrange(1, 60_000)
             while len(seen) < wanted:
                 seen += cursor.read()
@@ -478,10 +480,8 @@ def test_an_owner_killed_between_any_two_statements(home: Home, store: Store) ->
     whole = "Sentence 0. Sentence 1. Sentence 2. "
     ends: list[Status] = []
     for at in range(1, 60):
-        done = subprocess.run(
-            [sys.executable, "-c", OWNER_THAT_DIES, home.path, str(at)], stdout=subprocess.PIPE, text=True, check=False
-        )
-        id, *survived = done.stdout.split()
+        with program(OWNER_THAT_DIES, home.path, str(at)) as process:
+            id, *survived = process.communicate()[0].decode().split()
         text = read(store, id).decode()
         status = store.state(id).status
         assert whole.startswith(text), at

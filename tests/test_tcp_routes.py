@@ -12,13 +12,13 @@ import socket
 import stat
 import struct
 import subprocess
-import sys
+import tempfile
 import termios
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -43,21 +43,25 @@ from tests.conftest import (
     Cli,
     Face,
     Gate,
+    daemon_status,
     detached,
     ended,
     kept,
     let_in,
     listening,
+    made_home,
     needs,
     read_exactly,
     remount,
     sqlite_itself,
+    started,
     stop_daemon,
     told,
     too_many,
     until,
 )
 from tests.endpoint import TEXT
+from tests.preloaded import CODE
 
 APP = "http://localhost:5173"
 
@@ -134,7 +138,7 @@ def test_numbers_that_are_written_oddly(face: Face) -> None:
 def test_a_conversation_of_many_turns(face: Face) -> None:
     with Store(face.cli.home) as store:
         parent = None
-        for _ in range(1500):
+        for _ in range(1100):  # beyond what Python calls within each other
             turn = store.create(GenerationRequest(prompt="And then?"), parent=parent)
             store.cancel(turn.id)
             parent = Parent(turn.id, 0, continued=False)
@@ -219,7 +223,7 @@ def test_search(face: Face, gate: Gate) -> None:
 
 
 def test_many_who_search_at_once_take_no_more_than_one(face: Face) -> None:
-    face.cli.run("tee", input=b"a line of no interest\n" * 200_000)
+    face.cli.run("tee", input=b"a line of no interest\n" * 50_000)
     with ThreadPoolExecutor(30) as pool:
         answers = list(pool.map(lambda _: face.http.get(wire.SEARCH, params={"q": "nowhere"}), range(30)))
     assert {answer.status_code for answer in answers} == {200}
@@ -385,18 +389,39 @@ process.run(Home(sys.argv[1], store_of(os.environ)), listen="127.0.0.1:0", token
 @contextlib.contextmanager
 def limited(cli: Cli, how: str) -> Iterator[int]:
     """Its port."""
-    with subprocess.Popen([sys.executable, "-c", LIMITED, cli.home.path, how], env=cli.environment) as process:
-        until(lambda: os.path.exists(cli.home.socket))
-        yield int(json.loads(cli.out("daemon", "status", "--json"))["listen"].rpartition(":")[2])
-        process.terminate()
-        assert process.wait(timeout=LIMIT) == 0
+    with started([LIMITED, cli.home.path, how], cli.environment, module=CODE) as process:
+        try:
+            until(lambda: os.path.exists(cli.home.socket))
+            yield port_of(daemon_status(cli.home)["listen"])
+            process.terminate()
+            assert process.wait(timeout=LIMIT) == 0
+        finally:
+            process.kill()
 
 
-@pytest.fixture
-def impatient(cli: Cli) -> Iterator[int]:
-    """The port of the one that waits for nobody."""
-    with limited(cli, "impatient") as port:
-        yield port
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])
+
+
+class Impatient(NamedTuple):
+    """The one that waits for nobody, and a stream that is more than all that lies between two sockets."""
+
+    port: int
+    id: str
+    text: bytes
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Impatient]:
+    """One for the module: whom it drops, it has forgotten."""
+    path = tmp_path_factory.mktemp("text") / "text"
+    path.write_bytes(random.Random(1).randbytes(8 * 1024 * 1024).hex().encode())
+    with tempfile.TemporaryDirectory(prefix="pts-") as folder, made_home(f"{folder}/home") as home:
+        cli = Cli(home)
+        with limited(cli, "impatient") as port:
+            id = cli.out("drive", "-d", "-p", "x", "-m", f"replay:{path}?rate=0&size=60000").strip()
+            cli.run("wait", id)
+            yield Impatient(port, id, path.read_bytes())
 
 
 def heard(port: int, request: bytes) -> socket.socket:
@@ -414,28 +439,25 @@ BEGUN = (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"POST /str
 
 
 @pytest.mark.parametrize("begun", [*BEGUN, BEGUN[-1] + b"Content-Length: 9\r\n\r\n{"])
-def test_who_does_not_finish_a_request_is_dropped(impatient: int, begun: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", impatient), timeout=LIMIT) as client:
+def test_who_does_not_finish_a_request_is_dropped(impatient: Impatient, begun: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", impatient.port), timeout=LIMIT) as client:
         client.sendall(begun)
         assert received(client) == b""
 
 
 @pytest.mark.parametrize("next_", [b"", b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n\r\n"])
-def test_who_takes_nothing_is_dropped_and_may_come_back(cli: Cli, impatient: int, tmp_path: Path, next_: bytes) -> None:
-    text = random.Random(1).randbytes(8 * 1024 * 1024).hex().encode()
-    (tmp_path / "text").write_bytes(text)
-    id = cli.out("drive", "-d", "-p", "x", "-m", f"replay:{tmp_path}/text?rate=0&size=9999").strip()
-    cli.run("wait", id)
+def test_who_takes_nothing_is_dropped_and_may_come_back(impatient: Impatient, next_: bytes) -> None:
+    port, id, text = impatient
     asks = f"GET /streams/{id}/text?live=1 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-    with heard(impatient, asks + next_) as client:
-        until(lambda: not connections(impatient))
+    with heard(port, asks + next_) as client:
+        until(lambda: not connections(port))
         assert len(received(client)) < len(text)
     got = bytearray(text[:1000])
     while len(got) < len(text):  # on a busy machine, it may be dropped for what it takes too late
         params = {"offset": str(len(got)), "live": "1"}
         with (
             contextlib.suppress(httpx.TransportError),
-            httpx.stream("GET", f"http://127.0.0.1:{impatient}/streams/{id}/text", params=params) as again,
+            httpx.stream("GET", f"http://127.0.0.1:{port}/streams/{id}/text", params=params) as again,
         ):
             assert again.status_code == 200
             for data in again.iter_raw():
@@ -450,8 +472,8 @@ DONE_WITH = (
 
 
 @pytest.mark.parametrize("request_", DONE_WITH)
-def test_who_asks_nothing_more_is_dropped(impatient: int, request_: bytes) -> None:
-    with heard(impatient, request_) as client:
+def test_who_asks_nothing_more_is_dropped(impatient: Impatient, request_: bytes) -> None:
+    with heard(impatient.port, request_) as client:
         with contextlib.suppress(ConnectionError):  # it may be dropped by now
             client.sendall(b"\r\n")  # which no request begins with, and uvicorn takes for one
         received(client)
@@ -586,7 +608,7 @@ def test_more_requests_than_are_answered(cli: Cli) -> None:
 def test_stopping_ends_who_reads(cli: Cli, gate: Gate) -> None:
     with cli.started("daemon", "run", "--listen", "127.0.0.1:0", "--no-token") as process:
         until(lambda: os.path.exists(cli.home.socket))
-        url = json.loads(cli.out("daemon", "status", "--json"))["listen"]
+        url = daemon_status(cli.home)["listen"]
         id = detached(cli, *gate.command)
         with httpx.stream("GET", f"{url}/streams/{id}/text", params={"live": "sse"}, timeout=LIMIT) as answer:
             lines = answer.iter_lines()
@@ -683,7 +705,7 @@ def test_no_token_is_for_this_machine_alone(cli: Cli) -> None:
     cli.run("daemon", "run", "--no-token", code=2)
     with cli.started("daemon", "run", "--listen", "127.0.0.1:0", "--no-token") as process:
         until(lambda: os.path.exists(cli.home.socket))
-        url = json.loads(cli.out("daemon", "status", "--json"))["listen"]
+        url = daemon_status(cli.home)["listen"]
         assert httpx.get(f"{url}/streams").status_code == 200
         refused(httpx.get(f"{url}/streams", headers={"origin": "http://evil.example"}), 403, "not-allowed")
         refused(httpx.get(f"{url}/streams", headers={"host": "evil.example"}), 403, "not-allowed")
@@ -703,6 +725,6 @@ def test_an_address_that_is_taken(cli: Cli) -> None:
         assert b"cannot be listened on" in done.stderr
         Path(cli.home.config).write_text(f'listen = "127.0.0.1:{port}"')
         cli.run("drive", "--", "true")  # what the config file asks for keeps no stream from running
-        status = json.loads(cli.out("daemon", "status", "--json"))
+        status = daemon_status(cli.home)
     assert (status["listen"], "cannot be listened on" in status["trouble"]) == (None, True)
     stop_daemon(cli.home)

@@ -21,8 +21,6 @@ import httpx
 import httpx_sse
 import pexpect
 import pytest
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
 import ptstream
 from ptstream.engine.sqlite.store import Store
@@ -340,6 +338,9 @@ def test_an_app_whose_generator_is_none(tmp_path: Path) -> None:
 
 
 def test_fastapi_gives_objects(tmp_path: Path) -> None:
+    from fastapi import FastAPI  # takes a while: not for those who collect the tests alone
+    from fastapi.testclient import TestClient
+
     home = Home(str(tmp_path / "home"))
     with Store(home) as store:
         id = store.create(GenerationRequest(prompt="Why?")).id

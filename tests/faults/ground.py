@@ -1,14 +1,17 @@
 """Where a fault takes place: a home that goes with it, and processes that never outlive it.
 
-Everything is a child of the harness, the daemon too, so that what is killed is known by its id and what is left is
-cleared away, also when the harness is interrupted or killed itself. Linux only.
+Everything is a child of the harness, or of a process that it has forked for that, the daemon too, so that what is
+killed is known by its id and what is left is cleared away, also when the harness is interrupted or killed itself.
+Linux only.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import fcntl
+import functools
 import os
 import pty
 import random
@@ -20,10 +23,10 @@ import sys
 import tempfile
 import termios
 import tty
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import ptstream
 from ptstream import wire
@@ -31,13 +34,17 @@ from ptstream.engine.sqlite.cursor import TextCursor
 from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
 from tests.faults.ears import LIMIT, Ears, Feeder, Late, Recording
+from tests.preloaded import Preloaded, Process, read_at_start
 
 TREE = str(Path(ptstream.__file__).parents[1])
 """Where the ptstream lies that this harness has imported: its processes use the same."""
 
 HARNESS = str(Path(__file__).parents[2])
 
-PTSTREAM = [sys.executable, "-P", "-m", "ptstream.cli.entry"]
+MODULE = (sys.executable, "-P", "-m")
+"""How a line begins that runs a module."""
+
+PTSTREAM = [*MODULE, "ptstream.cli.entry"]
 
 PIPE_BYTES = 1024 * 1024
 """What a pipe holds while the harness is busy elsewhere."""
@@ -51,7 +58,7 @@ _LIBC = ctypes.CDLL(None)
 class Actor:
     """A process, and all it said."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Process
     out: Recording
     err: Recording
 
@@ -101,16 +108,19 @@ class Ground:
     ) -> Actor:
         """Start it. With a `terminal` (our side, its side) that is its controlling one, and its stdout."""
         inner = None if terminal is None else terminal[1]
-        process = subprocess.Popen(
+        streams: dict[str, Any] = {
+            "stdin": stdin if inner is None else inner,
+            "stdout": subprocess.PIPE if inner is None else inner,
+            "stderr": subprocess.PIPE,
+            "cwd": self.folder,
+        }
+        process = _forked(argv, self.environment, streams, keep, inner is not None) or subprocess.Popen(
             argv,
-            stdin=stdin if inner is None else inner,
-            stdout=subprocess.PIPE if inner is None else inner,
-            stderr=subprocess.PIPE,
-            cwd=self.folder,
             env=self.environment,
             pass_fds=keep,
             start_new_session=True,
             preexec_fn=_prepare if inner is None else _prepare_with_terminal,
+            **streams,
         )
         out = terminal[0] if terminal else _own(process.stdout)
         actor = Actor(process, self.record(out), self.record(_own(process.stderr)))
@@ -152,7 +162,7 @@ class Ground:
         reading, writing = os.pipe()
         try:
             actor = self.spawn(
-                [sys.executable, "-P", "-m", "ptstream.daemon", "--home", self.home.path, "--ready-fd", str(writing)],
+                [*MODULE, "ptstream.daemon", "--home", self.home.path, "--ready-fd", str(writing)],
                 keep=(writing,),
             )
         finally:
@@ -334,6 +344,25 @@ def _own(pipe: IO[bytes] | None) -> int:
     assert pipe is not None
     with pipe:
         return fcntl.fcntl(pipe, fcntl.F_DUPFD_CLOEXEC, 3)
+
+
+def _forked(
+    argv: Sequence[str], environment: Mapping[str, str], streams: Mapping[str, Any], keep: Sequence[int], terminal: bool
+) -> Process | None:
+    """The process, if it is a module of Python's, forked from one that has its imports: a start takes a tenth."""
+    if tuple(argv[:3]) != MODULE:
+        return None
+    forks = _preloaded(tuple(read_at_start(environment).items()))
+    more = dict(streams, session=True, dies=True, passed=keep, terminal=terminal)
+    return forks.start(argv[4:], environment, module=argv[3], **more)
+
+
+@functools.cache
+def _preloaded(read: tuple[tuple[str, str], ...]) -> Preloaded:
+    """What is forked, for processes that have this of their environment. What it forked dies with the harness."""
+    made = Preloaded(dict(read))
+    atexit.register(made.close)
+    return made
 
 
 def _prepare() -> None:
