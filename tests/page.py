@@ -58,7 +58,8 @@ class Site:
         A tab that has the page already goes there without loading it anew.
         """
         if at is None and (known := self.rooms.get(page.context)):
-            page.goto(f"{known}/#{place}")
+            goes_on = place or page.url.startswith(f"{known}/")
+            page.goto(f"{known}/#{place}" if goes_on else f"{known}/")
             self.room = known
             return
         page.goto(self.link().replace(self.url, at or self.url))
@@ -159,7 +160,8 @@ def close_tabs(user: BrowserContext, kept: int = 0) -> None:
 
 @pytest.fixture
 def page(request: pytest.FixtureRequest, user: BrowserContext) -> Iterator[Page]:
-    """A tab in which the page may be open since an earlier test: for those that leave nothing but the place behind.
+    """A tab in which the page may be open since an earlier test, which must have left no more behind than the place,
+    a model that was chosen, and the focus.
 
     Who asks for the `context` gets one of its own. Behind a failure another one is opened.
     """
@@ -167,6 +169,7 @@ def page(request: pytest.FixtureRequest, user: BrowserContext) -> Iterator[Page]
         request.getfixturevalue("context")
     failed = request.session.testsfailed
     with watched(user.pages[0] if user.pages else user.new_page()) as tab:
+        tab.evaluate("() => { document.activeElement?.blur(); document.querySelector('#composer')?.reset() }")
         yield tab
         close_tabs(user, kept=int(request.session.testsfailed == failed))
 
