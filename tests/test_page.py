@@ -376,6 +376,36 @@ def test_what_is_drawn_anew_at_its_end_has_no_more(site: Site, page: Page) -> No
         expect(page.get_by_role("button", name="Jump to end")).to_be_hidden()
 
 
+HELD = """
+  const waiting = []
+  globalThis.requestAnimationFrame = (draw) => waiting.push(draw)
+  const drawn = () => new Promise((done) => setTimeout(done, 1))
+  globalThis.frames_pass = async (number) => {
+    for (; number; number--, await drawn()) for (const draw of waiting.splice(0)) draw(performance.now())
+  }
+"""
+"""Frames pass when they are told to; what should be drawn with one is drawn a little later all the same."""
+
+
+@ALONE
+def test_what_was_found_is_drawn_anew_while_it_is_scrolled_to(site: Site, page: Page) -> None:
+    """The place is where it is drawn now, and not where it was."""
+    with site.written("--title", "growing") as stream:
+        stream.write("A line.\n\n" * 300 + "Here is a needletwo")
+        page.add_init_script(HELD)
+        site.enter(page, f"{stream.id}?at={stream.text.index('needletwo')}&q=needletwo")
+        marked = "() => [...(CSS.highlights.get('hit') ?? [])].map(String).join() === 'needletwo'"
+        page.wait_for_function(marked, polling=50)
+        page.evaluate("() => { globalThis.before = [...CSS.highlights.get('hit')][0] }")
+        stream.write(" and *more* of it.\n\nThe end.")
+        page.wait_for_function("() => before.collapsed", polling=50)
+        stream.write(" Or not.")
+        page.wait_for_function(marked, polling=50)
+        page.evaluate("frames_pass(70)")
+        expect(page.get_by_text("Here is a needletwo")).to_be_in_viewport()
+        stream.end()
+
+
 def test_search_and_jump_to_what_was_found(site: Site, page: Page) -> None:
     lines = [f"Paragraph {number} of many.\n\n" for number in range(2000)]
     lines[1500] = "Here *stands* the Wombat, at last.\n\n"
