@@ -182,13 +182,16 @@ class Network:
     """A port before another one, whose connections can all be cut, and none be made."""
 
     def __init__(self, url: str) -> None:
-        host, _, port = url.removeprefix("http://").partition(":")
-        self._target = host, int(port)
+        self.lead_to(int(url.rpartition(":")[2]))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
         self.down = False
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._serve, daemon=True).start()
+
+    def lead_to(self, port: int) -> None:
+        """From now on, to that port of this machine."""
+        self._target = "127.0.0.1", port
 
     def cut(self, *, down: bool = False) -> None:
         """End every connection; as `down`, let no other come up."""
