@@ -53,12 +53,23 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
         yield made
 
 
+@contextlib.contextmanager
+def watched(tab: Page) -> Iterator[Page]:
+    """A tab whose scripts raise nothing that nobody catches."""
+    errors: list[str] = []
+
+    def heard(error: Exception) -> None:
+        errors.append(str(error))
+
+    tab.on("pageerror", heard)
+    yield tab
+    tab.remove_listener("pageerror", heard)
+    assert errors == []
+
+
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
-    """A tab, whose scripts raise nothing that nobody catches."""
-    tab = context.new_page()
-    errors: list[str] = []
-    tab.on("pageerror", lambda error: errors.append(str(error)))
-    yield tab
-    tab.close()
-    assert errors == []
+    """A tab."""
+    with watched(context.new_page()) as tab:
+        yield tab
+        tab.close()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.browser import visiting
+from tests.browser import visiting, watched
 from tests.conftest import Cli, kept, listening, told, until
 
 ROOM = re.compile(r"/[0-9a-f]{32}/$")
@@ -53,9 +53,13 @@ class Site:
         return said.strip()
 
     def enter(self, page: Page, place: str = "", *, at: str | None = None) -> None:
-        """Let a tab in, by another address if `at` is one, and go to a place there. A user is let in once."""
+        """Let a tab in, by another address if `at` is one, and go to a place there. A user is let in once.
+
+        A tab that has the page already goes there without loading it anew.
+        """
         if at is None and (known := self.rooms.get(page.context)):
-            page.goto(f"{known}/#{place}" if place else f"{known}/")
+            goes_on = place or page.url.startswith(f"{known}/")
+            page.goto(f"{known}/#{place}" if goes_on else f"{known}/")
             self.room = known
             return
         page.goto(self.link().replace(self.url, at or self.url))
@@ -143,22 +147,51 @@ def user(browser: Browser) -> Iterator[BrowserContext]:
 @pytest.fixture
 def context(user: BrowserContext) -> Iterator[BrowserContext]:
     """That user, for one test: no tab of it is left open."""
+    close_tabs(user)
     yield user
-    for tab in user.pages:
+    close_tabs(user)
+
+
+def close_tabs(user: BrowserContext, kept: int = 0) -> None:
+    """All but the first ones."""
+    for tab in user.pages[kept:]:
         tab.close()
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, user: BrowserContext) -> Iterator[Page]:
+    """A tab in which the page may be open since an earlier test, which must have left no more behind than the place,
+    a model that was chosen, and the focus.
+
+    Who asks for the `context` gets one of its own. Behind a failure another one is opened.
+    """
+    if "context" in request.fixturenames:
+        request.getfixturevalue("context")
+    failed = request.session.testsfailed
+    with watched(user.pages[0] if user.pages else user.new_page()) as tab:
+        tab.evaluate("() => { document.activeElement?.blur(); document.querySelector('#composer')?.reset() }")
+        yield tab
+        close_tabs(user, kept=int(request.session.testsfailed == failed))
+
+
+ALONE = pytest.mark.usefixtures("context")
+"""In a tab of its own: for what changes a tab, hears of its requests, or is about how it is loaded."""
 
 
 class Network:
     """A port before another one, whose connections can all be cut, and none be made."""
 
     def __init__(self, url: str) -> None:
-        host, _, port = url.removeprefix("http://").partition(":")
-        self._target = host, int(port)
+        self.lead_to(int(url.rpartition(":")[2]))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
         self.down = False
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._serve, daemon=True).start()
+
+    def lead_to(self, port: int) -> None:
+        """From now on, to that port of this machine."""
+        self._target = "127.0.0.1", port
 
     def cut(self, *, down: bool = False) -> None:
         """End every connection; as `down`, let no other come up."""

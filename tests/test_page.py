@@ -8,6 +8,7 @@ import re
 import stat
 import threading
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
@@ -15,10 +16,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from ptstream.engine.sqlite.store import Store
 from ptstream.streams import GenerationRequest
-from tests.browser import browser, needs_browser, page, visiting  # noqa: F401
+from tests.browser import browser, needs_browser, visiting  # noqa: F401
 from tests.conftest import ID, until
 from tests.endpoint import PIECES, TEXT
-from tests.page import ROOM, Site, context, site, user  # noqa: F401
+from tests.page import ALONE, ROOM, Site, context, page, site, user  # noqa: F401
 
 pytestmark = needs_browser
 
@@ -62,6 +63,7 @@ def test_the_link_lets_in_once(site: Site, browser: Browser) -> None:
         assert "ptstream web" in second.content()
 
 
+@ALONE
 def test_the_browser_is_not_told_the_link_where_others_see_it(site: Site, page: Page, tmp_path: Path) -> None:
     (tmp_path / "browser").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/arguments\n')
     (tmp_path / "browser").chmod(0o700)
@@ -95,6 +97,7 @@ def test_without_the_cookie_or_with_another_one_there_is_nothing_to_see(site: Si
         expect(page.get_by_text(ENDED)).to_be_hidden()
 
 
+@ALONE
 def test_a_server_on_another_port_is_not_sent_the_cookie(site: Site, page: Page) -> None:
     """It may be another user's; cookies know hosts and paths, and no ports."""
     seen: list[str | None] = []
@@ -143,6 +146,7 @@ def test_a_prompt_is_driven_and_its_text_seen_live(site: Site, page: Page) -> No
     expect(page.get_by_label("Prompt")).to_have_value("")
 
 
+@ALONE
 def test_shift_and_enter_is_a_new_line_and_nothing_is_sent_without_words(site: Site, page: Page) -> None:
     site.enter(page)
     prompt = page.get_by_label("Prompt")
@@ -289,23 +293,12 @@ def test_it_stays_at_the_end_only_while_the_reader_is_there(site: Site, page: Pa
         stream.end()
 
 
-def test_more_than_a_hundred_streams(site: Site, page: Page) -> None:
-    with Store(site.cli.home) as store:
-        for number in range(101):
-            store.create(GenerationRequest(prompt=f"prompt {number}"))
-    site.enter(page)
-    expect(page.locator("#list li")).to_have_count(100)
-    page.get_by_role("button", name="More").click()
-    expect(page.get_by_role("button", name="More")).to_be_hidden()
-    assert page.locator("#list li").count() > 100
-
-
 # --- two panes
 
 
 def test_two_panes_on_one_stream(site: Site, page: Page) -> None:
     """The one is ahead of the other, which has nothing but whole sentences."""
-    sentences = [f"This is sentence number {number}, e.g. the {number}th. " for number in range(8)]
+    sentences = [f"This is sentence number {number}, e.g. the {number}th. " for number in range(6)]
     with site.written("--title", "two panes") as stream:
         site.enter(page, f"{stream.id}/panes")
         left, right = page.locator(".pane .text").first, page.locator(".pane .text").last
@@ -364,6 +357,8 @@ def test_what_was_found_in_the_last_block(site: Site, page: Page, view: str) -> 
       const frame = document.querySelector('.scroller').getBoundingClientRect()
       return box.top >= frame.top && box.bottom <= frame.bottom }"""
     page.wait_for_function(inside)
+    page.keyboard.press("Escape")
+    expect(page.locator("#list")).to_be_visible()
     page.goto(f"{site.room}/#{short}")
     expect(page.locator(".text")).to_have_text("Short.")
     expect(page.get_by_role("button", name="Jump to end")).to_be_hidden()
@@ -379,6 +374,36 @@ def test_what_is_drawn_anew_at_its_end_has_no_more(site: Site, page: Page) -> No
         stream.end()
         status(page, "done")
         expect(page.get_by_role("button", name="Jump to end")).to_be_hidden()
+
+
+HELD = """
+  const waiting = []
+  globalThis.requestAnimationFrame = (draw) => waiting.push(draw)
+  const drawn = () => new Promise((done) => setTimeout(done, 1))
+  globalThis.frames_pass = async (number) => {
+    for (; number; number--, await drawn()) for (const draw of waiting.splice(0)) draw(performance.now())
+  }
+"""
+"""Frames pass when they are told to; what should be drawn with one is drawn a little later all the same."""
+
+
+@ALONE
+def test_what_was_found_is_drawn_anew_while_it_is_scrolled_to(site: Site, page: Page) -> None:
+    """The place is where it is drawn now, and not where it was."""
+    with site.written("--title", "growing") as stream:
+        stream.write("A line.\n\n" * 300 + "Here is a needletwo")
+        page.add_init_script(HELD)
+        site.enter(page, f"{stream.id}?at={stream.text.index('needletwo')}&q=needletwo")
+        marked = "() => [...(CSS.highlights.get('hit') ?? [])].map(String).join() === 'needletwo'"
+        page.wait_for_function(marked, polling=50)
+        page.evaluate("() => { globalThis.before = [...CSS.highlights.get('hit')][0] }")
+        stream.write(" and *more* of it.\n\nThe end.")
+        page.wait_for_function("() => before.collapsed", polling=50)
+        stream.write(" Or not.")
+        page.wait_for_function(marked, polling=50)
+        page.evaluate("frames_pass(70)")
+        expect(page.get_by_text("Here is a needletwo")).to_be_in_viewport()
+        stream.end()
 
 
 def test_search_and_jump_to_what_was_found(site: Site, page: Page) -> None:
@@ -515,22 +540,22 @@ CONTRAST = """() => {
 }"""
 
 
+@ALONE
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_word_stands_out_in_both_schemes(site: Site, browser: Browser, scheme: str) -> None:
+def test_every_word_stands_out_in_both_schemes(site: Site, page: Page, scheme: Literal["light", "dark"]) -> None:
     text = "# Title\n\nSome *text* with `code` and [a link](https://example.org).\n\n> quoted\n\n"
     text += "```js\nlet it = 1\n```\n\n|a|\n|-|\n|1|\n"
     id = site.replayed(text)
     bad = site.cli.out("drive", "--detach", "--", "sh", "-c", "echo bad; exit 3").strip()
-    with visiting(browser, color_scheme=scheme) as context:
-        page = context.new_page()
-        site.enter(page, id)
-        expect(page.locator(".text h2")).to_have_text("Title")
-        assert page.evaluate(CONTRAST) == []
-        page.goto(f"{site.room}/#{bad}")
-        expect(page.locator("#stream .error")).to_be_visible()
-        assert page.evaluate(CONTRAST) == []
-        dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
-        assert dark == (scheme == "dark")
+    page.emulate_media(color_scheme=scheme)
+    site.enter(page, id)
+    expect(page.locator(".text h2")).to_have_text("Title")
+    assert page.evaluate(CONTRAST) == []
+    page.goto(f"{site.room}/#{bad}")
+    expect(page.locator("#stream .error")).to_be_visible()
+    assert page.evaluate(CONTRAST) == []
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+    assert dark == (scheme == "dark")
 
 
 # --- loading
@@ -556,3 +581,18 @@ def test_loaded_again_it_asks_for_its_html_alone(site: Site, browser: Browser) -
     assert named == {name for name in scripts if not name.endswith("/page.js")}
     # What apps load is asked for each time: its address stays when it changes.
     assert httpx.get(f"{site.url}/web/ptstream.js").headers["cache-control"] == "no-cache"
+
+
+# --- more than other tests should have to list
+
+
+@ALONE
+def test_more_than_a_hundred_streams(site: Site, page: Page) -> None:
+    with Store(site.cli.home) as store:
+        for number in range(101):
+            store.create(GenerationRequest(prompt=f"prompt {number}"))
+    site.enter(page)
+    expect(page.locator("#list li")).to_have_count(100)
+    page.get_by_role("button", name="More").click()
+    expect(page.get_by_role("button", name="More")).to_be_hidden()
+    assert page.locator("#list li").count() > 100

@@ -9,9 +9,9 @@ import re
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser import browser, needs_browser, page  # noqa: F401
+from tests.browser import browser, needs_browser  # noqa: F401
 from tests.conftest import until
-from tests.page import Network, Site, context, network, site, user  # noqa: F401
+from tests.page import ALONE, Network, Site, context, network, page, site, user  # noqa: F401
 
 pytestmark = needs_browser
 
@@ -25,7 +25,10 @@ def shown(page: Page) -> str:
 
 def shows(page: Page, text: str) -> None:
     """Wait until the page shows exactly this text; it must be shown as written."""
-    until(lambda: len(shown(page)) >= len(text))
+    units = len(text.encode("utf-16-le")) // 2
+    page.wait_for_function(
+        "(units) => (document.querySelector('.text')?.textContent.length ?? -1) >= units", arg=units, polling=50
+    )
     assert shown(page) == text
 
 
@@ -71,6 +74,7 @@ def test_offline_and_on_again(site: Site, page: Page, context: BrowserContext, n
             assert pane.text_content() == stream.text == site.cli.out("cat", stream.id)
 
 
+@ALONE
 def test_cut_off_again_and_again(site: Site, page: Page, network: Network) -> None:
     with site.written() as stream:
         site.enter(page, f"{stream.id}/raw", at=network.url)
@@ -89,6 +93,7 @@ def test_cut_off_again_and_again(site: Site, page: Page, network: Network) -> No
         shows(page, site.cli.out("cat", stream.id))
 
 
+@ALONE
 def test_asleep_in_mid_stream(site: Site, page: Page, network: Network) -> None:
     """Frozen as a browser freezes a page: nothing of it runs, and what it is connected to is gone meanwhile."""
     with site.written() as stream:
@@ -106,6 +111,7 @@ def test_asleep_in_mid_stream(site: Site, page: Page, network: Network) -> None:
         shows(page, stream.text)
 
 
+@ALONE
 def test_out_of_sight_it_holds_no_connection_and_comes_back_to_all(site: Site, page: Page) -> None:
     """A browser has six to a daemon, for all its tabs."""
     hide = """(hidden) => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true })
@@ -146,6 +152,7 @@ def test_more_windows_than_a_browser_has_connections(site: Site, context: Browse
             shows(window, stream.text)
 
 
+@ALONE
 def test_what_is_thought_is_shown_without_a_connection_that_lasts(site: Site, page: Page) -> None:
     page.add_init_script(
         "Object.defineProperty(navigator, 'locks', { value: undefined })"
@@ -394,31 +401,35 @@ def test_a_link_whose_text_names_another_host_shows_where_it_leads(site: Site, p
 # --- its length
 
 WATCH = """
+  window.watching?.forEach((each) => each.disconnect())
   window.work = []
   window.long = []
   const tasks = new PerformanceObserver((list) => long.push(...list.getEntries().map((e) => e.duration)))
   tasks.observe({ type: 'longtask' })
-  new MutationObserver((changes) => {
+  const changes = new MutationObserver((changes) => {
     const grown = (change) => change.type === 'characterData'
       ? Math.max(0, change.target.data.length - change.oldValue.length)
       : [...change.addedNodes].reduce((sum, node) => sum + node.textContent.length, 0)
     if (changes.some(({ target }) => target.parentElement?.closest('.text'))) {
       work.push(changes.reduce((sum, change) => sum + grown(change), 0))
     }
-  }).observe(document, { subtree: true, childList: true, characterData: true, characterDataOldValue: true })
+  })
+  changes.observe(document, { subtree: true, childList: true, characterData: true, characterDataOldValue: true })
+  window.watching = [tasks, changes]
 """
 
 SLICE = 32 * 1024
 
 LONG = {
-    "lines": "".join(f"{number}\n" for number in range(50_000)),
-    "list": "".join(f"- item *{number}*\n" for number in range(50_000)),
-    "paragraphs": "".join(f"Paragraph **{number}**, with `code`.\n\n" for number in range(25_000)),
-    "code": "```\n" + "".join(f"print({number})\n" for number in range(50_000)) + "```\n",
-    "10 MB": "".join(
-        f"## {number}\n\n" + "Some words of a long text, and more of them. " * 40 + "\n\n" for number in range(5_500)
+    "lines": "".join(f"{number}\n" for number in range(30_000)),
+    "list": "".join(f"- item *{number}*\n" for number in range(20_000)),
+    "paragraphs": "".join(f"Paragraph **{number}**, with `code`.\n\n" for number in range(10_000)),
+    "code": "```\n" + "".join(f"print({number})\n" for number in range(20_000)) + "```\n",
+    "2 MB": "".join(
+        f"## {number}\n\n" + "Some words of a long text, and more of them. " * 40 + "\n\n" for number in range(1_100)
     ),
 }
+"""Each more than what may be drawn at once; the last one more than the page takes from the network unshown."""
 
 
 @pytest.mark.parametrize("kind", LONG)
@@ -428,11 +439,14 @@ def test_a_long_text_is_shown_in_slices(
 ) -> None:
     text = LONG[kind]
     id = site.passed(text)
-    page.add_init_script(WATCH)
+    site.enter(page)
+    page.evaluate(f"() => {{ {WATCH} }}")
     site.enter(page, f"{id}/{view}")
     expect(page.locator("#stream .size")).to_have_attribute("title", f"{len(text):,} bytes")
     page.keyboard.press("/")
     expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("searchbox")).not_to_be_focused()
     last = re.findall(r"\d+", text)[-1]
     page.wait_for_function(
         "(last) => [...document.querySelectorAll('.run:last-child, .tail')].some(e => e.textContent.includes(last))",

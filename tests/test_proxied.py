@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.server
 import json
 import os
@@ -14,13 +13,13 @@ from typing import ClassVar, NamedTuple
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import ptstream
 from tests.browser import CHROMIUM, needs_browser, visiting
 from tests.conftest import Cli, listening, needs, stop_daemon, until
 from tests.endpoint import TEXT
-from tests.page import CONFIG, ROOM
+from tests.page import CONFIG, ROOM, Network
 from tests.tls_proxy import Habit, proxy
 from tests.web import site
 
@@ -44,21 +43,23 @@ HABITS = {
 
 
 @pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    """One for the module: it keeps an event loop in the thread."""
-    with sync_playwright() as running:
+def road() -> Iterator[Network]:
+    """Where the browser comes by the names of other machines: it leads to where a test says."""
+    made = Network("http://127.0.0.1:1")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def browser(road: Network) -> Iterator[Browser]:
+    """A browser for which those names lead there, and any certificate is good."""
+    there = road.url.removeprefix("http://")
+    flags = [f"--host-resolver-rules=MAP box.example.com:443 {there}, MAP evil.example {there}"]
+    flags += ["--ignore-certificate-errors"] + (["--no-sandbox"] if os.geteuid() == 0 else [])
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield running
-
-
-@contextlib.contextmanager
-def browsing(playwright: Playwright, port: int, more: str = "") -> Iterator[Browser]:
-    """A browser for which the box's name leads to that port of this machine, and any certificate is good."""
-    rules = f"MAP box.example.com:443 127.0.0.1:{port}" + (f", {more}" if more else "")
-    flags = [f"--host-resolver-rules={rules}", "--ignore-certificate-errors"]
-    flags += ["--no-sandbox"] if os.geteuid() == 0 else []
-    running = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-    yield running
-    running.close()
+        running.close()
 
 
 class Behind(NamedTuple):
@@ -71,16 +72,18 @@ class Behind(NamedTuple):
 
 
 @pytest.fixture(params=HABITS)
-def behind(request: pytest.FixtureRequest, endpoint: str, playwright: Playwright, tmp_path: Path) -> Iterator[Behind]:
+def behind(
+    request: pytest.FixtureRequest, endpoint: str, browser: Browser, road: Network, tmp_path: Path
+) -> Iterator[Behind]:
     """Behind one of each habit."""
     config, path, habit = HABITS[request.param]
     with (
         listening(f"{config}\n{CONFIG.format(endpoint=endpoint)}") as face,
         proxy(face.url, habit, tmp_path) as port,
-        browsing(playwright, port) as browser,
         visiting(browser) as context,
         context.new_page() as page,
     ):
+        road.lead_to(port)
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         link = face.cli.out("web", "--no-browser").strip().replace(face.url, BOX)
@@ -132,10 +135,10 @@ async ([url, token]) => {
 """As OpenAI's client for JavaScript asks, and then what it does not."""
 
 
-def test_the_page_of_an_app_calls_with_headers_of_its_own(endpoint: str, playwright: Playwright) -> None:
+def test_the_page_of_an_app_calls_with_headers_of_its_own(endpoint: str, browser: Browser) -> None:
     with site(ptstream.web) as origin:
         config = f'origins = ["{origin}"]\n{CONFIG.format(endpoint=endpoint)}'
-        with listening(config) as face, browsing(playwright, 1) as browser, visiting(browser) as context:
+        with listening(config) as face, visiting(browser) as context:
             page = context.new_page()
             page.goto(origin)
             assert page.evaluate(ASK, [face.url, face.token]) == [200, True, 204]
@@ -190,13 +193,13 @@ class Everywhere(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
 
-def test_without_a_token_no_page_from_elsewhere_gets_in(cli: Cli, playwright: Playwright) -> None:
+def test_without_a_token_no_page_from_elsewhere_gets_in(cli: Cli, browser: Browser, road: Network) -> None:
     """What the browser sends of a page of another site, under each name, is sent to a daemon."""
     with Everywhere(("::", 0), Heard) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         port = server.server_port
-        evil = f"MAP evil.example 127.0.0.1:{port}"
-        with browsing(playwright, 1, evil) as browser, visiting(browser) as context, context.new_page() as page:
+        road.lead_to(port)
+        with visiting(browser) as context, context.new_page() as page:
             page.goto("http://evil.example/")
             page.evaluate(ASK_ALL, [f"http://{name}:{port}/status" for name in SPELLINGS])
             others = Heard.heads.copy()

@@ -29,7 +29,8 @@ UNICODE = (
     "e\u0301\x00\ufeff\u2028\u2029\x1b[0m𝒳\U0010ffff data: id: 7\n\n\n"
 )
 """Line ends of every kind, a family, a flag, a NUL, a byte order mark that is none, and what looks like an event."""
-LONG = UNICODE * 500
+LONG = UNICODE * 200
+"""Seven events of a stream that is over."""
 
 READ = """
 async ([module, how, url, {keep, abortAfter, abortIn, slept, given, ...options}]) => {
@@ -208,15 +209,20 @@ def node() -> Iterator[Read]:
         assert ended(process) == 0
 
 
-@pytest.fixture(params=[pytest.param("node", marks=needs("node")), pytest.param("browser", marks=needs_browser)])
-def read(request: pytest.FixtureRequest) -> Iterator[Read]:
-    """How to read, here and there."""
-    if request.param == "node":
-        yield request.getfixturevalue("node")
-        return
-    with visiting(request.getfixturevalue("browser")) as context, context.new_page() as page:
-        page.goto(request.getfixturevalue("origin"))
+@pytest.fixture(scope="module")
+def in_page(browser: Browser, origin: str) -> Iterator[Read]:
+    """How to read in a browser: one page that reads one after the other, as the program does."""
+    with visiting(browser) as context, context.new_page() as page:
+        page.goto(origin)
         yield lambda how, url, **options: page.evaluate(READ, ["/0/ptstream.js", how, url, options])
+
+
+@pytest.fixture(
+    params=[pytest.param("node", marks=needs("node")), pytest.param("in_page", marks=needs_browser, id="browser")]
+)
+def read(request: pytest.FixtureRequest) -> Any:
+    """How to read, here and there."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +277,7 @@ def test_it_follows_to_the_end(read: Read, daemon: Face) -> None:
 
 def test_a_line_that_is_cut_anywhere(read: Read, daemon: Face) -> None:
     id = replayed(daemon, LONG, rate=2000, size=11)
-    with line(daemon.url, cuts_at_random(random.randrange(10**6), 40_000)) as bad:
+    with line(daemon.url, cuts_at_random(random.randrange(10**6), 14_000)) as bad:
         whole(read("follow", bad.url + path_of(id), headers=daemon.headers), LONG)
         assert bad.cuts > 1
 
@@ -591,7 +597,7 @@ def test_headers_that_are_asked_for_each_time(read: Read, daemon: Face) -> None:
     token = daemon.headers["Authorization"]
     for given in (f"{{authorization: '{token}'}}", f"Promise.resolve(new Headers({{authorization: '{token}'}}))"):
         id = replayed(daemon, LONG, rate=50_000)
-        with line(daemon.url, lambda _: None if bad.cuts > 2 else 9000) as bad:
+        with line(daemon.url, lambda _: None if bad.cuts > 2 else 7000) as bad:
             found = read("follow", bad.url + path_of(id), given=f"{{headers: () => (calls.push(1), {given})}}")
             whole(found, LONG)
             assert 3 < len(found["calls"]) <= len(bad.heads)

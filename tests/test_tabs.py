@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.browser import browser, context, needs_browser  # noqa: F401
+from tests.browser import browser, needs_browser, visiting  # noqa: F401
 from tests.conftest import until
 from tests.web import app
 
@@ -99,11 +98,44 @@ HIDE = """(hidden) => { Object.defineProperty(document, 'hidden', { value: hidde
 document.dispatchEvent(new Event('visibilitychange')) }"""
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app's address."""
-    with app(APP, tmp_path) as url:
+    with app(APP, tmp_path_factory.mktemp("app")) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def user(browser: Browser) -> Iterator[BrowserContext]:
+    """One user of the browser for all tests: a tab that is loaded reads for one after the other."""
+    with visiting(browser) as made:
+        yield made
+
+
+@pytest.fixture
+def context(request: pytest.FixtureRequest, user: BrowserContext, server: str) -> Iterator[BrowserContext]:
+    """That user. What a test has begun is over before the next one counts connections."""
+    failed = request.session.testsfailed
+    yield user
+    over(server)
+    for page in user.pages:
+        page.evaluate("for (const id in told) delete told[id]")
+        if request.session.testsfailed > failed:
+            page.close()
+
+
+@pytest.fixture
+def apart(browser: Browser, server: str) -> Iterator[BrowserContext]:
+    """Another user, for one test."""
+    with visiting(browser) as made:
+        yield made
+    over(server)
+
+
+def over(server: str) -> None:
+    """All streams are, and nobody has a connection that lasts."""
+    httpx.post(f"{server}/end")
+    until(lambda: not lasting(server))
 
 
 def created(server: str, number: int) -> list[str]:
@@ -112,10 +144,12 @@ def created(server: str, number: int) -> list[str]:
 
 
 def tab(context: BrowserContext, server: str, how: str, ids: list[str]) -> Page:
-    """A tab that reads these streams."""
-    page = context.new_page()
-    page.goto(server)
-    page.wait_for_function("() => Boolean(globalThis.read)")
+    """A tab that reads these streams: one that reads nothing, or a new one."""
+    page = next((each for each in context.pages if not each.evaluate("Object.keys(told).length")), None)
+    if page is None:
+        page = context.new_page()
+        page.goto(server)
+        page.wait_for_function("() => Boolean(globalThis.read)")
     for id in ids:
         page.evaluate("([how, id]) => { read(how, id) }", [how, id])
     return page
@@ -155,7 +189,10 @@ def whole(server: str, pages: list[Page], ids: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("tabs", "alone"), [(3, False), (6, False), (3, True)])
-def test_three_answers_in_each_of_many_tabs(context: BrowserContext, server: str, tabs: int, alone: bool) -> None:
+def test_three_answers_in_each_of_many_tabs(
+    request: pytest.FixtureRequest, server: str, tabs: int, alone: bool
+) -> None:
+    context = request.getfixturevalue("apart" if alone else "context")
     if alone:  # each tab has one
         context.add_init_script(ALONE)
     ids = created(server, 3)
@@ -206,11 +243,11 @@ def test_more_drives_than_connections(context: BrowserContext, server: str) -> N
     whole(server, [page], ids)
 
 
-def test_a_connection_that_carries_any_number(context: BrowserContext, server: str) -> None:
+def test_a_connection_that_carries_any_number(apart: BrowserContext, server: str) -> None:
     """As the page's own says that it is one of HTTP/2."""
-    context.add_init_script("performance.getEntriesByType = () => [{ nextHopProtocol: 'h2' }]")
+    apart.add_init_script("performance.getEntriesByType = () => [{ nextHopProtocol: 'h2' }]")
     ids = created(server, 5)
-    page = tab(context, server, "drive", ids)
+    page = tab(apart, server, "drive", ids)
     grows(page, ids)
     assert len(lasting(server)) == 5
     whole(server, [page], ids)

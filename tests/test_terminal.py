@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import signal
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from tests.conftest import (
     ended,
     kept,
     read_exactly,
+    started,
     together,
     told,
     until,
@@ -43,6 +47,26 @@ def terminal(cli: Cli, *words: str, columns: int = 80, **environment: str) -> An
         timeout=LIMIT,
         dimensions=(24, columns),
     )
+
+
+class Shown:
+    """The command as a terminal shows it that it does not control: no key is pressed there."""
+
+    def __init__(self, cli: Cli, *words: str, columns: int = 80, **environment: str) -> None:
+        self._ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, columns))
+        self._process = started(words, cli.environment | environment, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+
+    def over(self) -> tuple[str, int]:
+        """What it printed, and its exit code."""
+        said = b""
+        with contextlib.suppress(OSError):  # EIO: nobody else has the terminal open
+            while data := os.read(self._ours, 65536):
+                said += data
+        os.close(self._ours)
+        with self._process:
+            return said.decode(), ended(self._process)
 
 
 def screen_of(text: str, columns: int) -> list[str]:
@@ -198,21 +222,21 @@ def test_control_sequences_do_not_reach_a_terminal(served: Cli, folder: Path) ->
         ("drive", "--", *failing),
     )
     # All of them run at the same time; each waits for its reader.
-    for words, child in [(words, terminal(served, *words, NO_COLOR="1")) for words in lines]:
-        shown, _ = over(child)
+    for words, child in [(words, Shown(served, *words, NO_COLOR="1")) for words in lines]:
+        shown, _ = child.over()
         unwanted = {char for char in shown if not (char.isprintable() or char in "\r\n\t")}
         assert not unwanted, (words, shown)
         assert "plain" in shown, words
-    raw, _ = over(terminal(served, "cat", "--raw", "hostile"))
+    raw, _ = Shown(served, "cat", "--raw", "hostile").over()
     assert "\x1b]0;title\x07" in raw
     assert served.run("cat", "hostile").stdout == HOSTILE.encode()
 
 
 def test_names_do_not_either(served: Cli) -> None:
     served.run("create", "--name", "a\u202eb", "x", code=None)
-    shown, _ = over(terminal(served, "ls", NO_COLOR="1"))
+    shown, _ = Shown(served, "ls", NO_COLOR="1").over()
     assert "\u202e" not in shown
-    shown, code = over(terminal(served, "cat", "\x1b[31mx\u202e", NO_COLOR="1"))
+    shown, code = Shown(served, "cat", "\x1b[31mx\u202e", NO_COLOR="1").over()
     assert code in (2, 3)
     assert "\x1b" not in shown
     assert "\u202e" not in shown
@@ -222,8 +246,8 @@ def test_a_terminal_gets_a_last_newline(served: Cli) -> None:
     done = served.run("drive", "--name", "open", "--", "printf", "no newline")
     assert done.stdout == b"no newline"
     lines = (("cat", "open"), ("watch", "open"), ("drive", "open"), ("path",))
-    for child in [terminal(served, *words, NO_COLOR="1") for words in lines]:
-        shown, code = over(child)
+    for child in [Shown(served, *words, NO_COLOR="1") for words in lines]:
+        shown, code = child.over()
         assert code == 0
         assert shown.endswith("\r\n")
         assert not shown.endswith("\r\n\r\n")
@@ -253,7 +277,7 @@ def test_reasoning_is_dim_and_beside_the_text(served: Cli, endpoint: str, folder
 
 def test_who_is_asked_stands_before_the_first_byte(served: Cli, endpoint: str) -> None:
     words = ("drive", "-p", "why", "-m", "ok")
-    shown, code = over(terminal(served, *words, NO_COLOR="1", OPENAI_BASE_URL=endpoint))
+    shown, code = Shown(served, *words, NO_COLOR="1", OPENAI_BASE_URL=endpoint).over()
     assert code == 0
     host = endpoint.removeprefix("http://").removesuffix("/v1")
     assert [line for line in shown.splitlines() if line][1:] == [f"model ok at {host}", TEXT]
@@ -261,10 +285,10 @@ def test_who_is_asked_stands_before_the_first_byte(served: Cli, endpoint: str) -
 
 def test_colour_only_where_it_is_wanted(served: Cli) -> None:
     served.run("create", "--name", "coloured", "x")
-    assert "\x1b" not in over(terminal(served, "ls", NO_COLOR="1"))[0]
-    assert "\x1b" not in over(terminal(served, "cat", "nosuch", TERM="dumb"))[0]
-    assert "\x1b" not in over(terminal(served, "--color", "never", "ls"))[0]
-    assert "\x1b" in over(terminal(served, "ls"))[0]
+    assert "\x1b" not in Shown(served, "ls", NO_COLOR="1").over()[0]
+    assert "\x1b" not in Shown(served, "cat", "nosuch", TERM="dumb").over()[0]
+    assert "\x1b" not in Shown(served, "--color", "never", "ls").over()[0]
+    assert "\x1b" in Shown(served, "ls").over()[0]
     assert "\x1b" not in served.out("ls")
 
 
@@ -272,7 +296,7 @@ def test_colour_only_where_it_is_wanted(served: Cli) -> None:
 def test_ls_fits(cli: Cli, columns: int) -> None:
     titles = ("a title that is far too long for any terminal " * 3, "世界" * 60, "é" * 100, "short", "👩‍👩‍👧" * 40)
     ids = [cli.out("create", "--name", f"name-{n}", title).strip() for n, title in enumerate(titles)]
-    shown, code = over(terminal(cli, "ls", columns=columns, NO_COLOR="1"))
+    shown, code = Shown(cli, "ls", columns=columns, NO_COLOR="1").over()
     assert code == 0
     lines = [line for line in screen_of(shown, columns) if line]
     assert lines[0].startswith("ID")

@@ -45,26 +45,39 @@ class Endpoint:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self.url = self._line()
+        self._all = self._before = 0
 
     def _line(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
     def go(self) -> int:
-        """Let those on that wait; how many requests there were."""
+        """Let those on that wait; how many requests there were in this test."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return int(self._line())
+        self._all = int(self._line())
+        return self._all - self._before
+
+    def forget(self) -> None:
+        """Count from here on."""
+        self._before = self._all
 
 
-@pytest.fixture
-def gated() -> Iterator[Endpoint]:
+@pytest.fixture(scope="module")
+def playing() -> Iterator[Endpoint]:
     """The endpoint."""
     line = [sys.executable, "-c", GATED]
     with subprocess.Popen(line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield Endpoint(process)
         process.kill()
+
+
+@pytest.fixture
+def gated(playing: Endpoint) -> Endpoint:
+    """The endpoint, which has been asked for nothing yet."""
+    playing.forget()
+    return playing
 
 
 @pytest.fixture

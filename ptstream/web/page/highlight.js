@@ -36,22 +36,29 @@ export async function show(node, words, before) {
   const place = range?.startContainer.parentElement ?? node
   place.scrollIntoView({ block: "center" })
   const scroller = node.closest(".scroller")
-  if (scroller) await keepInSight(range ?? node, scroller)
+  if (scroller) await keepInSight(() => (range ? marked() : node.isConnected ? node : null), scroller)
+}
+
+/** What is marked; null if it is no more, until it is marked again. */
+function marked() {
+  const [range] = CSS.highlights?.get("hit") ?? []
+  return range instanceof Range && !range.collapsed ? range : null
 }
 
 /**
  * Scroll until it stays in sight: what comes near it is only then laid out, and may be larger or smaller than was
  * thought. In a long block this finds the place in it, too. Whoever scrolls meanwhile is left in peace.
- * @param {Element | Range} place
+ * @param {() => Element | Range | null} where null while it is being drawn anew
  * @param {Element} scroller
  */
-async function keepInSight(place, scroller) {
+async function keepInSight(where, scroller) {
   const moved = new AbortController()
   for (const event of ["wheel", "touchmove", "keydown", "pointerdown"]) {
     scroller.ownerDocument.addEventListener(event, () => moved.abort(), { signal: moved.signal, passive: true })
   }
   for (let frame = 0, steady = 0; frame < LONGEST && steady < STEADY && !moved.signal.aborted; frame++) {
-    steady = isInSight(place, scroller) ? steady + 1 : 0
+    const place = where()
+    steady = place && isInSight(place, scroller) ? steady + 1 : 0
     await new Promise(requestAnimationFrame)
   }
   moved.abort()
