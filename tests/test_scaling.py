@@ -227,7 +227,7 @@ def test_what_the_manual_computes_follows_from_what_it_measured() -> None:
         running, daemons, followed, cores = map(float, row.split())
         assert cores == round(Load(running, daemons=daemons, followed=followed).cores(costs), 1), row
     day = Load(0, created=1_000_000 / 86_400)
-    assert round(1 / day.cores(costs)) == 58
+    assert day.cores(costs) < 1 / 50
     assert round(1_000_000 / 86_400 * 10) == 116
 
 
