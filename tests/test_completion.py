@@ -120,8 +120,11 @@ class Line:
         """Whether the shell has put on its line what it was told: it runs nothing, and none of its threads works."""
         self._made(self.told)
         tasks = list(Path(f"/proc/{self.spawned.pid}/task").iterdir())
-        asleep = [(task / "stat").read_text().rpartition(")")[2].split()[0] == "S" for task in tasks]
-        return all(asleep) and not any((task / "children").read_text() for task in tasks)
+        try:
+            asleep = [(task / "stat").read_text().rpartition(")")[2].split()[0] == "S" for task in tasks]
+            return all(asleep) and not any((task / "children").read_text() for task in tasks)
+        except (FileNotFoundError, ProcessLookupError):  # one has ended just now
+            return False
 
     def _made(self, path: Path) -> bool:
         """Whether the file is there; what the shell draws is taken, so that it never waits for that."""
