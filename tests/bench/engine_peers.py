@@ -317,7 +317,7 @@ async def _read_bare(place: str, ids: list[str], late: Late) -> None:
             asked = [*offsets]
             values = {"ids": asked, "offsets": [*offsets.values()], "lives": [True] * len(asked), "all": False}
             cursor = await connection.cursor(binary=True).execute(LOOK.encode(), values)
-            for n, status, size, *_, starts, texts, text in await cursor.fetchall():
+            for n, status, size, *_, starts, texts, text, _ in await cursor.fetchall():
                 id = asked[n - 1]
                 pieces = zip(starts, texts, strict=True) if starts else ()
                 data = joined(offsets[id], pieces) or bytes(text or b"")
