@@ -58,7 +58,7 @@ PLAIN = ["build", "builds:of.mine", "größe", "сборка", "می\u200cخوا
 def plant(home: Home, names: list[str]) -> None:
     """Streams of these names, as no program makes them any more."""
     with Store(home) as store:
-        ids = []
+        ids: list[str] = []
         while len(ids) < len(names):
             id = store.create().id
             if id[0] in {name[0] for name in names}:  # it would be another one that begins as they do
