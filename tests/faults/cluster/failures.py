@@ -232,7 +232,7 @@ def pooler(run: Run, tally: Tally, count: int) -> None:
         ears = Ears()
         stack.callback(ears.close)
         nodes = stack.enter_context(servers(ears))
-        pool = stack.enter_context(_Pooler.of(nodes.primary))
+        pool = stack.enter_context(_Pooler.of(nodes.primary, ears))
         for number in range(count):
             with run.case(tally, number) as chance, machines(nodes, ears, chance, url=pool.url) as all_:
                 all_.begin(STREAMS, PACE)
@@ -248,7 +248,8 @@ def pooler(run: Run, tally: Tally, count: int) -> None:
 class _Pooler:
     """PgBouncer before a server."""
 
-    def __init__(self, folder: Path, node: Node) -> None:
+    def __init__(self, folder: Path, node: Node, ears: Ears) -> None:
+        self._ears = ears
         self._port = free_port()
         self._ini = folder / "ini"
         self._process: subprocess.Popen[bytes] | None = None
@@ -268,10 +269,10 @@ class _Pooler:
 
     @classmethod
     @contextlib.contextmanager
-    def of(cls, node: Node) -> Iterator[_Pooler]:
+    def of(cls, node: Node, ears: Ears) -> Iterator[_Pooler]:
         """One that runs; it is gone afterwards."""
         with tempfile.TemporaryDirectory(prefix="pts-pool-") as folder:
-            made = cls(Path(folder), node)
+            made = cls(Path(folder), node, ears)
             made.start()
             try:
                 yield made
@@ -282,11 +283,12 @@ class _Pooler:
         """Start it."""
         line = ["setpriv", "--pdeathsig", "KILL", *as_other()[1:], str(PGBOUNCER), "-q", str(self._ini)]
         self._process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(500):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port)):
-                return
-            time.sleep(0.01)
-        raise AssertionError("the pooler does not start")
+        self._ears.until(self._answers, "a pooler that answers")
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port)):
+            return True
+        return False
 
     def stop(self) -> None:
         """Kill it."""
