@@ -42,7 +42,7 @@ def locked_if_free(path: str) -> Iterator[bool]:
         yield False
         return
     try:
-        yield _taken(descriptor)
+        yield taken(descriptor)
     finally:
         os.close(descriptor)
 
@@ -51,7 +51,8 @@ def _opened(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
-def _taken(descriptor: int) -> bool:
+def taken(descriptor: int) -> bool:
+    """Lock an open file or folder, until it is closed, if nobody holds its lock: whether it is now. Raises OSError."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -7,7 +7,6 @@ folder in which the database lies, which leaves nothing beside the file.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from ptstream.engine.sqlite import migration, schema
 from ptstream.engine.sqlite.checkpoints import Checkpoints
 from ptstream.engine.transfer import Record, Runs
 from ptstream.errors import StoreBusy, StoreNewer
+from ptstream.lock_files import taken
 from ptstream.settings import Home
 
 Statement = tuple[str, Iterable[Any]]
@@ -175,16 +175,8 @@ def _alone(home: Home) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with contextlib.suppress(OSError):  # a file system without locks for folders
-            if not _taken(descriptor):
+            if not taken(descriptor):
                 raise StoreBusy(f"another copy into {folder} is under way: wait for its end")
         yield
     finally:
         os.close(descriptor)
-
-
-def _taken(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
