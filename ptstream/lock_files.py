@@ -17,7 +17,7 @@ def lock_file(path: str) -> Iterator[Callable[[], bool]]:
     """The lock file `path`, open: a call takes its lock, if nobody has it, and says whether. Raises OSError."""
     descriptor = _opened(path)
     try:
-        yield partial(_taken, descriptor)
+        yield partial(taken, descriptor)
     finally:
         os.close(descriptor)
 
