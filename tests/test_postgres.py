@@ -400,6 +400,19 @@ async def test_who_comes_during_a_promotion_waits_for_it() -> None:
             await sql(url, "SELECT pg_promote()")
 
 
+async def test_what_breaks_amid_an_answer_is_said_again(url: str) -> None:
+    """libpq's own errors have no code, and its connection may still seem open; the server's refusals have one."""
+    import psycopg
+
+    from ptstream.engine.postgres.server import Server
+
+    server = Server(url)
+    connection = await server.connect()
+    assert server.broke(psycopg.OperationalError("consuming input failed: server closed the connection"), connection)
+    assert not server.broke(psycopg.errors.DiskFull("no space"), connection)
+    await connection.close()
+
+
 async def test_a_standby_can_be_read_and_declares_nobody_dead(folder: Path) -> None:
     """Where the URL says that any server will do."""
     with postgres.cluster() as cluster:

@@ -148,6 +148,8 @@ class Server:
         """Whether it may be said again on another connection: this one is gone, or is the primary's no more."""
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             return self._parameters["target_session_attrs"] in ("read-write", "primary")
+        if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:  # libpq's own, not the server's
+            return True
         return (connection is not None and connection.closed) or isinstance(error, BREAKS)
 
     async def _connected(self) -> Connection:
