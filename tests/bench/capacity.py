@@ -7,7 +7,6 @@ on what else a machine does than any latency. `Load` is the model that the page'
 from __future__ import annotations
 
 import subprocess
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +15,11 @@ import psycopg
 
 from ptstream.engine.postgres.looks import LOOK, POLL, SLOWEST
 from ptstream.settings import Home
-from tests.bench.engine import line, tell
+from tests.bench.engine import line, pair, tell
 from tests.bench.engine_peers import engine_at
 from tests.bench.report import Row, Section, number
 from tests.bench.surroundings import module, running
-from tests.faults.cluster.nodes import Servers, servers
-from tests.faults.ears import Ears
+from tests.faults.cluster.nodes import Servers
 from tests.postgres import programs
 
 DAY = 86_400.0
@@ -78,10 +76,7 @@ def measure(quick: bool) -> Section:
     title = "What PostgreSQL's servers spend"
     if programs() is None:
         return Section(title, [], "not measured: PostgreSQL is not installed")
-    with ExitStack() as stack:
-        ears = Ears()
-        stack.callback(ears.close)
-        nodes = stack.enter_context(servers(ears, durable=True, count=2))
+    with pair() as nodes:
         costs = measured(nodes, 1 if quick else 10)
     rows = [
         Row("keeping a piece", f"{number(costs.piece)} us"),

@@ -11,7 +11,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from statistics import median
 from typing import Any, TypeVar
@@ -45,11 +45,7 @@ def measure(quick: bool) -> Section:
     title = "PostgreSQL, with a synchronous standby"
     if programs() is None:
         return Section(title, [], "not measured: PostgreSQL is not installed")
-    with ExitStack() as stack:
-        ears = Ears()
-        stack.callback(ears.close)
-        nodes = stack.enter_context(servers(ears, durable=True, count=2))
-        home = stack.enter_context(temporary_home())
+    with pair() as nodes, temporary_home() as home:
         rows = [
             *_pieces(nodes, home, quick),
             *_idle(nodes, quick),
@@ -59,6 +55,13 @@ def measure(quick: bool) -> Section:
     return Section(
         title, rows, "pieces are shown when two disks have them; SQLite's are on none until their sentence is"
     )
+
+
+@contextmanager
+def pair() -> Iterator[Servers]:
+    """A primary and a synchronous standby, which wait for the disk."""
+    with closing(Ears()) as ears, servers(ears, durable=True, count=2) as nodes:
+        yield nodes
 
 
 # --- pieces to a reader in another process

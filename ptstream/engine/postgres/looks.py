@@ -160,7 +160,7 @@ class Looks:
             if not self._waiting:
                 await begun.wait()
                 pause = POLL
-            # From one to the next, the time that the last one took included: but the server gets half of it for others.
+            # From the beginning of one to that of the next; a slow server is left alone for half of that at least.
             await anyio.sleep(max(pause / 2, polled + pause - anyio.current_time()))
             now = polled = anyio.current_time()
             if due := now - checked >= KNOWN:
