@@ -249,6 +249,8 @@ class Cli:
         if not home.is_local:
             self.environment["PTSTREAM_STORE"] = home.store
         self.environment["OLLAMA_HOST"] = "127.0.0.1:1"
+        self._sessions: dict[int, str] = {}
+        """What the sessions of processes are called at the database's server."""
 
     def run(self, *words: str, input: str | bytes | None = None, code: int | None = 0, **more: Any) -> Any:
         """Run it to its end; the completed process. Fails unless the exit code is `code` (None: any)."""
@@ -277,12 +279,21 @@ class Cli:
         more.setdefault("stdin", subprocess.DEVNULL)
         more.setdefault("stdout", subprocess.PIPE)
         more.setdefault("stderr", subprocess.PIPE)
-        environment = self.environment | more.pop("env", {})
+        environment, sessions = self.environment | more.pop("env", {}), f"r{os.urandom(6).hex()}"
+        if not self.home.is_local:
+            environment["PTSTREAM_STORE"] += f"&application_name={sessions}"
         with started(words, environment, **more) as process:
+            self._sessions[process.pid] = sessions
             try:
                 yield process
             finally:
                 process.kill()
+
+    def waits(self, process: Any) -> bool:
+        """Whether what was started has come so far as to watch the database for news of its stream."""
+        if self.home.is_local:
+            return watches_files(process.pid)
+        return postgres.looks(self._sessions[process.pid])
 
 
 @contextlib.contextmanager
@@ -556,21 +567,13 @@ def ended(process: subprocess.Popen[bytes]) -> int:
     return process.wait(timeout=LIMIT)
 
 
-def waits(pid: int) -> bool:
-    """Whether a process has come so far as to watch the database for news, or for the answers of a server."""
-    if ON_POSTGRES:
-        return any("socket:" in link for link in _open_files(pid)) and _is_asleep(pid)
-    return "anon_inode:inotify" in _open_files(pid)
-
-
-def _open_files(pid: int) -> Iterator[str]:
+def watches_files(pid: int) -> bool:
+    """Whether a process has come so far as to watch a home's files for news."""
     for fd in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
-            yield os.readlink(f"/proc/{pid}/fd/{fd}")
-
-
-def _is_asleep(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+            if os.readlink(f"/proc/{pid}/fd/{fd}") == "anon_inode:inotify":
+                return True
+    return False
 
 
 async def hear_nothing(line: str) -> None:

@@ -242,6 +242,13 @@ def place() -> Iterator[str]:
         yield shared().url(options=f"-csearch_path={name}", application_name=name)
 
 
+def looks(application: str) -> bool:
+    """Whether somebody called so has asked for news of a stream."""
+    asked = "SELECT 1 FROM pg_stat_activity WHERE application_name = %s AND query LIKE '%%WITH ORDINALITY o (id,%%'"
+    with shared().admin() as admin:
+        return admin.execute(asked, (application,)).fetchone() is not None
+
+
 def main(folder: Path) -> None:
     """Keep a server for whoever holds the lock."""
     made = Cluster(folder)

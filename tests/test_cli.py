@@ -39,7 +39,6 @@ from tests.conftest import (
     together,
     told,
     until,
-    waits,
 )
 
 # --- create
@@ -265,7 +264,7 @@ def test_watch_from_an_offset(served: Cli, gate: Gate) -> None:
     ):
         assert read_exactly(middle, len(FIRST) - 4) == FIRST[4:].encode()
         for process in (now, there):
-            until(partial(waits, process.pid))
+            until(partial(served.waits, process))
         gate.open()
         for process in (now, there, middle):
             assert read_exactly(process, 99) == SECOND.encode()
@@ -303,7 +302,7 @@ def test_cat_shows_what_there_is_and_returns(served: Cli, folder: Path) -> None:
 def test_cat_wait_stays_with_its_stream(served: Cli, gate: Gate) -> None:
     id = detached(served, *gate.command)
     with served.started("cat", "--wait", "@last") as process:
-        until(partial(waits, process.pid))
+        until(partial(served.waits, process))
         served.run("create", "a newer one")
         gate.open()
         assert read_exactly(process, 99).decode() == FIRST + SECOND

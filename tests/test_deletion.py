@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -17,7 +18,7 @@ from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Status
-from tests.conftest import FIRST, Cli, Gate, detached, ended, engaged, read_exactly, until, waits
+from tests.conftest import FIRST, Cli, Gate, detached, ended, engaged, read_exactly, until
 
 SECRET = b"the-password-is-xyzzy"
 
@@ -160,7 +161,7 @@ def test_readers_of_a_running_stream_are_told_that_it_is_deleted(served: Cli, ga
         for reader in readers[:3]:
             assert read_exactly(reader, len(FIRST)) == FIRST.encode()
         for reader in readers[3:]:
-            until(lambda pid=reader.pid: waits(pid))  # type: ignore[misc]
+            until(partial(served.waits, reader))
         served.run("rm", "--force", id)
         assert [ended(reader) for reader in readers] == [3] * 5
         for reader in readers:

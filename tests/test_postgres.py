@@ -648,6 +648,24 @@ async def test_databases_that_are_not_ours_are_refused(url: str, engine: Engine)
     assert "CREATE SCHEMA" in str(await refusal(postgres.shared().url(options="-csearch_path=nowhere")))
 
 
+async def test_libpq_s_variables_hold_where_the_url_is_silent(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ptstream.engine.postgres.server import Server
+
+    async def parameters(given: str) -> tuple[str, str, str]:
+        async with await Server(given).connect() as connection:
+            ((name,),) = await connection.rows("SELECT current_setting('application_name')")
+            found = connection.info.get_parameters()
+            return name, found["connect_timeout"], found.get("target_session_attrs", "any")  # which is the default
+
+    silent = url.replace("application_name=", "fallback_application_name=")
+    (name,) = named(url)
+    assert await parameters(silent) == (name, "5", "read-write")
+    for variable, value in (("PGAPPNAME", "mine"), ("PGCONNECT_TIMEOUT", "7"), ("PGTARGETSESSIONATTRS", "any")):
+        monkeypatch.setenv(variable, value)
+    assert await parameters(silent) == ("mine", "7", "any")
+    assert await parameters(f"{url}&connect_timeout=9&target_session_attrs=primary") == (name, "9", "primary")
+
+
 async def test_what_cannot_be_reached_says_why(url: str) -> None:
     server = postgres.shared()
     role = f"few_{os.urandom(4).hex()}"

@@ -29,7 +29,7 @@ from tests.conftest import (
     together,
     told,
     until,
-    waits,
+    watches_files,
 )
 from tests.endpoint import TEXT
 
@@ -119,7 +119,7 @@ def test_ctrl_c_leaves_a_watch(served: Cli, gate: Gate) -> None:
         child.sendintr()
         assert over(child)[1] == 130
     child = terminal(served, "wait", id)
-    until(lambda: waits(child.pid))
+    until(lambda: watches_files(child.pid))
     child.sendintr()
     said, code = over(child)
     assert code == 130

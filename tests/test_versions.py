@@ -39,7 +39,6 @@ from tests.conftest import (
     remount,
     together,
     until,
-    waits,
 )
 
 NEWER = "99.0"
@@ -213,7 +212,7 @@ def test_older_ones_that_run_while_it_is_migrated_say_so_and_end(older: Cli, new
     with older.started("daemon", "run") as daemon:
         until(lambda: os.path.exists(older.home.socket))
         with older.started("watch", pending) as watcher, older.started("wait", pending) as waiter:
-            until(lambda: waits(watcher.pid) and waits(waiter.pid))
+            until(lambda: older.waits(watcher) and older.waits(waiter))
             driven = detached(older, *gate.command)
             assert driven in one_line(newer.run("create", "y", code=4))
             assert all(process.poll() is None for process in (daemon, watcher, waiter))

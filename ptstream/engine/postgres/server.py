@@ -8,6 +8,7 @@ has been given up takes its connection along instead. No message has a password,
 from __future__ import annotations
 
 import asyncio
+import os
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -28,13 +29,17 @@ DEFAULTS = {
     "connect_timeout": str(CONNECT_TIMEOUT),
     # A standby shows later than the primary what was kept, and keeps nothing.
     "target_session_attrs": "read-write",
-    "application_name": "ptstream",
+    "fallback_application_name": "ptstream",
     # A machine that is gone is noticed after 6 s, also by whoever only waits.
     "keepalives_idle": "3",
     "keepalives_interval": "1",
     "keepalives_count": "3",
     "tcp_user_timeout": "6000",
 }
+"""What a connection has unless the URL, or libpq's variable for it, says otherwise."""
+
+VARIABLES = {"connect_timeout": "PGCONNECT_TIMEOUT", "target_session_attrs": "PGTARGETSESSIONATTRS"}
+"""libpq's, which it reads only as long as the parameter is not given."""
 
 SESSION = {
     # The quorum's disks: those of `synchronous_standby_names`.
@@ -102,7 +107,9 @@ class Server:
             raise ConfigurationError(  # not the error's own words: they hold the URL
                 "that is no URL of a PostgreSQL database: postgresql://USER@HOST:PORT/DATABASE?OPTION=VALUE"
             ) from None
-        self._parameters: dict[str, Any] = DEFAULTS | {key: value for key, value in given.items() if value is not None}
+        variables = {key: os.environ[name] for key, name in VARIABLES.items() if name in os.environ}
+        said = {key: value for key, value in given.items() if value is not None}
+        self._parameters: dict[str, Any] = DEFAULTS | variables | said
         self.location = _location(given)
         self.reached = False
         """Whether it was, at least once: then it is waited for when it is away."""
