@@ -59,7 +59,9 @@ CALLS: dict[str, Callable[[There], Any]] = {
 }
 
 
-@pytest.mark.parametrize("answer", ["no", "", "null", "[]", "[" * 3000, "9" * 5000, "{}", '{"streams": [1]}'])
+@pytest.mark.parametrize(
+    "answer", ["no", "", "null", "[]", "[" * 3000, "9" * 5000, "{}", '{"streams": [1]}', '"\\ud800"']
+)
 @pytest.mark.parametrize("call", CALLS)
 async def test_what_no_daemon_answers_is_said_to_be_that(folder: Path, call: str, answer: str) -> None:
     async with reached(ssh(folder, answer)) as there:
@@ -72,6 +74,7 @@ async def test_what_no_daemon_answers_is_said_to_be_that(folder: Path, call: str
     [
         {"name": 5},
         {"title": None},
+        {"status": "\ud800"},
         {"status": "nosuch"},
         {"bytes": "3"},
         {"bytes": -1},

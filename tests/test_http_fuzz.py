@@ -128,6 +128,13 @@ def test_a_head_of_a_running_text_keeps_no_connection_waiting(target: Target) ->
             assert target.http.get(wire.STATUS).status_code == 200
 
 
+def test_a_lone_surrogate_is_refused_wherever_a_body_is_taken(target: Target) -> None:
+    running = target.ids[0]
+    for path in (wire.STREAMS, wire.DRIVE.format(id=running), wire.CHECK, wire.STREAM.format(id=running)):
+        for method in ("POST", "PUT", "PATCH"):
+            assert 400 <= target.http.request(method, path, content=b'"\\ud800"').status_code < 500
+
+
 # --- drives
 
 RIGHT: dict[str, Any] = {

@@ -65,24 +65,27 @@ async def raw(face: Face, model: str, **more: Any) -> httpx.Response:
 @pytest.mark.parametrize("stream", [False, True])
 async def test_an_answer_comes_and_is_kept(face: Face, server: endpoint.Server, stream: bool) -> None:
     def ask() -> tuple[str, str, str]:
-        completions = face.client().chat.completions
-        if not stream:
-            got = completions.with_raw_response.create(model="mine/as-asked", messages=ASKED)
-            message = got.parse().choices[0].message
-            return message.content or "", message.reasoning_content, got.headers["stream-id"]  # type: ignore[attr-defined]
-        text = thought = ""
-        usage = None
-        options: Any = {"include_usage": True}
-        with completions.create(model="mine/as-asked", messages=ASKED, stream=True, stream_options=options) as events:
-            id = events.response.headers["stream-id"]
-            for event in events:
-                usage = event.usage
-                for choice in event.choices:
-                    text += choice.delta.content or ""
-                    thought += getattr(choice.delta, "reasoning_content", None) or ""
-        assert usage
-        assert usage.total_tokens == endpoint.USAGE["total_tokens"]
-        return text, thought, id
+        with face.client() as client:
+            completions = client.chat.completions
+            if not stream:
+                got = completions.with_raw_response.create(model="mine/as-asked", messages=ASKED)
+                message = got.parse().choices[0].message
+                return message.content or "", message.reasoning_content, got.headers["stream-id"]  # type: ignore[attr-defined]
+            text = thought = ""
+            usage = None
+            options: Any = {"include_usage": True}
+            with completions.create(
+                model="mine/as-asked", messages=ASKED, stream=True, stream_options=options
+            ) as events:
+                id = events.response.headers["stream-id"]
+                for event in events:
+                    usage = event.usage
+                    for choice in event.choices:
+                        text += choice.delta.content or ""
+                        thought += getattr(choice.delta, "reasoning_content", None) or ""
+            assert usage
+            assert usage.total_tokens == endpoint.USAGE["total_tokens"]
+            return text, thought, id
 
     text, thought, id = await asking(ask)
     assert (text, thought) == (endpoint.TEXT, "Rain.")
@@ -126,17 +129,18 @@ async def test_a_tool_call_is_an_answer_without_text(face: Face, server: endpoin
     tool: Any = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 
     def ask() -> str:
-        completions = face.client().chat.completions
-        if not stream:
-            message = completions.create(model="mine/tools", messages=ASKED, tools=[tool]).choices[0].message
-            assert message.tool_calls
-            assert message.tool_calls[0].type == "function"
-            return message.tool_calls[0].function.arguments
-        arguments = ""
-        for event in completions.create(model="mine/tools", messages=ASKED, tools=[tool], stream=True):
-            for part in event.choices[0].delta.tool_calls or ():
-                arguments += (part.function and part.function.arguments) or ""
-        return arguments
+        with face.client() as client:
+            completions = client.chat.completions
+            if not stream:
+                message = completions.create(model="mine/tools", messages=ASKED, tools=[tool]).choices[0].message
+                assert message.tool_calls
+                assert message.tool_calls[0].type == "function"
+                return message.tool_calls[0].function.arguments
+            arguments = ""
+            for event in completions.create(model="mine/tools", messages=ASKED, tools=[tool], stream=True):
+                for part in event.choices[0].delta.tool_calls or ():
+                    arguments += (part.function and part.function.arguments) or ""
+            return arguments
 
     assert await asking(ask) == endpoint.CALL["arguments"]
     assert server.requests[0].body["tools"] == [tool]
@@ -338,8 +342,8 @@ async def test_the_provider_gets_the_daemons_key_and_never_the_token(face: Face,
 
 
 async def test_a_plain_name_and_a_key_of_the_daemons_environment(cli: Cli, server: endpoint.Server) -> None:
-    with running(cli, OPENAI_BASE_URL=server.base_url, OPENAI_API_KEY=KEY) as face:
-        answer = await asking(lambda: face.client().chat.completions.create(model="as-asked", messages=ASKED))
+    with running(cli, OPENAI_BASE_URL=server.base_url, OPENAI_API_KEY=KEY) as face, face.client() as client:
+        answer = await asking(lambda: client.chat.completions.create(model="as-asked", messages=ASKED))
     assert answer.choices[0].message.content == endpoint.TEXT
     assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
 

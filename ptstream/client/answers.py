@@ -131,7 +131,7 @@ def checked(form: type[Answer], answer: Mapping[str, Any], place: str) -> Answer
     """What `place` answered, of which `strict_json` made values, if it has this form. Raises BadAnswer."""
     try:
         return convert(answer, form)
-    except ValidationError as error:
+    except (ValidationError, UnicodeEncodeError) as error:  # the latter of a lone surrogate
         raise _bad(place, str(error)) from error
 
 

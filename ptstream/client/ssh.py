@@ -14,6 +14,7 @@ import re
 import select
 import shlex
 import shutil
+import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ import httpx
 from anyio.abc import Process, TaskGroup
 
 from ptstream import wire
+from ptstream.child_signals import send_signal
 from ptstream.client.daemon_client import Client
 from ptstream.errors import ConfigurationError, SshFailed, ungrouped
 from ptstream.origins import shown
@@ -177,13 +179,11 @@ class _Connection(httpcore.AsyncNetworkStream):
     async def aclose(self) -> None:
         self._socket.close()
         with anyio.CancelScope(shield=True):
-            with contextlib.suppress(ProcessLookupError):
-                self._process.terminate()
+            send_signal(self._process, signal.SIGTERM)
             with anyio.move_on_after(LAST_MOMENT) as moment:
                 await self._process.wait()
             if moment.cancelled_caught:
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()
+                send_signal(self._process, signal.SIGKILL)
                 await self._process.wait()
             await self._stderr.last_words()
 

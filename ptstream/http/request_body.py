@@ -32,7 +32,7 @@ def converted(value: Any, form: type[T]) -> T:
     """A JSON value as one of that form. Raises UsageError."""
     try:
         return msgspec.convert(value, form)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # the latter of a lone surrogate
         raise UsageError(f"the request does not fit: {str(error)[:SHOWN]}") from error
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import suppress
 from subprocess import PIPE
@@ -14,6 +15,7 @@ import anyio
 import httpx
 from anyio.abc import Process
 
+from ptstream.child_signals import send_signal
 from ptstream.errors import GeneratorError
 from ptstream.generators.child_process import describe_exit
 from ptstream.generators.llamacpp import embedded, shared_libraries
@@ -102,8 +104,7 @@ class ServerProcess:
             await self._process.stdin.aclose()
             with anyio.move_on_after(GRACE):
                 await self._process.wait()
-            if self._process.returncode is None:
-                self._process.kill()
+            send_signal(self._process, signal.SIGKILL)
             await self._process.aclose()
         with suppress(FileNotFoundError):
             os.unlink(self.path)
