@@ -76,8 +76,8 @@ FIRST, SECOND = "one two.\n", "three four.\n"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than cores: a third of the time, tests wait for what processes do."""
-    return (os.cpu_count() or 1) + 1
+    """Two for each core, and one more: most of the time, tests wait for what processes do."""
+    return 2 * (os.cpu_count() or 1) + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:
