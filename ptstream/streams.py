@@ -6,7 +6,7 @@ stores them is `store`'s business, who makes them `drive`'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple, Self, get_type_hints
 
@@ -66,11 +66,16 @@ class Record(dict[str, Any]):
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.keys()]
 
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """One with these values, which are all of its fields, in their order."""
+        made = cls.__new__(cls)
+        made.update(fields)
+        return made
+
     def replaced(self, **changes: Any) -> Self:
         """The same with other values in some fields."""
-        made = type(self).__new__(type(self))
-        made.update(self, **changes)
-        return made
+        return self.of({**self, **changes})
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ptstream import strict_json
-from ptstream.streams import Attempt, Flush, GenerationRequest, Status, Stream
+from ptstream.streams import Attempt, Flush, Status, Stream
 
 STREAM_COLUMNS = (
     "id, name, title, status, bytes, prompt, system, model, command, generator, flush,"
     " error, created_at, ended_at, parent, parent_offset, seam, note"
 )
+
+STREAM_FIELDS = tuple(STREAM_COLUMNS.split(", "))
 
 WHOLE = "streams LEFT JOIN prompts USING (seq)"
 """What has all of STREAM_COLUMNS."""
@@ -39,16 +41,13 @@ def attempt_of(
 
 
 def stream_of(row: Sequence[Any]) -> Stream:
-    (id, name, title, status, size, prompt, system, model, command, generator, flush, *rest) = row
-    request = GenerationRequest(
-        prompt,
-        system,
-        model,
-        tuple(strict_json.loads(command, bounded=False)) if command else None,
-        generator,
-        Flush(flush) if flush else None,
-    )
-    return Stream(id, name, title, Status(status), size, request, *rest)
+    """The stream of a row of STREAM_COLUMNS, which are a stream's fields."""
+    fields = dict(zip(STREAM_FIELDS, row, strict=True))
+    command, flush = fields["command"], fields["flush"]
+    fields["status"] = Status(fields["status"])
+    fields["command"] = tuple(strict_json.loads(command, bounded=False)) if command else None
+    fields["flush"] = Flush(flush) if flush else None
+    return Stream.of(fields)
 
 
 def storable(text: str | None) -> str | None:

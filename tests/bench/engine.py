@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import anyio
 import psycopg
 
-from ptstream.engine.postgres import queries
+from ptstream.engine.postgres import changes, queries
+from ptstream.engine.postgres.looks import LOOK
 from ptstream.engine.protocol import Engine
 from ptstream.engine.sqlite import migration
 from ptstream.ids import new_id
@@ -179,7 +180,7 @@ def _stored(nodes: Servers, home: Home, sizes: Sequence[int]) -> Iterator[Row]:
         there = size
         ours = anyio.run(_looks, url, ids)
         local = anyio.run(_looks, home.path, ids)
-        plain = _bare_looks(url, ids)
+        plain = anyio.run(_bare_looks, url, ids)
         for what, taken in ours.items():
             if what in plain:
                 yield compared(f"{what}, {size:,} stored", taken * 1e3, plain[what] * 1e3, "ms", "psycopg")
@@ -238,21 +239,23 @@ async def _middle(ids: Sequence[str], look: Callable[[str], Any]) -> float:
     return median(taken)
 
 
-def _bare_looks(url: str, ids: Sequence[str]) -> dict[str, float]:
-    listing = f"SELECT {queries.AS_IT_IS} FROM streams s ORDER BY seq DESC LIMIT 50"
-    text = "SELECT text FROM chunks WHERE stream = %s ORDER BY start"
-    with psycopg.connect(url, autocommit=True) as connection:
+async def _bare_looks(url: str, ids: Sequence[str]) -> dict[str, float]:
+    """The same statements by psycopg alone, whose rows are left as they come."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
 
-        def rows(sql: str, *values: str) -> float:
-            began = time.perf_counter()
-            connection.cursor(binary=True).execute(sql.encode(), values or None).fetchall()
-            return time.perf_counter() - began
+        async def rows(sql: str, values: Any) -> None:
+            cursor = connection.cursor(binary=True)
+            await (await cursor.execute(sql.encode(), values)).fetchall()
 
-        create = "INSERT INTO streams (id) VALUES (%s) RETURNING id"
+        def text(id: str) -> dict[str, Any]:
+            return {"ids": [id], "offsets": [0], "lives": [True], "all": True}
+
+        create = changes.MADE.format("id", "%(id)s")
+        new = {"the_prompt": None, "the_system": None}
         return {
-            "a list of 50": median(rows(listing) for _ in ids),
-            "a text": median(rows(text, id) for id in ids),
-            "a new stream": median(rows(create, new_id()) for _ in ids),
+            "a list of 50": await _middle(ids, lambda _: rows(queries.LISTING.format(""), (50,))),
+            "a text": await _middle(ids, lambda id: rows(LOOK, text(id))),
+            "a new stream": await _middle(ids, lambda _: rows(create, new | {"id": new_id()})),
         }
 
 

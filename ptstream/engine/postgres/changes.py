@@ -65,6 +65,15 @@ WITH begun AS (
 INSERT INTO chunks (stream, start, stop, epoch, text) SELECT id, 0, %(size)s, 0, %(text)s FROM begun WHERE %(size)s > 0
 """
 
+MADE = f"""
+WITH made AS (INSERT INTO streams ({{}}) VALUES ({{}}) ON CONFLICT DO NOTHING RETURNING *),
+  p AS (INSERT INTO prompts (seq, prompt, system) SELECT seq, %(the_prompt)s, %(the_system)s FROM made)
+SELECT {STREAM_COLUMNS.replace("prompt, system", "%(the_prompt)s::bytea, %(the_system)s::bytea")} FROM made
+"""
+"""A new stream; no row if there is one of that name, or it has been made before the connection broke."""
+
+THERE = f"SELECT {STREAM_COLUMNS} FROM streams LEFT JOIN prompts USING (seq) WHERE id = %(id)s OR name = %(name)s"
+
 NOBODYS = f"coalesce(owner >= '{NOBODY}' AND owner < '{AFTER_NOBODY}', false)"
 
 CANCEL = f"""
@@ -116,22 +125,14 @@ class Changes:
             **columns_of(request),
         }
         marks = ", ".join(f"%({column})s" for column in values)
-        insert = (
-            f"WITH made AS (INSERT INTO streams ({', '.join(values)}) VALUES ({marks})"
-            " ON CONFLICT DO NOTHING RETURNING seq)"
-            " INSERT INTO prompts (seq, prompt, system) SELECT seq, %(the_prompt)s, %(the_system)s FROM made"
-        )
-        prompts = {f"the_{key}": text if text is None else text.encode() for key, text in prompts_of(request).items()}
-        look = (
-            f"SELECT {STREAM_COLUMNS} FROM streams LEFT JOIN prompts USING (seq) WHERE id = %(id)s OR name = %(name)s"
-        )
+        prompts = {key: text if text is None else text.encode() for key, text in prompts_of(request).items()}
+        insert = MADE.format(", ".join(values), marks)
 
         async def work(connection: Any) -> Any:
-            found: list[Any] = []
-            while not found:  # whose name it was may just have been deleted
-                await connection.rows(insert, values | prompts)
-                found = await connection.rows(look, {"id": id, "name": name})
-            return found[0]
+            while True:  # whose name it was may just have been deleted
+                made = await connection.rows(insert, values | {f"the_{key}": text for key, text in prompts.items()})
+                if found := made or await connection.rows(THERE, {"id": id, "name": name}):
+                    return found[0]
 
         stream = whole_stream(await self._changed(work))
         return stream if stream.id == id else check_same(stream, request, name)

@@ -75,7 +75,7 @@ class Lane:
         self._tasks = tasks
         self._session = session
         self._first = first
-        self._lock = anyio.Lock()
+        self._lock = anyio.Lock(fast_acquire=True)
         self._connection: Connection | None = None
         self._scope = anyio.CancelScope()  # of what is being done
         self._closed = False

@@ -116,17 +116,16 @@ class Looks:
         assert waiter.look is not None
         return waiter.look
 
-    async def wait(self, asked: Asked, seconds: float = KNOWN) -> Look | None:
-        """See when there is something, or may be (None), or so many seconds are over (None)."""
+    async def wait(self, asked: Asked) -> Look | None:
+        """See when there is something, or may be (None), or when the owners have been looked at: within a second."""
         self._run()
         waiter = _Waiter()
         self._waiting.setdefault(asked, []).append(waiter)
         self._begun.ring()
         try:
-            with anyio.move_on_after(seconds):
-                await waiter.event.wait()
+            await waiter.event.wait()
         finally:
-            if waiter in (waiters := self._waiting.get(asked, [])):
+            if waiter in (waiters := self._waiting.get(asked, [])):  # it leaves before there was an answer
                 waiters.remove(waiter)
                 if not waiters:
                     del self._waiting[asked]
@@ -165,28 +164,27 @@ class Looks:
             now = polled = anyio.current_time()
             if due := now - checked >= KNOWN:
                 checked = now
-            waiting = {asked: [*waiters] for asked, waiters in self._waiting.items()}
-            if waiting:
-                new = await self._answer(waiting, everything=due)
+            if self._waiting:
+                new = await self._answer(self._waiting, everything=due)
                 pause = POLL if new else min(1.1 * pause, SLOWEST)
 
     async def _answer(self, askers: dict[Asked, list[_Waiter]], *, everything: bool) -> bool:
-        """Give them what there is to see; whether there was anything new."""
+        """Give them what there is to see, and take those out to whom it was given; whether there was anything new."""
         if not askers:
             return False
         new = False
         try:
             found = await self._seen([*askers], everything=everything)
         except Exception as error:
-            for waiters in askers.values():
-                for waiter in waiters:
+            for asked in [*askers]:
+                for waiter in askers.pop(asked):
                     waiter.give(None, error)
             return False
         for asked, look in found.items():
             standing = look.standing
             nothing = not look.text and standing is not None and not standing.status.ended
             new = new or not nothing
-            for waiter in askers[asked]:
+            for waiter in askers.pop(asked, ()):
                 waiter.give(look)
         return new
 

@@ -57,6 +57,21 @@ SELECT {
 } FROM attempts a WHERE stream = %s ORDER BY epoch
 """
 
+LISTING = f"""
+SELECT o.owners, s.* FROM (SELECT array_agg(DISTINCT coalesce(owner, '')) FROM streams WHERE status = 'streaming')
+o (owners) LEFT JOIN LATERAL (
+  SELECT {AS_IT_IS} FROM streams s {{}} ORDER BY seq DESC LIMIT %s
+) s ON true
+"""
+"""In one snapshot, the streams and whoever owns any that is streaming."""
+
+
+class Listing(NamedTuple):
+    """Streams, and the owners of all that are `streaming` in the database."""
+
+    streams: list[Stream]
+    owners: list[str]
+
 
 class Standing(NamedTuple):
     """A stream's row at one moment. Its chunks end at byte `bytes`, its text, the tail's included, at `size`."""
@@ -116,14 +131,12 @@ class Queries:
             await self._rows(EXACT, values) or await self._rows(BEGINNING, {"id": values["id"]}), reference
         )
 
-    async def streams(
-        self, *, limit: int | None = None, status: Status | None = None, before: int | None = None
-    ) -> list[Stream]:
+    async def streams(self, *, limit: int | None = None, status: Status | None = None) -> Listing:
         """Streams, newest first, their tails counted. Of their prompts only the openings."""
         # Not a parameter, so that the index of those that are streaming serves it.
         where = f"WHERE s.status = '{status.value}'" if status else ""
-        rows = await self._rows(f"SELECT {AS_IT_IS} FROM streams s {where} ORDER BY seq DESC LIMIT %s", (limit,))
-        return [stream_of(row) for row in rows]
+        rows = await self._rows(LISTING.format(where), (limit,))
+        return Listing([stream_of(row) for owners, *row in rows if row[0] is not None], rows[0][0] or [])
 
     async def owners(self) -> list[tuple[str, str]]:
         """All streams that are `streaming`, each with its owner."""

@@ -114,18 +114,20 @@ class Recovery:
 
     async def listed(self, limit: int | None, status: Status | None) -> list[Stream]:
         """Streams, newest first, as a reader finds them."""
+        listing = await self._queries.streams(limit=limit, status=status)
+        dead = await self._liveness.dead(listing.owners)
+        if not dead:
+            return listing.streams
         found: dict[str, Standing] = {}
-        running = await self._queries.owners()
-        dead = await self._liveness.dead({owner for _, owner in running})
-        for id, owner in running:
+        for id, owner in await self._queries.owners():
             if owner in dead:
                 with contextlib.suppress(StreamNotFound):
                     found[id] = await self.end(id, owner)
-        unwritten = {id for id, _ in await self._queries.owners()} & {*found} if found else set()
+        unwritten = {id for id, _ in await self._queries.owners()} & {*found}
         if not unwritten:
-            return await self._queries.streams(limit=limit, status=status)
+            return (await self._queries.streams(limit=limit, status=status)).streams
         # Ends that could not be written: the table's own column does not know them.
-        streams = [_as(stream, found.get(stream.id)) for stream in await self._queries.streams()]
+        streams = [_as(stream, found.get(stream.id)) for stream in (await self._queries.streams()).streams]
         return [stream for stream in streams if status in (None, stream.status)][:limit]
 
 

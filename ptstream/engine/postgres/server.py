@@ -93,7 +93,8 @@ class Connection(psycopg.AsyncConnection[TupleRow]):
         """The rows of one statement."""
         cursor = self.cursor(binary=True)
         await cursor.execute(sql.encode(), values or None)
-        return await cursor.fetchall() if cursor.description else []
+        # Not `cursor.description`, which makes an object of each column.
+        return await cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
 
 
 class Server:
