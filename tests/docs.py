@@ -1,7 +1,7 @@
-"""What of the documentation is made: HTML of the pages in `man/`, and the map in ptstream-design(7).
+"""What is made: HTML of the pages in `man/`, the map in ptstream-design(7), and what completion knows of the commands.
 
-`python -m tests.docs` writes both anew, after a page, a module's docstring or the layers in pyproject.toml have
-changed; tests hold what is committed to what this makes. mandoc must be installed.
+`python -m tests.docs` writes all of it anew, after a page, a module's docstring, the layers in pyproject.toml or a
+command's options have changed; tests hold what is committed to what this makes. mandoc and ruff must be installed.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 MAN = ROOT / "man"
@@ -131,8 +132,65 @@ def design_of(source: str) -> str:
     return MADE.sub(lambda _: map_of(ROOT / "ptstream"), source)
 
 
+# --- what completion knows
+
+GRAMMAR = ROOT / "ptstream" / "cli" / "grammar.py"
+
+KINDS = {
+    "ID": "ID",
+    "[ID]": "ID",
+    "[ID...]": "ID...",
+    "ID...": "ID...",
+    "ID[@N]": "ID",
+    "MODEL": "MODEL",
+    "DIR": "FILE",
+    "FILE": "FILE",
+    "FILE.py:NAME|NAME": "FILE",
+    "PLACE": "FILE",
+}
+"""What is offered where a word is called so in a help page; where it is called otherwise, nothing can be."""
+
+
+def kind_of(parameter: Any) -> str | tuple[str, ...]:
+    """What word it takes: one of a few, an ID, a MODEL, a FILE, some other TEXT, or none (`""`), as a flag."""
+    if getattr(parameter, "is_flag", False):
+        return ""
+    return tuple(getattr(parameter.type, "choices", ())) or KINDS.get(parameter.metavar, "TEXT")
+
+
+def grammar() -> dict[str, dict[str, Any]]:
+    """Of each command, `daemon run` and the like included, and of the words before one (`""`)."""
+    from ptstream.cli.app import COMMANDS, application, load
+
+    commands: dict[str, Any] = {"": application()}
+    for name in COMMANDS:
+        command: Any = load(name)
+        commands |= {f"{name} {each}": sub for each, sub in getattr(command, "commands", {}).items()} or {name: command}
+    return {
+        name: {
+            option: kind_of(parameter)
+            for parameter in command.params
+            for option in (parameter.opts if parameter.param_type_name == "option" else ["argument"])
+        }
+        for name, command in commands.items()
+    }
+
+
+def grammar_source() -> str:
+    """The module that says so."""
+    source = (
+        '"""What may stand on each command\'s line, for completion, which loads no typer.\n\n'
+        'Made by `python -m tests.docs`.\n"""\n\nfrom __future__ import annotations\n\n'
+        f"WORDS: dict[str, dict[str, str | tuple[str, ...]]] = {grammar()!r}\n"
+        '"""Command → its options, and `argument`, each with the kind of word that it takes (`""`: none)."""\n'
+    )
+    line = [sys.executable, "-m", "ruff", "format", "--stdin-filename", GRAMMAR.name, "-"]
+    return subprocess.run(line, cwd=ROOT, input=source, capture_output=True, text=True, check=True).stdout
+
+
 def main() -> None:
     """Write what is made."""
+    GRAMMAR.write_text(grammar_source(), "utf-8")
     DESIGN.write_text(design_of(DESIGN.read_text("ascii")), "ascii")
     for page in HTML.glob("*.html"):
         page.unlink()

@@ -19,7 +19,8 @@ from typing import Any
 import pexpect
 import pytest
 
-from ptstream.cli import app, complete, entry
+from ptstream.cli import app, entry
+from ptstream.cli.grammar import WORDS
 from tests.conftest import (
     FIRST,
     ID,
@@ -621,9 +622,21 @@ def test_daemon_run_stays_in_the_foreground(cli: Cli) -> None:
 # --- help, the fast lines
 
 
+def test_names_that_hands_type(served: Cli) -> None:
+    id = served.out("drive", "-d", "--", "echo", "x").strip()
+    served.run("wait", id)
+    assert id in served.out("ps", "-q")
+    assert served.out("logs", id) == served.out("--color", "never", "logs", id) == "x\n"
+    pending = served.out("create", "x").strip()
+    served.run("stop", "-q", pending)
+    assert told(served, pending)["status"] == "cancelled"
+    assert served.out("-v") == served.out("--version")
+    assert "Did you mean 'logs'?" in served.run("logz", code=2).stderr.decode()
+    assert "ls, ps" in served.out("--help")
+
+
 def test_help_begins_with_examples(served: Cli) -> None:
-    names: Lines = ((), *((name,) for name in app.COMMANDS if name != "daemon"))
-    names += tuple(("daemon", name) for name in complete.DAEMON)
+    names: Lines = tuple(tuple(name.split()) for name in WORDS)
     top: Any = app.application()
     for name in names:
         command, context = top, top.make_context("ptstream", [], resilient_parsing=True)

@@ -11,17 +11,19 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pexpect
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ptstream.cli import app, complete, daemon
+from ptstream.cli import app, complete
+from ptstream.cli.grammar import WORDS
 from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
-from tests.conftest import LIMIT, PTSTREAM, Cli, needs, until
+from ptstream.streams import GenerationRequest, Status
+from tests.conftest import LIMIT, PTSTREAM, Cli, Gate, detached, needs, until
+from tests.docs import grammar
 
 HOSTILE = [
     "n0$(touch${IFS}$RAN)",
@@ -169,6 +171,16 @@ def test_every_name_that_can_be_given_is_completed(line: Line, cli: Cli) -> None
     assert line.entered("ptstream cat @l\t") == ["cat", "@last"]
     assert line.entered(f"ptstream rm build {ids[0][:8]}\t") == ["rm", "build", ids[0]]
     assert line.entered("ptstream daemon sto\t") == ["daemon", "stop"]
+    assert line.entered("ptstream cat --wa\tbuild\t") == ["cat", "--wait", "build"]
+    assert line.entered("ptstream --color nev\tls --status canc\t") == [
+        "--color",
+        "never",
+        "ls",
+        "--status",
+        "cancelled",
+    ]
+    (Path(cli.home.path) / "answer.md").touch()
+    assert line.entered(f"ptstream copy --to {cli.home.path}/ans\t") == ["copy", "--to", f"{cli.home.path}/answer.md"]
 
 
 @pytest.mark.parametrize("line", [pytest.param("bash", marks=needs("bash"))], indirect=True)
@@ -233,16 +245,42 @@ def test_the_scripts_parse(shell: str) -> None:
     assert subprocess.run([shell, "-n"], input=done.stdout, capture_output=True).stderr == b""
 
 
-def test_completion_knows_every_command() -> None:
-    assert list(complete.COMMANDS) == list(app.COMMANDS)
-    assert list(complete.DAEMON) == [function.__name__ for function, *_ in daemon.COMMANDS]
-    with_id = set()
-    for name in app.COMMANDS:
-        command: Any = app.load(name)
-        arguments = [each for each in getattr(command, "params", ()) if each.param_type_name == "argument"]
-        if any(argument.name in ("reference", "references") for argument in arguments):
-            with_id.add(name)
-    assert with_id == complete.TAKES_ID
+def test_completion_knows_every_word_of_every_command() -> None:
+    """`python -m tests.docs` writes what it knows."""
+    assert grammar() == WORDS
+    assert list(dict.fromkeys(name.split()[0] for name in WORDS if name)) == list(app.COMMANDS)
+
+
+def offered(cli: Cli, *words: str) -> list[str]:
+    """What may stand in the place of the last word."""
+    return [line.partition("\t")[0] for line in cli.out("__complete", *words).splitlines()]
+
+
+def test_each_word_where_it_belongs(cli: Cli, gate: Gate) -> None:
+    cli.home.make()
+    endpoint = '[endpoints.mine]\nbase_url = "http://[::1]:1"\nmodel = "big"\n'
+    Path(cli.home.config).write_text(f'model = "mine/big"\n{endpoint}')
+    with Store(cli.home) as store:
+        pending = store.create(GenerationRequest("x", model="mine/small")).id
+        done = cli.out("drive", "-d", "--", "true").strip()
+        cli.run("wait", done)
+        running = detached(cli, *gate.command)
+        assert offered(cli, "cat", "") == ["@last", running, done, pending]
+        assert offered(cli, "--home", cli.home.path, "logs", "") == ["@last", running, done, pending]
+        assert offered(cli, "cancel", "") == offered(cli, "stop", "-q", "") == [running, pending]
+        assert offered(cli, "drive", "--from", "") == ["@last", running, done, pending]
+        assert offered(cli, "cat", done, "") == offered(cli, "drive", "--", "") == offered(cli, "nosuch", "") == []
+        assert offered(cli, "rm", done, "") == ["@last", running, done, pending]
+        assert offered(cli, "drive", "-m", "") == ["mine/small", "mine/big"]
+        assert offered(cli, "create", "--model=mine/s") == ["--model=mine/small"]
+        assert offered(cli, "ls", "--status", "") == [status.value for status in Status]
+        assert offered(cli, "ls", "--status=c") == ["--status=cancelled"]
+        assert offered(cli, "daemon", "status", "-") == ["--all", "--json", "-h", "--help"]
+        assert offered(cli, "wait", "--timeout", "") == []
+        assert offered(cli, "wait", "--timeout", "5", "--t") == []
+        assert offered(cli, "--color", "") == ["auto", "always", "never"]
+        assert {"--prompt", "-p", "--json"} < {*offered(cli, "drive", "-")}
+        assert offered(cli, "completion", "") == list(complete.SHELLS)
 
 
 def test_completion_never_complains(cli: Cli) -> None:

@@ -17,6 +17,7 @@ import typer.main
 from typer._click.exceptions import ClickException
 
 from ptstream.cli.control_sequences import clean
+from ptstream.cli.entry import ALIASES
 from ptstream.cli.fast_path import failed
 from ptstream.cli.screen import Screen
 from ptstream.errors import PtstreamError, UsageError
@@ -147,16 +148,22 @@ ptstream cat @last                    print what is there
         return list(self.table)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return load(cmd_name) if cmd_name in self.table else None
+        name = ALIASES.get(cmd_name, cmd_name)
+        return load(name) if name in self.table else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         # "Did you mean" looks among the loaded commands alone.
-        self.commands = cast(Any, dict.fromkeys(self.table))
+        self.commands = cast(Any, dict.fromkeys([*self.table, *ALIASES]))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, command.help) for name, command in self.table.items()])
+            formatter.write_dl([(", ".join(names_of(name)), command.help) for name, command in self.table.items()])
+
+
+def names_of(command: str) -> list[str]:
+    """The command's name, and its aliases."""
+    return [command, *(alias for alias, name in ALIASES.items() if name == command)]
 
 
 def load(name: str) -> Any:
@@ -195,7 +202,7 @@ def _main(
         str | None, typer.Option(metavar="DIR", help="The directory that holds everything (PTSTREAM_HOME).")
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", "-v", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
     color: Annotated[Color, typer.Option(help="Colour on a terminal (NO_COLOR).", show_default=False)] = Color.AUTO,
 ) -> None:

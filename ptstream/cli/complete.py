@@ -1,4 +1,4 @@
-"""Completion of commands and streams: what a shell asks, and the three scripts that ask it.
+"""Completion: what a shell asks, how it is answered, and the three scripts that ask.
 
 `ptstream __complete …` is on the fast path: it answers in about twice the time that Python itself takes. In an older
 database a stream may have a name that means something to a shell: it is offered only to a script that has it quoted.
@@ -10,27 +10,15 @@ from __future__ import annotations
 import os
 import re
 
-from ptstream.errors import PtstreamError
-from ptstream.names import can_be_typed, is_name
+from ptstream.cli.candidates import candidates
+from ptstream.names import is_name
 from ptstream.settings import Home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COMMANDS = (  # held to app.py by a test
-    *("drive", "watch", "cat", "create", "tee", "ls", "show", "wait", "cancel"),
-    *("rm", "search", "web", "models", "demo", "path", "store", "copy", "daemon", "completion", "dial-stdio"),
-)
-
-TAKES_ID = frozenset({"drive", "watch", "cat", "show", "wait", "cancel", "rm"})
-
-DAEMON = ("run", "start", "stop", "status", "token", "logs")
-
 SHELLS = ("bash", "zsh", "fish")
-
-NEWEST = 50
-"""Streams that are offered, newest first: no shell shows more of them usefully."""
 
 QUOTING = "--quoted"
 """What a script says first that quotes what it is given, before the words of its line."""
@@ -50,51 +38,20 @@ def complete(home: Home, words: list[str]) -> int:
     else:
         quoting = words[:1] == [QUOTING]
         *before, begun = words[quoting:] or [""]
-        found = _candidates(home, before)
+        found = candidates(home, before, begun)
         lines = [f"{word}\t{what}" if what else word for word, what in found if quoting or _is_plain(word)]
         lines = [line for line in lines if line.startswith(begun)]
     os.write(1, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
     return 0
 
 
+_PLAIN = re.compile(r"--?[a-z][a-z-]*(=[\w./:+-]+)?|\w[\w./:+-]*", re.ASCII)
+"""An option, with its value perhaps, or a model."""
+
+
 def _is_plain(word: str) -> bool:
     """Whether it is the same quoted and unquoted, in every shell and inside of quotes too."""
-    return word == "@last" or is_name(word)
-
-
-def _candidates(home: Home, before: list[str]) -> list[tuple[str, str]]:
-    """What may stand behind these words, and what each is."""
-    if not before:
-        return [(word, "") for word in COMMANDS]
-    if before == ["daemon"]:
-        return [(word, "") for word in DAEMON]
-    if before == ["completion"]:
-        return [(word, "") for word in SHELLS]
-    given = [word for word in before[1:] if not word.startswith("-")]
-    if before[0] not in TAKES_ID or "--" in before or (given and before[0] != "rm"):
-        return []
-    return _streams(home)
-
-
-def _streams(home: Home) -> list[tuple[str, str]]:
-    if os.environ.get("PTSTREAM_HOST") or not home.is_local:  # no TAB waits for a network
-        return []
-    from ptstream.cli.control_sequences import clean
-    from ptstream.engine.sqlite.store import Store
-    from ptstream.stream_json import title
-
-    try:
-        with Store(home) as store:
-            found = store.streams(limit=NEWEST)
-    except PtstreamError:
-        return []  # a shell's TAB is no place for an error
-    newest = [("@last", "the newest stream")] if found else []
-    return newest + [
-        (word, clean(f"{stream.status} {title(stream)}", one_line=True)[:60])
-        for stream in found
-        for word in filter(None, (stream.name, stream.id))
-        if can_be_typed(word)
-    ]
+    return word == "@last" or is_name(word) or _PLAIN.fullmatch(word) is not None
 
 
 # --- bash, which puts a candidate on its line as it comes
@@ -114,7 +71,7 @@ def _for_bash(home: Home, line: str = "", replaced: str = "") -> Iterator[str]:
     begun, begins = (_unquoted(each[open_quote:]) for each in (word, kept))
     if begun is None or begins is None:
         return
-    for candidate, _ in _candidates(home, [_unquoted(each) or each for each in before[1:]]):
+    for candidate, _ in candidates(home, [_unquoted(each) or each for each in before[1:]], begun):
         if candidate.startswith(begun) and (_is_plain(candidate) or not open_quote):
             yield _quoted(candidate[len(begins) :])
 
@@ -133,7 +90,7 @@ def _unquoted(word: str) -> str | None:
 
 def _quoted(word: str) -> str:
     """A word for bash, in which nothing but letters, digits and `@_.:+-` stands without a backslash."""
-    return re.sub(r"[^\w@.:+-]", r"\\\g<0>", word)
+    return re.sub(r"[^\w@.:+=/-]", r"\\\g<0>", word)
 
 
 SCRIPTS = {
@@ -155,13 +112,22 @@ _ptstream() {
     while IFS= read -r line; do
         word=${line%%$'\\t'*}
         found+=("${${word//\\\\/\\\\\\\\}//:/\\\\:}:${line#*$'\\t'}")
-    done < <(ptstream __complete --quoted "${(@Q)words[2,CURRENT-1]}" '' 2>/dev/null)
+    done < <(ptstream __complete --quoted "${(@Q)words[2,CURRENT-1]}" "${(M)PREFIX#-}" 2>/dev/null)
     if (( ${#found} )); then _describe -V ptstream found; else _files; fi
 }
 if [[ ${funcstack[1]:-} == _ptstream ]]; then _ptstream "$@"; else compdef _ptstream ptstream; fi
 """,
     "fish": """\
+function __ptstream_complete
+    set -l begun (commandline -ct)
+    set -l found (ptstream __complete --quoted (commandline -opc)[2..-1] (string match -r '^-?' -- $begun) 2>/dev/null)
+    if set -q found[1]
+        string join \\n -- $found
+    else
+        __fish_complete_path $begun
+    end
+end
 complete -c ptstream -e
-complete -c ptstream -f -a '(ptstream __complete --quoted (commandline -opc)[2..-1] "" 2>/dev/null)'
+complete -c ptstream -f -a '(__ptstream_complete)'
 """,
 }

@@ -12,6 +12,9 @@ import sys
 
 from ptstream.integers import count_of
 
+ALIASES = {"ps": "ls", "logs": "cat", "stop": "cancel"}
+"""What hands type that come from elsewhere, and the command that it is here."""
+
 FAST: dict[str, dict[str, type]] = {
     "cat": {"--offset": int, "--raw": bool},
     "ls": {"-q": bool, "--quiet": bool, "-n": int, "--limit": int, "--json": bool},
@@ -27,9 +30,10 @@ LONG = {"-q": "quiet", "-n": "limit"}
 
 def parse(words: list[str]) -> tuple[str, list[str], dict[str, int | bool]] | None:
     """Command, positional words and options; None if the line holds anything that only typer understands."""
-    if not words or words[0] not in FAST:
+    name = ALIASES.get(words[0], words[0]) if words else ""
+    if name not in FAST:
         return None
-    name, known = words[0], FAST[words[0]]
+    known = FAST[name]
     positional: list[str] = []
     options: dict[str, int | bool] = {}
     rest = iter(words[1:])

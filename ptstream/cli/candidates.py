@@ -1,0 +1,147 @@
+"""What may stand at the end of an unfinished line: commands, options, their values, models and streams.
+
+No TAB waits for a network: the streams are this machine's, the models those of the config file and of these streams.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from ptstream.cli.entry import ALIASES
+from ptstream.cli.grammar import WORDS
+from ptstream.errors import PtstreamError
+from ptstream.names import can_be_typed
+from ptstream.settings import Home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ptstream.streams import Stream
+
+HELP = ("-h", "--help")
+"""Options of every command."""
+
+NEWEST = 50
+"""Streams that are offered, newest first: no shell shows more of them usefully."""
+
+RUNNING = {"cancel", "wait"}
+"""Commands for what has not ended."""
+
+Candidate = tuple[str, str]
+"""A word, and what it is."""
+
+
+class _Begun(NamedTuple):
+    """What the words before the last one say."""
+
+    command: str
+    given: set[str]
+    option: str | None
+    """One whose value comes next."""
+    arguments: int
+    is_users: bool
+    """Whether what comes next belongs to a command of the user's, behind `--`."""
+    home: str | None
+    """The value of `--home`."""
+
+
+def candidates(home: Home, before: list[str], begun: str) -> list[Candidate]:
+    """What may stand behind the words `before`, where the next one begins with `begun`; also what begins otherwise."""
+    line = _read(before)
+    if line is None or line.is_users:
+        return []
+    words, place = WORDS.get(line.command, {}), Home(line.home, home.store) if line.home else home
+    if line.option:
+        return _values(place, line, words[line.option])
+    if begun.startswith("-"):
+        option, equals, _ = begun.partition("=")
+        if equals:
+            return [(f"{option}={word}", what) for word, what in _values(place, line, words.get(option, ""))]
+        return [(word, "") for word in (*words, *HELP) if word.startswith("-") and word not in line.given]
+    if subcommands := _subcommands(line.command):
+        return [(word, "") for word in subcommands]
+    kind = words.get("argument", "")
+    return _values(place, line, kind) if kind == "ID..." or not line.arguments else []
+
+
+def _read(before: list[str]) -> _Begun | None:
+    """None: there is no such command."""
+    command, given, option, arguments = "", set[str](), None, 0
+    home = None
+    for word in before:
+        words = WORDS.get(command, {})
+        if option is not None:
+            home = word if option == "--home" else home
+            option = None
+        elif word == "--":
+            return _Begun(command, given, None, arguments, True, home)
+        elif word.startswith("-") and word != "-":
+            name, equals, value = word.partition("=")
+            given.add(name)
+            option = name if words.get(name) and not equals else None
+            home = value if equals and name == "--home" else home
+        elif _subcommands(command):
+            command = f"{command} {ALIASES.get(word, word)}".lstrip()
+            if command not in WORDS and not _subcommands(command):
+                return None
+        else:
+            arguments += 1
+    return _Begun(command, given, option, arguments, False, home)
+
+
+def _subcommands(command: str) -> list[str]:
+    """What follows the name of a group of commands; of no command, all that there are."""
+    group = f"{command} " if command else ""
+    found = [name.removeprefix(group) for name in WORDS if name and name.startswith(group)]
+    return list(dict.fromkeys(name.split()[0] for name in found))
+
+
+def _values(home: Home, line: _Begun, kind: str | tuple[str, ...]) -> list[Candidate]:
+    if isinstance(kind, tuple):
+        return [(word, "") for word in kind]
+    try:
+        if kind == "MODEL":
+            return _models(home)
+        if kind.startswith("ID"):
+            return _streams(home, line)
+    except PtstreamError:
+        pass  # a shell's TAB is no place for an error
+    return []
+
+
+def _models(home: Home) -> list[Candidate]:
+    from ptstream.config import load
+
+    settings = load(home)
+    configured = [settings.model, *(f"{name}/{each.model}" for name, each in settings.endpoints.items() if each.model)]
+    used = [stream.model for stream in _newest(home, running=False)]
+    return [(word, "") for word in dict.fromkeys([*used, *configured]) if word and word.isprintable()]
+
+
+def _streams(home: Home, line: _Begun) -> list[Candidate]:
+    from ptstream.cli.control_sequences import clean
+    from ptstream.stream_json import title
+
+    running = line.command in RUNNING
+    found = _newest(home, running=running)
+    newest = [("@last", "the newest stream")] if found and not running else []
+    return newest + [
+        (word, clean(f"{stream.status} {title(stream)}", one_line=True)[:60])
+        for stream in found
+        for word in filter(None, (stream.name, stream.id))
+        if can_be_typed(word)
+    ]
+
+
+def _newest(home: Home, *, running: bool) -> list[Stream]:
+    """The newest first. Raises PtstreamError."""
+    if os.environ.get("PTSTREAM_HOST") or not home.is_local:
+        return []
+    from ptstream.engine.sqlite.store import Store
+    from ptstream.streams import Status
+
+    with Store(home) as store:
+        if not running:
+            return store.streams(limit=NEWEST)
+        statuses = (Status.STREAMING, Status.PENDING)
+        return [stream for status in statuses for stream in store.streams(limit=NEWEST, status=status)]
