@@ -11,7 +11,7 @@ import typer
 from ptstream import __version__
 from ptstream.cli.app import Group, make_command, screen_of, session
 from ptstream.cli.control_sequences import clean
-from ptstream.cli.describe import size
+from ptstream.cli.describe import counted, duration, size
 from ptstream.cli.options import Json
 from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run as run_with_streams
@@ -195,12 +195,17 @@ async def _status(home: Home, screen: Screen, json: bool) -> int:
     if json:
         screen.data(status)
     else:
-        screen.text(
-            "".join(
-                f"{key:<10} {clean(str(value), one_line=True)}\n" for key, value in status.items() if value is not None
-            )
-        )
+        screen.text("".join(f"{key:<10} {_said(key, value)}\n" for key, value in status.items() if value is not None))
     return 0
+
+
+def _said(key: str, value: Any) -> str:
+    """A value of the status for a person."""
+    if key == "uptime":
+        return duration(value)
+    if key in ("running", "paused"):
+        return counted(value, "stream")
+    return clean(str(value), one_line=True)
 
 
 def logs(

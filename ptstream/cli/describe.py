@@ -1,4 +1,4 @@
-"""Sizes and ages for people. On the fast path: no datetime."""
+"""Sizes, ages and durations for people. On the fast path: no datetime."""
 
 from __future__ import annotations
 
@@ -24,3 +24,18 @@ def age(moment: float, now: float | None = None) -> str:
         if seconds >= length:
             return f"{seconds // length}{unit}"
     return f"{seconds}s"
+
+
+def duration(seconds: float) -> str:
+    """How long, for a person: its two greatest units."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    units = (("d", whole // 86400), ("h", whole // 3600 % 24), ("min", whole // 60 % 60), ("s", whole % 60))
+    first = next(n for n, (_, count) in enumerate(units) if count)
+    return " ".join(f"{count} {unit}" for unit, count in units[first : first + 2] if count)
+
+
+def counted(count: int, thing: str) -> str:
+    """So many of a thing, in words."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
