@@ -103,19 +103,20 @@ def test_a_drive_by_the_balancer_survives_its_daemon(daemons: list[Cli], folder:
 
 
 @sqlite_itself
-def test_the_next_daemon_of_the_home_goes_on(cli: Cli, folder: Path) -> None:
-    (folder / "words").write_text(WORDS)
-    words = ("drive", "-m", f"replay:{folder}/words?rate=400", "--on-drop", "continue", "--name", "it")
+def test_the_next_daemon_of_the_home_goes_on(cli: Cli, endpoint: str) -> None:
+    cli.home.make()
+    Path(cli.home.config).write_text(f'[endpoints.mine]\nbase_url = "{endpoint}"\ncontinues = true\n')
+    words = ("drive", "-p", "Why?", "-m", "mine/goes-on", "--on-drop", "continue", "--name", "it")
     with cli.started(*words) as driver:
-        shown = read_exactly(driver, 200)
+        shown = read_exactly(driver, len(BEGUN))
         with cli.started("watch", "--live", "it") as watcher:
-            also = read_exactly(watcher, 200)
+            also = read_exactly(watcher, len(BEGUN))
             said = cli.run("daemon", "stop").stderr.decode()
             assert f"{told(cli, 'it')['id']} goes on with the next daemon" in said
             assert told(cli, "it")["status"] == "streaming"
             cli.run("daemon", "start")
             rest: Any = {process: process.communicate(timeout=LIMIT) for process in (driver, watcher)}
-    assert (shown + rest[driver][0]).decode() == (also + rest[watcher][0]).decode() == cli.out("cat", "it") == WORDS
+    assert (shown + rest[driver][0]).decode() == (also + rest[watcher][0]).decode() == cli.out("cat", "it") == TEXT
     assert [ended(driver), ended(watcher)] == [0, 0]
     assert b"the next one goes on" in rest[driver][1]
     first, second = attempts(cli, "it")
@@ -127,7 +128,7 @@ def test_the_next_daemon_of_the_home_goes_on(cli: Cli, folder: Path) -> None:
 def test_what_is_not_the_same_there_is_left(cli: Cli, folder: Path) -> None:
     """The next daemon has another directory, in which the name means another file."""
     (folder / "words").write_text(WORDS)
-    words = ("-m", "replay:words?rate=400", "--on-drop", "continue", "--name", "it")
+    words = ("-m", "replay:words?rate=10", "--on-drop", "continue", "--name", "it")
     cli.run("drive", "--detach", *words, cwd=folder)
     until(lambda: cli.out("cat", "it"))
     cli.run("daemon", "stop")

@@ -212,7 +212,7 @@ async def secured(server: endpoint.Server, authority: Path) -> AsyncIterator[str
                 tasks.start_soon(pump, client, upstream)
                 await pump(upstream, client)
                 tasks.cancel_scope.cancel()
-        except* (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+        except* (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, OSError):
             pass  # one side has gone
 
     port = tls.listeners[0].extra(anyio.abc.SocketAttribute.local_port)

@@ -13,7 +13,7 @@ STREAM_COLUMNS = (
     " error, created_at, ended_at, parent, parent_offset, seam, note"
 )
 
-STREAM_FIELDS = tuple(STREAM_COLUMNS.split(", "))
+STREAM_FIELDS = tuple(Stream.__annotations__)
 
 WHOLE = "streams LEFT JOIN prompts USING (seq)"
 """What has all of STREAM_COLUMNS."""
@@ -41,7 +41,7 @@ def attempt_of(
 
 
 def stream_of(row: Sequence[Any]) -> Stream:
-    """The stream of a row of STREAM_COLUMNS, which are a stream's fields."""
+    """The stream of a row of STREAM_COLUMNS, which come in the order of a stream's fields."""
     fields = dict(zip(STREAM_FIELDS, row, strict=True))
     command, flush = fields["command"], fields["flush"]
     fields["status"] = Status(fields["status"])
