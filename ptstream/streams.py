@@ -240,6 +240,14 @@ class Claim(NamedTuple):
     begin: int
 
 
+class Kept(NamedTuple):
+    """A chunk without its text: the bytes from `start` to `stop` were made durable `at` this moment (Unix seconds)."""
+
+    start: int
+    stop: int
+    at: float
+
+
 class State(NamedTuple):
     """Where a stream stands at one moment. Its chunks end at byte `bytes`, its text, the tail's included, at `size`."""
 

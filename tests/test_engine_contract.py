@@ -256,7 +256,10 @@ async def test_lists_are_newest_first(engine: Engine, writer: Writer) -> None:
     assert [stream.id for stream in await engine.listed(2)] == [pending, running]
     assert await engine.listed(0) == []
     for status, id in ((Status.DONE, done), (Status.STREAMING, running), (Status.PENDING, pending)):
-        assert [stream.id for stream in await engine.listed(status=status)] == [id]
+        assert [stream.id for stream in await engine.listed(status=(status,))] == [id]
+    assert [stream.id for stream in await engine.listed(1, (Status.DONE, Status.STREAMING))] == [running]
+    made = (await engine.get(pending)).created_at
+    assert [stream.id for stream in await engine.listed(since=made)] == [pending]
     later = time.time() + 1
     assert [stream.id for stream in await engine.idle_since(later)] == [done, pending]
     assert [stream.id for stream in await engine.idle_since(later, keep=1)] == [done]

@@ -244,7 +244,7 @@ class _Drive:
 
     async def run(self) -> int:
         """Show it; its exit code."""
-        return await detachable(self._screen, self._streams, self._stream.id, self._work, self._cancel)
+        return await detachable(self._screen, self._streams, [self._stream.id], self._work, self._cancel)
 
     async def _cancel(self) -> None:
         await self._streams.cancel(self._stream.id)

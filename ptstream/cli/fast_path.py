@@ -14,7 +14,7 @@ from ptstream.engine.sqlite.store import Store
 from ptstream.errors import PtstreamError, UsageError
 from ptstream.names import shown
 from ptstream.settings import Home, find_home
-from ptstream.streams import Status, Stream
+from ptstream.streams import Stream
 
 
 def run_fast(name: str, words: list[str], options: dict[str, Any]) -> int:
@@ -61,14 +61,13 @@ def ls(
     *,
     quiet: bool = False,
     limit: int | None = None,
-    status: Status | None = None,
     json: bool = False,
 ) -> int:
     """List streams, newest first, with the ends of those whose owners died."""
     if limit is not None and limit < 0:
         raise UsageError("-n takes a number of streams")
     with Store(home) as store:
-        streams = listed(store, limit, status)
+        streams = listed(store, limit)
     show_list(screen, streams, quiet=quiet, json=json)
     return 0
 

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from ptstream.cli.app import screen_of
 from ptstream.cli.at_once import Asked
 from ptstream.cli.fast_path import show_list
-from ptstream.cli.options import Json, StatusFilter
+from ptstream.cli.options import Json, Since, Statuses, moment_of, statuses_of
 from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run_at_once
 from ptstream.streams import Status
 
 EXAMPLES = """
 ptstream ls -n 10                   the ten newest
-ptstream ls --status streaming      what is being written now
+ptstream ls --status running,error  what is being written now, and what failed
+ptstream ls --since 12h             what was made since this morning
 ptstream ls -q --status error       ids alone, for a pipe
 """
+
+
+class Wanted(NamedTuple):
+    """Which streams: at most how many, of which statuses, made since when (Unix seconds)."""
+
+    limit: int | None
+    status: tuple[Status, ...]
+    since: float | None
 
 
 def command(
@@ -27,19 +36,18 @@ def command(
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", metavar="N", min=0, help="At most N streams.", show_default=False)
     ] = None,
-    status: StatusFilter = None,
+    status: Statuses = None,
+    since: Since = None,
     json: Json = False,
 ) -> None:
     """The command."""
-    screen = screen_of(ctx)
-    run_at_once(ctx, screen, lambda streams: ls(streams, screen, quiet=quiet, limit=limit, status=status, json=json))
+    screen, wanted = screen_of(ctx), Wanted(limit, statuses_of(status), moment_of(since))
+    run_at_once(ctx, screen, lambda streams: ls(streams, screen, wanted, quiet=quiet, json=json))
 
 
-async def ls(
-    streams: Asked, screen: Screen, *, quiet: bool, limit: int | None, status: Status | None, json: bool
-) -> int:
+async def ls(streams: Asked, screen: Screen, wanted: Wanted, *, quiet: bool, json: bool) -> int:
     """List streams, newest first."""
-    listing = await streams.list(limit, status)
+    listing = await streams.list(*wanted)
     show_list(screen, listing.streams, quiet=quiet, json=json)
     if not listing.complete:
         screen.note(f"the {len(listing.streams)} newest: there may be more")

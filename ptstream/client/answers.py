@@ -10,8 +10,8 @@ from msgspec import Meta, Struct, ValidationError, convert, structs
 from ptstream.errors import BadAnswer
 from ptstream.roll_call import RunningDaemon
 from ptstream.stream_json import from_json, moment_of
-from ptstream.streams import Attempt, Status, Stream
-from ptstream.streams_protocol import Details, Driven, Match
+from ptstream.streams import Attempt, Kept, Status, Stream
+from ptstream.streams_protocol import Chunks, Details, Driven, Match
 
 Count = Annotated[int, Meta(ge=0)]
 
@@ -65,6 +65,21 @@ class AnsweredStreams(Struct):
     """Some streams."""
 
     streams: list[AnsweredStream]
+
+
+class AnsweredChunk(Struct):
+    """One chunk; `Kept` says what its fields are. Its time is ISO 8601."""
+
+    start: Count
+    stop: Count
+    at: str
+
+
+class AnsweredChunks(Struct):
+    """When a text came."""
+
+    chunks: list[AnsweredChunk]
+    end: Count
 
 
 class AnsweredDrive(Struct):
@@ -153,6 +168,15 @@ def details_of(answer: Mapping[str, Any], place: str) -> Details:
     except ValueError as error:  # its times
         raise _bad(place, str(error)) from error
     return Details(_stream(details, place), attempts, details.pieces, details.chunks)
+
+
+def chunks_of(answer: Mapping[str, Any], place: str) -> Chunks:
+    """When a text came. Raises BadAnswer."""
+    said = checked(AnsweredChunks, answer, place)
+    try:
+        return Chunks([Kept(each.start, each.stop, moment_of(each.at) or 0) for each in said.chunks], said.end)
+    except ValueError as error:  # their times
+        raise _bad(place, str(error)) from error
 
 
 def driven_of(answer: Mapping[str, Any], place: str) -> Driven:

@@ -1,0 +1,148 @@
+"""Watching several streams at once: those that the line names, or all that run and will run. One task for each."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable, Sequence
+from contextlib import aclosing
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ptstream.cli.beginning import Beginning
+from ptstream.cli.line_output import Line, LineCutter, LineOutput
+from ptstream.cli.screen import Screen
+from ptstream.cli.several import Named, all_at_once, attempted
+from ptstream.cli.text_output import say_end
+from ptstream.errors import StreamNotFound, ungrouped
+from ptstream.streams import Status, Stream
+from ptstream.streams_protocol import Streams
+
+LOOK = 0.5
+"""Seconds between two looks for streams that have begun."""
+
+NEWEST = 50
+"""Streams of a look, newest first; then four times as many, until all that are new are among them."""
+
+
+class WatchMany:
+    """Streams side by side. With `json`, an object for each run of text instead of lines."""
+
+    def __init__(
+        self,
+        streams: Streams,
+        screen: Screen,
+        beginning: Beginning,
+        *,
+        live: bool,
+        json: bool,
+        timestamps: bool,
+        labelled: bool = True,
+    ) -> None:
+        self._streams = streams
+        self._screen = screen
+        self._beginning = beginning
+        self._live = live
+        self._json = json
+        self._timestamps = timestamps
+        self._output = LineOutput(screen, labelled=labelled)
+
+    async def these(self, several: Sequence[Named]) -> int:
+        """Until all have ended; the exit code is the first that is not 0, in their order."""
+        self._output.introduce(*(each for each in several if isinstance(each, Stream)))
+        return await all_at_once(self._screen, several, self._follow)
+
+    async def all(self, statuses: Sequence[Status]) -> int:
+        """All that run (or are of these statuses) now, and whatever will be. Runs until it is cancelled."""
+        arrivals = Arrivals(self._streams, statuses)
+        with ungrouped():
+            async with anyio.create_task_group() as tasks:
+                self._begin(tasks, await arrivals.first())
+                while True:
+                    await anyio.sleep(LOOK)
+                    self._begin(tasks, await arrivals.next())
+        return 0
+
+    def _begin(self, tasks: TaskGroup, streams: Iterable[Stream]) -> None:
+        found = list(streams)
+        self._output.introduce(*found)
+        for stream in found:
+            tasks.start_soon(attempted, self._screen, self._follow, stream)
+
+    async def _follow(self, stream: Stream) -> int:
+        """Show it to its end; the exit code of that."""
+        begin = await self._beginning.of(self._streams, stream)
+        async with aclosing(self._streams.follow(stream.id, begin, live=self._live)) as runs:
+            if self._json:
+                decoder, offset = codecs.getincrementaldecoder("utf-8")("replace"), begin
+                async for data in runs:
+                    offset += len(data)
+                    self._screen.data({"id": stream.id, "text": decoder.decode(data), "offset": offset})
+            else:
+                cutter = LineCutter(begin)
+                async for data in runs:
+                    await self._show(stream.id, cutter.feed(data))
+                await self._show(stream.id, cutter.end())
+        ended = await self._streams.get(stream.id)
+        if self._json:
+            fields = {"status": ended.status.value, "offset": ended.bytes, "error": ended.error, "note": ended.note}
+            self._screen.data({"id": ended.id, **fields})
+        return say_end(self._screen, ended)
+
+    async def _show(self, id: str, lines: Sequence[Line]) -> None:
+        await self._output.show(id, lines, [])
+
+
+class Arrivals:
+    """Streams that are to be shown, each once: of these statuses, or else those that run."""
+
+    def __init__(self, streams: Streams, statuses: Sequence[Status]) -> None:
+        self._streams = streams
+        self._statuses = statuses or (Status.STREAMING,)
+        self._known: set[str] = set()
+        self._waiting: set[str] = set()
+        """Pending: none of them is missed, however quickly it ends."""
+        self._newest = 0.0
+
+    async def first(self) -> list[Stream]:
+        """What is there, the oldest first."""
+        self._waiting = {stream.id for stream in (await self._streams.list(None, (Status.PENDING,))).streams}
+        newest = (await self._streams.list(1)).streams
+        self._newest = newest[0].created_at if newest else 0.0
+        self._known = {stream.id for stream in newest if stream.status.ended}
+        found = (await self._streams.list(None, self._statuses)).streams[::-1]
+        return self._taken(found)
+
+    async def next(self) -> list[Stream]:
+        """What has come since the last look."""
+        new = await self._made_since()
+        self._waiting |= {stream.id for stream in new if stream.status is Status.PENDING}
+        found = [stream for stream in new if stream.status is not Status.PENDING]
+        found += (await self._streams.list(None, (Status.STREAMING,))).streams
+        if self._waiting:
+            pending = {stream.id for stream in (await self._streams.list(None, (Status.PENDING,))).streams}
+            found += [stream for id in self._waiting - pending if (stream := await self._get(id))]
+            self._waiting &= pending
+        return self._taken(sorted(found, key=lambda stream: stream.created_at))
+
+    def _taken(self, found: Iterable[Stream]) -> list[Stream]:
+        new = {stream.id: stream for stream in found if stream.id not in self._known}
+        self._known |= new.keys()
+        return list(new.values())
+
+    async def _made_since(self) -> list[Stream]:
+        """Those that were made as late as the newest that is known, or later."""
+        limit = NEWEST
+        while True:
+            page = (await self._streams.list(limit)).streams
+            new = [stream for stream in page if stream.created_at >= self._newest]
+            if len(new) < limit or len(page) < limit:
+                self._newest = max((stream.created_at for stream in new), default=self._newest)
+                return new
+            limit *= 4
+
+    async def _get(self, id: str) -> Stream | None:
+        try:
+            return await self._streams.get(id)
+        except StreamNotFound:
+            return None
