@@ -174,7 +174,7 @@ async def test_a_list_is_of_some_statuses_and_of_what_was_made_since(streams: St
     some = await streams.list(2, (Status.PENDING, Status.DONE))
     assert [stream.id for stream in some.streams] == [made.id, before.id]
     assert [stream.id for stream in (await streams.list(1, (Status.DONE, Status.ERROR))).streams] == [before.id]
-    assert [stream.id for stream in (await streams.list(None, (), made.created_at)).streams] == [made.id]
+    assert [stream.id for stream in (await streams.list(None, (), made.created_at - 0.001)).streams] == [made.id]
     assert (await streams.list(None, (), made.created_at + 60)).streams == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 
@@ -15,7 +16,7 @@ from ptstream.cli.screen import Screen
 from ptstream.cli.several import Named, all_at_once, attempted
 from ptstream.cli.text_output import say_end
 from ptstream.errors import StreamNotFound, ungrouped
-from ptstream.streams import Status, Stream
+from ptstream.streams import Kept, Status, Stream
 from ptstream.streams_protocol import Streams
 
 LOOK = 0.5
@@ -90,7 +91,20 @@ class WatchMany:
         return say_end(self._screen, ended)
 
     async def _show(self, id: str, lines: Sequence[Line]) -> None:
-        await self._output.show(id, lines, [])
+        times = await came_at(self._streams, id, lines) if self._timestamps else []
+        await self._output.show(id, lines, times)
+
+
+async def came_at(streams: Streams, id: str, lines: Sequence[Line]) -> list[float]:
+    """When each line was whole (Unix seconds): when the chunk was kept that has its end; what is in none came now."""
+    times: list[float] = []
+    chunks: list[Kept] = []
+    for line in lines:
+        chunks = [chunk for chunk in chunks if chunk.stop >= line.stop]
+        if not chunks:
+            chunks = (await streams.chunks(id, line.stop - 1)).chunks
+        times.append(chunks[0].at if chunks else time.time())
+    return times
 
 
 class Arrivals:
