@@ -70,7 +70,7 @@ async def how_they_go_on(streams: Streams, ids: Sequence[str]) -> str:
     """The same of any number of streams."""
     if len(ids) == 1:
         return await how_it_goes_on(streams, ids[0])
-    return "all go on · ptstream ls · ptstream watch --all"
+    return "what runs goes on · ptstream ls · ptstream watch --all"
 
 
 async def how_it_goes_on(streams: Streams, id: str) -> str:

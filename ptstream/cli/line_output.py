@@ -88,8 +88,6 @@ class LineOutput:
 
     async def show(self, id: str, lines: Sequence[Line], times: Sequence[float]) -> None:
         """Print lines of a stream, each behind the moment (Unix seconds) when it came, if there are `times`."""
-        if not lines:
-            return
         label = self._label(id)
         stamps = [f"{iso(moment)} " for moment in times] or [""] * len(lines)
         shown_lines = (f"{label}{stamp}{self._text(line)}\n" for stamp, line in zip(stamps, lines, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -12,6 +12,7 @@ import typer
 
 from ptstream.cli.app import screen_of
 from ptstream.cli.beginning import Beginning, beginning_of
+from ptstream.cli.cursor_file import CursorFile
 from ptstream.cli.detach import detachable
 from ptstream.cli.options import Json, Plain, Raw, Since, Statuses, TailLines, moment_of, statuses_of
 from ptstream.cli.screen import Screen
@@ -29,6 +30,7 @@ ptstream watch --live 7h2k          every piece as it comes
 ptstream watch --offset now build   only what comes from now on
 ptstream watch build test lint      whole lines, each with its stream's name
 ptstream watch --all -n 0           all that runs, and what will; only what is new
+ptstream watch --all --cursor-file c   what came since the last call with it, and on
 ptstream watch --since 10m build    what came in the last ten minutes, and on
 """
 
@@ -42,6 +44,7 @@ class Shown:
     plain: bool
     json: bool
     timestamps: bool
+    cursor_file: str | None
 
 
 def command(
@@ -58,6 +61,10 @@ def command(
     timestamps: Annotated[
         bool, typer.Option("--timestamps", "-t", help="Before each line, when it came (UTC).")
     ] = False,
+    cursor_file: Annotated[
+        str | None,
+        typer.Option("--cursor-file", metavar="FILE", help="Go on where the last call with FILE ended."),
+    ] = None,
     live: Annotated[bool, typer.Option("--live", help="Every piece as it comes, instead of sentences.")] = False,
     plain: Plain = False,
     raw: Raw = False,
@@ -68,7 +75,7 @@ def command(
         raise UsageError("watch takes ids, or --all")
     if status is not None and not all_:
         raise UsageError("--status goes with --all")
-    shown = Shown(beginning_of(offset, tail, moment_of(since)), live, plain or raw, json, timestamps)
+    shown = Shown(beginning_of(offset, tail, moment_of(since)), live, plain or raw, json, timestamps, cursor_file)
     screen, statuses = screen_of(ctx, raw=raw), statuses_of(status)
     run(ctx, screen, lambda streams: watch(streams, screen, references or [], shown, statuses=statuses))
 
@@ -82,21 +89,23 @@ async def watch(
     if references and not found:
         return first_bad(each for each in several if isinstance(each, int))
     ids = [stream.id for stream in found]
-    if len(several) == 1 and not shown.timestamps:
+    if len(several) == 1 and not shown.timestamps and shown.cursor_file is None:
         return await detachable(
             screen, streams, ids, partial(_one, streams, screen, found[0], shown), partial(_only_reads, screen, ids)
         )
-    many = WatchMany(
-        streams,
-        screen,
-        shown.beginning,
-        live=shown.live,
-        json=shown.json,
-        timestamps=shown.timestamps,
-        labelled=len(several) != 1,
-    )
-    work = partial(many.these, several) if references else partial(many.all, statuses)
-    return await detachable(screen, streams, ids, work, partial(_only_reads, screen, ids))
+    with CursorFile.opened(shown.cursor_file) if shown.cursor_file else nullcontext() as cursors:
+        many = WatchMany(
+            streams,
+            screen,
+            shown.beginning,
+            live=shown.live,
+            json=shown.json,
+            timestamps=shown.timestamps,
+            labelled=len(several) != 1,
+            cursors=cursors,
+        )
+        work = partial(many.these, several) if references else partial(many.all, statuses)
+        return await detachable(screen, streams, ids, work, partial(_only_reads, screen, ids))
 
 
 async def _one(streams: Streams, screen: Screen, stream: Stream, shown: Shown) -> int:

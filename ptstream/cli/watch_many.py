@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import codecs
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
 
 from ptstream.cli.beginning import Beginning
+from ptstream.cli.cursor_file import CursorFile
 from ptstream.cli.line_output import Line, LineCutter, LineOutput
 from ptstream.cli.screen import Screen
 from ptstream.cli.several import Named, all_at_once, attempted
@@ -39,6 +41,7 @@ class WatchMany:
         json: bool,
         timestamps: bool,
         labelled: bool = True,
+        cursors: CursorFile | None = None,
     ) -> None:
         self._streams = streams
         self._screen = screen
@@ -47,52 +50,75 @@ class WatchMany:
         self._json = json
         self._timestamps = timestamps
         self._output = LineOutput(screen, labelled=labelled)
+        self._cursors = cursors
+        self._turn = anyio.Lock()
 
     async def these(self, several: Sequence[Named]) -> int:
         """Until all have ended; the exit code is the first that is not 0, in their order."""
         self._output.introduce(*(each for each in several if isinstance(each, Stream)))
-        return await all_at_once(self._screen, several, self._follow)
+        return await all_at_once(self._screen, several, partial(self._follow, self._beginning))
 
     async def all(self, statuses: Sequence[Status]) -> int:
         """All that run (or are of these statuses) now, and whatever will be. Runs until it is cancelled."""
-        arrivals = Arrivals(self._streams, statuses)
+        arrivals = Arrivals(self._streams, statuses, self._cursors)
         with ungrouped():
             async with anyio.create_task_group() as tasks:
-                self._begin(tasks, await arrivals.first())
+                self._begin(tasks, await arrivals.first(), self._beginning)
                 while True:
                     await anyio.sleep(LOOK)
-                    self._begin(tasks, await arrivals.next())
+                    self._begin(tasks, await arrivals.next(), Beginning())
         return 0
 
-    def _begin(self, tasks: TaskGroup, streams: Iterable[Stream]) -> None:
+    def _begin(self, tasks: TaskGroup, streams: Iterable[Stream], beginning: Beginning) -> None:
         found = list(streams)
         self._output.introduce(*found)
         for stream in found:
-            tasks.start_soon(attempted, self._screen, self._follow, stream)
+            tasks.start_soon(attempted, self._screen, partial(self._follow, beginning), stream)
 
-    async def _follow(self, stream: Stream) -> int:
+    async def _follow(self, beginning: Beginning, stream: Stream) -> int:
         """Show it to its end; the exit code of that."""
-        begin = await self._beginning.of(self._streams, stream)
+        begin = self._cursors.offset(stream.id) if self._cursors else None
+        if begin is None:
+            begin = await beginning.of(self._streams, stream)
+            self._put(stream.id, begin)
         async with aclosing(self._streams.follow(stream.id, begin, live=self._live)) as runs:
-            if self._json:
-                decoder, offset = codecs.getincrementaldecoder("utf-8")("replace"), begin
-                async for data in runs:
-                    offset += len(data)
-                    self._screen.data({"id": stream.id, "text": decoder.decode(data), "offset": offset})
-            else:
-                cutter = LineCutter(begin)
-                async for data in runs:
-                    await self._show(stream.id, cutter.feed(data))
-                await self._show(stream.id, cutter.end())
-        ended = await self._streams.get(stream.id)
+            await (self._objects(stream.id, runs, begin) if self._json else self._lines(stream.id, runs, begin))
+        return self._end(await self._streams.get(stream.id))
+
+    async def _objects(self, id: str, runs: AsyncIterable[bytes], offset: int) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        async for data in runs:
+            offset += len(data)
+            self._screen.data({"id": id, "text": decoder.decode(data), "offset": offset})
+            self._put(id, offset)
+
+    async def _lines(self, id: str, runs: AsyncIterable[bytes], offset: int) -> None:
+        cutter = LineCutter(offset)
+        async for data in runs:
+            await self._show(id, cutter.feed(data))
+        await self._show(id, cutter.end())
+
+    def _end(self, ended: Stream) -> int:
         if self._json:
             fields = {"status": ended.status.value, "offset": ended.bytes, "error": ended.error, "note": ended.note}
             self._screen.data({"id": ended.id, **fields})
+        if self._cursors:
+            self._cursors.put(ended.id, ended.bytes, ended=True)
         return say_end(self._screen, ended)
 
+    def _put(self, id: str, offset: int) -> None:
+        if self._cursors:
+            self._cursors.put(id, offset)
+
     async def _show(self, id: str, lines: Sequence[Line]) -> None:
+        if not lines:
+            return
         times = await came_at(self._streams, id, lines) if self._timestamps else []
-        await self._output.show(id, lines, times)
+        # What is being written is written whole, and noted, before an interrupt ends it: a further one does so at once.
+        async with self._turn:
+            with anyio.CancelScope(shield=self._cursors is not None):
+                await self._output.show(id, lines, times)
+                self._put(id, lines[-1].stop)
 
 
 async def came_at(streams: Streams, id: str, lines: Sequence[Line]) -> list[float]:
@@ -110,25 +136,39 @@ async def came_at(streams: Streams, id: str, lines: Sequence[Line]) -> list[floa
 class Arrivals:
     """Streams that are to be shown, each once: of these statuses, or else those that run."""
 
-    def __init__(self, streams: Streams, statuses: Sequence[Status]) -> None:
+    def __init__(self, streams: Streams, statuses: Sequence[Status], cursors: CursorFile | None = None) -> None:
+        """With `cursors`, all that came since they were left, too."""
         self._streams = streams
+        self._cursors = cursors
         self._statuses = statuses or (Status.STREAMING,)
         self._known: set[str] = set()
         self._waiting: set[str] = set()
         """Pending: none of them is missed, however quickly it ends."""
+        self._unnoted: set[str] = set()
         self._newest = 0.0
 
     async def first(self) -> list[Stream]:
         """What is there, the oldest first."""
         self._waiting = {stream.id for stream in (await self._streams.list(None, (Status.PENDING,))).streams}
-        newest = (await self._streams.list(1)).streams
-        self._newest = newest[0].created_at if newest else 0.0
-        self._known = {stream.id for stream in newest if stream.status.ended}
-        found = (await self._streams.list(None, self._statuses)).streams[::-1]
-        return self._taken(found)
+        if self._cursors:
+            self._known = set(self._cursors.ended)
+            self._waiting |= {*self._cursors.begun}
+        if self._cursors and self._cursors.newest is not None:
+            self._newest = self._cursors.newest
+        else:
+            newest = (await self._streams.list(1)).streams
+            self._newest = newest[0].created_at if newest else 0.0
+            self._known |= {stream.id for stream in newest if stream.status.ended}
+        left = await self._look() if self._cursors else []
+        return left + self._taken((await self._streams.list(None, self._statuses)).streams[::-1])
 
     async def next(self) -> list[Stream]:
         """What has come since the last look."""
+        if self._cursors:
+            self._note(self._cursors)
+        return await self._look()
+
+    async def _look(self) -> list[Stream]:
         new = await self._made_since()
         self._waiting |= {stream.id for stream in new if stream.status is Status.PENDING}
         found = [stream for stream in new if stream.status is not Status.PENDING]
@@ -139,9 +179,22 @@ class Arrivals:
             self._waiting &= pending
         return self._taken(sorted(found, key=lambda stream: stream.created_at))
 
+    def _note(self, cursors: CursorFile) -> None:
+        """What the next call is to know: which streams wait, and of what age on it is to look for others.
+
+        Only once all that were found before are among the cursors.
+        """
+        for id in self._waiting:
+            if cursors.offset(id) is None:
+                cursors.put(id, 0)
+        self._unnoted = {id for id in self._unnoted if cursors.offset(id) is None}
+        if not self._unnoted:
+            cursors.put_newest(self._newest)
+
     def _taken(self, found: Iterable[Stream]) -> list[Stream]:
         new = {stream.id: stream for stream in found if stream.id not in self._known}
         self._known |= new.keys()
+        self._unnoted |= new.keys()
         return list(new.values())
 
     async def _made_since(self) -> list[Stream]:
@@ -159,4 +212,6 @@ class Arrivals:
         try:
             return await self._streams.get(id)
         except StreamNotFound:
+            if self._cursors:
+                self._cursors.forget(id)
             return None
