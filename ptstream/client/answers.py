@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, ValidationError, convert, structs
 from ptstream.errors import BadAnswer
 from ptstream.roll_call import RunningDaemon
 from ptstream.stream_json import from_json, moment_of
-from ptstream.streams import Attempt, Kept, Status, Stream
+from ptstream.streams import EXIT, Attempt, Kept, Status, Stream
 from ptstream.streams_protocol import Chunks, Details, Driven, Match
 
 Count = Annotated[int, Meta(ge=0)]
@@ -29,6 +29,8 @@ class AnsweredAttempt(Struct):
     usage: dict[str, Any] | None
     model: str | None
     place: str | None
+    exit_code: int | None = None
+    signal: str | None = None
 
 
 class AnsweredStream(Struct, kw_only=True):
@@ -208,8 +210,11 @@ def _stream(answer: AnsweredStream, place: str) -> Stream:
 
 
 def _attempt(answer: AnsweredAttempt) -> Attempt:
-    times = {name: moment_of(getattr(answer, name)) for name in ("started_at", "ended_at")}
-    return Attempt(**structs.asdict(answer) | times)
+    fields = structs.asdict(answer)
+    fields |= {name: moment_of(fields[name]) for name in ("started_at", "ended_at")}
+    known = {name: value for name in EXIT if (value := fields.pop(name)) is not None}
+    fields["usage"] = {**(answer.usage or {}), **known} or None
+    return Attempt(**fields)
 
 
 def _bad(place: str, why: str) -> BadAnswer:
