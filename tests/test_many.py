@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pexpect
@@ -175,9 +176,10 @@ def test_the_last_lines(served: Cli, folder: Path) -> None:
 
 def test_what_came_since(served: Cli, gate: Gate) -> None:
     id = detached(served, *gate.command)
-    until(
-        lambda: served.out("watch", "--offset", "0", "--timestamps", id) if told(served, id)["bytes"] else gate.open()
-    )
+    with served.started("watch", "--timestamps", id) as watching:
+        assert watching.stdout.readline().decode().endswith(f"Z {FIRST}")
+        gate.open()
+        assert ended(watching) == 0
     stamped = served.out("watch", "-t", id).splitlines()
     times = [line.split()[0] for line in stamped]
     assert [line.split(" ", 1)[1] + "\n" for line in stamped] == [FIRST, SECOND]
@@ -277,7 +279,7 @@ def test_a_torn_line_of_a_cursor_file_is_none(folder: Path) -> None:
             cursors.put(id, offset)
     assert path.stat().st_size < 1_000_000
     with CursorFile.opened(str(path)) as cursors:
-        assert (cursors.offset(id), cursors.begun, cursors.ended) == (19_999, [], {id})
+        assert (cursors.offset(id), cursors.begun, set(cursors.ended)) == (19_999, [], {id})
 
 
 # --- lists
@@ -352,8 +354,9 @@ def test_what_was_cancelled_has_no_exit_code(served: Cli) -> None:
 # --- lines
 
 
-@pytest.mark.parametrize("seed", [random.randrange(10**6) for _ in range(3)])
-def test_lines_are_the_same_however_the_text_is_cut(seed: int) -> None:
+def test_lines_are_the_same_however_the_text_is_cut() -> None:
+    seed = random.randrange(10**6)
+    print("seed", seed)
     rolls = random.Random(seed)
     text = "".join(rolls.choice(["a", "é", "\n", "😀", "x" * 999, "\r\n"]) for _ in range(3000)).encode()
     cutter, lines, at = LineCutter(5), [], 0
@@ -362,8 +365,8 @@ def test_lines_are_the_same_however_the_text_is_cut(seed: int) -> None:
         lines += cutter.feed(text[at : at + size])
         at += size
     lines += cutter.end()
-    assert [(line.start - 5, line.stop - 5) for line in lines][0][0] == 0
-    for before, after in zip(lines, lines[1:], strict=False):
+    assert lines[0].start == 5
+    for before, after in pairwise(lines):
         assert before.stop == after.start
     assert lines[-1].stop == 5 + len(text)
     assert all(text[line.start - 5 : line.stop - 5].removesuffix(b"\n") == line.text for line in lines)

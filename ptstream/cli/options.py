@@ -125,7 +125,8 @@ def moment_of(value: str | None, what: str = "--since") -> float | None:
     if value[-1:] in UNITS and count_of(value[:-1]) is not None:
         return max(0.0, time.time() - seconds_of(value, what))
     try:
-        return max(0.0, datetime.fromisoformat(value).timestamp())
+        # Times are shown rounded to the millisecond: what one was shown of is meant with it.
+        return max(0.0, datetime.fromisoformat(value).timestamp() - 0.0005)
     except (ValueError, OverflowError, OSError):
         raise UsageError(
             f"{what} takes an age (90s, 10m, 12h, 7d) or a time (2026-11-30T08:00), not {value[:40]!r}"
