@@ -1,7 +1,10 @@
 """How far streams have been shown, in a file: the next call goes on where the last one ended, however it ended.
 
-A JSON object a line, appended when its text has been written: that takes one `write`, so a process that is killed
-leaves a whole file behind. Opening it writes it anew, short, and puts that in its place by a rename.
+A JSON object a line, appended by one `write`, so a process that is killed leaves a whole file behind. Opening it writes
+it anew, short, and puts that in its place by a rename.
+
+Where the output is a file, what is to be written to it is noted before, with where it will stand; so one can see later
+whether it was. Of a pipe that cannot be seen: there, what was written is noted after that.
 """
 
 from __future__ import annotations
@@ -10,8 +13,10 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
-from typing import Any
+import stat
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from ptstream import strict_json
 from ptstream.errors import UsageError
@@ -24,8 +29,10 @@ LONGEST = 10_000
 class CursorFile:
     """The cursors in one file, which is this process's alone while it is open. Made by `opened`."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, output: int) -> None:
         self._path = path
+        self._output = output
+        self._intended: str | None = None
         self._descriptor = -1
         self._appended = 0
         self._offsets: dict[str, int] = {}
@@ -35,12 +42,17 @@ class CursorFile:
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls, path: str) -> Iterator[CursorFile]:
-        """For as long as the context lasts. Raises UsageError for a file that cannot be, or is not, one of these."""
-        made = cls(os.path.realpath(path))
+    def opened(cls, path: str, output: int = 1) -> Iterator[CursorFile]:
+        """For as long as the context lasts; `output` is the descriptor where the text is written.
+
+        Raises UsageError for a file that cannot be, or is not, one of these.
+        """
+        made = cls(os.path.realpath(path), output)
         try:
             made._open()
             yield made
+            if made._intended:
+                made.put(made._intended, made._offsets[made._intended])
         finally:
             made._close()
 
@@ -63,6 +75,20 @@ class CursorFile:
         fields = {"id": id, "offset": offset} | ({"ended": True} if ended else {})
         self._take(fields)
         self._append(fields)
+
+    def intend(self, id: str, begin: int, offset: int, data: bytes) -> bool:
+        """Text of the stream, from byte `begin` to byte `offset`, is written now, as `data`; False for what is no file.
+
+        What is put next tells that it was written.
+        """
+        place = end_of(self._output)
+        if place is None:
+            return False
+        self._offsets[id] = offset
+        check = {"at": place.position, "size": len(data), "crc": zlib.crc32(data)}
+        self._append({"id": id, "offset": offset, "from": begin, "file": [place.device, place.inode], **check})
+        self._intended = id
+        return True
 
     def put_newest(self, moment: float) -> None:
         """`watch --all` has seen all streams that were made before this moment (Unix seconds)."""
@@ -109,8 +135,12 @@ class CursorFile:
     def _read(self, data: bytes) -> None:
         *lines, _torn = data.split(b"\n")
         try:
+            fields: dict[str, Any] = {}
             for line in lines:
-                self._take(strict_json.loads(line))
+                fields = strict_json.loads(line)
+                self._take(fields)
+            if "from" in fields and not is_written(self._output, fields):
+                self._take(fields | {"offset": fields["from"]})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"--cursor-file: {self._path} is no file of cursors: name another") from error
 
@@ -132,11 +162,45 @@ class CursorFile:
             yield {"id": id, "offset": offset} | ({"ended": True} if id in self._ended else {})
 
     def _append(self, fields: dict[str, Any]) -> None:
+        self._intended = None
         with self._writing():
-            _write(self._descriptor, _line(fields))
-            self._appended += 1
             if self._appended >= LONGEST:
                 self._shorten()
+            _write(self._descriptor, _line(fields))
+            self._appended += 1
+
+
+class Place(NamedTuple):
+    """Where the next byte of an output is written, which is a file."""
+
+    device: int
+    inode: int
+    position: int
+
+
+def end_of(output: int) -> Place | None:
+    """The place; None for an output that is no file."""
+    found = os.fstat(output)
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    appends = fcntl.fcntl(output, fcntl.F_GETFL) & os.O_APPEND
+    position = found.st_size if appends else os.lseek(output, 0, os.SEEK_CUR)
+    return Place(found.st_dev, found.st_ino, position)
+
+
+def is_written(output: int, intended: Mapping[str, Any]) -> bool:
+    """Whether the output has what an earlier process meant to write there. False where that is not known."""
+    place = end_of(output)
+    if place is None or [place.device, place.inode] != intended["file"]:
+        return False
+    try:
+        reading = os.open(f"/dev/fd/{output}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return bool(zlib.crc32(os.pread(reading, intended["size"], intended["at"])) == intended["crc"])
+    finally:
+        os.close(reading)
 
 
 def _line(fields: dict[str, Any]) -> bytes:

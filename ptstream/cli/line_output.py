@@ -67,7 +67,7 @@ class LineCutter:
 
 
 class LineOutput:
-    """The lines of streams on a screen. Each stream is to be introduced first."""
+    """The lines of streams as a screen has them. Each stream is to be introduced first."""
 
     def __init__(self, screen: Screen, *, labelled: bool) -> None:
         self._screen = screen
@@ -86,12 +86,11 @@ class LineOutput:
                 self._labels[stream.id] = label, next(self._colors)
                 self._width = max(self._width, cells(label))
 
-    async def show(self, id: str, lines: Sequence[Line], times: Sequence[float]) -> None:
-        """Print lines of a stream, each behind the moment (Unix seconds) when it came, if there are `times`."""
+    def drawn(self, id: str, lines: Sequence[Line], times: Sequence[float]) -> str:
+        """Lines of a stream for the screen, each behind the time (Unix seconds) when it came, if there are `times`."""
         label = self._label(id)
         stamps = [f"{iso(moment)} " for moment in times] or [""] * len(lines)
-        shown_lines = (f"{label}{stamp}{self._text(line)}\n" for stamp, line in zip(stamps, lines, strict=True))
-        await self._screen.draw("".join(shown_lines))
+        return "".join(f"{label}{stamp}{self._text(line)}\n" for stamp, line in zip(stamps, lines, strict=True))
 
     def _label(self, id: str) -> str:
         if not self._labelled:

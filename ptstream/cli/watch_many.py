@@ -116,9 +116,14 @@ class WatchMany:
         times = await came_at(self._streams, id, lines) if self._timestamps else []
         # What is being written is written whole, and noted, before an interrupt ends it: a further one does so at once.
         async with self._turn:
+            drawn, begin, end = self._output.drawn(id, lines, times), lines[0].start, lines[-1].stop
             with anyio.CancelScope(shield=self._cursors is not None):
-                await self._output.show(id, lines, times)
-                self._put(id, lines[-1].stop)
+                noted = self._cursors is not None and self._cursors.intend(
+                    id, begin, end, drawn.encode("utf-8", "replace")
+                )
+                await self._screen.draw(drawn)
+                if not noted:
+                    self._put(id, end)
 
 
 async def came_at(streams: Streams, id: str, lines: Sequence[Line]) -> list[float]:
