@@ -38,14 +38,14 @@ Check = Callable[[GenerationRequest], None]
 async def list_streams(daemon: Daemon, request: Request) -> Response:
     """Streams, newest first."""
     status, limit = _statuses_of(request), limit_of(request)
+    since = moment_of(request, "since")
     moment, keep = number_of(request, "idle_since"), number_of(request, "keep")
     if "idle_since" in request.query_params:
-        if len(status) > 1 or "since" in request.query_params:
-            raise UsageError("with idle_since there is one status, and no since")
-        only = status[0] if status else None
-        streams = (await daemon.streams.idle_since(moment, status=only, keep=keep))[:limit]
+        only = status[0] if len(status) == 1 else None
+        idle = await daemon.streams.idle_since(moment, status=only, keep=keep)
+        streams = [each for each in idle if each.created_at >= since and (not status or each.status in status)][:limit]
     else:
-        streams = (await daemon.streams.list(limit, status, moment_of(request, "since"))).streams
+        streams = (await daemon.streams.list(limit, status, since)).streams
     return json_response({"streams": [as_json(stream) for stream in streams]})
 
 
