@@ -10,14 +10,18 @@ import signal
 import subprocess
 from itertools import count, pairwise
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
 
 from ptstream.cli.cursor_file import CursorFile
 from ptstream.cli.line_output import LONGEST, LineCutter
+from ptstream.client.answers import details_of
 from ptstream.errors import UsageError
 from ptstream.ids import new_id
+from ptstream.stream_json import as_json
+from ptstream.streams import Attempt, GenerationRequest, Status, Stream
 from tests.conftest import (
     FIRST,
     ID,
@@ -370,3 +374,14 @@ def test_lines_are_the_same_however_the_text_is_cut() -> None:
     assert lines[-1].stop == 5 + len(text)
     assert all(text[line.start - 5 : line.stop - 5].removesuffix(b"\n") == line.text for line in lines)
     assert all(len(line.text) <= LONGEST and b"\n" not in line.text for line in lines)
+
+
+@pytest.mark.parametrize("usage", [None, {"completion_tokens": 5}, {"exit_code": 3}, {"signal": "SIGKILL"}])
+def test_what_is_known_of_an_exit_is_the_same_from_elsewhere(usage: dict[str, Any] | None) -> None:
+    attempt = Attempt(1, "owner", 0, 1.5, 2.5, 3, None, usage, "sh", "/")
+    stream = Stream(
+        new_id(), None, None, Status.DONE, 0, GenerationRequest(command=("sh",)), None, 1.0, 2.5, None, None
+    )
+    answer = json.loads(json.dumps(as_json(stream, [attempt]) | {"pieces": 3, "chunks": 0}))
+    assert details_of(answer, "box").attempts == [attempt]
+    assert (answer["exit_code"], answer["signal"]) == (attempt.exit_code, attempt.signal)
