@@ -15,7 +15,7 @@ from ptstream.follow import Follow
 from ptstream.roll_call import RunningDaemon, heard_of
 from ptstream.stream_json import title as title_of
 from ptstream.streams import GenerationRequest, Status, Stream
-from ptstream.streams_protocol import Details, Listing, Match
+from ptstream.streams_protocol import Chunks, Details, Listing, Match
 
 NOT_SHRUNK = "a reader holds on to the log: what was deleted leaves it with the next rm, or when all have ended"
 
@@ -41,8 +41,14 @@ class EngineStreams:
     async def details(self, id: str) -> Details:
         return Details(await self.get(id), await self._engine.attempts(id), *await self._engine.counts(id))
 
-    async def list(self, limit: int | None = None, status: Status | None = None) -> Listing:
-        return Listing(await self._engine.listed(limit, status), complete=True)
+    async def list(
+        self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> Listing:
+        return Listing(await self._engine.listed(limit, status, since), complete=True)
+
+    async def chunks(self, id: str, offset: int = 0, since: float = 0) -> Chunks:
+        end = (await self._engine.recovered(id)).bytes  # before they are read: what is behind it is newer
+        return Chunks(await self._engine.chunks(id, offset, since), end)
 
     async def idle_since(self, moment: float, *, status: Status | None = None, keep: int = 0) -> Sequence[Stream]:
         return await self._engine.idle_since(moment, status=status, keep=keep)

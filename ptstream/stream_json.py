@@ -31,6 +31,8 @@ def as_json(stream: Stream, attempts: list[Attempt] | None = None) -> dict[str, 
         "seam": stream.seam,
     }
     if attempts is not None:
+        fields["exit_code"] = attempts[-1].exit_code if attempts else None
+        fields["signal"] = attempts[-1].signal if attempts else None
         fields["prompt"] = stream.request.prompt
         fields["system"] = stream.request.system
         fields["attempts"] = [_attempt(attempt) for attempt in attempts]
@@ -48,7 +50,9 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "ended_at": iso(attempt.ended_at),
         "pieces": attempt.pieces,
         "cause": attempt.cause,
-        "usage": attempt.usage,
+        "usage": attempt.counts,
+        "exit_code": attempt.exit_code,
+        "signal": attempt.signal,
     }
 
 

@@ -156,6 +156,27 @@ class Attempt(NamedTuple):
     model: str | None
     place: str | None
 
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of a command that ended by itself; it lies in `usage`, as all that is known after the run."""
+        code = (self.usage or {}).get("exit_code")
+        return code if isinstance(code, int) else None
+
+    @property
+    def signal(self) -> str | None:
+        """The signal that killed a command, as SIGKILL; but none of ours."""
+        name = (self.usage or {}).get("signal")
+        return name if isinstance(name, str) else None
+
+    @property
+    def counts(self) -> dict[str, Any] | None:
+        """Of `usage`, what a model counted."""
+        return {name: count for name, count in (self.usage or {}).items() if name not in EXIT} or None
+
+
+EXIT = ("exit_code", "signal")
+"""What `usage` says of a command's exit: one of these."""
+
 
 class Stream(Record):
     """One text, append-only, and what it was asked to say.
@@ -238,6 +259,14 @@ class Claim(NamedTuple):
     id: str
     epoch: int
     begin: int
+
+
+class Kept(NamedTuple):
+    """A chunk without its text: the bytes from `start` to `stop` were made durable `at` this moment (Unix seconds)."""
+
+    start: int
+    stop: int
+    at: float
 
 
 class State(NamedTuple):

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from ptstream.errors import PtstreamError
 from ptstream.roll_call import RunningDaemon
-from ptstream.streams import Attempt, GenerationRequest, Status, Stream
+from ptstream.streams import Attempt, GenerationRequest, Kept, Status, Stream
 
 
 class Driven(NamedTuple):
@@ -45,6 +45,13 @@ class Listing(NamedTuple):
 
     streams: list[Stream]
     complete: bool
+
+
+class Chunks(NamedTuple):
+    """When a text came: its chunks, oldest first, and where the last of all ends; what comes after that is newer."""
+
+    chunks: list[Kept]
+    end: int
 
 
 class Match(NamedTuple):
@@ -80,8 +87,20 @@ class Streams(Protocol):
         """The stream, its prompts whole, and what is known of its attempts."""
         ...
 
-    async def list(self, limit: int | None = None, status: Status | None = None) -> Listing:
-        """Streams, newest first, at most `limit`, of this status if one is given. Of their prompts the openings."""
+    async def list(
+        self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> Listing:
+        """Streams, newest first, at most `limit`. Of their prompts the openings.
+
+        Of these statuses, if any is given; made at the moment `since` (Unix seconds) or later, if that is.
+        """
+        ...
+
+    async def chunks(self, id: str, offset: int = 0, since: float = 0) -> Chunks:
+        """When the text behind byte `offset` came: its chunks that were kept at `since` (Unix seconds) or later.
+
+        At most 1,000 of them: to go on, ask from where the last one ends. None is there for what only the tail has.
+        """
         ...
 
     async def idle_since(self, moment: float, *, status: Status | None = None, keep: int = 0) -> Sequence[Stream]:

@@ -149,7 +149,7 @@ async def test_waiting_for_a_deleted_stream(store: Store) -> None:
         with Store(store.home) as other:
             other.delete(id)
     assert len(gone) == 1
-    assert store.streams(status=Status.PENDING) == []
+    assert store.streams(status=(Status.PENDING,)) == []
 
 
 def test_readers_of_a_running_stream_are_told_that_it_is_deleted(served: Cli, gate: Gate) -> None:

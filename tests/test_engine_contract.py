@@ -248,6 +248,19 @@ async def test_last_of_none(engine: Engine) -> None:
         await engine.recovered("0" * 12)
 
 
+async def test_chunks_tell_when_they_were_kept(engine: Engine, writer: Writer) -> None:
+    id = await said(engine, writer, "One. ", "Two. ", "Three. ")
+    chunks = await engine.chunks(id)
+    assert [(chunk.start, chunk.stop) for chunk in chunks] == [(0, 5), (5, 10), (10, 17)]
+    times = [chunk.at for chunk in chunks]
+    assert times == sorted(times)
+    for offset, first in ((0, 0), (4, 0), (5, 1), (9, 1), (10, 2), (16, 2), (17, 3), (99, 3)):
+        assert await engine.chunks(id, offset) == chunks[first:]
+    assert await engine.chunks(id, 0, times[0]) == chunks
+    assert await engine.chunks(id, 0, times[2] + 60) == []
+    assert await engine.chunks("0" * 12) == []
+
+
 async def test_lists_are_newest_first(engine: Engine, writer: Writer) -> None:
     done = await said(engine, writer, "One. ")
     running = (await claimed(engine, writer)).id
@@ -256,7 +269,10 @@ async def test_lists_are_newest_first(engine: Engine, writer: Writer) -> None:
     assert [stream.id for stream in await engine.listed(2)] == [pending, running]
     assert await engine.listed(0) == []
     for status, id in ((Status.DONE, done), (Status.STREAMING, running), (Status.PENDING, pending)):
-        assert [stream.id for stream in await engine.listed(status=status)] == [id]
+        assert [stream.id for stream in await engine.listed(status=(status,))] == [id]
+    assert [stream.id for stream in await engine.listed(1, (Status.DONE, Status.STREAMING))] == [running]
+    made = (await engine.get(pending)).created_at
+    assert [stream.id for stream in await engine.listed(since=made)] == [pending]
     later = time.time() + 1
     assert [stream.id for stream in await engine.idle_since(later)] == [done, pending]
     assert [stream.id for stream in await engine.idle_since(later, keep=1)] == [done]

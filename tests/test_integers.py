@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ptstream.cli.beginning import beginning_of
 from ptstream.cli.options import seconds_of
-from ptstream.cli.watch import offset_of
 from ptstream.config import Settings
 from ptstream.errors import UsageError
 from ptstream.generators import Caller
@@ -42,6 +42,6 @@ def test_a_port_of_many_digits_is_none() -> None:
 @pytest.mark.parametrize("word", ["١", LONG])
 def test_options_take_plain_digits_alone(word: str) -> None:
     with pytest.raises(UsageError):
-        offset_of(word)
+        beginning_of(word, None, None)
     with pytest.raises(UsageError):
         seconds_of(f"{word}s", "--ttl")

@@ -591,7 +591,7 @@ def test_lists_hold_only_the_beginning_of_a_prompt(store: Store) -> None:
     id = store.create(GenerationRequest(prompt=long, system="a\0b"), name="long").id
     expected = GenerationRequest(prompt=long[:OPENING])
     store.cancel(id)
-    listed = [store.streams(), store.streams(status=Status.CANCELLED), store.idle_since(time.time() + 1)]
+    listed = [store.streams(), store.streams(status=(Status.CANCELLED,)), store.idle_since(time.time() + 1)]
     for (stream,) in [*listed, *([store.find(word)] for word in (id, id[:6], "long", "@last"))]:
         assert stream.request == expected
     assert store.get(id).request.prompt == long

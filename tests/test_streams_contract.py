@@ -164,8 +164,33 @@ async def test_streams_are_listed_newest_first(streams: Streams) -> None:
     listing = await streams.list(3)
     assert [stream.id for stream in listing.streams] == ids[::-1]
     assert listing.complete
-    assert {stream.status for stream in (await streams.list(5, Status.PENDING)).streams} == {Status.PENDING}
+    assert {stream.status for stream in (await streams.list(5, (Status.PENDING,))).streams} == {Status.PENDING}
     assert (await streams.list(0)).streams == []
+
+
+async def test_a_list_is_of_some_statuses_and_of_what_was_made_since(streams: Streams) -> None:
+    before = await driven(streams)
+    made = await streams.create(ASKED)
+    some = await streams.list(2, (Status.PENDING, Status.DONE))
+    assert [stream.id for stream in some.streams] == [made.id, before.id]
+    assert [stream.id for stream in (await streams.list(1, (Status.DONE, Status.ERROR))).streams] == [before.id]
+    assert [stream.id for stream in (await streams.list(None, (), made.created_at - 0.001)).streams] == [made.id]
+    assert (await streams.list(None, (), made.created_at + 60)).streams == []
+
+
+async def test_chunks_tell_when_a_text_came(streams: Streams) -> None:
+    stream = await driven(streams)
+    chunks, end = await streams.chunks(stream.id)
+    assert end == stream.bytes == chunks[-1].stop
+    assert [chunk.start for chunk in chunks] == [0, *(chunk.stop for chunk in chunks[:-1])]
+    assert stream.created_at - 1 <= chunks[0].at <= chunks[-1].at <= time.time() + 1
+    assert await streams.chunks(stream.id, 1) == (chunks, end)
+    assert await streams.chunks(stream.id, chunks[0].stop) == (chunks[1:], end)
+    assert await streams.chunks(stream.id, end) == ([], end)
+    assert (await streams.chunks(stream.id, 0, chunks[0].at - 0.001)).chunks == chunks
+    assert await streams.chunks(stream.id, 0, time.time() + 60) == ([], end)
+    with pytest.raises(StreamNotFound):
+        await streams.chunks("zzzzzzzzzzzz")
 
 
 async def test_details_tell_of_attempts(streams: Streams) -> None:

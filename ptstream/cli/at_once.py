@@ -7,16 +7,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from ptstream.engine.sqlite.cursor import TextCursor, read_now
-from ptstream.engine.sqlite.recovery import as_it_is, listed
+from ptstream.engine.sqlite.recovery import as_it_is, listed, state
 from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Status, Stream
-from ptstream.streams_protocol import Details, Listing, Match
+from ptstream.streams_protocol import Chunks, Details, Listing, Match
 
 T = TypeVar("T")
 
@@ -26,7 +26,10 @@ class Asked(Protocol):
 
     async def find(self, reference: str) -> Stream: ...
     async def details(self, id: str) -> Details: ...
-    async def list(self, limit: int | None = None, status: Status | None = None) -> Listing: ...
+    async def list(
+        self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> Listing: ...
+    async def chunks(self, id: str, offset: int = 0, since: float = 0) -> Chunks: ...
     async def create(
         self, request: GenerationRequest, *, name: str | None = None, title: str | None = None, ttl: float | None = None
     ) -> Stream: ...
@@ -54,8 +57,14 @@ class AtOnce:
         stream = as_it_is(self._store, self._store.get(id))
         return Details(stream, self._store.attempts(id), *self._store.counts(id))
 
-    async def list(self, limit: int | None = None, status: Status | None = None) -> Listing:
-        return Listing(listed(self._store, limit, status), complete=True)
+    async def list(
+        self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> Listing:
+        return Listing(listed(self._store, limit, status, since), complete=True)
+
+    async def chunks(self, id: str, offset: int = 0, since: float = 0) -> Chunks:
+        end = state(self._store, id).bytes
+        return Chunks(self._store.chunks(id, offset, since), end)
 
     async def create(
         self, request: GenerationRequest, *, name: str | None = None, title: str | None = None, ttl: float | None = None

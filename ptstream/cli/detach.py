@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 
@@ -18,13 +18,13 @@ DETACHING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 async def detachable(
     screen: Screen,
     streams: Streams,
-    id: str,
+    ids: Sequence[str],
     work: Callable[[], Awaitable[int]],
     cancel: Callable[[], Awaitable[object]],
 ) -> int:
     """Run `work`; its exit code, or that of the signal that ended it. Ctrl-\\ runs `cancel` beside it.
 
-    A note says how the stream goes on. Raises what `work` raises; a closed output is an exit code, too.
+    A note says how the streams go on. Raises what `work` raises; a closed output is an exit code, too.
     """
     outcome: int | PtstreamError = 1
 
@@ -33,8 +33,8 @@ async def detachable(
         try:
             with ungrouped():
                 outcome = await work()
-        except StreamNotFound:  # it was there
-            outcome = StreamNotFound(f"stream {id} has been deleted")
+        except StreamNotFound as error:  # one alone was there
+            outcome = StreamNotFound(f"stream {ids[0]} has been deleted") if len(ids) == 1 else error
         except PtstreamError as error:  # not through the task group, which would wrap it
             outcome = error
         scope.cancel()
@@ -47,12 +47,12 @@ async def detachable(
                     tasks.start_soon(_try, screen, cancel)
                     continue
                 outcome = 128 + number
-                screen.note(await how_it_goes_on(streams, id))
+                screen.note(await how_they_go_on(streams, ids))
                 tasks.cancel_scope.cancel()
                 break
     if isinstance(outcome, OutputClosed):
         if screen.err_terminal:
-            screen.note(await how_it_goes_on(streams, id))
+            screen.note(await how_they_go_on(streams, ids))
         return outcome.exit_code
     if isinstance(outcome, PtstreamError):
         raise outcome
@@ -64,6 +64,13 @@ async def _try(screen: Screen, cancel: Callable[[], Awaitable[object]]) -> None:
         await cancel()
     except PtstreamError as error:  # a locked store: the key may be pressed again
         screen.error(error)
+
+
+async def how_they_go_on(streams: Streams, ids: Sequence[str]) -> str:
+    """The same of any number of streams."""
+    if len(ids) == 1:
+        return await how_it_goes_on(streams, ids[0])
+    return "what runs goes on · ptstream ls · ptstream watch --all"
 
 
 async def how_it_goes_on(streams: Streams, id: str) -> str:

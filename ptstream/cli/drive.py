@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ from ptstream.generators.replay import PREFIX
 from ptstream.integers import count_of
 from ptstream.names import as_name
 from ptstream.stream_json import as_json
-from ptstream.streams import GenerationRequest, Status, Stream, inherited, merged
+from ptstream.streams import Attempt, GenerationRequest, Status, Stream, inherited, merged
 from ptstream.streams_protocol import Streams
 
 EXAMPLES = """
@@ -49,6 +50,7 @@ ptstream drive -p "Why is the sky blue?"   ask the default model
 git diff | ptstream drive -p "Review it"   a pipe comes before the prompt
 ptstream drive -- claude -p "A haiku"      any command becomes durable
 ptstream drive --stderr -d -- make -j4     print the id and return at once
+ptstream drive --exit-code -- make test    exit as it does
 ptstream drive 7h2k                        run it, or attach, or print it
 ptstream drive --from 7h2k -p "And why?"   the next turn of a conversation
 """
@@ -67,12 +69,13 @@ class OnDrop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How the text is shown, if it is, and whether it is kept after that."""
+    """How the text is shown, if it is, whether it is kept after that, and whether the exit is the command's own."""
 
     detach: bool
     plain: bool
     json: bool
     no_keep: bool
+    exit_code: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,7 @@ def command(
     flush: FlushRule = None,
     ttl: Ttl = None,
     no_keep: Annotated[bool, typer.Option("--no-keep", help="Delete it once it has been shown to its end.")] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with the command's own exit code.")] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the id and return at once.")] = False,
     plain: Plain = False,
     raw: Raw = False,
@@ -146,7 +150,9 @@ def command(
         raise UsageError("--ttl is given when a stream is made: it does not go with an id")
     if no_keep and detach:
         raise UsageError("--no-keep deletes what has been shown: it does not go with --detach")
-    shown = Shown(detach, plain or raw, json, no_keep)
+    if exit_code and (detach or (reference is None and not argv)):
+        raise UsageError("--exit-code goes with a command that is waited for: drive --exit-code -- COMMAND")
+    shown = Shown(detach, plain or raw, json, no_keep, exit_code)
     order = Order(reference, after, prompt, request, name, title, ttl_of(ttl), stderr, on_drop, shown)
     screen = screen_of(ctx, raw=raw)
     run(ctx, screen, lambda streams: _drive(streams, screen, order))
@@ -229,6 +235,16 @@ def _place(after: str | None) -> tuple[str | None, int | None]:
     return (reference, number) if reference and number is not None else (after, None)
 
 
+def _own_exit(attempts: Sequence[Attempt], otherwise: int) -> int:
+    """The exit code of the command, or as a shell tells of the signal that killed it; of none, `otherwise`."""
+    if not attempts:
+        return otherwise
+    if attempts[-1].signal in signal.Signals.__members__:
+        return 128 + signal.Signals[str(attempts[-1].signal)]
+    code = attempts[-1].exit_code
+    return otherwise if code is None else code
+
+
 class _Drive:
     """One drive, from asking for it to its end."""
 
@@ -244,7 +260,7 @@ class _Drive:
 
     async def run(self) -> int:
         """Show it; its exit code."""
-        return await detachable(self._screen, self._streams, self._stream.id, self._work, self._cancel)
+        return await detachable(self._screen, self._streams, [self._stream.id], self._work, self._cancel)
 
     async def _cancel(self) -> None:
         await self._streams.cancel(self._stream.id)
@@ -266,6 +282,8 @@ class _Drive:
             await self._show_remarks()
         await self._screen.aside_end()
         code = say_end(self._screen, await self._streams.get(id), self._form)
+        if shown.exit_code:
+            code = _own_exit((await self._streams.details(id)).attempts, code)
         if shown.no_keep:
             for error in await self._streams.delete([id]):
                 raise error

@@ -12,9 +12,12 @@ from ptstream.engine.sqlite.cursor import TextCursor, read_now
 from ptstream.engine.sqlite.recovery import as_it_is, listed
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import PtstreamError, UsageError
-from ptstream.names import shown
 from ptstream.settings import Home, find_home
-from ptstream.streams import Status, Stream
+from ptstream.streams import Stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ptstream.cli.stream_table import Table
 
 
 def run_fast(name: str, words: list[str], options: dict[str, Any]) -> int:
@@ -61,14 +64,13 @@ def ls(
     *,
     quiet: bool = False,
     limit: int | None = None,
-    status: Status | None = None,
     json: bool = False,
 ) -> int:
     """List streams, newest first, with the ends of those whose owners died."""
     if limit is not None and limit < 0:
         raise UsageError("-n takes a number of streams")
     with Store(home) as store:
-        streams = listed(store, limit, status)
+        streams = listed(store, limit)
     show_list(screen, streams, quiet=quiet, json=json)
     return 0
 
@@ -80,7 +82,9 @@ def show_list(screen: Screen, streams: list[Stream], *, quiet: bool = False, jso
     elif json:
         _json_lines(screen, streams)
     else:
-        _table(screen, streams)
+        from ptstream.cli.stream_table import table_of
+
+        print_table(screen, table_of(screen, streams))
 
 
 def _ids(screen: Screen, streams: list[Stream]) -> None:
@@ -95,27 +99,9 @@ def _json_lines(screen: Screen, streams: list[Stream]) -> None:
         screen.data(as_json(stream))
 
 
-def _table(screen: Screen, streams: list[Stream]) -> None:
-    from ptstream.cli.describe import age, size
-    from ptstream.stream_json import iso, title
-
-    # For a person sizes and ages are rounded, for a program exact.
-    sized, dated = (size, age) if screen.terminal else (str, iso)
-    rows = [
-        [
-            stream.id,
-            stream.status.value,
-            sized(stream.bytes),
-            dated(stream.created_at) or "",
-            shown(stream.name),
-            title(stream),
-        ]
-        for stream in streams
-    ]
-    header = ["ID", "STATUS", "SIZE", "AGE", "NAME", "TITLE"]
-    if not any(row[4] for row in rows) and screen.terminal:
-        header, rows = header[:4] + header[5:], [row[:4] + row[5:] for row in rows]
-    screen.table(header, rows, flexible=len(header) - 1, optional=(3, 2), right=(2, 3))
+def print_table(screen: Screen, table: Table) -> None:
+    """Print a table as wide as it fits."""
+    screen.table(table.header, table.rows, flexible=table.flexible, optional=table.optional, right=table.right)
 
 
 def path(home: Home, screen: Screen) -> int:

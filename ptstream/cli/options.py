@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 import stat
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
@@ -18,6 +20,10 @@ from ptstream.streams import Flush, Status
 
 StreamRef: TypeAlias = Annotated[
     str, typer.Argument(metavar="ID", show_default=False, help="A stream's id, its beginning, its name, or @last.")
+]
+StreamRefs: TypeAlias = Annotated[
+    list[str],
+    typer.Argument(metavar="ID...", show_default=False, help="Ids, their beginnings, names, or @last."),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
 Raw: TypeAlias = Annotated[bool, typer.Option("--raw", help="Pass the text's control sequences to the terminal.")]
@@ -44,6 +50,20 @@ FlushRule: TypeAlias = Annotated[
 ]
 StatusFilter: TypeAlias = Annotated[
     Status | None, typer.Option("--status", help="Only streams of this status.", show_default=False)
+]
+Statuses: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--status", metavar="STATUS,...", help="Only streams of these: running,error.", show_default=False),
+]
+Since: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--since", metavar="AGE|TIME", help="Only what came since: 10m, 2026-11-30T08:00.", show_default=False
+    ),
+]
+TailLines: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--tail", "-n", metavar="N", min=0, help="Begin N lines before the end.", show_default=False),
 ]
 
 
@@ -81,6 +101,36 @@ def seconds_of(value: str, what: str) -> float:
 def ttl_of(value: str | None) -> float | None:
     """`--ttl` in seconds. Raises UsageError."""
     return None if value is None else seconds_of(value, "--ttl")
+
+
+RUNNING = "running"
+"""What people call `streaming`."""
+
+
+def statuses_of(value: str | None) -> tuple[Status, ...]:
+    """`--status`: some statuses, a comma between them. Raises UsageError."""
+    if value is None:
+        return ()
+    words = [Status.STREAMING.value if word == RUNNING else word for word in value.split(",")]
+    for word in words:
+        if word not in list(Status):
+            raise UsageError(f"--status takes {', '.join((RUNNING, *Status))}, a comma between them, not {word[:40]!r}")
+    return tuple(Status(word) for word in words)
+
+
+def moment_of(value: str | None, what: str = "--since") -> float | None:
+    """An age, or a moment as ISO 8601 has it, in Unix seconds: here, where it names no zone. Raises UsageError."""
+    if value is None:
+        return None
+    if value[-1:] in UNITS and count_of(value[:-1]) is not None:
+        return max(0.0, time.time() - seconds_of(value, what))
+    try:
+        # Times are shown rounded to the millisecond: what one was shown of is meant with it.
+        return max(0.0, datetime.fromisoformat(value).timestamp() - 0.0005)
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"{what} takes an age (90s, 10m, 12h, 7d) or a time (2026-11-30T08:00), not {value[:40]!r}"
+        ) from None
 
 
 SILENCE = 2.0

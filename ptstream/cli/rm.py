@@ -15,8 +15,9 @@ from ptstream.cli.control_sequences import clean
 from ptstream.cli.fast_path import failed
 from ptstream.cli.options import StatusFilter, seconds_of
 from ptstream.cli.screen import Screen
+from ptstream.cli.several import first_bad, named, streams_of
 from ptstream.cli.with_streams import run
-from ptstream.errors import PtstreamError, UsageError
+from ptstream.errors import UsageError
 from ptstream.stream_json import title
 from ptstream.streams import Status, Stream
 from ptstream.streams_protocol import Streams
@@ -72,9 +73,10 @@ async def rm(
 ) -> int:
     """Delete the streams that are named, or those that ended `age` seconds ago; the exit code."""
     if age is not None:
-        meant, code = await streams.idle_since(time.time() - age, status=status, keep=keep), 0
+        meant, code = list(await streams.idle_since(time.time() - age, status=status, keep=keep)), 0
     else:
-        meant, code = await _named(streams, screen, references)
+        several = await named(streams, screen, references)
+        meant, code = streams_of(several), first_bad(each for each in several if isinstance(each, int))
     if dry_run:
         _say(screen, meant)
     if dry_run or not meant:
@@ -83,19 +85,6 @@ async def rm(
     for error in await streams.delete([stream.id for stream in meant]):
         code = code or failed(screen, error)
     return code
-
-
-async def _named(streams: Streams, screen: Screen, references: Sequence[str]) -> tuple[list[Stream], int]:
-    """The streams that were found, and the exit code of those that were not."""
-    found: dict[str, Stream] = {}
-    code = 0
-    for reference in references:
-        try:
-            stream = await streams.find(reference)
-            found[stream.id] = stream
-        except PtstreamError as error:  # the others are deleted all the same
-            code = code or failed(screen, error)
-    return list(found.values()), code
 
 
 def _say(screen: Screen, streams: Sequence[Stream]) -> None:

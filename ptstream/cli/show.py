@@ -1,7 +1,8 @@
-"""`ptstream show`: everything that is known of one stream, except its text."""
+"""`ptstream show`: everything that is known of streams, except their text."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -9,34 +10,48 @@ import typer
 from ptstream.cli.app import screen_of
 from ptstream.cli.at_once import Asked
 from ptstream.cli.control_sequences import clean
-from ptstream.cli.options import Json, StreamRef
+from ptstream.cli.options import Json, StreamRefs
 from ptstream.cli.screen import Screen
+from ptstream.cli.several import one_by_one
 from ptstream.cli.with_streams import run_at_once
 from ptstream.names import shown as shown_name
 from ptstream.stream_json import as_json
 
 EXAMPLES = """
 ptstream show @last
+ptstream show build test                  both
 ptstream show --json 7h2k | jq .attempts
 """
 
 
-def command(ctx: typer.Context, reference: StreamRef, json: Json = False) -> None:
+def command(ctx: typer.Context, references: StreamRefs, json: Json = False) -> None:
     """The command."""
     screen = screen_of(ctx)
-    run_at_once(ctx, screen, lambda streams: show(streams, screen, reference, json=json))
+    run_at_once(ctx, screen, lambda streams: show(streams, screen, references, json=json))
 
 
-async def show(streams: Asked, screen: Screen, reference: str, *, json: bool) -> int:
-    """Print what is known of a stream."""
+async def show(streams: Asked, screen: Screen, references: Sequence[str], *, json: bool) -> int:
+    """Print what is known of each, as JSON a line; the exit code."""
+    gap = ""
+
+    async def one(reference: str) -> int:
+        nonlocal gap
+        fields = await _known(streams, reference)
+        if json:
+            screen.data(fields)
+        else:
+            screen.text(gap + "".join(_lines(fields)))
+            gap = "\n"
+        return 0
+
+    return await one_by_one(screen, references, one)
+
+
+async def _known(streams: Asked, reference: str) -> dict[str, Any]:
     details = await streams.details((await streams.find(reference)).id)
     fields = as_json(details.stream, details.attempts)
     fields["pieces"], fields["chunks"] = details.pieces, details.chunks
-    if json:
-        screen.data(fields)
-    else:
-        screen.text("".join(_lines(fields)))
-    return 0
+    return fields
 
 
 def _plain(value: Any) -> str:

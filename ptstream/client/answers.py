@@ -10,8 +10,8 @@ from msgspec import Meta, Struct, ValidationError, convert, structs
 from ptstream.errors import BadAnswer
 from ptstream.roll_call import RunningDaemon
 from ptstream.stream_json import from_json, moment_of
-from ptstream.streams import Attempt, Status, Stream
-from ptstream.streams_protocol import Details, Driven, Match
+from ptstream.streams import EXIT, Attempt, Kept, Status, Stream
+from ptstream.streams_protocol import Chunks, Details, Driven, Match
 
 Count = Annotated[int, Meta(ge=0)]
 
@@ -29,6 +29,8 @@ class AnsweredAttempt(Struct):
     usage: dict[str, Any] | None
     model: str | None
     place: str | None
+    exit_code: int | None = None
+    signal: str | None = None
 
 
 class AnsweredStream(Struct, kw_only=True):
@@ -65,6 +67,21 @@ class AnsweredStreams(Struct):
     """Some streams."""
 
     streams: list[AnsweredStream]
+
+
+class AnsweredChunk(Struct):
+    """One chunk; `Kept` says what its fields are. Its time is ISO 8601."""
+
+    start: Count
+    stop: Count
+    at: str
+
+
+class AnsweredChunks(Struct):
+    """When a text came."""
+
+    chunks: list[AnsweredChunk]
+    end: Count
 
 
 class AnsweredDrive(Struct):
@@ -155,6 +172,15 @@ def details_of(answer: Mapping[str, Any], place: str) -> Details:
     return Details(_stream(details, place), attempts, details.pieces, details.chunks)
 
 
+def chunks_of(answer: Mapping[str, Any], place: str) -> Chunks:
+    """When a text came. Raises BadAnswer."""
+    said = checked(AnsweredChunks, answer, place)
+    try:
+        return Chunks([Kept(each.start, each.stop, moment_of(each.at) or 0) for each in said.chunks], said.end)
+    except ValueError as error:  # their times
+        raise _bad(place, str(error)) from error
+
+
 def driven_of(answer: Mapping[str, Any], place: str) -> Driven:
     """What came of a drive. Raises BadAnswer."""
     return Driven(**structs.asdict(checked(AnsweredDrive, answer, place)))
@@ -184,8 +210,11 @@ def _stream(answer: AnsweredStream, place: str) -> Stream:
 
 
 def _attempt(answer: AnsweredAttempt) -> Attempt:
-    times = {name: moment_of(getattr(answer, name)) for name in ("started_at", "ended_at")}
-    return Attempt(**structs.asdict(answer) | times)
+    fields = structs.asdict(answer)
+    fields |= {name: moment_of(fields[name]) for name in ("started_at", "ended_at")}
+    known = {name: value for name in EXIT if (value := fields.pop(name)) is not None}
+    fields["usage"] = {**(answer.usage or {}), **known} or None
+    return Attempt(**fields)
 
 
 def _bad(place: str, why: str) -> BadAnswer:

@@ -21,7 +21,7 @@ from ptstream.errors import DaemonUnreachable, NotFinished, PtstreamError
 from ptstream.names import as_name, references
 from ptstream.roll_call import RunningDaemon
 from ptstream.streams import GenerationRequest, Status, Stream
-from ptstream.streams_protocol import Details, Driven, Listing, Match, NumberedRemark
+from ptstream.streams_protocol import Chunks, Details, Driven, Listing, Match, NumberedRemark
 
 LAST = "@last"
 
@@ -71,12 +71,21 @@ class There:
         answer = await self._again(lambda: self._client.ask("GET", wire.STREAM.format(id=id)))
         return answers.details_of(answer, self._client.place)
 
-    async def list(self, limit: int | None = None, status: Status | None = None) -> Listing:
+    async def list(
+        self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> Listing:
         wanted = MOST + 1 if limit is None else limit
-        query: dict[str, Any] = {"limit": max(1, min(wanted, MOST))} | ({"status": status.value} if status else {})
+        query: dict[str, Any] = {"limit": max(1, min(wanted, MOST))}
+        query |= {"status": ",".join(each.value for each in status)} if status else {}
+        query |= {} if since is None else {"since": since}
         answer = await self._again(lambda: self._client.ask("GET", wire.STREAMS, query=query))
         streams = answers.streams_of(answer, self._client.place)
         return Listing(streams[:wanted], complete=not len(streams) == MOST < wanted)
+
+    async def chunks(self, id: str, offset: int = 0, since: float = 0) -> Chunks:
+        query = {"offset": offset, "since": since}
+        answer = await self._again(lambda: self._client.ask("GET", wire.CHUNKS.format(id=id), query=query))
+        return answers.chunks_of(answer, self._client.place)
 
     async def idle_since(self, moment: float, *, status: Status | None = None, keep: int = 0) -> Sequence[Stream]:
         query: dict[str, Any] = {"idle_since": max(0, math.ceil(moment)), "keep": keep, "limit": MOST}

@@ -42,7 +42,14 @@ STRING_OR_NULL: Schema = {"type": ["string", "null"]}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": MOST}
 MOMENT: Schema = {"type": "integer", "minimum": 0, "maximum": 10**MAX_DIGITS - 1}
+SINCE: Schema = {"type": "number", "minimum": 0, "maximum": 10**MAX_DIGITS - 1}
 STATUS: Schema = {"type": "string", "enum": [status.value for status in Status]}
+
+STATUSES: Schema = {
+    "type": "string",
+    "pattern": r"^(S)(,(S))*$".replace("S", "|".join(status.value for status in Status)),
+    "description": "one or more, a comma between them",
+}
 
 STATE = _object({"id": STRING, "status": STATUS, "bytes": COUNT, "error": STRING_OR_NULL}, "id", "status", "bytes")
 STREAM = _object(
@@ -50,6 +57,8 @@ STREAM = _object(
     *STATE["required"],
 )
 STREAMS = _object({"streams": {"type": "array", "items": STREAM}}, "streams")
+CHUNK = _object({"start": COUNT, "stop": COUNT, "at": STRING}, "start", "stop", "at")
+CHUNKS = _object({"chunks": {"type": "array", "items": CHUNK}, "end": COUNT}, "chunks", "end")
 DRIVEN = _object(
     {"id": STRING, "attached": {"type": "boolean"}, "model": STRING_OR_NULL, "place": STRING_OR_NULL}, "id", "attached"
 )
@@ -109,7 +118,8 @@ def _paths() -> dict[str, Any]:
                 {"200": _json(STREAMS)},
                 query={
                     "limit": LIMIT,
-                    "status": STATUS,
+                    "status": STATUSES,
+                    "since": SINCE | {"description": "only what was made then or later: Unix seconds"},
                     "idle_since": MOMENT | {"description": "only what ended before, oldest first: Unix seconds"},
                     "keep": MOMENT | {"description": "with idle_since: without so many of the newest of all"},
                 },
@@ -163,6 +173,17 @@ def _paths() -> dict[str, Any]:
                         "enum": ["1"],
                         "description": "out of the database alone, by sentences",
                     },
+                },
+            ),
+        },
+        wire.CHUNKS: {
+            "parameters": [stream],
+            "get": _operation(
+                "When its text came: its durable chunks, 1,000 at most, and where the last of all ends",
+                {"200": _json(CHUNKS)},
+                query={
+                    "offset": MOMENT | {"description": "only what ends behind this byte"},
+                    "since": SINCE | {"description": "only what was kept then or later: Unix seconds"},
                 },
             ),
         },

@@ -14,7 +14,7 @@ from ptstream.config import load
 from ptstream.daemon.callers import own_caller
 from ptstream.daemon.daemon import Daemon
 from ptstream.daemon.openapi import document
-from ptstream.daemon.routes import Table, client_gone, id_of, limit_of
+from ptstream.daemon.routes import Table, client_gone, id_of, limit_of, moment_of, number_of
 from ptstream.engine.protocol import Engine, Hit
 from ptstream.errors import ungrouped
 from ptstream.generators import Note, Reasoning, Remark, Stderr
@@ -26,7 +26,7 @@ from ptstream.http.json_response import UNSTORED, json_response
 from ptstream.http.read_response import head_response, read_response
 from ptstream.http.stream_reader import StreamReader
 from ptstream.integers import count_of
-from ptstream.stream_json import title
+from ptstream.stream_json import iso, title
 
 SEARCH_TIME = 10.0
 """Seconds that a search may take, its wait for others included."""
@@ -52,6 +52,14 @@ async def show_text(daemon: Daemon, request: Request) -> Response:
         await reader.read()  # what would be wrong with GET
         return await head_response(reader)
     return await read_response(reader, asked, none_match=request.headers.get("if-none-match"))
+
+
+async def show_chunks(daemon: Daemon, request: Request) -> Response:
+    """When its text came."""
+    id = (await daemon.streams.find(id_of(request))).id
+    found = await daemon.streams.chunks(id, number_of(request, "offset"), moment_of(request, "since"))
+    chunks = [{"start": start, "stop": stop, "at": iso(at)} for start, stop, at in found.chunks]
+    return json_response({"chunks": chunks, "end": found.end})
 
 
 async def show_remarks(daemon: Daemon, request: Request) -> Response:
@@ -124,6 +132,7 @@ READ_ROUTES: Table = [
     ("GET", wire.DAEMONS, list_daemons),
     ("GET", wire.MODELS, show_models),
     ("GET", wire.TEXT, show_text),
+    ("GET", wire.CHUNKS, show_chunks),
     ("GET", wire.REMARKS, show_remarks),
     ("GET", wire.SEARCH, find_text),
     ("GET", wire.OPENAPI, show_document),

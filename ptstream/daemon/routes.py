@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import Request
@@ -74,6 +75,17 @@ def number_of(request: Request, name: str) -> int:
     if number is None:
         raise UsageError(f"{name} is a number from 0 on")
     return number
+
+
+def moment_of(request: Request, name: str) -> float:
+    """A parameter that is a moment in Unix seconds; 0 if it is not given. Raises UsageError."""
+    try:
+        moment = float(request.query_params.get(name, "0"))
+    except ValueError:
+        moment = -1.0
+    if not 0 <= moment < math.inf:
+        raise UsageError(f"{name} is a moment in Unix seconds")
+    return moment
 
 
 async def client_gone(request: Request) -> None:

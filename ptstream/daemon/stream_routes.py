@@ -16,7 +16,7 @@ from starlette.responses import Response
 from ptstream import wire
 from ptstream.config import load
 from ptstream.daemon.daemon import Daemon
-from ptstream.daemon.routes import Table, id_of, limit_of, number_of
+from ptstream.daemon.routes import Table, id_of, limit_of, moment_of, number_of
 from ptstream.daemon.schemas import CancelStream, CreateAnyStream, CreateStream, FillAnyStream, request_of
 from ptstream.errors import UsageError
 from ptstream.generators import Caller
@@ -37,16 +37,25 @@ Check = Callable[[GenerationRequest], None]
 
 async def list_streams(daemon: Daemon, request: Request) -> Response:
     """Streams, newest first."""
-    word = request.query_params.get("status")
-    if word is not None and word not in list(Status):
-        raise UsageError(f"status is one of {', '.join(Status)}")
-    status, limit = Status(word) if word else None, limit_of(request)
+    status, limit = _statuses_of(request), limit_of(request)
+    since = moment_of(request, "since")
     moment, keep = number_of(request, "idle_since"), number_of(request, "keep")
     if "idle_since" in request.query_params:
-        streams = (await daemon.streams.idle_since(moment, status=status, keep=keep))[:limit]
+        only = status[0] if len(status) == 1 else None
+        idle = await daemon.streams.idle_since(moment, status=only, keep=keep)
+        streams = [each for each in idle if each.created_at >= since and (not status or each.status in status)][:limit]
     else:
-        streams = (await daemon.streams.list(limit, status)).streams
+        streams = (await daemon.streams.list(limit, status, since)).streams
     return json_response({"streams": [as_json(stream) for stream in streams]})
+
+
+def _statuses_of(request: Request) -> list[Status]:
+    """The parameter `status`: some, a comma between them. Raises UsageError."""
+    word = request.query_params.get("status")
+    try:
+        return [] if word is None else [Status(each) for each in word.split(",")]
+    except ValueError:
+        raise UsageError(f"status is one or more of {', '.join(Status)}, a comma between them") from None
 
 
 async def create(daemon: Daemon, body: CreateStream | CreateAnyStream, check: Check) -> Response:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from ptstream.bell import Bell
 from ptstream.engine.handover import HandsOver, ListsHandedOver
 from ptstream.engine.roll_call import Hears, Tells
-from ptstream.streams import Attempt, Claim, GenerationRequest, Parent, State, Status, Stream
+from ptstream.streams import Attempt, Claim, GenerationRequest, Kept, Parent, State, Status, Stream
 
 if TYPE_CHECKING:
     from ptstream.engine.transfer import Archive, Intake
@@ -240,8 +240,13 @@ class Engine(ListsHandedOver, Hears, Protocol):
     async def as_it_is(self, stream: Stream) -> Stream:
         """What was read of the stream a moment ago, brought up to date as by `recovered`; `bytes` counts the tail."""
 
-    async def listed(self, limit: int | None = None, status: Status | None = None) -> list[Stream]:
-        """Streams, newest first, each as `as_it_is` has it. Of their prompts only the openings."""
+    async def listed(
+        self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> list[Stream]:
+        """Streams, newest first, each as `as_it_is` has it. Of their prompts only the openings.
+
+        Of these statuses, if any is given; made at the moment `since` (Unix seconds) or later, if that is.
+        """
 
     async def idle_since(self, moment: float, *, status: Status | None = None, keep: int = 0) -> list[Stream]:
         """Streams that ended (or, pending, were made) before `moment` (Unix seconds), oldest first.
@@ -254,6 +259,12 @@ class Engine(ListsHandedOver, Hears, Protocol):
 
     async def counts(self, id: str) -> tuple[int, int]:
         """How many pieces the stream's attempts were given, and how many chunks it has."""
+
+    async def chunks(self, id: str, offset: int = 0, since: float = 0) -> list[Kept]:
+        """The chunks that end behind byte `offset` and were kept at `since` or later, first one first.
+
+        1,000 of them at most.
+        """
 
     async def text(self, id: str, offset: int = 0, stop: int | None = None) -> bytes:
         """All the text there is now from byte `offset` to byte `stop` at most, the tail's included.

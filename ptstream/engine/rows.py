@@ -24,6 +24,18 @@ LISTED_COLUMNS = STREAM_COLUMNS.replace("prompt, system", "opening, NULL")
 ATTEMPT_COLUMNS = "epoch, owner, begin_offset, started_at, ended_at, pieces, cause, usage, model, place"
 
 
+PLACES = 1000
+"""How many chunks are told of at once."""
+
+
+def of_status(status: Sequence[Status]) -> str:
+    """The condition for these statuses. No parameters, so that the index of those that are streaming serves it."""
+    if not status:
+        return "WHERE true"
+    words = ", ".join(f"'{each.value}'" for each in status)
+    return f"WHERE status = {words}" if len(status) == 1 else f"WHERE status IN ({words})"
+
+
 def attempt_of(
     epoch: int,
     owner: str,

@@ -48,9 +48,13 @@ class ChildProcess:
     _process: Process
     _end: bytearray = field(default_factory=bytearray)
 
+    async def exit(self) -> int:
+        """Wait for the exit; its code as `subprocess` has it: below 0 it is the signal that killed it."""
+        return await self._process.wait()
+
     async def end(self) -> None:
         """Wait for the exit. Raises GeneratorError for a bad one, with the end of stderr as the cause."""
-        code = await self._process.wait()
+        code = await self.exit()
         if code == 0:
             return
         raise GeneratorError(": ".join(filter(None, [f"{self.argv[0]}: {describe_exit(code)}", self.last_words])))
@@ -64,12 +68,15 @@ class ChildProcess:
 
 def describe_exit(code: int) -> str:
     """How a process ended, for a person; `code` is that of `subprocess`: below 0 it is the signal that killed it."""
-    if code >= 0:
-        return f"exit code {code}"
+    return f"exit code {code}" if code >= 0 else f"killed by {signal_name(-code)}"
+
+
+def signal_name(number: int) -> str:
+    """A signal as it is called; as its number, where it has no name."""
     try:
-        return f"killed by {signal.Signals(-code).name}"
+        return signal.Signals(number).name
     except ValueError:
-        return f"killed by signal {-code}"
+        return f"signal {number}"
 
 
 @contextlib.asynccontextmanager

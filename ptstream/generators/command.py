@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Sequence
 
-from ptstream.generators import Caller, Event, Note, Source, Stderr
-from ptstream.generators.child_process import running
+from ptstream.generators import Caller, Event, Note, Source, Stderr, Usage
+from ptstream.generators.child_process import running, signal_name
 from ptstream.generators.utf8 import Decoder
 from ptstream.streams import Flush, GenerationRequest
 
@@ -28,6 +28,8 @@ async def _generate(
         yield text.feed(b"", final=True)
         if text.replaced:
             yield Note(f"{text.replaced} bytes that are not UTF-8 were replaced by U+FFFD")
+        code = await child.exit()
+        yield Usage({"exit_code": code} if code >= 0 else {"signal": signal_name(-code)})
         await child.end()
 
 

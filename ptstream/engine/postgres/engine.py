@@ -6,7 +6,7 @@ What is done stands in the modules beside; here it is put together. All statemen
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from anyio import create_task_group
 from anyio.abc import TaskGroup
@@ -29,7 +29,7 @@ from ptstream.engine.protocol import Hit
 from ptstream.engine.roll_call import Told
 from ptstream.errors import ungrouped
 from ptstream.settings import Home
-from ptstream.streams import Attempt, GenerationRequest, Parent, State, Status, Stream
+from ptstream.streams import Attempt, GenerationRequest, Kept, Parent, State, Status, Stream
 
 
 class PostgresEngine:
@@ -96,9 +96,15 @@ class PostgresEngine:
         now = await self.recovered(stream.id)
         return stream.replaced(status=now.status, error=now.error, note=now.note, bytes=now.size)
 
-    async def listed(self, limit: int | None = None, status: Status | None = None) -> list[Stream]:
+    async def listed(
+        self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> list[Stream]:
         """See `protocol.Engine`."""
-        return await self._recovery.listed(limit, status)
+        return await self._recovery.listed(limit, status, since)
+
+    async def chunks(self, id: str, offset: int = 0, since: float = 0) -> list[Kept]:
+        """See `protocol.Engine`."""
+        return await self._queries.chunks(id, offset, since)
 
     async def idle_since(self, moment: float, *, status: Status | None = None, keep: int = 0) -> list[Stream]:
         """See `protocol.Engine`."""

@@ -9,9 +9,9 @@ from ptstream.engine import references
 from ptstream.engine.handover import HandedOver
 from ptstream.engine.postgres import schema
 from ptstream.engine.postgres.connections import Connections
-from ptstream.engine.rows import ATTEMPT_COLUMNS, STREAM_COLUMNS, attempt_of, stream_of
+from ptstream.engine.rows import ATTEMPT_COLUMNS, PLACES, STREAM_COLUMNS, attempt_of, of_status, stream_of
 from ptstream.errors import StreamNotFound
-from ptstream.streams import Attempt, State, Status, Stream
+from ptstream.streams import Attempt, Kept, State, Status, Stream
 
 PAGE = 256 * 1024
 """Bytes of text that one look takes from the database, about: a reader never holds more."""
@@ -131,12 +131,23 @@ class Queries:
             await self._rows(EXACT, values) or await self._rows(BEGINNING, {"id": values["id"]}), reference
         )
 
-    async def streams(self, *, limit: int | None = None, status: Status | None = None) -> Listing:
+    async def streams(
+        self, *, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> Listing:
         """Streams, newest first, their tails counted. Of their prompts only the openings."""
-        # Not a parameter, so that the index of those that are streaming serves it.
-        where = f"WHERE s.status = '{status.value}'" if status else ""
-        rows = await self._rows(LISTING.format(where), (limit,))
+        where = f"{of_status(status)} AND created_at >= %s"
+        rows = await self._rows(LISTING.format(where), (0 if since is None else since, limit))
         return Listing([stream_of(row) for owners, *row in rows if row[0] is not None], rows[0][0] or [])
+
+    async def chunks(self, id: str, offset: int, since: float) -> list[Kept]:
+        """See `protocol.Engine.chunks`."""
+        rows = await self._rows(
+            "SELECT start, stop, at FROM chunks WHERE stream = %(id)s AND at >= %(since)s AND start >= coalesce("
+            "(SELECT start FROM chunks WHERE stream = %(id)s AND start <= %(offset)s AND stop > %(offset)s"
+            f" ORDER BY start DESC LIMIT 1), %(offset)s) ORDER BY start LIMIT {PLACES}",
+            {"id": id, "since": since, "offset": offset},
+        )
+        return [Kept(*row) for row in rows]
 
     async def owners(self) -> list[tuple[str, str]]:
         """All streams that are `streaming`, each with its owner."""

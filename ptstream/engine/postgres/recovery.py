@@ -8,7 +8,7 @@ reports the same end.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import anyio
 
@@ -112,9 +112,9 @@ class Recovery:
         with anyio.move_on_after(WRITABLE):
             await answer.done.wait()
 
-    async def listed(self, limit: int | None, status: Status | None) -> list[Stream]:
+    async def listed(self, limit: int | None, status: Sequence[Status], since: float | None) -> list[Stream]:
         """Streams, newest first, as a reader finds them."""
-        listing = await self._queries.streams(limit=limit, status=status)
+        listing = await self._queries.streams(limit=limit, status=status, since=since)
         dead = await self._liveness.dead(listing.owners)
         if not dead:
             return listing.streams
@@ -125,10 +125,10 @@ class Recovery:
                     found[id] = await self.end(id, owner)
         unwritten = {id for id, _ in await self._queries.owners()} & {*found}
         if not unwritten:
-            return (await self._queries.streams(limit=limit, status=status)).streams
+            return (await self._queries.streams(limit=limit, status=status, since=since)).streams
         # Ends that could not be written: the table's own column does not know them.
-        streams = [_as(stream, found.get(stream.id)) for stream in (await self._queries.streams()).streams]
-        return [stream for stream in streams if status in (None, stream.status)][:limit]
+        streams = [_as(stream, found.get(stream.id)) for stream in (await self._queries.streams(since=since)).streams]
+        return [stream for stream in streams if not status or stream.status in status][:limit]
 
 
 def _as(stream: Stream, standing: Standing | None) -> Stream:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, TypeVar
 
@@ -35,7 +35,7 @@ from ptstream.engine.sqlite.wakeups import Backoff, Polled, Wakes, Watched
 from ptstream.engine.sqlite.writer import SqliteWriter
 from ptstream.errors import StoreBusy, StreamNotFound, UsageError, ungrouped
 from ptstream.settings import Home
-from ptstream.streams import Attempt, GenerationRequest, Parent, State, Status, Stream
+from ptstream.streams import Attempt, GenerationRequest, Kept, Parent, State, Status, Stream
 
 if TYPE_CHECKING:
     from ptstream.engine.sqlite.archive import SqliteArchive
@@ -119,9 +119,15 @@ class SqliteEngine:
         """See `protocol.Engine`."""
         return recovery.as_it_is(self._store, stream)
 
-    async def listed(self, limit: int | None = None, status: Status | None = None) -> list[Stream]:
+    async def listed(
+        self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> list[Stream]:
         """See `protocol.Engine`."""
-        return recovery.listed(self._store, limit, status)
+        return recovery.listed(self._store, limit, status, since)
+
+    async def chunks(self, id: str, offset: int = 0, since: float = 0) -> list[Kept]:
+        """See `protocol.Engine`."""
+        return self._store.chunks(id, offset, since)
 
     async def idle_since(self, moment: float, *, status: Status | None = None, keep: int = 0) -> list[Stream]:
         """See `protocol.Engine`."""

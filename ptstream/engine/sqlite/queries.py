@@ -7,16 +7,26 @@ Synchronous, plain `sqlite3`; it needs no write permission and never waits for a
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ptstream.engine import references
 from ptstream.engine.handover import HandedOver
-from ptstream.engine.rows import ATTEMPT_COLUMNS, LISTED_COLUMNS, STREAM_COLUMNS, WHOLE, attempt_of, stream_of
+from ptstream.engine.rows import (
+    ATTEMPT_COLUMNS,
+    LISTED_COLUMNS,
+    PLACES,
+    STREAM_COLUMNS,
+    WHOLE,
+    attempt_of,
+    of_status,
+    stream_of,
+)
 from ptstream.engine.sqlite import liveness, schema
 from ptstream.engine.sqlite.database import Database
 from ptstream.errors import StreamNotFound
 from ptstream.settings import Home
-from ptstream.streams import Attempt, Status, Stream
+from ptstream.streams import Attempt, Kept, Status, Stream
 
 PAGE = 256 * 1024
 """Bytes of text that one look takes from the database, about: a reader never holds more."""
@@ -98,6 +108,16 @@ class Queries:
         begin = rows[0][0] if rows else offset
         return joined[offset - begin : stop - begin]
 
+    def chunks(self, id: str, offset: int, since: float) -> list[Kept]:
+        """Those that end behind byte `offset` and were kept at `since` or later, first one first: PLACES at most."""
+        rows = self._read(
+            "SELECT start, stop, at FROM chunks WHERE stream = ? AND at >= ? AND start >= coalesce("
+            "(SELECT start FROM chunks WHERE stream = ? AND start <= ? AND stop > ? ORDER BY start DESC LIMIT 1), ?)"
+            f" ORDER BY start LIMIT {PLACES}",
+            (id, since, id, offset, offset, offset),
+        )
+        return [Kept(*row) for row in rows]
+
     def counts(self, id: str) -> tuple[int, int]:
         """How many pieces the stream's attempts were given, and how many chunks it has."""
         pieces, rows = self._read(
@@ -125,13 +145,13 @@ class Queries:
         values = references.values_of(reference)
         return references.only(self._read(EXACT, values) or self._read(BEGINNING, values), reference)
 
-    def streams(self, *, limit: int | None = None, status: Status | None = None) -> list[Stream]:
+    def streams(
+        self, *, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> list[Stream]:
         """Streams, newest first. Of their prompts only the openings: `get` has all."""
-        # Not a parameter, so that the index of those that are streaming serves it.
-        where = f"WHERE status = '{status.value}'" if status else ""
         rows = self._read(
-            f"SELECT {LISTED_COLUMNS} FROM streams {where} ORDER BY seq DESC LIMIT ?",
-            (-1 if limit is None else limit,),
+            f"SELECT {LISTED_COLUMNS} FROM streams {of_status(status)} AND created_at >= ? ORDER BY seq DESC LIMIT ?",
+            (0 if since is None else since, -1 if limit is None else limit),
         )
         return [stream_of(row) for row in rows]
 

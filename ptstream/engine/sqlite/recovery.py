@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ptstream.engine.handover import cause_of_death
@@ -106,15 +107,17 @@ def as_it_is(store: Store, stream: Stream) -> Stream:
     return stream.replaced(status=now.status, error=now.error, note=now.note, bytes=now.size)
 
 
-def listed(store: Store, limit: int | None = None, status: Status | None = None) -> list[Stream]:
+def listed(
+    store: Store, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+) -> list[Stream]:
     """Streams, newest first, as a reader finds them: with their tails, and the ends of those whose owners died."""
-    now = {stream.id: as_it_is(store, stream) for stream in store.streams(status=Status.STREAMING)}
+    now = {stream.id: as_it_is(store, stream) for stream in store.streams(status=(Status.STREAMING,))}
     unwritten = set(store.streaming())
     if not any(stream.status.ended and id in unwritten for id, stream in now.items()):
-        return [now.get(stream.id, stream) for stream in store.streams(limit=limit, status=status)]
+        return [now.get(stream.id, stream) for stream in store.streams(limit=limit, status=status, since=since)]
     # Ends that could not be written: the store's own column does not know them.
-    found = [now.get(stream.id, stream) for stream in store.streams()]
-    return [stream for stream in found if status in (None, stream.status)][:limit]
+    found = [now.get(stream.id, stream) for stream in store.streams(since=since)]
+    return [stream for stream in found if not status or stream.status in status][:limit]
 
 
 def live_size(home: Home, id: str, standing: Standing) -> int:

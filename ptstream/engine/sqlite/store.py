@@ -32,6 +32,7 @@ class Store:
         self.find = queries.find
         self.streams = queries.streams
         self.idle_since = queries.idle_since
+        self.chunks = queries.chunks
         self.counts = queries.counts
         self.attempts = queries.attempts
         self.drains = queries.drains

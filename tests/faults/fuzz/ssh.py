@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from ptstream import wire
 from ptstream.cli.cancel import cancel
 from ptstream.cli.create import create
-from ptstream.cli.ls import ls
+from ptstream.cli.ls import Wanted, ls
 from ptstream.cli.rm import rm
 from ptstream.cli.screen import Screen
 from ptstream.cli.search import search as find
@@ -294,13 +294,13 @@ async def _command(name: str, host: Host, screen: Screen) -> None:
         there = There(client, asker, screen.note, pauses=())
         match name:
             case "ls":
-                await ls(there, screen, quiet=False, limit=5, status=None, json=False)
+                await ls(there, screen, Wanted(5, (), None), quiet=False, json=False)
             case "show":
-                await show(there, screen, "x", json=False)
+                await show(there, screen, ["x"], json=False)
             case "create":
                 await create(there, screen, GenerationRequest(prompt="x"), name=None, title=None, ttl=None, json=False)
             case "cancel":
-                await cancel(there, screen, "x", drain=False, quiet=False)
+                await cancel(there, screen, ["x"], drain=False, quiet=False)
             case "rm":
                 await rm(there, screen, ["x"], age=None, status=None, keep=0, dry_run=True, force=False)
             case "search":
