@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptstream.cli.columns import cells
-from ptstream.cli.markdown import FRAMES, TAIL, Rendered
+from ptstream.cli.markdown import FRAMES, Rendered
 
 SIZES = [(80, 24), (40, 10)]
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import AsyncIterable
+from contextlib import suppress
 from enum import Enum
 
 import anyio
 
 from ptstream import wire
+from ptstream.cli.output import OutputClosed, OutputFailed
 from ptstream.cli.screen import Screen
 from ptstream.errors import ENDS, ungrouped
 from ptstream.streams import GenerationRequest, Status, Stream
+
+LAST_ROWS = 1.0
+"""Seconds that a terminal which takes nothing is waited for when the text breaks off."""
 
 RENDERED_BYTES = 64 * 1024
 """How much text is rendered when it comes at once, which takes about a second."""
@@ -41,13 +46,19 @@ async def show(
     if form is OutputFormat.JSON:
         await _show_json(screen, runs, offset)
         return
-    with ungrouped():
-        async with anyio.create_task_group() as tasks:
-            if form is OutputFormat.MARKDOWN and screen.render():
-                tasks.start_soon(screen.redraw)
-            async for data in runs:
-                await screen.show(data)
-            tasks.cancel_scope.cancel()
+    try:
+        with ungrouped(), screen.rendered(form is OutputFormat.MARKDOWN) as beside:
+            async with anyio.create_task_group() as tasks:
+                for each in beside:
+                    tasks.start_soon(each)
+                async for data in runs:
+                    await screen.show(data)
+                tasks.cancel_scope.cancel()
+    except BaseException:
+        # However it ends: what was shown is there, whole.
+        with anyio.move_on_after(LAST_ROWS, shield=True), suppress(OutputClosed, OutputFailed):
+            await screen.show_end()
+        raise
     await screen.show_end()
 
 

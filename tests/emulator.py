@@ -1,0 +1,68 @@
+"""A terminal of which tests read what it shows, its scrollback included."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+import pyte
+from wcwidth import wcwidth
+
+
+class Emulator(pyte.HistoryScreen):
+    """pyte, told how wide each character is: it drops the rest of a run at some marks.
+
+    `spacing` is what a spacing mark (Mc) takes, on which terminals do not agree: 0 in tmux, 1 in xterm and VTE.
+    """
+
+    def __init__(self, columns: int, lines: int, spacing: int = 0) -> None:
+        self._spacing = spacing
+        super().__init__(columns, lines, history=100_000, ratio=1)
+        self._stream = pyte.Stream(self)
+
+    def feed(self, text: str) -> None:
+        """What is written to the terminal, by a program that leaves the ends of lines to it."""
+        self._stream.feed(text.replace("\n", "\r\n"))
+
+    @property
+    def above(self) -> list[str]:
+        """The rows of the scrollback."""
+        return [self._text(row) for row in self.history.top]
+
+    @property
+    def rows(self) -> list[str]:
+        """All rows, without the empty ones at the end."""
+        rows = [*self.above, *(self._text(self.buffer[y]) for y in range(self.lines))]
+        while rows and not rows[-1]:
+            rows.pop()
+        return rows
+
+    def _text(self, row: Any) -> str:
+        return "".join(row[x].data for x in range(self.columns)).rstrip()
+
+    def draw(self, data: str) -> None:
+        for character in data:
+            cells = self._cells(character)
+            if not cells:
+                self._mark(character)
+                continue
+            if self.cursor.x + cells > self.columns:
+                self.carriage_return()
+                self.linefeed()
+            line = self.buffer[self.cursor.y]
+            line[self.cursor.x] = self.cursor.attrs._replace(data=character)
+            if cells == 2:
+                line[self.cursor.x + 1] = self.cursor.attrs._replace(data="")
+            self.cursor.x += cells
+
+    def _cells(self, character: str) -> int:
+        category = unicodedata.category(character)
+        if category in ("Mn", "Me", "Cf"):
+            return 0
+        return self._spacing if category == "Mc" else max(wcwidth(character), 0)
+
+    def _mark(self, character: str) -> None:
+        y, x = self.cursor.y, self.cursor.x - 1
+        if x >= 0:
+            last = self.buffer[y][x]
+            self.buffer[y][x] = last._replace(data=last.data + character)
