@@ -22,7 +22,11 @@ class Emulator(pyte.HistoryScreen):
 
     def feed(self, text: str) -> None:
         """What is written to the terminal, by a program that leaves the ends of lines to it."""
-        self._stream.feed(text.replace("\n", "\r\n"))
+        self.feed_raw(text.replace("\n", "\r\n"))
+
+    def feed_raw(self, text: str) -> None:
+        """What comes out of a pseudo-terminal."""
+        self._stream.feed(text)
 
     @property
     def above(self) -> list[str]:

@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 from markdown_it.token import Token
 
-from ptstream.cli.columns import erased, height as cells_high
+from ptstream.cli.columns import erased
+from ptstream.cli.columns import height as cells_high
 from ptstream.cli.control_sequences import Filter
 from ptstream.cli.markdown_blocks import Block, groups
 from ptstream.cli.markdown_syntax import parser
-from ptstream.cli.rendering import Line, Place, Rendering, Row, rows, words_end
+from ptstream.cli.rendering import Line, Place, Rendering, Room, Row, rows, words_end
 
 FRAMES = 15
 """How often a second the terminal is written to, at most."""
@@ -61,7 +62,7 @@ class Rendered:
         size = self._size()
         if begun < self._due or not (self._stale or size != self._drawn_for):
             return ""
-        shown = self._redrawn(self._blocks.finished())
+        shown = self._redrawn()
         self._stale = False
         now = self._clock()
         # A long block takes long: the more, the seldomer, so that four fifths of the time are left to others.
@@ -78,35 +79,36 @@ class Rendered:
     def part(self) -> str:
         """Makes final what stands there, as far as it can be, for somebody who goes on writing below it."""
         self._stale = True
-        return self._redrawn(self._blocks.finished(), part=True)
+        return self._redrawn(part=True)
 
     def end(self) -> str:
         """Shows everything, in its final form. Another text may follow."""
         self._blocks.add(self._filter.end())
-        shown = self._redrawn(self._blocks.finished(final=True))
+        shown = self._redrawn(final=True)
         self._blocks, self._begin = _Blocks(), Place(0)
         self._stale = False
         return shown
 
-    def _redrawn(self, finished: list[Line], part: bool = False) -> str:
-        """Shows the finished lines and what stands below them now."""
+    def _redrawn(self, *, part: bool = False, final: bool = False) -> str:
+        """Shows the finished lines and what stands below them now; all, or a part of that, as final."""
         self._leave_unreachable()
         columns, height = self._drawn_for = self._size()
-        lines, settled = self._blocks.tail()
+        room = Room(max(columns - 1, LEAST), max(height - 1, 1))
+        finished = self._blocks.finished(room, final)
+        lines, settled = self._blocks.tail(room)
         lines = [*finished, *lines]
         settled = words_end(lines, Place(settled.line + len(finished), settled.character))
-        width = max(columns - 1, LEAST)
         if part:
-            drawn, tail = list(rows(lines, self._begin, width, settled)), list[Row]()
+            drawn, tail = list(rows(lines, self._begin, room, settled)), list[Row]()
         else:
-            drawn = list(rows(lines, self._begin, width))
-            final = sum(row.end < settled or row.end == (settled.line, 0) for row in drawn)
-            drawn, tail = drawn[:final], drawn[final:]
+            drawn = list(rows(lines, self._begin, room))
+            stay = sum(row.end < settled or row.end == (settled.line, 0) for row in drawn)
+            drawn, tail = drawn[:stay], drawn[stay:]
         if drawn:
             self._begin = max(self._begin, drawn[-1].end)
         self._begin = Place(*max((self._begin.line - len(finished), self._begin.character), (0, 0)))
         tail = [Row(row.text, Place(row.end.line - len(finished), row.end.character)) for row in tail]
-        fitting = _fitting(tail, columns, max(height - 1, 1))
+        fitting = _fitting(tail, columns, room.height)
         self._hides = len(fitting) < len(tail)
         return self._changed([row.text for row in drawn], fitting)
 
@@ -114,7 +116,10 @@ class Rendered:
         """Puts these rows in the place of the tail, of which nothing is touched that stays as it is."""
         before, after = [row.text for row in self._tail], [*final, *(row.text for row in tail)]
         self._tail = tail
-        same = next((at for at, (old, new) in enumerate(zip(before, after)) if old != new), min(len(before), len(after)))
+        same = next(
+            (at for at, (old, new) in enumerate(zip(before, after, strict=False)) if old != new),
+            min(len(before), len(after)),
+        )
         end = "\n" if after and not tail else ""
         if same == len(before):
             gap = "\n" if before and after[same:] else ""
@@ -162,7 +167,7 @@ class _Blocks:
         """Takes more text."""
         self._new.append(text)
 
-    def finished(self, final: bool = False) -> list[Line]:
+    def finished(self, room: Room, final: bool = False) -> list[Line]:
         """Gives out the blocks that no further text can change, or everything.
 
         A line without its end can still become anything: it is left for the tail.
@@ -171,14 +176,14 @@ class _Blocks:
         self._new.clear()
         if final and incomplete:
             lines, incomplete = [*lines, incomplete], ""
-        rendering = Rendering(self._below)
+        rendering = Rendering(self._below, room)
         self._source = "\n".join([*self._print(rendering, lines, final), incomplete])
         self._below = rendering.used
         return rendering.lines
 
-    def tail(self) -> tuple[list[Line], Place]:
+    def tail(self, room: Room) -> tuple[list[Line], Place]:
         """What is not given out yet, as it stands now, and as far as where no further text can change it."""
-        rendering = Rendering(self._below)
+        rendering = Rendering(self._below, room)
         if not self._source.strip():
             return [], Place(0)
         if self._fence:

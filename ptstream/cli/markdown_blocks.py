@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from markdown_it.token import Token
 
+
 class Block(NamedTuple):
     """A block of the top level, or an item of a list there."""
 

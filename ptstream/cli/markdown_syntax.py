@@ -35,7 +35,9 @@ def parser() -> MarkdownIt:
     made = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     made.disable(["reference", "image", "lheading", "text_join"])
     made.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
-    made.block.ruler.before("fence", "math_block", _math_block, {"alt": ["paragraph", "reference", "blockquote", "list"]})
+    made.block.ruler.before(
+        "fence", "math_block", _math_block, {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    )
     made.inline.ruler.before("escape", MATH, _math)
     made.inline.ruler.at("emphasis", _emphasis)
     return made
@@ -101,7 +103,10 @@ def _emphasis(state: StateInline, silent: bool) -> bool:
     after = text[end] if end < state.posMax else " "
     opens, closes = _flanks(before, after), _flanks(after, before)
     if marker == "_":
-        opens, closes = opens and (not closes or _is_punctuation(before)), closes and (not opens or _is_punctuation(after))
+        opens, closes = (
+            opens and (not closes or _is_punctuation(before)),
+            closes and (not opens or _is_punctuation(after)),
+        )
     for _ in range(end - start):
         state.push("text", "", 0).content = marker
         state.delimiters.append(Delimiter(ord(marker), end - start, len(state.tokens) - 1, -1, opens, closes))

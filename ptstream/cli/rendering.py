@@ -7,6 +7,7 @@ further text can change it. Drawing rows is left to `markdown.py`.
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from rich.syntax import Syntax
 from ptstream.cli.control_sequences import clean
 from ptstream.cli.markdown_blocks import Block
 from ptstream.cli.markdown_inline import inline
-from ptstream.cli.table_layout import HEADER, SAMPLE, Cell, rows_of
+from ptstream.cli.table_layout import HEADER, Cell, rows_of, settled_rows
 from ptstream.cli.wrapping import SGR, Span, ends, last_piece, most_cells, painted
 
 THEME = "ansi_dark"
@@ -44,6 +45,17 @@ class Row(NamedTuple):
 
     text: str
     end: Place
+
+
+class Room(NamedTuple):
+    """Columns and rows that may be drawn in."""
+
+    width: int
+    height: int
+
+    def beside(self, before: str) -> Room:
+        """What is left of a row beside what stands before it."""
+        return self._replace(width=max(self.width - most_cells(SGR.sub("", before)), 4))
 
 
 class Line(NamedTuple):
@@ -70,8 +82,9 @@ class Table(NamedTuple):
     aligns: list[str]
 
 
-def rows(lines: Sequence[Line], begin: Place, width: int, stop: Place | None = None) -> Iterator[Row]:
+def rows(lines: Sequence[Line], begin: Place, room: Room, stop: Place | None = None) -> Iterator[Row]:
     """The rows of these lines from one place on, and up to another."""
+    width = room.width
     tables: dict[int, list[list[str]]] = {}
     for number in range(begin.line, len(lines) if stop is None else min(len(lines), stop.line + 1)):
         line, at = lines[number], begin.character if number == begin.line else 0
@@ -80,9 +93,8 @@ def rows(lines: Sequence[Line], begin: Place, width: int, stop: Place | None = N
             return
         if line.table_row:
             row, table = line.table_row
-            room = max(width - most_cells(SGR.sub("", line.first)), 4)
             if id(table) not in tables:
-                tables[id(table)] = rows_of(table.rows, table.aligns, room)
+                tables[id(table)] = rows_of(table.rows, table.aligns, *room.beside(line.first))
             for count, text in enumerate(tables[id(table)][row]):
                 yield Row(f"{line.rest if count else line.first}{text}".rstrip(), Place(number + 1))
         elif line.is_code:
@@ -108,7 +120,9 @@ def _wrapped(line: Line, number: int, at: int, width: int, last: int | None) -> 
     for stop in inner:
         yield Row(before + painted(line.spans, at, stop), Place(number, stop))
         at, before = stop, rest
-    yield Row((before + painted(line.spans, at, end)).rstrip(), Place(number + 1) if last is None else Place(number, end))
+    yield Row(
+        (before + painted(line.spans, at, end)).rstrip(), Place(number + 1) if last is None else Place(number, end)
+    )
 
 
 def words_end(lines: Sequence[Line], place: Place) -> Place:
@@ -119,9 +133,10 @@ def words_end(lines: Sequence[Line], place: Place) -> Place:
 
 
 class Rendering:
-    """Takes blocks in turn. `used` is whether there is a block above what comes next."""
+    """Takes blocks in turn, for this room. `used` is whether there is a block above what comes next."""
 
-    def __init__(self, used: bool) -> None:
+    def __init__(self, used: bool, room: Room) -> None:
+        self.room = room
         self.lines: list[Line] = []
         self.used = used
         self.settled = Place(0)
@@ -202,10 +217,10 @@ class _Walk:
 
     def _item(self, tokens: Sequence[Token]) -> None:
         number = self._numbers[-1]
-        mark = " • " if number is None else f"{number:>3} "
+        mark = " •" if number is None else f"{number:>3}"
         if number is not None:
             self._numbers[-1] = number + 1
-        self._inside(f"\x1b[1;36m{mark}\x1b[0m", " " * len(mark), tokens[1:-1])
+        self._inside(f"\x1b[1;36m{mark}\x1b[0m ", " " * (len(mark) + 1), tokens[1:-1])
 
     def _inside(self, first: str, rest: str, tokens: Sequence[Token]) -> None:
         before = self._rest
@@ -271,7 +286,7 @@ class _Walk:
     def _put_table(self, tokens: Sequence[Token]) -> None:
         cells: list[list[Cell]] = []
         aligns: list[str] = []
-        for token, content in zip(tokens, tokens[1:], strict=False):
+        for token, content in itertools.pairwise(tokens):
             if token.type == "tr_open":
                 cells.append([])
             elif token.type in ("th_open", "td_open"):
@@ -281,11 +296,13 @@ class _Walk:
                 if style:
                     aligns.append(str(token.attrs.get("style", "")).removeprefix("text-align:"))
         table = Table(cells, aligns)
+        before = self._first or self._rest
+        if settled := settled_rows(cells, *self._rendering.room.beside(before)):
+            self._rendering.settled = Place(len(self._lines) + settled)
         for number in range(len(cells)):
-            if number > SAMPLE:
-                self._rendering.settled = Place(len(self._lines))
-            self._lines.append(Line((), self._first or self._rest, self._rest, table_row=(number, table)))
-            self._first = ""
+            self._lines.append(Line((), before, self._rest, table_row=(number, table)))
+            before = self._rest
+        self._first = ""
 
 
 def may_begin_table(lines: Sequence[str]) -> bool:

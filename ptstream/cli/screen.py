@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import codecs
 import os
-from contextlib import contextmanager
 
 from ptstream.cli.columns import columns
 from ptstream.cli.control_sequences import Filter, clean
@@ -18,7 +17,7 @@ from ptstream.cli.output import Output, OutputClosed, OutputFailed
 
 TYPE_CHECKING = False  # importing `typing` would cost more than all the rest of this module
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from typing import Any, Literal, Protocol
 
     from ptstream.cli.markdown import Rendered
@@ -65,6 +64,11 @@ class Screen:
         self._mid_line: Output | None = None
 
     @property
+    def out(self) -> int:
+        """The descriptor of the text."""
+        return self._out.fd
+
+    @property
     def size(self) -> tuple[int, int]:
         """Columns and lines, as they are now; 80 and 24 where there is no terminal."""
         for output in (self._out, self._err):
@@ -95,34 +99,26 @@ class Screen:
         """`finish` for an event loop."""
         await self._out.send(self._last())
 
-    @contextmanager
-    def rendered(self, wanted: bool) -> Iterator[Sequence[Callable[[], Awaitable[None]]]]:
-        """Shows the text that follows as Markdown, if it is `wanted` and the terminal allows it.
-
-        Gives what must run meanwhile, until it is cancelled.
-        """
-        if not (wanted and self.filtered and self.color):
-            yield ()
-            return
-        from functools import partial
+    def render(self) -> bool:
+        """Shows the text that follows as Markdown, where the terminal allows it. If so, `redraw` must run too."""
+        if not (self.filtered and self.color):
+            return False
         from time import monotonic
 
         from ptstream.cli.markdown import Rendered
-        from ptstream.cli.terminal_modes import stopped_with, unechoed
 
         self._formatter = self._rendered = Rendered(lambda: self.size, monotonic)
-        with unechoed(self._out.fd) as echo:
-            yield self._redraw, partial(stopped_with, self._part, echo)
+        return True
 
-    async def _redraw(self) -> None:
-        """Shows what came last of a rendered text while nothing comes."""
+    async def redraw(self) -> None:
+        """Shows what came last of a rendered text while nothing comes. Runs until it is cancelled."""
         from anyio import sleep
 
         while self._rendered:
             await sleep(self._rendered.pause)
             await self._out.send(self._placed(self._rendered.draw()))
 
-    async def _part(self) -> None:
+    async def part(self) -> None:
         """Makes final what stands there of a rendered text, for somebody else who writes to the terminal."""
         if self._rendered:
             await self._out.send(self._placed(self._rendered.part()))

@@ -1,4 +1,4 @@
-"""A Markdown table in cells of a terminal: in columns, or each row as a list where columns would be too narrow to read."""
+"""A Markdown table on a terminal: in columns, or each row as a list where columns would be too narrow to read."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from ptstream.cli.wrapping import Span, ends, most_cells, painted
 
-SAMPLE = 10
-"""Rows by which the widths of the columns are found: when that many are there, the table can be shown row by row."""
+SAMPLE = 20
+"""Rows by which the widths of the columns are found, or as many as the screen has room for: no row after them changes
+one before, so that it can be shown for good."""
 
 _LEAST = 8
 """Cells below which a column of longer text cannot be read."""
@@ -19,28 +20,54 @@ HEADER = "1;36"
 Cell = list[Span]
 
 
-def rows_of(table: Sequence[Sequence[Cell]], aligns: Sequence[str], width: int) -> list[list[str]]:
-    """The terminal's rows of each row of a table, the first of which is its header, at most `width` cells wide."""
-    count = len(table[0])
-    needs = [max((most_cells(_text(row[at])) for row in table[: SAMPLE + 1]), default=1) or 1 for at in range(count)]
-    widths = _widths(needs, width - _BETWEEN * (count - 1))
+def rows_of(table: Sequence[Sequence[Cell]], aligns: Sequence[str], width: int, height: int) -> list[list[str]]:
+    """The terminal's rows of each row of a table, the first of which is its header, at most `width` cells wide.
+
+    `height` is how many rows the screen has room for.
+    """
+    sample = _sample(table, width, height)
+    widths = _widths(table[: sample + 1], width, spare=len(table) - 1 > sample)
     if not widths:
         return _as_lists(table, width)
     header, *body = [_in_columns(row, aligns, widths) for row in table]
-    rule = f"\x1b[36m{'─' * (sum(widths) + _BETWEEN * (count - 1))}\x1b[0m"
+    rule = f"\x1b[36m{'─' * (sum(widths) + _BETWEEN * (len(widths) - 1))}\x1b[0m"
     return [[*header, rule], *body]
 
 
-def _widths(needs: Sequence[int], width: int) -> list[int]:
-    """How wide each column is, or nothing where there is no room to read them."""
-    least = [min(need, _LEAST) for need in needs]
-    if sum(least) > width:
+def settled_rows(table: Sequence[Sequence[Cell]], width: int, height: int) -> int:
+    """How many rows no further one changes, the last of them being unfinished."""
+    complete = table[:-1]
+    if not complete or (_widths(complete, width) and len(complete) - 1 <= _sample(complete, width, height)):
+        return 0
+    return len(complete)
+
+
+def _sample(table: Sequence[Sequence[Cell]], width: int, height: int) -> int:
+    """How many rows the widths of the columns are found by."""
+    for count in range(1, min(len(table) - 1, SAMPLE) + 1):
+        widths = _widths(table[: count + 1], width)
+        if sum(_high(row, widths) for row in table[: count + 1]) + 1 > height:
+            return max(1, count - 1)
+    return SAMPLE
+
+
+def _high(row: Sequence[Cell], widths: Sequence[int]) -> int:
+    return max((len(ends(_text(cell), width)) for cell, width in zip(row, widths, strict=False)), default=0)
+
+
+def _widths(table: Sequence[Sequence[Cell]], width: int, spare: bool = False) -> list[int]:
+    """How wide each column is, or nothing where there is no room to read them. `spare` leaves room for longer cells."""
+    count = len(table[0])
+    needs = [max(1, *(most_cells(_text(row[at])) for row in table)) for at in range(count)]
+    widths, left = [min(need, _LEAST) for need in needs], width - _BETWEEN * (count - 1)
+    left -= sum(widths)
+    if left < 0:
         return []
     # What is left goes where it is needed, the narrow ones first.
-    widths, left, open_columns = least, width - sum(least), len(needs)
-    for at in sorted(range(len(needs)), key=lambda at: needs[at]):
-        more = min(needs[at] - widths[at], left // open_columns)
-        widths[at], left, open_columns = widths[at] + more, left - more, open_columns - 1
+    for done, at in enumerate(sorted(range(count), key=lambda at: needs[at])):
+        more = min(needs[at] * (1 + spare) - widths[at], left // (count - done))
+        widths[at] += more
+        left -= more
     return widths
 
 

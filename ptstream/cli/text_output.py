@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import AsyncIterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from enum import Enum
 
 import anyio
@@ -12,6 +12,7 @@ import anyio
 from ptstream import wire
 from ptstream.cli.output import OutputClosed, OutputFailed
 from ptstream.cli.screen import Screen
+from ptstream.cli.terminal_modes import stopped_with, unechoed
 from ptstream.errors import ENDS, ungrouped
 from ptstream.streams import GenerationRequest, Status, Stream
 
@@ -47,10 +48,11 @@ async def show(
         await _show_json(screen, runs, offset)
         return
     try:
-        with ungrouped(), screen.rendered(form is OutputFormat.MARKDOWN) as beside:
+        with ungrouped(), ExitStack() as modes:
             async with anyio.create_task_group() as tasks:
-                for each in beside:
-                    tasks.start_soon(each)
+                if form is OutputFormat.MARKDOWN and screen.render():
+                    tasks.start_soon(screen.redraw)
+                    tasks.start_soon(stopped_with, screen.part, modes.enter_context(unechoed(screen.out)))
                 async for data in runs:
                     await screen.show(data)
                 tasks.cancel_scope.cancel()
