@@ -12,7 +12,7 @@ import codecs
 import os
 
 from ptstream.cli.columns import columns
-from ptstream.cli.control_sequences import Filter, clean
+from ptstream.cli.control_sequences import CommandFilter, Filter, clean
 from ptstream.cli.output import Output, OutputClosed, OutputFailed
 
 TYPE_CHECKING = False  # importing `typing` would cost more than all the rest of this module
@@ -58,9 +58,9 @@ class Screen:
         self.err_color = _wanted(color, environ, self.err_terminal)
         self.filtered = self.terminal and not raw
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._formatter: TextFormatter = Filter()
+        self._formatter: TextFormatter = CommandFilter(self.color)
         self._rendered: Rendered | None = None
-        self._remark_filter = Filter()
+        self._remark_filter: TextFormatter = CommandFilter(self.err_color) if self.err_terminal else Filter()
         self._mid_line: Output | None = None
 
     @property
