@@ -33,13 +33,15 @@ _STRING = rf"(?:\x1b[PX\]^_]|[\x90\x98\x9d-\x9f]){_IN_STRING}{{0,{LIMIT}}}+"
 _ESCAPE = r"\x1b[ -/]{0,4}+"
 
 _STRING_GOES_ON = rf"{_IN_STRING}*+\Z"
-_UNDECIDED = rf"(?:(?<!\r)\r++|{_ESCAPE}|{_CSI}|(?P<string>{_STRING})|{_STRING}\x1b)\Z"
+_UNDECIDED = rf"(?:\r|{_ESCAPE}|{_CSI}|(?P<string>{_STRING})|{_STRING}\x1b)\Z"
 _TOO_MANY = rf"(?<=[{UNSEEN}]{{{IN_A_ROW}}})[{UNSEEN}]+"
 _LAST_UNSEEN = rf"[{UNSEEN}]{{0,{IN_A_ROW}}}\Z"
 _PRINTABLE_UNSEEN = frozenset("\u034f\u180b\u180c\u180d\u180f").union(
     map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
 )
 _UNWANTED = rf"\r\n?|{_CSI}[@-~]|{_STRING}(?:\x07|\x9c|\x1b\\)|{_ESCAPE}[0-~]|[{FORBIDDEN}]"
+
+_RETURN = r"\r+((?:\x1b\[[\d;:]*m)*)(\n?)"
 
 
 class Filter:
@@ -110,6 +112,7 @@ class CommandFilter(Filter):
         super().__init__()
         self._colours = colours
         self._set: list[str] = []
+        self._returned = False
 
     def feed(self, text: str) -> str:
         before = "".join(self._set)
@@ -117,10 +120,20 @@ class CommandFilter(Filter):
 
     def end(self) -> str:
         rest = self._closed("".join(self._set), super().end())
-        self._set = []
+        self._set, self._returned = [], False
         return rest
 
     def _closed(self, before: str, shown: str) -> str:
+        if not shown:
+            return shown
+        if self._returned or "\r" in shown:
+            import re
+
+            # What ends in CR stands there until something else does: CR CR LF is an end of a line, too.
+            shown, self._returned = "\r" * self._returned + shown, shown[-1] == "\r"
+            shown = re.sub(
+                _RETURN, lambda match: match[1] + "\n" if match[2] else f"\r\x1b[K{match[1]}", shown.rstrip("\r")
+            )
         return f"{before}{shown}\x1b[0m" if shown and (before or self._set) else shown
 
     def _stripped(self, text: str) -> str:
@@ -128,11 +141,11 @@ class CommandFilter(Filter):
             return text
         import re
 
-        return re.sub(rf"(?<!\r)\r+\n|{_UNWANTED}", lambda match: self._kept(match[0]), text)
+        return re.sub(_UNWANTED, lambda match: self._kept(match[0]), text)
 
     def _kept(self, sequence: str) -> str:
         if sequence[0] == "\r":
-            return "\n" if sequence[-1] == "\n" else "\r\x1b[K"
+            return "\n" if sequence[-1] == "\n" else "\r"
         parameters = sequence[:-1].removeprefix("\x1b[").removeprefix("\x9b")
         if self._colours and sequence[-1] == "m" and not parameters.strip("0123456789;:") and len(sequence) > 2:
             return self._colour(parameters)
