@@ -129,7 +129,6 @@ def commanded(*pieces: str, colours: bool = True) -> str:
         ("\x1b[?25lx\x1b[>4;1m\x1b[2Jy\x1b[5A\x1b]0;title\x07z", "xyz"),
         ("\r 10%\r 20%\r\n", "\r\x1b[K 10%\r\x1b[K 20%\n"),
         ("one\r\r\ntwo\r", "one\ntwo"),
-        ("one\r\x1b[0m\ntwo\rthree", "one\x1b[0m\ntwo\r\x1b[Kthree"),
         ("a\u2028b\x85", "a\nb"),
     ],
 )

@@ -41,7 +41,7 @@ _PRINTABLE_UNSEEN = frozenset("\u034f\u180b\u180c\u180d\u180f").union(
 )
 _UNWANTED = rf"\r\n?|{_CSI}[@-~]|{_STRING}(?:\x07|\x9c|\x1b\\)|{_ESCAPE}[0-~]|[{FORBIDDEN}]"
 
-_RETURN = r"\r+((?:\x1b\[[\d;:]*m)*)(\n?)"
+_RETURN = r"\r+(\n?)"
 
 
 class Filter:
@@ -131,9 +131,7 @@ class CommandFilter(Filter):
 
             # What ends in CR stands there until something else does: CR CR LF is an end of a line, too.
             shown, self._returned = "\r" * self._returned + shown, shown[-1] == "\r"
-            shown = re.sub(
-                _RETURN, lambda match: match[1] + "\n" if match[2] else f"\r\x1b[K{match[1]}", shown.rstrip("\r")
-            )
+            shown = re.sub(_RETURN, lambda match: match[1] or "\r\x1b[K", shown.rstrip("\r"))
         return f"{before}{shown}\x1b[0m" if shown and (before or self._set) else shown
 
     def _stripped(self, text: str) -> str:
