@@ -25,6 +25,7 @@ from ptstream.cli.options import (
     Name,
     Need,
     Plain,
+    Quiet,
     Raw,
     System,
     Title,
@@ -35,6 +36,7 @@ from ptstream.cli.options import (
 )
 from ptstream.cli.screen import Screen
 from ptstream.cli.text_output import OutputFormat, format_of, say_end, show
+from ptstream.cli.timing import Timing
 from ptstream.cli.with_streams import run
 from ptstream.errors import PtstreamError, StreamNotFound, UsageError
 from ptstream.generators.replay import PREFIX
@@ -73,6 +75,7 @@ class Shown:
     plain: bool
     json: bool
     no_keep: bool
+    quiet: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ def command(
     ttl: Ttl = None,
     no_keep: Annotated[bool, typer.Option("--no-keep", help="Delete it once it has been shown to its end.")] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the id and return at once.")] = False,
+    quiet: Quiet = False,
     plain: Plain = False,
     raw: Raw = False,
     json: Json = False,
@@ -146,7 +150,7 @@ def command(
         raise UsageError("--ttl is given when a stream is made: it does not go with an id")
     if no_keep and detach:
         raise UsageError("--no-keep deletes what has been shown: it does not go with --detach")
-    shown = Shown(detach, plain or raw, json, no_keep)
+    shown = Shown(detach, plain or raw, json, no_keep, quiet)
     order = Order(reference, after, prompt, request, name, title, ttl_of(ttl), stderr, on_drop, shown)
     screen = screen_of(ctx, raw=raw)
     run(ctx, screen, lambda streams: _drive(streams, screen, order))
@@ -241,6 +245,7 @@ class _Drive:
         self._notes = notes
         self._form = format_of(stream.request, stream.bytes, plain=order.shown.plain, json=order.shown.json)
         self._remark = 0
+        self._what = ""
 
     async def run(self) -> int:
         """Show it; its exit code."""
@@ -257,15 +262,20 @@ class _Drive:
         if shown.detach:
             await self._say_detached()
             return 0
+        timing = Timing()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._show_remarks)
+            if self._waits:
+                tasks.start_soon(timing.wait, self._screen, self._what)
             async with aclosing(self._streams.follow(id)) as runs:
-                await show(self._screen, runs, self._form)
+                await show(self._screen, runs, self._form, timing=timing)
             tasks.cancel_scope.cancel()
         with anyio.move_on_after(LAST_REMARKS):  # what is still to come, over a connection that stands
             await self._show_remarks()
         await self._screen.aside_end()
         code = say_end(self._screen, await self._streams.get(id), self._form)
+        if self._waits:
+            await self._say_how_it_went(timing)
         if shown.no_keep:
             for error in await self._streams.delete([id]):
                 raise error
@@ -284,8 +294,18 @@ class _Drive:
         if driven.attached and stream.status.ended and stream.ended_at is not None:
             ago = age(stream.ended_at)
             self._screen.note(f"{stream.id} ended {ago} ago: this is what it said, nothing is run again")
+        self._what = driven.model or "text"
         if driven.place and not stream.request.command and not self._order.shown.detach:
             self._screen.note(f"model {driven.model} at {driven.place}")
+
+    @property
+    def _waits(self) -> bool:
+        """Whether somebody is told what is waited for: not of a text that is there already."""
+        return self._screen.err_terminal and not self._order.shown.quiet and not self._stream.status.ended
+
+    async def _say_how_it_went(self, timing: Timing) -> None:
+        details = await self._streams.details(self._stream.id)
+        self._screen.note(timing.summary(details.stream, details.attempts[-1] if details.attempts else None))
 
     async def _say_detached(self) -> None:
         """Print which stream it is that goes on alone."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 import os
 
-from ptstream.cli.columns import columns
+from ptstream.cli.columns import cells, columns, cut
 from ptstream.cli.control_sequences import CommandFilter, Filter, clean
 from ptstream.cli.output import Output, OutputClosed, OutputFailed
 
@@ -62,6 +62,7 @@ class Screen:
         self._rendered: Rendered | None = None
         self._remark_filter: TextFormatter = CommandFilter(self.err_color) if self.err_terminal else Filter()
         self._mid_line: Output | None = None
+        self._status = 0  # cells of a line on stderr that goes when anything else comes
 
     @property
     def out(self) -> int:
@@ -126,6 +127,19 @@ class Screen:
     async def draw(self, sequences: str) -> None:
         """Writes what this program drew itself, control sequences included. Waits as `show` does."""
         await self._out.send(sequences.encode("utf-8", "replace"))
+
+    async def status(self, line: str) -> None:
+        """A line on stderr, if that is a terminal, that stands there until anything else is written."""
+        if self.err_terminal and self._mid_line is None:
+            line = cut(clean(line, one_line=True), self.size[0] - 1)
+            before, self._status = self._status, cells(line)
+            shown = _painted(line, _DIM if self.err_color else "") + " " * (before - self._status)
+            await self._err.send(f"\r{shown}".encode("utf-8", "replace"))
+
+    def _clear_status(self) -> None:
+        if self._status:
+            self._err.try_write(b"\r" + b" " * self._status + b"\r")
+            self._status = 0
 
     def note(self, line: str) -> None:
         """A line beside the text, on stderr. Never raises: there is nobody else to report it to."""
@@ -206,6 +220,7 @@ class Screen:
 
     def _shaped(self, piece: str | bytes) -> bytes:
         """The bytes that show this piece."""
+        self._clear_status()
         if self.filtered:
             text = piece if isinstance(piece, str) else self._decoder.decode(piece)
             return self._placed(self._formatter.feed(text))
@@ -220,6 +235,7 @@ class Screen:
 
     def _last(self) -> bytes:
         """The bytes that end the text."""
+        self._clear_status()
         if not self.terminal:
             return b""
         data = self._placed(self._formatter.feed(self._decoder.decode(b"", True)) + self._formatter.end())
@@ -233,6 +249,7 @@ class Screen:
 
     def _said(self, text: str, style: str = "", fresh: bool = False) -> bytes:
         """The bytes that say this on stderr."""
+        self._clear_status()
         hidden = self._hidden()
         gap = self._gap(self._err, text.encode("utf-8", "replace"), fresh)
         return hidden + gap + _painted(text, style if self.err_color else "").encode("utf-8", "replace")

@@ -13,6 +13,7 @@ from ptstream import wire
 from ptstream.cli.output import OutputClosed, OutputFailed
 from ptstream.cli.screen import Screen
 from ptstream.cli.terminal_modes import stopped_with, unechoed
+from ptstream.cli.timing import Timing
 from ptstream.errors import ENDS, ungrouped
 from ptstream.streams import GenerationRequest, Status, Stream
 
@@ -41,9 +42,13 @@ def format_of(request: GenerationRequest, size: int, *, plain: bool, json: bool)
 
 
 async def show(
-    screen: Screen, runs: AsyncIterable[bytes], form: OutputFormat = OutputFormat.TEXT, offset: int = 0
+    screen: Screen,
+    runs: AsyncIterable[bytes],
+    form: OutputFormat = OutputFormat.TEXT,
+    offset: int = 0,
+    timing: Timing | None = None,
 ) -> None:
-    """Print the runs of a stream, which begin at byte `offset`, as they come."""
+    """Print the runs of a stream, which begin at byte `offset`, as they come; `timing` takes note of when."""
     if form is OutputFormat.JSON:
         await _show_json(screen, runs, offset)
         return
@@ -54,6 +59,8 @@ async def show(
                     tasks.start_soon(screen.redraw)
                     tasks.start_soon(stopped_with, screen.part, modes.enter_context(unechoed(screen.out)))
                 async for data in runs:
+                    if timing:
+                        timing.took(data)
                     await screen.show(data)
                 tasks.cancel_scope.cancel()
     except BaseException:
