@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 import unicodedata
 from typing import Any
 
 import pyte
 from wcwidth import wcwidth
+
+from ptstream.cli.columns import cells
 
 
 class Emulator(pyte.HistoryScreen):
@@ -70,3 +74,36 @@ class Emulator(pyte.HistoryScreen):
         if x >= 0:
             last = self.buffer[y][x]
             self.buffer[y][x] = last._replace(data=last.data + character)
+
+
+class Reflowing:
+    """A terminal that wraps its lines again when it is resized, as most do. Knows what `Rendered` may send only."""
+
+    def __init__(self, columns: int, height: int = 1000) -> None:
+        self.columns = columns
+        self.height = height
+        self.lines = [""]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.columns, self.height
+
+    def feed(self, text: str) -> None:
+        for part in re.findall(r"\r(?:\x1b\[2K\x1b\[A)*\x1b\[2K|\x1b\[[\d;]*m|\n|[^\x1b\r\n]+|.", text):
+            if part == "\n":
+                self.lines.append("")
+            elif part[0] == "\r":
+                self._erase(min(part.count("2K"), self.height))
+            elif part[0] != "\x1b":
+                self.lines[-1] += part
+            else:
+                assert part.endswith("m"), part
+
+    def _erase(self, rows: int) -> None:
+        """The last rows. They must be whole lines, unless they reach up to the top of the screen."""
+        while rows > 0:
+            line = self.lines.pop()
+            rows -= max(1, math.ceil(cells(line) / self.columns))
+            if rows < 0:
+                self.lines.append(line[: -rows * self.columns])
+        self.lines.append("")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import random
 import re
 from collections.abc import Iterator
@@ -11,9 +10,8 @@ from functools import partial
 
 import pytest
 
-from ptstream.cli.columns import cells
 from ptstream.cli.markdown import Rendered
-from tests.emulator import Emulator
+from tests.emulator import Emulator, Reflowing
 
 ABOVE = ["KEEP-1", "KEEP-2", "KEEP-3"]
 
@@ -145,39 +143,6 @@ def test_a_table_that_narrows_leaves_nothing_behind() -> None:
     drawn.feed("| a | **b |\n|---|---|\n| c | averyveryvery long cell `of")
     drawn.feed(" two` |\n\nend")
     assert drawn.end()[3:] == ["a  **b", "─" * 29, "c  averyveryvery long cell of", "   two", "", "end"]
-
-
-class Reflowing:
-    """A terminal that wraps its lines again when it is resized, as most do. Knows what `Rendered` may send only."""
-
-    def __init__(self, columns: int, height: int) -> None:
-        self.columns = columns
-        self.height = height
-        self.lines = [""]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.columns, self.height
-
-    def feed(self, text: str) -> None:
-        for part in re.findall(r"\r(?:\x1b\[2K\x1b\[A)*\x1b\[2K|\x1b\[[\d;]*m|\n|[^\x1b\r\n]+|.", text):
-            if part == "\n":
-                self.lines.append("")
-            elif part[0] == "\r":
-                self._erase(min(part.count("2K"), self.height))
-            elif part[0] != "\x1b":
-                self.lines[-1] += part
-            else:
-                assert part.endswith("m"), part
-
-    def _erase(self, rows: int) -> None:
-        """The last rows. They must be whole lines, unless they reach up to the top of the screen."""
-        while rows > 0:
-            line = self.lines.pop()
-            rows -= (high := max(1, math.ceil(cells(line) / self.columns)))
-            if rows < 0:
-                self.lines.append(line[: (rows + high - high - rows) * self.columns])
-        self.lines.append("")
 
 
 def _numbered(text: Text) -> str:

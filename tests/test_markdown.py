@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 
@@ -10,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptstream.cli.columns import cells
 from ptstream.cli.markdown import FRAMES, Rendered
+from tests.emulator import Reflowing
 
 SIZES = [(80, 24), (40, 10)]
 
@@ -58,38 +57,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class Reflowing:
-    """A terminal that wraps its lines again when it is resized, as most do. Knows what `Rendered` may send only."""
-
-    def __init__(self, columns: int) -> None:
-        self.columns = columns
-        self.lines = [""]
-
-    def rows(self, line: str) -> int:
-        return max(1, math.ceil(cells(line) / self.columns))
-
-    def feed(self, text: str) -> None:
-        for part in re.findall(r"\r(?:\x1b\[2K\x1b\[A)*\x1b\[2K|\x1b\[[\d;]*m|\n|[^\x1b\r\n]+|.", text):
-            self.take(part)
-
-    def take(self, part: str) -> None:
-        if part == "\n":
-            self.lines.append("")
-        elif part[0] == "\r":
-            self.erase(part.count("2K"))
-        elif part[0] != "\x1b":
-            self.lines[-1] += part
-        else:
-            assert part.endswith("m"), part
-
-    def erase(self, rows: int) -> None:
-        """The last rows. They must be whole lines."""
-        while rows > 0:
-            rows -= self.rows(self.lines.pop())
-        assert rows == 0
-        self.lines.append("")
 
 
 def whole(text: str, size: tuple[int, int]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
 import shlex
 import signal
 import termios
@@ -197,6 +198,21 @@ def test_a_closed_pipe_is_told_to_a_terminal(served: Cli, gate: Gate) -> None:
     assert said.count("\n") == 1
 
 
+def test_who_waits_is_told_for_what_and_how_it_went(served: Cli, gate: Gate, folder: Path) -> None:
+    child = terminal(served, "drive", "--", "sh", "-c", f"read x < '{folder}/gate'; echo text", NO_COLOR="1")
+    child.expect(r"([0-9a-z]{12})\r\n")
+    id = child.match[1]
+    child.expect(r"\rsh · [2-9] s · Ctrl-C detaches")
+    gate.open()
+    said, code = over(child)
+    assert code == 0
+    lines = [line for line in screen_of(said, 80) if line]
+    assert lines[0] == "text"
+    assert re.fullmatch(rf"done · 5 B · first after [2-9]\.\d s · [2-9]\.\d s in all · {id}", lines[1])
+    done = served.run("drive", "--", "sh", "-c", "sleep 2.1; echo text")
+    assert done.stderr.count(b"\n") == 1  # the id: never in a pipe
+
+
 # --- a model's text, rendered while it comes
 
 PARAGRAPH = "one **two three four five six seven eight nine ten eleven twelve**, and so on.\n"
@@ -207,7 +223,7 @@ class Rendering:
 
     def __init__(self, cli: Cli, folder: Path, *, rate: int) -> None:
         (folder / "text").write_text(PARAGRAPH)
-        words = ("drive", "-m", f"replay:{folder}/text?rate={rate}", "-p", "x")
+        words = ("drive", "-q", "-m", f"replay:{folder}/text?rate={rate}", "-p", "x")
         self.child = terminal(cli, *words, columns=30, TERM="xterm-256color")
         self.screen = Emulator(30, 24)
 
@@ -238,8 +254,8 @@ def test_who_leaves_keeps_what_was_shown(served: Cli, folder: Path, number: int)
 
 
 def test_keys_while_text_comes_move_nothing(served: Cli, folder: Path) -> None:
-    asked = Rendering(served, folder, rate=20)
-    for word in ("two", "four", "six", "eight"):
+    asked = Rendering(served, folder, rate=8)
+    for word in ("two", "four"):
         asked.until(word)
         asked.child.send("pasted\n\nlines\n")
     rows, code = asked.over()
@@ -358,7 +374,7 @@ def test_reasoning_is_dim_and_beside_the_text(served: Cli, endpoint: str, folder
 
 
 def test_who_is_asked_stands_before_the_first_byte(served: Cli, endpoint: str) -> None:
-    words = ("drive", "-p", "why", "-m", "ok")
+    words = ("drive", "-q", "-p", "why", "-m", "ok")
     shown, code = Shown(served, *words, NO_COLOR="1", OPENAI_BASE_URL=endpoint).over()
     assert code == 0
     host = endpoint.removeprefix("http://").removesuffix("/v1")

@@ -255,14 +255,13 @@ class _Drive:
         await self._streams.cancel(self._stream.id)
 
     async def _work(self) -> int:
-        id, shown = self._stream.id, self._order.shown
+        id, shown, timing = self._stream.id, self._order.shown, Timing()
         for line in self._notes if shown.detach else (id, *self._notes):
             self._screen.note(line)
         await self._ask()
         if shown.detach:
             await self._say_detached()
             return 0
-        timing = Timing()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._show_remarks)
             if self._waits:
