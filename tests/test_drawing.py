@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import random
 import re
+import subprocess
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from ptstream.cli.markdown import Rendered
+from tests.conftest import needs, until
 from tests.emulator import Emulator, Reflowing
 
 ABOVE = ["KEEP-1", "KEEP-2", "KEEP-3"]
@@ -184,3 +187,36 @@ def test_resized_at_any_moment_no_word_is_missing_or_there_twice() -> None:
                 terminal.columns, terminal.height = text.random.randint(24, 200), text.random.randint(5, 60)
         terminal.feed(rendered.end())
         assert re.findall(r"m\d\d\d", "".join(terminal.lines)) == re.findall(r"m\d\d\d", source)
+
+
+@needs("tmux")
+def test_resized_in_tmux_no_word_is_missing_or_there_twice(folder: Path) -> None:
+    """Its own screen wraps rows again, and moves them into its history and out of it."""
+    tmux = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
+
+    def said(*words: str) -> str:
+        return subprocess.run([*tmux, *words], check=True, capture_output=True, encoding="utf-8").stdout
+
+    def seen() -> list[str]:
+        return re.findall(r"m\d\d\d", said("capture-pane", "-p", "-S", "-").replace("\n", ""))
+
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    text, size, now = Text(seed), (80, 24), itertools.count(0, 0.1)
+    said("new-session", "-d", "-x", "80", "-y", "24", "sleep 600")
+    try:
+        with open(said("display", "-p", "#{pane_tty}").strip(), "w", encoding="utf-8") as tty:
+            source = _numbered(text)
+            rendered = Rendered(lambda: size, partial(next, now))
+            for piece in [*text.pieces(source), ""]:
+                tty.write(shown := rendered.feed(piece) if piece else rendered.end())
+                tty.flush()
+                if text.random.random() < 0.1 and (last := re.findall(r"m\d\d\d", shown)):
+                    until(lambda: last[-1] in seen())
+                    size = text.random.choice(((80, 24), (40, 12), (60, 8), (120, 40)))
+                    said("resize-window", "-x", str(size[0]), "-y", str(size[1]))
+            wanted = re.findall(r"m\d\d\d", source)
+            until(lambda: wanted[-1] in seen())
+            assert seen() == wanted
+    finally:
+        said("kill-server")
