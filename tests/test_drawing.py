@@ -153,7 +153,8 @@ def _numbered(text: Text) -> str:
     count = iter(range(1000))
 
     def word() -> str:
-        forms = ("{}", "{}", "{}", "**{}**", "*{}", "`{}`", "[{}](u)", "**{}", "空{}。")
+        # Each closed: what is open for longer than the screen is high is not all there while the text comes.
+        forms = ("{}", "{}", "{}", "**{}**", "*{}*", "`{}`", "[{}](u)", "空{}。")
         return text.random.choice(forms).format(f"m{next(count):03}")
 
     def words(most: int) -> str:
