@@ -15,6 +15,9 @@ _LEAST = 8
 
 _BETWEEN = 2
 
+_BESIDE = 5
+"""Rows of the screen for the rule, the line above the table, and the rows by which it is seen that more are coming."""
+
 HEADER = "1;36"
 
 Cell = list[Span]
@@ -46,7 +49,7 @@ def _sample(table: Sequence[Sequence[Cell]], width: int, height: int) -> int:
     """How many rows the widths of the columns are found by."""
     for count in range(1, min(len(table) - 1, SAMPLE) + 1):
         widths = _widths(table[: count + 1], width)
-        if sum(_high(row, widths) for row in table[: count + 1]) + 1 > height:
+        if sum(_high(row, widths) for row in table[: count + 1]) + _BESIDE > height:
             return max(1, count - 1)
     return SAMPLE
 
