@@ -13,7 +13,6 @@ from starlette.responses import StreamingResponse
 
 from ptstream.cli.control_sequences import Filter, clean
 from ptstream.cli.markdown import Rendered
-from ptstream.cli.rendering import _tidy
 from ptstream.conversation import without_thoughts
 from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
@@ -81,8 +80,7 @@ LINES = ["data", "data ", "data: {", "\n", "\r", ":", "event: a\n", "{},", "{", 
     [
         (clean, ESCAPES, LONG),
         (filtered, ESCAPES, LONG),
-        (_tidy, [" ", "\x1b[1m", "\x1b[", " \x1b[0m", "a "], LONG),
-        (laid_out, ["- a\n", "1. a\n", "*a   - b\n", "> - a\n"], LISTS),
+        (laid_out, ["- a\n", "1. a\n", "*a   - b\n", "> - a\n", "\\(a ", "$a ", "[a ", "| a ", "字。"], LISTS),
         (page_words, PAGES, PAGE_CHARACTERS),
         (without_thoughts, THOUGHTS, LONG),
         (_wait_in, FAULTS, MESSAGE_BYTES),

@@ -115,7 +115,7 @@ def _peak(cli: Cli) -> int:
 def test_the_last_line_beside_the_text_ends_on_a_terminal(served: Cli) -> None:
     child = pexpect.spawn(
         PTSTREAM[0],
-        [*PTSTREAM[1:], "drive", "--", "sh", "-c", "printf 'no end' >&2"],
+        [*PTSTREAM[1:], "drive", "-q", "--", "sh", "-c", "printf 'no end' >&2"],
         env=served.environment,
         encoding="utf-8",
         timeout=LIMIT,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 
-import pyte
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptstream.cli.columns import cells
-from ptstream.cli.markdown import FRAMES, TAIL, Rendered
+from ptstream.cli.markdown import FRAMES, Rendered
+from tests.emulator import Reflowing
 
 SIZES = [(80, 24), (40, 10)]
 
@@ -61,38 +59,6 @@ class Clock:
         return self.now
 
 
-class Reflowing:
-    """A terminal that wraps its lines again when it is resized, as most do. Knows what `Rendered` may send only."""
-
-    def __init__(self, columns: int) -> None:
-        self.columns = columns
-        self.lines = [""]
-
-    def rows(self, line: str) -> int:
-        return max(1, math.ceil(cells(line) / self.columns))
-
-    def feed(self, text: str) -> None:
-        for part in re.findall(r"\r(?:\x1b\[2K\x1b\[A)*\x1b\[2K|\x1b\[[\d;]*m|\n|[^\x1b\r\n]+|.", text):
-            self.take(part)
-
-    def take(self, part: str) -> None:
-        if part == "\n":
-            self.lines.append("")
-        elif part[0] == "\r":
-            self.erase(part.count("2K"))
-        elif part[0] != "\x1b":
-            self.lines[-1] += part
-        else:
-            assert part.endswith("m"), part
-
-    def erase(self, rows: int) -> None:
-        """The last rows. They must be whole lines."""
-        while rows > 0:
-            rows -= self.rows(self.lines.pop())
-        assert rows == 0
-        self.lines.append("")
-
-
 def whole(text: str, size: tuple[int, int]) -> list[str]:
     """The lines of a text that came at once."""
     rendered = Rendered(lambda: size, Clock())
@@ -115,21 +81,6 @@ def tokens(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_on_a_terminal_nothing_is_missing_and_nothing_is_twice(size: tuple[int, int]) -> None:
-    clock = Clock()
-    rendered = Rendered(lambda: size, clock)
-    screen = pyte.HistoryScreen(*size, history=1000)
-    stream = pyte.Stream(screen)
-    for token in tokens(ANSWER):
-        clock.now += 0.02
-        stream.feed(rendered.feed(token).replace("\n", "\r\n"))
-    stream.feed(rendered.end().replace("\n", "\r\n"))
-    above = ["".join(row[x].data for x in range(size[0])) for row in screen.history.top]
-    shown = [*above, *screen.display]
-    assert marks(shown) == [f"m{number:02}" for number in range(1, 27)]
-
-
-@pytest.mark.parametrize("size", SIZES)
 def test_a_text_in_pieces_ends_as_the_whole_text_does(size: tuple[int, int]) -> None:
     clock = Clock()
     rendered = Rendered(lambda: size, clock)
@@ -139,20 +90,6 @@ def test_a_text_in_pieces_ends_as_the_whole_text_does(size: tuple[int, int]) -> 
         terminal.feed(rendered.feed(character))
     terminal.feed(rendered.end())
     assert terminal.lines == whole(ANSWER, size)
-
-
-def test_resized_in_between_nothing_is_missing_and_nothing_is_twice() -> None:
-    sizes = [(80, 24), (40, 10), (80, 24), (60, 12), (40, 10)]
-    clock = Clock()
-    terminal = Reflowing(80)
-    rendered = Rendered(lambda: (terminal.columns, 24), clock)
-    pieces = tokens(ANSWER)
-    for number, token in enumerate(pieces):
-        clock.now += 0.05
-        terminal.columns = sizes[number * len(sizes) // len(pieces)][0]
-        terminal.feed(rendered.feed(token))
-    terminal.feed(rendered.end())
-    assert marks(terminal.lines) == [f"m{number:02}" for number in range(1, 27)]
 
 
 FRAGMENTS = st.sampled_from(
@@ -202,11 +139,26 @@ def test_any_text_cut_anywhere_ends_as_the_whole_does(lines: list[str], end: str
         ("[a@b.c](mailto:a@b.c) [a@b.c](mailto:d@e.f)", ["a@b.c a@b.c (mailto:d@e.f)", ""]),
         ("[\x1b]8;;https://d.e\x1b\\b.c\x1b]8;;\x1b\\](https://b.c)", ["b.c (https://b.c)", ""]),
         (">" * 40 + "deep", [">" * 39, ">deep", ""]),
-        ("-", ["-", ""]),
+        ("a **bc", ["a **bc", ""]),
+        ("- a\n\n  b\n- c", [" • a", "", "   b", " • c", ""]),
+        ("- a\n  ```sh\n  echo 1\n    2\n  ```\n- b", [" • a", "echo 1", "  2", " • b", ""]),
+        ("> ```\n> " + "x" * 60 + "\n> ```", ["▌", "x" * 60, ""]),
+        ("a\n---", ["a", "", "─" * 20, ""]),
+        (r"\( x_1*y_2 \) and \( x_2*y_1 \)", [r"\( x_1*y_2 \) and \( x_2*y_1 \)", ""]),
+        (r"$a*b*c$, $f_*=g_*$, 5 $ and *6* $", ["$a*b*c$, $f_*=g_*$, 5 $ and 6 $", ""]),
+        (r"\[ a*b*c \] costs $5 *or* $6", [r"\[ a*b*c \] costs $5 or $6", ""]),
+        ("$$\nx * y * z \\\\\n- w\n$$\n*b*", ["$$", "x * y * z \\\\", "- w", "$$", "", "b", ""]),
+        (
+            "这里有**“你好”**世界，**重要（非常）**内容，**真。**她",
+            ["这里有“你好”世界，重要（非常）内容，", "真。她", ""],
+        ),
+        ("これは**「重要なこと」**です。**강조(強調)**입니다", ["これは「重要なこと」です。강조(強調)입", "니다", ""]),
+        ("snake_case_name and **kwargs", ["snake_case_name and **kwargs", ""]),
+        ("-", [" •", ""]),
         ("```\n" + "x" * 100 + "\n\n  y\n", ["x" * 100, "", "  y", ""]),
         ("```\nx\n```\n\ny", ["x", "", "y", ""]),
         ("  ```\n    x\n  ```", ["  x", ""]),
-        ("- | a |\n  |---|\n  | b |\n- c", [" •", "    a", "    ─", "    b", " • c", ""]),
+        ("- | a |\n  |---|\n  | b |\n- c", [" • a", "   ─", "   b", " • c", ""]),
         ("9. a\n10. b\n1. c", ["  9 a", " 10 b", " 11 c", ""]),
         ("&#27;[2J&#x202e;a", ["\N{REPLACEMENT CHARACTER}[2Ja", ""]),
         ("\x1b]0;title\x07*a*", ["a", ""]),
@@ -223,21 +175,6 @@ def test_a_table_cuts_no_cell() -> None:
     assert len(re.findall("[d-j]", shown)) == 7 * 8
 
 
-@pytest.mark.parametrize(
-    "text", ["word " * 100, "全角" * 100, "word " * 2000, "```\n" + "x" * 9000, "a\n\n" + "b " * 100]
-)
-@pytest.mark.parametrize("size", [*SIZES, (12, 3)])
-def test_the_tail_leaves_room(text: str, size: tuple[int, int]) -> None:
-    rows = re.sub(r"\x1b\[[\d;]*m", "", drawn(text, size).removeprefix("a\n")).split("\n")
-    assert len(rows) <= min(TAIL, size[1] - 2) + 1
-    assert all(cells(row) < size[0] for row in rows)
-    assert text.split()[-1][-3:] in "".join(rows)
-
-
-def test_a_terminal_too_small_has_no_tail() -> None:
-    assert drawn("word", (40, 2)) == ""
-
-
 def test_it_is_drawn_once_a_frame_and_then_completely() -> None:
     clock = Clock()
     rendered = Rendered(lambda: (40, 10), clock)
@@ -245,20 +182,20 @@ def test_it_is_drawn_once_a_frame_and_then_completely() -> None:
     clock.now = 0.5 / FRAMES
     assert rendered.feed(" two") == rendered.draw() == ""
     clock.now = 1 / FRAMES
-    assert rendered.draw() == "\r\x1b[2Kone two"
+    assert rendered.draw() == " two"
     clock.now = 2 / FRAMES
     assert rendered.draw() == ""
-    assert rendered.end() == "\r\x1b[2Kone two\n"
+    assert rendered.end() == "\n"
 
 
 def test_hidden_it_comes_back() -> None:
     clock = Clock()
     rendered = Rendered(lambda: (40, 10), clock)
-    rendered.feed("one\ntwo")
+    assert rendered.feed("one **two\nthree") == "one **two\nthree"
     assert rendered.hide() == "\r\x1b[2K\x1b[A\x1b[2K"
     assert rendered.hide() == ""
     clock.now = 1
-    assert rendered.draw() == "one\ntwo"
+    assert rendered.draw() == "one **two\nthree"
 
 
 def test_another_text_may_follow() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
+import shlex
 import signal
 import termios
 from pathlib import Path
@@ -31,6 +33,7 @@ from tests.conftest import (
     until,
     watches_files,
 )
+from tests.emulator import Emulator
 from tests.endpoint import TEXT
 
 ROOT = Path(__file__).parent.parent
@@ -195,6 +198,101 @@ def test_a_closed_pipe_is_told_to_a_terminal(served: Cli, gate: Gate) -> None:
     assert said.count("\n") == 1
 
 
+def test_who_waits_is_told_for_what_and_how_it_went(served: Cli, gate: Gate, folder: Path) -> None:
+    child = terminal(served, "drive", "--", "sh", "-c", f"read x < '{folder}/gate'; echo text", NO_COLOR="1")
+    child.expect(r"([0-9a-z]{12})\r\n")
+    id = child.match[1]
+    child.expect(r"\rsh · [2-9] s · Ctrl-C detaches")
+    gate.open()
+    said, code = over(child)
+    assert code == 0
+    lines = [line for line in screen_of(said, 80) if line]
+    assert lines[0] == "text"
+    assert re.fullmatch(rf"done · 5 B · first after [2-9]\.\d s · [2-9]\.\d s in all · {id}", lines[1])
+    done = served.run("drive", "--", "sh", "-c", "sleep 2.1; echo text")
+    assert done.stderr.count(b"\n") == 1  # the id: never in a pipe
+
+
+# --- a model's text, rendered while it comes
+
+PARAGRAPH = "one **two three four five six seven eight nine ten eleven twelve**, and so on.\n"
+
+
+class Rendering:
+    """A drive of a model's answer in a terminal, one word of it at a time."""
+
+    def __init__(self, cli: Cli, folder: Path, *, rate: int) -> None:
+        (folder / "text").write_text(PARAGRAPH)
+        words = ("drive", "-q", "-m", f"replay:{folder}/text?rate={rate}", "-p", "x")
+        self.child = terminal(cli, *words, columns=30, TERM="xterm-256color")
+        self.screen = Emulator(30, 24)
+
+    def until(self, text: str) -> None:
+        """Waits for it to be on the screen."""
+        while not any(text in row for row in self.screen.rows):
+            self.screen.feed_raw(self.child.read_nonblocking(4096, LIMIT))
+
+    def over(self) -> tuple[list[str], int]:
+        """The rows of the text, and the exit code."""
+        said, code = over(self.child)
+        self.screen.feed_raw(said)
+        rows = self.screen.rows
+        begin = next(number for number, row in enumerate(rows) if row.startswith("one"))
+        return rows[begin:], code
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_who_leaves_keeps_what_was_shown(served: Cli, folder: Path, number: int) -> None:
+    asked = Rendering(served, folder, rate=4)
+    asked.until("three")
+    os.kill(asked.child.pid, number)
+    rows, code = asked.over()
+    assert code == 128 + number
+    assert rows[0].startswith("one **two three")
+    assert [row for row in rows if "goes on" in row]
+    served.run("cancel", "@last")
+
+
+def test_keys_while_text_comes_move_nothing(served: Cli, folder: Path) -> None:
+    asked = Rendering(served, folder, rate=8)
+    for word in ("two", "four"):
+        asked.until(word)
+        asked.child.send("pasted\n\nlines\n")
+    rows, code = asked.over()
+    assert code == 0
+    assert rows == ["one two three four five six", "seven eight nine ten eleven", "twelve, and so on."]
+
+
+def test_stopped_and_continued_no_word_is_missing_or_there_twice(served: Cli, folder: Path) -> None:
+    (folder / "text").write_text(PARAGRAPH * 3)
+    shell = pexpect.spawn(
+        "bash",
+        ["--norc", "--noprofile", "-i"],
+        env=served.environment | {"TERM": "xterm-256color", "PS1": "$ "},
+        encoding="utf-8",
+        timeout=LIMIT,
+        dimensions=(24, 60),
+    )
+    screen = Emulator(60, 24)
+
+    def see(text: str) -> None:
+        while not any(text in row for row in screen.rows):
+            screen.feed_raw(shell.read_nonblocking(4096, LIMIT))
+
+    shell.sendline(shlex.join([*PTSTREAM, "drive", "-m", f"replay:{folder}/text?rate=20", "-p", "x"]))
+    see("five")
+    shell.sendcontrol("z")
+    see("Stopped")
+    shell.sendline("fg; echo en''d")
+    see("end")
+    shown = " ".join(screen.rows)
+    assert shown.count("three") == shown.count("eleven") == shown.count("so on.") == 3
+    shell.sendline("stty -a; exit")
+    see("exit")
+    assert " echo " in " ".join(screen.rows)
+    shell.close()
+
+
 # --- what is shown
 
 
@@ -276,7 +374,7 @@ def test_reasoning_is_dim_and_beside_the_text(served: Cli, endpoint: str, folder
 
 
 def test_who_is_asked_stands_before_the_first_byte(served: Cli, endpoint: str) -> None:
-    words = ("drive", "-p", "why", "-m", "ok")
+    words = ("drive", "-q", "-p", "why", "-m", "ok")
     shown, code = Shown(served, *words, NO_COLOR="1", OPENAI_BASE_URL=endpoint).over()
     assert code == 0
     host = endpoint.removeprefix("http://").removesuffix("/v1")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import ptstream
 from ptstream.cli import control_sequences
-from ptstream.cli.control_sequences import FORBIDDEN, LIMIT, Filter, clean
+from ptstream.cli.control_sequences import FORBIDDEN, LIMIT, CommandFilter, Filter, clean
 from tests.conftest import needs
 
 PAGE = Path(ptstream.__file__).parent / "web" / "page" / "untrusted.js"
@@ -111,6 +111,52 @@ def test_the_limit_of_a_body_does_not_depend_on_its_pieces(length: int) -> None:
     text = f"\x1b]{body}\x1b\\end"
     shown = "end" if length <= LIMIT else body + "end"
     assert filtered(text) == filtered(text[:9], text[9:-5], *text[-5:]) == shown
+
+
+def commanded(*pieces: str, colours: bool = True) -> str:
+    sieve = CommandFilter(colours)
+    return "".join([*map(sieve.feed, pieces), sieve.end()])
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain\n", "plain\n"),
+        ("\x1b[31mred\x1b[0m plain\n", "\x1b[31mred\x1b[0m plain\n"),
+        ("\x9b1;38;5;8mbold", "\x1b[1;38;5;8mbold\x1b[0m"),
+        ("\x1b[38:2::1:2:3mx\x1b[m", "\x1b[38:2::1:2:3mx\x1b[m"),
+        ("\x1b[8mhidden\x1b[1;8;4mx\x1b[m", "hidden\x1b[1;4mx\x1b[m"),
+        ("\x1b[?25lx\x1b[>4;1m\x1b[2Jy\x1b[5A\x1b]0;title\x07z", "xyz"),
+        ("\r 10%\r 20%\r\n", "\r\x1b[K 10%\r\x1b[K 20%\n"),
+        ("one\r\r\ntwo\r", "one\ntwo"),
+        ("a\u2028b\x85", "a\nb"),
+    ],
+)
+def test_of_a_command_colours_are_kept_and_its_lines_begin_anew(text: str, shown: str) -> None:
+    assert commanded(text) == shown
+    screens = [pyte.Screen(40, 5), pyte.Screen(40, 5)]
+    for screen, pieces in zip(screens, ((text,), text), strict=True):
+        pyte.Stream(screen).feed(commanded(*pieces).replace("\n", "\r\n"))
+        assert screen.cursor.attrs == screen.default_char
+    assert screens[0].buffer == screens[1].buffer or ":" in text  # which pyte does not know
+
+
+def test_colour_goes_on_behind_what_others_write() -> None:
+    sieve = CommandFilter(True)
+    assert [sieve.feed("\x1b[31mred"), sieve.feed("red"), sieve.feed("\x1b["), sieve.feed("0mplain"), sieve.end()] == [
+        "\x1b[31mred\x1b[0m",
+        "\x1b[31mred\x1b[0m",
+        "",
+        "\x1b[31m\x1b[0mplain\x1b[0m",
+        "",
+    ]
+    assert commanded("\x1b[31mred\x1b[0m", colours=False) == "red"
+
+
+@given(HOSTILE)
+def test_a_command_moves_nothing_but_its_line(text: str) -> None:
+    shown = re.sub(r"\r\x1b\[K|\x1b\[[\d;:]*m", "", commanded(text))
+    assert not re.search(f"[{FORBIDDEN}]", shown)
 
 
 def test_one_line_for_names_and_titles() -> None:

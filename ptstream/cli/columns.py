@@ -40,7 +40,7 @@ def _line(parts: list[str]) -> str:
 
 def cells(text: str) -> int:
     """How many cells a line takes on a terminal. `text` must be clean."""
-    if _is_narrow(text):
+    if is_narrow(text):
         return len(text)
     from wcwidth import width
 
@@ -51,7 +51,7 @@ def cut(text: str, width: int) -> str:
     """The line, its end replaced by "…" if it takes more than `width` cells."""
     if cells(text) <= width:
         return text
-    if _is_narrow(text):
+    if is_narrow(text):
         return text[: width - 1].rstrip() + "…"
     from wcwidth import clip
 
@@ -64,13 +64,19 @@ def erased(lines: Sequence[str], columns: int) -> str:
     A terminal wraps its lines again when it is resized: what counts is how many rows they take now. Row by row,
     because tmux puts a screen that is erased from its first row on (CSI J) into its history.
     """
-    import re
-
-    rows = sum(max(1, -(-cells(re.sub(r"\x1b\[[\d;]*m", "", line)) // columns)) for line in lines)
+    rows = sum(height(line, columns) for line in lines)
     return "\r" + "\x1b[2K\x1b[A" * (rows - 1) + "\x1b[2K"
 
 
-def _is_narrow(text: str) -> bool:
+def height(line: str, columns: int) -> int:
+    """How many rows a line takes on a terminal of that many columns, colours included; where terminals do not
+    agree, the least: who erases must not touch what stands above."""
+    import re
+
+    return max(1, -(-cells(re.sub(r"\x1b\[[\d;:]*m", "", line)) // columns))
+
+
+def is_narrow(text: str) -> bool:
     """Whether each character certainly takes one cell: no need to load the tables of `wcwidth`."""
     return text.isascii() or (
         text.isprintable() and all(char < "\u0300" or "\u0370" <= char < "\u0483" for char in text)

@@ -1,9 +1,9 @@
 """Text from a model, a command or another person, made harmless for a terminal.
 
 What could move the cursor, set the title, write the clipboard, change a mode, turn the reading direction or hide text
-is taken out, colour included; everything that is there to be read is left in. Where text goes, and whether
-it is filtered at all, `screen.py` decides. `re` is imported only when there is something to look at, because
-`cat` begins with this module.
+is taken out; everything that is there to be read is left in. Colour is left to the output of commands alone. Where
+text goes, and whether it is filtered at all, `screen.py` decides. `re` is imported only when there is something to
+look at, because `cat` begins with this module.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ _PRINTABLE_UNSEEN = frozenset("\u034f\u180b\u180c\u180d\u180f").union(
 )
 _UNWANTED = rf"\r\n?|{_CSI}[@-~]|{_STRING}(?:\x07|\x9c|\x1b\\)|{_ESCAPE}[0-~]|[{FORBIDDEN}]"
 
+_RETURN = r"\r+(\n?)"
+
 
 class Filter:
     """Takes a text in pieces and gives it back without control sequences, the same however it was cut.
@@ -71,17 +73,20 @@ class Filter:
         decided = undecided.start() if undecided else len(text)
         self._held = text[decided:]
         self._in_string = bool(undecided and undecided["string"])
-        return self._thinned(_stripped(text[:decided]))
+        return self._thinned(self._stripped(text[:decided]))
 
     def end(self) -> str:
         """What was held back. The filter may be used for another text then."""
         rest, self._held, self._in_string = self._held, "", False
-        rest, self._unseen = self._thinned(_stripped(rest)), ""
+        rest, self._unseen = self._thinned(self._stripped(rest)), ""
         return rest
 
     def whole(self, text: str) -> str:
         """A text that is all there is."""
         return self.feed(text) + self.end()
+
+    def _stripped(self, text: str) -> str:
+        return _stripped(text)
 
     def _thinned(self, text: str) -> str:
         """Without the unseen characters that are too many in a row, wherever the text was cut."""
@@ -93,6 +98,76 @@ class Filter:
         last = re.search(_LAST_UNSEEN, text[-IN_A_ROW:])
         self._unseen = last[0] if last else ""
         return text[len(before) :]
+
+
+class CommandFilter(Filter):
+    """The same for the output of a command on a terminal, where two things mean what they mean there.
+
+    A lone CR begins its line anew: a progress bar is one line. With `colours`, SGR (ECMA-48 8.3.117) is left in, but
+    for what hides a text; what is given back always ends in the terminal's own colours, and the next begins with those
+    that the text has set.
+    """
+
+    def __init__(self, colours: bool) -> None:
+        super().__init__()
+        self._colours = colours
+        self._set: list[str] = []
+        self._returned = False
+
+    def feed(self, text: str) -> str:
+        before = "".join(self._set)
+        return self._closed(before, super().feed(text))
+
+    def end(self) -> str:
+        rest = self._closed("".join(self._set), super().end())
+        self._set, self._returned = [], False
+        return rest
+
+    def _closed(self, before: str, shown: str) -> str:
+        if not shown:
+            return shown
+        if self._returned or "\r" in shown:
+            import re
+
+            # What ends in CR stands there until something else does: CR CR LF is an end of a line, too.
+            shown, self._returned = "\r" * self._returned + shown, shown[-1] == "\r"
+            shown = re.sub(_RETURN, lambda match: match[1] or "\r\x1b[K", shown.rstrip("\r"))
+        return f"{before}{shown}\x1b[0m" if shown and (before or self._set) else shown
+
+    def _stripped(self, text: str) -> str:
+        if not text:
+            return text
+        import re
+
+        return re.sub(_UNWANTED, lambda match: self._kept(match[0]), text)
+
+    def _kept(self, sequence: str) -> str:
+        if sequence[0] == "\r":
+            return "\n" if sequence[-1] == "\n" else "\r"
+        parameters = sequence[:-1].removeprefix("\x1b[").removeprefix("\x9b")
+        if self._colours and sequence[-1] == "m" and not parameters.strip("0123456789;:") and len(sequence) > 2:
+            return self._colour(parameters)
+        return _instead(sequence)
+
+    def _colour(self, parameters: str) -> str:
+        kept = _visible(parameters.split(";"))
+        if not kept:
+            return ""
+        sequence = f"\x1b[{';'.join(kept)}m"
+        # A text that sets many and never resets them keeps the last of them: memory does not grow with it.
+        self._set = [] if kept[-1] in ("", "0") else [*self._set[-15:], sequence]
+        return sequence
+
+
+def _visible(parameters: list[str]) -> list[str]:
+    """Those of SGR without the one that hides text (8), which may also be a part of a colour (38;5;8)."""
+    kept: list[str] = []
+    while parameters:
+        length = {"5": 3, "2": 5}.get("".join(parameters[1:2]), 1) if parameters[0] in ("38", "48", "58") else 1
+        if parameters[0] not in ("8", "08", "008"):
+            kept += parameters[:length]
+        parameters = parameters[length:]
+    return kept
 
 
 def clean(text: str, one_line: bool = False) -> str:
@@ -113,4 +188,8 @@ def _stripped(text: str) -> str:
         return text
     import re
 
-    return re.sub(_UNWANTED, lambda match: "\n" if match[0][0] in "\r\u2028\u2029" else "", text)
+    return re.sub(_UNWANTED, lambda match: _instead(match[0]), text)
+
+
+def _instead(sequence: str) -> str:
+    return "\n" if sequence[0] in "\r\u2028\u2029" else ""

@@ -27,6 +27,7 @@ async def detachable(
     A note says how the streams go on. Raises what `work` raises; a closed output is an exit code, too.
     """
     outcome: int | PtstreamError = 1
+    left = 0
 
     async def working(scope: anyio.CancelScope) -> None:
         nonlocal outcome
@@ -39,17 +40,19 @@ async def detachable(
             outcome = error
         scope.cancel()
 
-    async with anyio.create_task_group() as tasks:
-        with anyio.open_signal_receiver(*DETACHING, signal.SIGQUIT) as signals:
+    with anyio.open_signal_receiver(*DETACHING, signal.SIGQUIT) as signals:
+        async with anyio.create_task_group() as tasks:
             tasks.start_soon(working, tasks.cancel_scope)
             async for number in signals:
                 if number == signal.SIGQUIT:
                     tasks.start_soon(_try, screen, cancel)
                     continue
-                outcome = 128 + number
-                screen.note(await how_they_go_on(streams, ids))
+                left = number
                 tasks.cancel_scope.cancel()
                 break
+        if left:  # below the text, which ends when the work is cancelled
+            screen.note(await how_they_go_on(streams, ids))
+            return 128 + left
     if isinstance(outcome, OutputClosed):
         if screen.err_terminal:
             screen.note(await how_they_go_on(streams, ids))

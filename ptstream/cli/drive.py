@@ -26,6 +26,7 @@ from ptstream.cli.options import (
     Name,
     Need,
     Plain,
+    Quiet,
     Raw,
     System,
     Title,
@@ -36,6 +37,7 @@ from ptstream.cli.options import (
 )
 from ptstream.cli.screen import Screen
 from ptstream.cli.text_output import OutputFormat, format_of, say_end, show
+from ptstream.cli.timing import Timing
 from ptstream.cli.with_streams import run
 from ptstream.errors import PtstreamError, StreamNotFound, UsageError
 from ptstream.generators.replay import PREFIX
@@ -76,6 +78,7 @@ class Shown:
     json: bool
     no_keep: bool
     exit_code: bool
+    quiet: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,7 @@ def command(
     no_keep: Annotated[bool, typer.Option("--no-keep", help="Delete it once it has been shown to its end.")] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with the command's own exit code.")] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the id and return at once.")] = False,
+    quiet: Quiet = False,
     plain: Plain = False,
     raw: Raw = False,
     json: Json = False,
@@ -152,7 +156,7 @@ def command(
         raise UsageError("--no-keep deletes what has been shown: it does not go with --detach")
     if exit_code and (detach or (reference is None and not argv)):
         raise UsageError("--exit-code goes with a command that is waited for: drive --exit-code -- COMMAND")
-    shown = Shown(detach, plain or raw, json, no_keep, exit_code)
+    shown = Shown(detach, plain or raw, json, no_keep, exit_code, quiet)
     order = Order(reference, after, prompt, request, name, title, ttl_of(ttl), stderr, on_drop, shown)
     screen = screen_of(ctx, raw=raw)
     run(ctx, screen, lambda streams: _drive(streams, screen, order))
@@ -257,6 +261,7 @@ class _Drive:
         self._notes = notes
         self._form = format_of(stream.request, stream.bytes, plain=order.shown.plain, json=order.shown.json)
         self._remark = 0
+        self._what = ""
 
     async def run(self) -> int:
         """Show it; its exit code."""
@@ -266,7 +271,7 @@ class _Drive:
         await self._streams.cancel(self._stream.id)
 
     async def _work(self) -> int:
-        id, shown = self._stream.id, self._order.shown
+        id, shown, timing = self._stream.id, self._order.shown, Timing()
         for line in self._notes if shown.detach else (id, *self._notes):
             self._screen.note(line)
         await self._ask()
@@ -275,13 +280,17 @@ class _Drive:
             return 0
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._show_remarks)
+            if self._waits:
+                tasks.start_soon(timing.wait, self._screen, self._what)
             async with aclosing(self._streams.follow(id)) as runs:
-                await show(self._screen, runs, self._form)
+                await show(self._screen, runs, self._form, timing=timing)
             tasks.cancel_scope.cancel()
         with anyio.move_on_after(LAST_REMARKS):  # what is still to come, over a connection that stands
             await self._show_remarks()
         await self._screen.aside_end()
         code = say_end(self._screen, await self._streams.get(id), self._form)
+        if self._waits:
+            await self._say_how_it_went(timing)
         if shown.exit_code:
             code = _own_exit((await self._streams.details(id)).attempts, code)
         if shown.no_keep:
@@ -302,8 +311,18 @@ class _Drive:
         if driven.attached and stream.status.ended and stream.ended_at is not None:
             ago = age(stream.ended_at)
             self._screen.note(f"{stream.id} ended {ago} ago: this is what it said, nothing is run again")
+        self._what = driven.model or "text"
         if driven.place and not stream.request.command and not self._order.shown.detach:
             self._screen.note(f"model {driven.model} at {driven.place}")
+
+    @property
+    def _waits(self) -> bool:
+        """Whether somebody is told what is waited for: not of a text that is there already."""
+        return self._screen.err_terminal and not self._order.shown.quiet and not self._stream.status.ended
+
+    async def _say_how_it_went(self, timing: Timing) -> None:
+        details = await self._streams.details(self._stream.id)
+        self._screen.note(timing.summary(details.stream, details.attempts[-1] if details.attempts else None))
 
     async def _say_detached(self) -> None:
         """Print which stream it is that goes on alone."""

@@ -1,9 +1,10 @@
 """Markdown on a terminal, while it is being written.
 
-A finished block is printed once, by rich, and never touched again: it can be scrolled back to and copied, and
-survives every resize. Below it stands the tail, the end of the block that is being written; it is erased and
-drawn again, at most `FRAMES` times a second. This module makes strings; writing them, and asking for one while
-no text comes, is left to `screen.py`.
+A row that no further text can change is printed once and never touched again: it can be scrolled back to and
+copied, and survives every resize. Below it stands the tail: the row that is being written, a table whose columns
+are not known yet, a paragraph from an asterisk on that may still begin emphasis. Of the tail only what changes is
+drawn again, at most `FRAMES` times a second. This module makes strings; writing them, and asking for one while no
+text comes, is left to `screen.py`.
 """
 
 from __future__ import annotations
@@ -12,22 +13,19 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from markdown_it.token import Token
-from rich.syntax import Syntax
-from rich.text import Text
 
 from ptstream.cli.columns import erased
+from ptstream.cli.columns import height as cells_high
 from ptstream.cli.control_sequences import Filter
-from ptstream.cli.markdown_blocks import Block, groups, parser
-from ptstream.cli.rendering import THEME, Rendering
+from ptstream.cli.markdown_blocks import Block, groups
+from ptstream.cli.markdown_syntax import parser
+from ptstream.cli.rendering import Line, Place, Rendering, Room, Row, rows, words_end
 
 FRAMES = 15
 """How often a second the terminal is written to, at most."""
 
-TAIL = 4
-"""Rows of the tail. On a terminal made half as wide it takes twice as many, which ten lines still hold."""
-
-_LONG = 4096
-"""Characters of an unfinished block from which on its tail is shown as it was written: rendering takes long."""
+LEAST = 10
+"""Columns that a text is wrapped to, at least."""
 
 
 class Rendered:
@@ -45,7 +43,10 @@ class Rendered:
         self._clock = clock
         self._filter = Filter()
         self._blocks = _Blocks()
-        self._tail: list[str] = []
+        self._begin = Place(0)  # what stands before it is final, of the lines that are not printed to their end
+        self._tail: list[Row] = []
+        self._hides = False  # whether rows above the tail are not shown: there is no room
+        self._drawn_for = (0, 0)
         self._due = float("-inf")
         self._stale = False
 
@@ -58,13 +59,10 @@ class Rendered:
     def draw(self) -> str:
         """Shows what is not shown yet, unless the last time was less than a frame ago."""
         begun = self._clock()
-        if not self._stale or begun < self._due:
+        size = self._size()
+        if begun < self._due or not (self._stale or size != self._drawn_for):
             return ""
-        columns, lines = self._size()
-        finished = self._blocks.finished(columns)
-        tail = self._blocks.tail(columns, min(TAIL, lines - 2))
-        shown = self.hide() + finished + "\n".join(tail) if finished or tail != self._tail else ""
-        self._tail = tail
+        shown = self._redrawn()
         self._stale = False
         now = self._clock()
         # A long block takes long: the more, the seldomer, so that four fifths of the time are left to others.
@@ -72,20 +70,86 @@ class Rendered:
         return shown
 
     def hide(self) -> str:
-        """Takes the tail away and leaves the cursor at the beginning of a line."""
-        if not self._tail:
-            return ""
+        """Takes away what is not final, and leaves the cursor at the beginning of a line."""
+        self._leave_unreachable()
         tail, self._tail = self._tail, []
         self._stale = True
-        return erased(tail, self._size()[0])
+        return erased([row.text for row in tail], self._size()[0]) if tail else ""
+
+    def part(self) -> str:
+        """Makes final what stands there, as far as it can be, for somebody who goes on writing below it."""
+        self._stale = True
+        return self._redrawn(part=True)
 
     def end(self) -> str:
         """Shows everything, in its final form. Another text may follow."""
         self._blocks.add(self._filter.end())
-        shown = self.hide() + self._blocks.finished(self._size()[0], final=True)
-        self._blocks = _Blocks()
+        shown = self._redrawn(final=True)
+        self._blocks, self._begin = _Blocks(), Place(0)
         self._stale = False
         return shown
+
+    def _redrawn(self, *, part: bool = False, final: bool = False) -> str:
+        """Shows the finished lines and what stands below them now; all, or a part of that, as final."""
+        self._leave_unreachable()
+        columns, height = self._drawn_for = self._size()
+        room = Room(max(columns - 1, LEAST), max(height - 1, 1))
+        finished = self._blocks.finished(room, final)
+        lines, settled = self._blocks.tail(room)
+        lines = [*finished, *lines]
+        settled = words_end(lines, Place(settled.line + len(finished), settled.character))
+        if part:
+            drawn, tail = list(rows(lines, self._begin, room, settled)), list[Row]()
+        else:
+            drawn = list(rows(lines, self._begin, room))
+            stay = sum(row.end < settled or row.end == (settled.line, 0) for row in drawn)
+            drawn, tail = drawn[:stay], drawn[stay:]
+        if drawn:
+            self._begin = max(self._begin, drawn[-1].end)
+        self._begin = Place(*max((self._begin.line - len(finished), self._begin.character), (0, 0)))
+        tail = [Row(row.text, Place(row.end.line - len(finished), row.end.character)) for row in tail]
+        fitting = _fitting(tail, columns, room.height)
+        self._hides = len(fitting) < len(tail)
+        return self._changed([row.text for row in drawn], fitting)
+
+    def _changed(self, final: list[str], tail: list[Row]) -> str:
+        """Puts these rows in the place of the tail, of which nothing is touched that stays as it is."""
+        before, after = [row.text for row in self._tail], [*final, *(row.text for row in tail)]
+        self._tail = tail
+        same = next(
+            (at for at, (old, new) in enumerate(zip(before, after, strict=False)) if old != new),
+            min(len(before), len(after)),
+        )
+        end = "\n" if after and not tail else ""
+        if same == len(before):
+            gap = "\n" if before and after[same:] else ""
+            return gap + "\n".join(after[same:]) + (end if after else "")
+        if same == len(before) - 1 and same < len(after) and after[same].startswith(before[same]):
+            return "\n".join([after[same][len(before[same]) :], *after[same + 1 :]]) + end
+        # With fewer rows than before, the last that stays is drawn again: the cursor has to stand at its end.
+        same -= same == len(after) > 0
+        return erased(before[same:], self._size()[0]) + "\n".join(after[same:]) + end
+
+    def _leave_unreachable(self) -> None:
+        """Takes for final what a resize has pushed off the screen: it cannot be drawn again."""
+        columns, height = self._size()
+        if (columns, height) == self._drawn_for or self._hides:
+            return
+        reachable, tail = height, self._tail
+        for at in range(len(tail) - 1, -1, -1):
+            reachable -= cells_high(tail[at].text, columns)
+            if reachable < 0 and tail[at].end != tail[min(at + 1, len(tail) - 1)].end:
+                self._begin, self._tail = tail[at].end, tail[at + 1 :]
+                return
+
+
+def _fitting(tail: list[Row], columns: int, room: int) -> list[Row]:
+    """The last of these rows that fit into so many of the terminal, and at least the last."""
+    for at in range(len(tail) - 1, -1, -1):
+        room -= cells_high(tail[at].text, columns)
+        if room < 0:
+            return tail[min(at + 1, len(tail) - 1) :]
+    return tail
 
 
 class _Blocks:
@@ -103,8 +167,8 @@ class _Blocks:
         """Takes more text."""
         self._new.append(text)
 
-    def finished(self, columns: int, final: bool = False) -> str:
-        """Prints what no further text can change, or everything.
+    def finished(self, room: Room, final: bool = False) -> list[Line]:
+        """Gives out the blocks that no further text can change, or everything.
 
         A line without its end can still become anything: it is left for the tail.
         """
@@ -112,28 +176,25 @@ class _Blocks:
         self._new.clear()
         if final and incomplete:
             lines, incomplete = [*lines, incomplete], ""
-        rendering = Rendering(columns, self._below)
+        rendering = Rendering(self._below, room)
         self._source = "\n".join([*self._print(rendering, lines, final), incomplete])
         self._below = rendering.used
-        return "".join(f"{line}\n" for line in rendering.lines)
+        return rendering.lines
 
-    def tail(self, columns: int, rows: int) -> list[str]:
-        """The last rows of what is not printed, as it stands now."""
-        if rows < 1 or not self._source.strip():
-            return []
-        rendering = Rendering(columns, self._below)
+    def tail(self, room: Room) -> tuple[list[Line], Place]:
+        """What is not given out yet, as it stands now, and as far as where no further text can change it."""
+        rendering = Rendering(self._below, room)
+        if not self._source.strip():
+            return [], Place(0)
         if self._fence:
             if not self._fence.may_end_with(self._source):
-                rendering.put(self._fence.code(self._source[-_LONG:]))
-        elif len(self._source) > _LONG:
-            rendering.put(Text(self._source[-_LONG:]))
+                rendering.put_code(self._fence.code(self._source), self._fence.language)
         else:
             number = self._number
             for block in self._parsed(self._source):
                 rendering.put_block(block, number)
                 number = None
-        gap = rendering.lines[:1] if rendering.lines[:1] == [""] else []
-        return gap + rendering.lines[len(gap) :][-rows:]
+        return rendering.lines, rendering.settled
 
     def _print(self, rendering: Rendering, lines: list[str], final: bool) -> list[str]:
         """Prints those of the complete lines that are finished, or all; gives back the others."""
@@ -151,7 +212,7 @@ class _Blocks:
             if self._fence.ends_with(line):
                 self._fence = None
                 return used
-            rendering.put_line(self._fence.code(line))
+            rendering.put_code(self._fence.code(line), self._fence.language)
         return len(lines)
 
     def _print_blocks(self, rendering: Rendering, lines: list[str], final: bool) -> int:
@@ -193,14 +254,12 @@ class _Fence(NamedTuple):
 
     mark: str
     indent: int
-    syntax: Syntax
+    language: str
 
     @classmethod
     def opened(cls, token: Token, line: str) -> _Fence:
         """The fence that this line opens."""
-        language = token.info.partition(" ")[0] or "text"
-        syntax = Syntax("", language, theme=THEME, background_color="default")
-        return cls(token.markup, len(line) - len(line.lstrip(" ")), syntax)
+        return cls(token.markup, len(line) - len(line.lstrip(" ")), token.info.partition(" ")[0])
 
     def ends_with(self, line: str) -> bool:
         """Whether this line closes it."""
@@ -211,9 +270,6 @@ class _Fence(NamedTuple):
         """Whether this beginning of a line may become one that closes it."""
         return not line.strip(f" \t{self.mark[0]}") and not line.startswith("    ") and bool(line.strip())
 
-    def code(self, line: str) -> Text:
-        """A line of the code, coloured by itself: what a lexer knows from the lines before is lost."""
-        indent = min(self.indent, len(line) - len(line.lstrip(" ")))
-        text = self.syntax.highlight(line[indent:])
-        text.rstrip()
-        return text
+    def code(self, line: str) -> str:
+        """The line as it is code."""
+        return line[min(self.indent, len(line) - len(line.lstrip(" "))) :]

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from copy import copy
 from typing import NamedTuple
 
-from markdown_it import MarkdownIt
 from markdown_it.token import Token
-
-from ptstream.cli.control_sequences import clean
-
-_DEEP = 16  # of the 20 levels that the parser reads
 
 
 class Block(NamedTuple):
@@ -44,11 +38,6 @@ class Block(NamedTuple):
         """Its text, as it was written."""
         return "\n".join(self.lines[self.begin : self.end])
 
-    @property
-    def is_deep(self) -> bool:
-        """Whether it may be nested so deep that the parser left out what is inside."""
-        return any(token.level > _DEEP for token in self.tokens)
-
     def is_closed(self, lines: int) -> bool:
         """Whether nothing can be added to it, if it is the last block in that many lines."""
         if self.kind in ("heading_open", "hr"):
@@ -72,42 +61,11 @@ class Block(NamedTuple):
         return Block(self.tokens[: -1 - len(last.tokens)] + self.tokens[-1:], self.lines[: last.begin])
 
 
-def parser() -> MarkdownIt:
-    """Markdown as models write it; nothing that would hide a part of the text."""
-    made = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    return made.disable(["reference", "image"])
-
-
 def groups(tokens: list[Token], level: int) -> Iterator[list[Token]]:
-    """The tokens of each block of a level together, their inline parts made plain."""
+    """The tokens of each block of a level together."""
     group: list[Token] = []
     for token in tokens:
-        if token.children:
-            token.children = list(_plain(token.children))
         group.append(token)
         if token.level == level and token.nesting <= 0:
             yield group
             group = []
-
-
-def leads_to(address: str) -> str:
-    """A link's address without the name of a user, which can look like a host: `https://bank.example@other.example`."""
-    return re.sub(r"^(https?:)/*[^/?#]*@", r"\1//", address, flags=re.IGNORECASE)
-
-
-def _plain(tokens: list[Token]) -> Iterator[Token]:
-    """Inline tokens, lines broken where the model broke them, and each link's address shown."""
-    address, label = "", ""
-    for token in tokens:
-        if token.type == "link_open":
-            address, label = leads_to(str(token.attrs["href"])), ""
-        elif token.type == "link_close":
-            if address.removeprefix("mailto:") != label:
-                yield Token("text", "", 0, content=f" ({address})")
-        elif token.type == "softbreak":
-            yield Token("hardbreak", "br", 0)
-        else:
-            # Before it is laid out: a character reference may stand for a line's end.
-            token.content = clean(token.content)
-            label += token.content
-            yield token

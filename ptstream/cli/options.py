@@ -28,6 +28,9 @@ StreamRefs: TypeAlias = Annotated[
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
 Raw: TypeAlias = Annotated[bool, typer.Option("--raw", help="Pass the text's control sequences to the terminal.")]
 Plain: TypeAlias = Annotated[bool, typer.Option("--plain", help="Do not render a model's Markdown.")]
+Quiet: TypeAlias = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Say neither what is waited for nor, at the end, how it went.")
+]
 Model: TypeAlias = Annotated[
     str | None, typer.Option("--model", "-m", metavar="MODEL", help="The model to ask (see ptstream models).")
 ]

@@ -45,13 +45,14 @@ class Output:
         self._alone: int | None = None
         self._shared = False
         self._lock: Lock | None = None
+        self._rest = bytearray()  # what was to be written and is not yet: whoever is next begins with it
 
     def write(self, data: bytes) -> None:
         """Writes all of `data`, also where somebody has made the descriptor non-blocking."""
-        rest = memoryview(data)
-        while rest:
+        self._rest += data
+        while self._rest:
             try:
-                rest = rest[os.write(self.fd, rest) :]
+                del self._rest[: os.write(self.fd, self._rest)]
             except BlockingIOError:
                 select([], [self.fd], [])
             except OSError as error:
@@ -77,22 +78,23 @@ class Output:
         """
         from anyio import Lock
 
+        self._rest += data
         self._lock = self._lock or Lock(fast_acquire=True)
         async with self._lock:
             try:
-                await self._send(memoryview(data))
+                await self._send()
             except OSError as error:
                 raise _refusal(error) from error
 
-    async def _send(self, rest: memoryview) -> None:
+    async def _send(self) -> None:
         from anyio import wait_writable
 
         fd = self._own()
-        while rest:
+        while self._rest:
             if self._shared:
                 await wait_writable(fd)
             try:
-                rest = rest[os.write(fd, rest[:_SURELY] if self._shared else rest) :]
+                del self._rest[: os.write(fd, self._rest[:_SURELY] if self._shared else self._rest)]
             except BlockingIOError:
                 await wait_writable(fd)
 

@@ -1,126 +1,342 @@
-"""Where blocks of Markdown are printed: rich's rendering, as lines for a terminal."""
+"""Blocks of Markdown as lines for a terminal, each of which knows how it is wrapped.
+
+What a line looks like never depends on what comes after its block, and of an unfinished block it is known how far no
+further text can change it. Drawing rows is left to `markdown.py`.
+"""
 
 from __future__ import annotations
 
 import io
-import re
-from typing import ClassVar
+import itertools
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
-from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
-from rich.markdown import CodeBlock, Heading, ListItem, Markdown, TableElement
+from markdown_it.token import Token
+from rich.color import ColorSystem
+from rich.console import Console
+from rich.style import Style
 from rich.syntax import Syntax
-from rich.table import Table
-from rich.text import Text
 
 from ptstream.cli.control_sequences import clean
 from ptstream.cli.markdown_blocks import Block
+from ptstream.cli.markdown_inline import inline
+from ptstream.cli.table_layout import HEADER, Cell, rows_of, settled_rows
+from ptstream.cli.wrapping import SGR, Span, ends, last_piece, most_cells, painted
 
 THEME = "ansi_dark"
 """The sixteen colours that the user chose."""
 
-_SGR = re.compile(r"(\x1b\[[\d;]*m)")
+_CONSOLE = Console(file=io.StringIO(), force_terminal=True, legacy_windows=False)
+_DEEP = 16  # of the 20 levels that the parser reads
+_HEADINGS = {"h1": "1;4", "h2": "1;35", "h3": "1", "h4": "1;2"}
+_CONTAINERS = ("blockquote_open", "bullet_list_open", "ordered_list_open", "list_item_open")
+
+
+class Place(NamedTuple):
+    """A place in lines: before this character of that line."""
+
+    line: int
+    character: int = 0
+
+
+class Row(NamedTuple):
+    """A row of the terminal, and the place where the next one begins."""
+
+    text: str
+    end: Place
+
+
+class Room(NamedTuple):
+    """Columns and rows that may be drawn in."""
+
+    width: int
+    height: int
+
+    def beside(self, before: str) -> Room:
+        """What is left of a row beside what stands before it."""
+        return self._replace(width=max(self.width - most_cells(SGR.sub("", before)), 4))
+
+
+class Line(NamedTuple):
+    """A line of the text, before it is wrapped."""
+
+    spans: Sequence[Span] = ()
+    first: str = ""
+    """What stands before its first row; `rest` before the others, as wide."""
+    rest: str = ""
+    is_code: bool = False
+    """Whether the terminal wraps it if it must, so that it can be copied as one."""
+    table_row: tuple[int, Table] | None = None
+    """The row of a table that it is."""
+
+    @property
+    def text(self) -> str:
+        return "".join(text for _, text in self.spans)
+
+
+class Table(NamedTuple):
+    """The cells of a table, row by row, its header first."""
+
+    rows: list[list[Cell]]
+    aligns: list[str]
+
+
+def rows(lines: Sequence[Line], begin: Place, room: Room, stop: Place | None = None) -> Iterator[Row]:
+    """The rows of these lines from one place on, and up to another."""
+    width = room.width
+    tables: dict[int, list[list[str]]] = {}
+    for number in range(begin.line, len(lines) if stop is None else min(len(lines), stop.line + 1)):
+        line, at = lines[number], begin.character if number == begin.line else 0
+        last = stop.character if stop and number == stop.line else None
+        if last == 0:
+            return
+        if line.table_row:
+            row, table = line.table_row
+            if id(table) not in tables:
+                tables[id(table)] = rows_of(table.rows, table.aligns, *room.beside(line.first))
+            for count, text in enumerate(tables[id(table)][row]):
+                yield Row(f"{line.rest if count else line.first}{text}".rstrip(), Place(number + 1))
+        elif line.is_code:
+            if last is None:
+                # What the terminal wraps is only ever added to: plain, as colours change while a word is written.
+                wide = most_cells(line.text) > width
+                yield Row(line.text.rstrip() if wide else painted(line.spans, at), Place(number + 1))
+        else:
+            yield from _wrapped(line, number, at, width, last)
+
+
+def _wrapped(line: Line, number: int, at: int, width: int, last: int | None) -> Iterator[Row]:
+    text = line.text[:last]
+    at += len(text[at:]) - len(text[at:].lstrip(" ")) if at else 0
+    if at and at >= len(text):
+        return
+    indent = most_cells(SGR.sub("", line.first))
+    before, rest = (line.first, line.rest) if indent <= width // 2 else ("", "")
+    room = width - indent if before else width
+    if at:
+        before = rest
+    *inner, end = ends(text, room, at)
+    for stop in inner:
+        yield Row(before + painted(line.spans, at, stop), Place(number, stop))
+        at, before = stop, rest
+    yield Row(
+        (before + painted(line.spans, at, end)).rstrip(), Place(number + 1) if last is None else Place(number, end)
+    )
+
+
+def words_end(lines: Sequence[Line], place: Place) -> Place:
+    """Where the word begins that this place stands in or after: a row that ends before it ends there for ever."""
+    if place.line >= len(lines) or not place.character:
+        return place
+    return Place(place.line, last_piece(lines[place.line].text[: place.character]))
 
 
 class Rendering:
-    """Where rich prints to. `used` is whether there is a block above what comes next."""
+    """Takes blocks in turn, for this room. `used` is whether there is a block above what comes next."""
 
-    def __init__(self, columns: int, used: bool) -> None:
-        self.lines: list[str] = []
+    def __init__(self, used: bool, room: Room) -> None:
+        self.room = room
+        self.lines: list[Line] = []
         self.used = used
-        self._document = _Document("")
-        self._console = Console(
-            file=io.StringIO(),
-            width=max(columns - 1, 10),
-            height=25,
-            force_terminal=True,
-            color_system="standard",
-            no_color=False,
-            legacy_windows=False,
-            highlight=False,
-            markup=False,
-            emoji=False,
-        )
+        self.settled = Place(0)
+        """As far as here no further text can change it, if what was put last is not finished."""
 
     def put_block(self, block: Block, number: int | None) -> None:
-        """A block; with a number, a list that goes on with it. A list comes item by item, as it is written."""
-        items = block.items()
-        first = block.start if number is None else number
-        for count, part in enumerate(map(block.only, items) if items else [block]):
-            goes_on = number is not None or count > 0
-            if items:
-                part.tokens[0].attrs["start"] = first + count
-            self._document.parsed = part.tokens
-            lines = [] if part.is_deep else self._rendered(self._document)
-            self._put(lines or self._rendered(Text(part.source)), apart=not goes_on)
-
-    def put(self, text: Text) -> None:
-        """Text as it is, wrapped, right below what is there."""
-        self._put(self._rendered(text), apart=False)
+        """A block; with a number, a list that goes on with it."""
+        self.settled = Place(len(self.lines))
+        if number is None:
+            self.put_gap()
+        walk = _Walk(self, block.lines, number)
+        walk.put(block.tokens)
+        self.used = True
 
     def put_gap(self) -> None:
         """What stands between two blocks."""
         if self.used:
-            self.lines.append("")
+            self.lines.append(Line())
         self.used = True
 
-    def put_line(self, text: Text) -> None:
-        """A line that the terminal wraps if it must, so that it can be copied as one."""
-        self.lines.extend(self._rendered(text, wrap=False) or [""])
+    def put_text(self, text: str) -> None:
+        """Text as it is."""
+        self.lines.extend(Line([("", line)]) for line in clean(text).expandtabs(4).split("\n"))
 
-    def _put(self, lines: list[str], apart: bool) -> None:
-        if apart:
-            self.put_gap()
-        self.lines.extend(lines)
-        self.used = True
-
-    def _rendered(self, renderable: RenderableType, wrap: bool = True) -> list[str]:
-        with self._console.capture() as captured:
-            self._console.print(renderable, overflow="fold" if wrap else "ignore", soft_wrap=not wrap)
-        lines = [_tidy(line) for line in captured.get().split("\n")]
-        printed = [number for number, line in enumerate(lines) if _SGR.sub("", line)]
-        return lines[printed[0] : printed[-1] + 1] if printed else []
+    def put_code(self, line: str, language: str) -> None:
+        """A line of code, coloured by itself: what a lexer knows from the lines before is lost."""
+        self.lines.append(Line(highlighted(clean(line).replace("\n", " "), language), is_code=True))
 
 
-class _Document(Markdown):
-    """Blocks that are parsed already, given as `parsed`."""
+class _Walk:
+    """Through the tokens of a block."""
 
-    class _Heading(Heading):
-        LEVEL_ALIGN: ClassVar[dict[str, JustifyMethod]] = {}
+    def __init__(self, rendering: Rendering, source: Sequence[str], number: int | None) -> None:
+        self._rendering = rendering
+        self._lines = rendering.lines
+        self._source = source
+        self._number = number
+        self._first = ""  # what stands before the first line that comes
+        self._rest = ""
+        self._numbers: list[int | None] = []
+        self._leaf = ""  # the one before, in the same container
+        self._begin = len(self._lines)
 
-    class _Code(CodeBlock):
-        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-            code = str(self.text).rstrip()
-            yield Syntax(code, self.lexer_name, theme=THEME, background_color="default", word_wrap=True)
+    def put(self, tokens: Sequence[Token]) -> None:
+        """All of these."""
+        at = 0
+        while at < len(tokens):
+            end = _end(tokens, at)
+            self._put_one(tokens[at:end])
+            at = end
 
-    class _Item(ListItem):
-        def render_number(
-            self, console: Console, options: ConsoleOptions, number: int, last_number: int
-        ) -> RenderResult:
-            # Items come one by one: how many digits the last number will have is not known yet.
-            return super().render_number(console, options, number, max(last_number, 10))
+    def _put_one(self, tokens: Sequence[Token]) -> None:
+        kind = tokens[0].type
+        if kind in _CONTAINERS and tokens[0].level >= _DEEP and tokens[0].map:
+            self._leaf_begins("text")
+            begin, end = tokens[0].map
+            self._put_lines([[("", line)] for line in clean("\n".join(self._source[begin:end])).split("\n")], 0)
+        elif kind in ("bullet_list_open", "ordered_list_open"):
+            self._list(tokens)
+        elif kind == "list_item_open":
+            self._item(tokens)
+        elif kind == "blockquote_open":
+            self._inside("\x1b[35m▌\x1b[0m ", "\x1b[35m▌\x1b[0m ", tokens[1:-1])
+        else:
+            self._put_leaf(kind, tokens)
 
-    class _Table(TableElement):
-        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-            for table in super().__rich_console__(console, options):
-                if isinstance(table, Table):
-                    for column in table.columns:
-                        column.overflow = "fold"
-                yield table
+    def _list(self, tokens: Sequence[Token]) -> None:
+        number = None
+        if tokens[0].type == "ordered_list_open":
+            number = int(tokens[0].attrs.get("start", 1))
+        if self._number is not None:
+            number = self._number if number is not None else None
+            self._number = None
+        self._leaf = ""
+        self._numbers.append(number)
+        self.put(tokens[1:-1])
+        self._numbers.pop()
 
-    elements = Markdown.elements | {
-        "heading_open": _Heading,
-        "fence": _Code,
-        "code_block": _Code,
-        "list_item_open": _Item,
-        "table_open": _Table,
-    }
+    def _item(self, tokens: Sequence[Token]) -> None:
+        number = self._numbers[-1]
+        mark = " •" if number is None else f"{number:>3}"
+        if number is not None:
+            self._numbers[-1] = number + 1
+        self._inside(f"\x1b[1;36m{mark}\x1b[0m ", " " * (len(mark) + 1), tokens[1:-1])
+
+    def _inside(self, first: str, rest: str, tokens: Sequence[Token]) -> None:
+        before = self._rest
+        self._first, self._rest, self._leaf = (self._first or before) + first, before + rest, ""
+        if tokens:
+            self.put(tokens)
+        else:
+            self._leaf_begins("text")
+            self._put_lines([[]], 0)
+        self._first, self._rest, self._leaf = "", before, "container"
+
+    def _leaf_begins(self, kind: str) -> None:
+        if len(self._lines) > self._begin:
+            self._rendering.settled = Place(len(self._lines))
+        if self._leaf == "paragraph_open" == kind:
+            self._lines.append(Line([], self._rest, self._rest))
+        self._leaf = kind
+
+    def _put_lines(self, lines: Sequence[Sequence[Span]], settled: int) -> None:
+        """Lines of text, of which so many characters are settled, the ends of lines counted."""
+        for spans in lines:
+            line = Line(spans, self._first or self._rest, self._rest)
+            if settled > 0:
+                self._rendering.settled = Place(len(self._lines), settled)
+                settled -= len(line.text) + 1
+            self._lines.append(line)
+            self._first = ""
+
+    def _put_leaf(self, kind: str, tokens: Sequence[Token]) -> None:
+        self._leaf_begins(kind)
+        if kind in ("fence", "code_block"):
+            self._put_code(tokens[0])
+        elif kind == "math_block":
+            lines = clean(tokens[0].content).expandtabs(4).split("\n")
+            self._put_lines([[("", line)] for line in lines], 0)
+        elif kind == "table_open":
+            self._put_table(tokens)
+        elif kind == "hr":
+            self._put_lines([[("2", "─" * 20)]], 0)
+        elif kind == "heading_open":
+            self._put_lines(inline(tokens[1].children or [], _HEADINGS.get(tokens[0].tag, "2")).lines, 0)
+        else:
+            self._put_paragraph(tokens)
+
+    def _put_paragraph(self, tokens: Sequence[Token]) -> None:
+        read = inline(tokens[1].children or []) if len(tokens) > 1 else inline([])
+        begin, end = tokens[0].map or (0, 0)
+        settled = 0 if may_begin_table(self._source[begin:end]) else read.settled
+        if len(read.lines) == 1 and not last_piece("".join(text for _, text in read.lines[0])[:settled]):
+            settled = 0  # the mark of a list, perhaps
+        self._put_lines(read.lines, settled)
+
+    def _put_code(self, token: Token) -> None:
+        # At the margin, wherever it stands: what is copied from the screen runs.
+        if self._first.strip():
+            self._put_lines([[]], 0)
+        lines = token.content.removesuffix("\n").split("\n")
+        for count, line in enumerate(lines):
+            if count:
+                self._rendering.settled = Place(len(self._lines))
+            self._rendering.put_code(line, token.info.partition(" ")[0])
+
+    def _put_table(self, tokens: Sequence[Token]) -> None:
+        cells: list[list[Cell]] = []
+        aligns: list[str] = []
+        for token, content in itertools.pairwise(tokens):
+            if token.type == "tr_open":
+                cells.append([])
+            elif token.type in ("th_open", "td_open"):
+                style = HEADER if token.type == "th_open" else ""
+                lines = inline(content.children or [], style).lines
+                cells[-1].append([span for line in lines for span in line])
+                if style:
+                    aligns.append(str(token.attrs.get("style", "")).removeprefix("text-align:"))
+        table = Table(cells, aligns)
+        before = self._first or self._rest
+        if settled := settled_rows(cells, *self._rendering.room.beside(before)):
+            self._rendering.settled = Place(len(self._lines) + settled)
+        for number in range(len(cells)):
+            self._lines.append(Line((), before, self._rest, table_row=(number, table)))
+            before = self._rest
+        self._first = ""
 
 
-def _tidy(line: str) -> str:
-    """The line without spaces at its end, and without what a character reference may have brought back."""
-    parts = _SGR.split(line)  # text and sequences, in turn
-    for index in range(len(parts) - 1, -1, -2):
-        parts[index] = parts[index].rstrip(" ")
-        if parts[index]:
-            break
-    return "".join(part if index % 2 else clean(part) for index, part in enumerate(parts))
+def may_begin_table(lines: Sequence[str]) -> bool:
+    """Whether the last of these lines, of a paragraph, may turn out to be the first of a table."""
+    last = lines[-1] if lines else ""
+    before = lines[-2] if len(lines) > 1 else ""
+    return "|" in last or ("|" in before and not last.strip("|-: \t>"))
+
+
+def _end(tokens: Sequence[Token], at: int) -> int:
+    """Where what begins there ends."""
+    depth = 0
+    for number in range(at, len(tokens)):
+        depth += tokens[number].nesting
+        if depth == 0:
+            return number + 1
+    return len(tokens)
+
+
+@lru_cache(1024)
+def highlighted(line: str, language: str) -> tuple[Span, ...]:
+    """A line of code in colour."""
+    text = _syntax(language).highlight(line)
+    text.rstrip()
+    text.expand_tabs(4)
+    return tuple((_parameters(style), part) for part, style, _ in text.render(_CONSOLE) if part)
+
+
+@lru_cache(64)
+def _syntax(language: str) -> Syntax:
+    return Syntax("", language or "text", theme=THEME, background_color="default")
+
+
+@lru_cache(256)
+def _parameters(style: Style | None) -> str:
+    drawn = SGR.match(style.render("x", color_system=ColorSystem.STANDARD)) if style else None
+    return drawn[0][2:-1] if drawn else ""

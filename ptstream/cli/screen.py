@@ -11,8 +11,8 @@ from __future__ import annotations
 import codecs
 import os
 
-from ptstream.cli.columns import columns
-from ptstream.cli.control_sequences import Filter, clean
+from ptstream.cli.columns import cells, columns, cut
+from ptstream.cli.control_sequences import CommandFilter, Filter, clean
 from ptstream.cli.output import Output, OutputClosed, OutputFailed
 
 TYPE_CHECKING = False  # importing `typing` would cost more than all the rest of this module
@@ -58,10 +58,17 @@ class Screen:
         self.err_color = _wanted(color, environ, self.err_terminal)
         self.filtered = self.terminal and not raw
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._formatter: TextFormatter = Filter()
+        smart = _is_smart(environ)
+        self._formatter: TextFormatter = CommandFilter(self.color) if smart else Filter()
         self._rendered: Rendered | None = None
-        self._remark_filter = Filter()
+        self._remark_filter: TextFormatter = CommandFilter(self.err_color) if self.err_terminal and smart else Filter()
         self._mid_line: Output | None = None
+        self._status = 0  # cells of a line on stderr that goes when anything else comes
+
+    @property
+    def out(self) -> int:
+        """The descriptor of the text."""
+        return self._out.fd
 
     @property
     def size(self) -> tuple[int, int]:
@@ -113,9 +120,27 @@ class Screen:
             await sleep(self._rendered.pause)
             await self._out.send(self._placed(self._rendered.draw()))
 
+    async def part(self) -> None:
+        """Makes final what stands there of a rendered text, for somebody else who writes to the terminal."""
+        if self._rendered:
+            await self._out.send(self._placed(self._rendered.part()))
+
     async def draw(self, sequences: str) -> None:
         """Writes what this program drew itself, control sequences included. Waits as `show` does."""
         await self._out.send(sequences.encode("utf-8", "replace"))
+
+    async def status(self, line: str) -> None:
+        """A line on stderr, if that is a terminal, that stands there until anything else is written."""
+        if self.err_terminal and self._mid_line is None:
+            line = cut(clean(line, one_line=True), self.size[0] - 1)
+            before, self._status = self._status, cells(line)
+            shown = _painted(line, _DIM if self.err_color else "") + " " * (before - self._status)
+            await self._err.send(f"\r{shown}".encode("utf-8", "replace"))
+
+    def _clear_status(self) -> None:
+        if self._status:
+            self._err.try_write(b"\r" + b" " * self._status + b"\r")
+            self._status = 0
 
     def note(self, line: str) -> None:
         """A line beside the text, on stderr. Never raises: there is nobody else to report it to."""
@@ -196,6 +221,7 @@ class Screen:
 
     def _shaped(self, piece: str | bytes) -> bytes:
         """The bytes that show this piece."""
+        self._clear_status()
         if self.filtered:
             text = piece if isinstance(piece, str) else self._decoder.decode(piece)
             return self._placed(self._formatter.feed(text))
@@ -210,6 +236,7 @@ class Screen:
 
     def _last(self) -> bytes:
         """The bytes that end the text."""
+        self._clear_status()
         if not self.terminal:
             return b""
         data = self._placed(self._formatter.feed(self._decoder.decode(b"", True)) + self._formatter.end())
@@ -223,6 +250,7 @@ class Screen:
 
     def _said(self, text: str, style: str = "", fresh: bool = False) -> bytes:
         """The bytes that say this on stderr."""
+        self._clear_status()
         hidden = self._hidden()
         gap = self._gap(self._err, text.encode("utf-8", "replace"), fresh)
         return hidden + gap + _painted(text, style if self.err_color else "").encode("utf-8", "replace")
@@ -245,10 +273,15 @@ class Screen:
         return b"\n" if before is not None and self.terminal and self.err_terminal else b""
 
 
+def _is_smart(environ: Mapping[str, str]) -> bool:
+    """Whether the terminal knows more than the ends of lines."""
+    return environ.get("TERM", "dumb") not in ("", "dumb")
+
+
 def _wanted(color: When, environ: Mapping[str, str], terminal: bool) -> bool:
     if color != "auto":
         return color == "always"
-    return terminal and not environ.get("NO_COLOR") and environ.get("TERM", "dumb") not in ("", "dumb")
+    return terminal and not environ.get("NO_COLOR") and _is_smart(environ)
 
 
 def _painted(text: str, style: str) -> str:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import AsyncIterable
+from contextlib import ExitStack, suppress
 from enum import Enum
 
 import anyio
 
 from ptstream import wire
+from ptstream.cli.output import OutputClosed, OutputFailed
 from ptstream.cli.screen import Screen
+from ptstream.cli.terminal_modes import stopped_with, unechoed
+from ptstream.cli.timing import Timing
 from ptstream.errors import ENDS, ungrouped
 from ptstream.streams import GenerationRequest, Status, Stream
+
+LAST_ROWS = 1.0
+"""Seconds that a terminal which takes nothing is waited for when the text breaks off."""
 
 RENDERED_BYTES = 64 * 1024
 """How much text is rendered when it comes at once, which takes about a second."""
@@ -35,19 +42,32 @@ def format_of(request: GenerationRequest, size: int, *, plain: bool, json: bool)
 
 
 async def show(
-    screen: Screen, runs: AsyncIterable[bytes], form: OutputFormat = OutputFormat.TEXT, offset: int = 0
+    screen: Screen,
+    runs: AsyncIterable[bytes],
+    form: OutputFormat = OutputFormat.TEXT,
+    offset: int = 0,
+    timing: Timing | None = None,
 ) -> None:
-    """Print the runs of a stream, which begin at byte `offset`, as they come."""
+    """Print the runs of a stream, which begin at byte `offset`, as they come; `timing` takes note of when."""
     if form is OutputFormat.JSON:
         await _show_json(screen, runs, offset)
         return
-    with ungrouped():
-        async with anyio.create_task_group() as tasks:
-            if form is OutputFormat.MARKDOWN and screen.render():
-                tasks.start_soon(screen.redraw)
-            async for data in runs:
-                await screen.show(data)
-            tasks.cancel_scope.cancel()
+    try:
+        with ungrouped(), ExitStack() as modes:
+            async with anyio.create_task_group() as tasks:
+                if form is OutputFormat.MARKDOWN and screen.render():
+                    tasks.start_soon(screen.redraw)
+                    tasks.start_soon(stopped_with, screen.part, modes.enter_context(unechoed(screen.out)))
+                async for data in runs:
+                    if timing:
+                        timing.took(data)
+                    await screen.show(data)
+                tasks.cancel_scope.cancel()
+    except BaseException:
+        # However it ends: what was shown is there, whole.
+        with anyio.move_on_after(LAST_ROWS, shield=True), suppress(OutputClosed, OutputFailed):
+            await screen.show_end()
+        raise
     await screen.show_end()
 
 

@@ -11,13 +11,13 @@ from typing import Any
 from hypothesis import strategies as st
 
 from ptstream.cli.markdown import Rendered
+from tests.emulator import Reflowing
 from tests.faults.fuzz.grammar import CUTS, ODD_TEXT, broken_text, one_of, pieces
 from tests.faults.fuzz.growth import Pumped, grows_evenly
 from tests.faults.fuzz.search import Look, Wrong, search
 from tests.faults.fuzz.terminal import forbidden
 from tests.faults.runs import Run
 from tests.faults.tally import Tally
-from tests.test_markdown import Reflowing
 
 WIDE, NARROW = (2000, 50), (31, 9)
 """Columns and lines: where no word is wrapped, and where most are."""

@@ -1,0 +1,223 @@
+"""A text while it is being written, on a real emulator: what stood there stays, and the end is the whole text's."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ptstream.cli.markdown import Rendered
+from tests.conftest import needs, until
+from tests.emulator import Emulator, Reflowing
+
+ABOVE = ["KEEP-1", "KEEP-2", "KEEP-3"]
+
+WORDS = re.findall(
+    r"\S+",
+    """the quick **brown** fox *jumps* over `the lazy` dog _under_ snake_case [link](https://a.example/x) [1] a*b 2 * 3
+    $5 and $x_1*y$ \\( a*b \\) &amp; <https://b.c> ~~gone~~ **open *op `tick < a<b | pipe (paren) ~ ~~ __ under__
+    空が青いのは、太陽の光 हिन्दी में मात्राएँ தமிழ் বাংলা မြန်မာ 👩‍👩‍👧 ❤️ é สวัสดีชาวโลก 강조(強調) שלום مرحبا
+    averyveryverylongwordthatmustbefoldedsomewhere \\\\ \\*""",
+)
+
+
+class Text:
+    """Random Markdown, in any script."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def words(self, most: int) -> str:
+        return " ".join(self.random.choice(WORDS) for _ in range(self.random.randint(1, most)))
+
+    def blocks(self, most: int, depth: int = 0) -> str:
+        return "\n\n".join(self.block(depth) for _ in range(self.random.randint(1, most)))
+
+    def block(self, depth: int) -> str:
+        if depth < 3 and self.random.random() < 0.4:
+            return self.nested(depth + 1)
+        kinds = (self.paragraph, self.paragraph, self.heading, self.code, self.table, self.formula, self.rule)
+        return self.random.choice(kinds)()
+
+    def rule(self) -> str:
+        return "---"
+
+    def paragraph(self) -> str:
+        return "\n".join(self.words(50) for _ in range(self.random.choice((1, 1, 3))))
+
+    def heading(self) -> str:
+        return f"{'#' * self.random.randint(1, 4)} {self.words(4)}"
+
+    def code(self) -> str:
+        lines = "\n".join(self.words(12) for _ in range(self.random.randint(1, 5)))
+        return f"```{self.random.choice(('', 'python'))}\n{lines}\n```"
+
+    def table(self) -> str:
+        columns = self.random.randint(1, 4)
+        rows = [[self.words(3).replace("|", "") for _ in range(columns)] for _ in range(self.random.randint(1, 25))]
+        lines = [rows[0], [self.random.choice(("---", ":-:", "--:"))] * columns, *rows[1:]]
+        return "\n".join(f"|{'|'.join(line)}|" for line in lines)
+
+    def formula(self) -> str:
+        return f"$$\n{self.words(5)}\n{self.words(5)}\n$$"
+
+    def nested(self, depth: int) -> str:
+        mark = self.random.choice(("> ", "- ", "1. "))
+        indent = "> " if mark == "> " else " " * len(mark)
+        items = range(self.random.randint(1, 3))
+        return "\n".join(mark + self.blocks(2, depth).replace("\n", f"\n{indent}") for _ in items)
+
+    def size(self) -> tuple[int, int]:
+        wide, high = self.random.choice(((200, 60), (45, 9)))
+        return self.random.randint(20, wide), self.random.randint(5, high)
+
+    def pieces(self, text: str) -> Iterator[str]:
+        at = 0
+        while at < len(text):
+            length = self.random.choice((1, 3, 10, 40))
+            yield text[at : at + length]
+            at += length
+
+
+def seeds(count: int) -> list[int]:
+    return [random.randrange(10**6) for _ in range(count)]
+
+
+class Drawn:
+    """A text on a terminal, each of its pieces drawn."""
+
+    def __init__(self, size: tuple[int, int], spacing: int) -> None:
+        self.terminal = Emulator(*size, spacing)
+        self.terminal.feed("".join(f"{line}\n" for line in ABOVE))
+        self.now = 0.0
+        self.rendered = Rendered(lambda: size, lambda: self.now)
+
+    def feed(self, piece: str) -> None:
+        self.now += 1
+        self.terminal.feed(self.rendered.feed(piece))
+
+    def end(self) -> list[str]:
+        self.terminal.feed(self.rendered.end())
+        return self.terminal.rows
+
+
+@pytest.mark.parametrize("spacing", [0, 1])
+def test_cut_anywhere_it_ends_as_the_whole_does_and_no_row_of_the_scrollback_changes(spacing: int) -> None:
+    for seed in seeds(8):
+        print("seed", seed)
+        text = Text(seed)
+        source, size = text.blocks(3)[:1500], text.size()
+        whole, drawn = Drawn(size, spacing), Drawn(size, spacing)
+        whole.feed(source)
+        above: list[str] = []
+        for piece in text.pieces(source):
+            drawn.feed(piece)
+            assert drawn.terminal.above[: len(above)] == above
+            above = drawn.terminal.above
+        rows = drawn.end()
+        assert rows == whole.end()
+        assert rows[:3] == ABOVE
+
+
+def test_everything_that_fits_is_seen_and_what_does_not_is_above_it() -> None:
+    words = [f"w{number:03}" for number in range(200)]
+    drawn = Drawn((40, 12), 0)
+    for count, word in enumerate(words, 1):
+        drawn.feed(f"{word} ")
+        assert " ".join(drawn.terminal.rows[3:]).split() == words[:count]
+        assert count < 80 or len([row for row in drawn.terminal.rows if row]) > 11
+
+
+def test_an_asterisk_that_never_closes_holds_nothing_back_that_fits() -> None:
+    drawn = Drawn((40, 24), 0)
+    for number in range(100):
+        drawn.feed(f"**w{number:02} ")
+        assert len(re.findall(r"w\d\d", "".join(drawn.terminal.rows))) == number + 1
+
+
+def test_a_table_that_narrows_leaves_nothing_behind() -> None:
+    drawn = Drawn((30, 12), 0)
+    drawn.feed("| a | **b |\n|---|---|\n| c | averyveryvery long cell `of")
+    drawn.feed(" two` |\n\nend")
+    assert drawn.end()[3:] == ["a  **b", "─" * 29, "c  averyveryvery long cell of", "   two", "", "end"]
+
+
+def _numbered(text: Text) -> str:
+    """Blocks whose every word is another."""
+    count = iter(range(1000))
+
+    def word() -> str:
+        # Each closed: what is open for longer than the screen is high is not all there while the text comes.
+        forms = ("{}", "{}", "{}", "**{}**", "*{}*", "`{}`", "[{}](u)", "空{}。")
+        return text.random.choice(forms).format(f"m{next(count):03}")
+
+    def words(most: int) -> str:
+        return " ".join(word() for _ in range(text.random.randint(1, most)))
+
+    def rows() -> str:
+        return "\n".join(f"| {word()} | {word()} |" for _ in range(text.random.randint(1, 25)))
+
+    kinds = (
+        lambda: words(60),
+        lambda: words(60),
+        lambda: f"- {words(20)}\n- {words(30)}",
+        lambda: f"```\n{words(10)}\n{words(30)}\n```",
+        lambda: f"| a | b |\n|---|---|\n{rows()}",
+        lambda: f"> {words(40)}",
+    )
+    return "\n\n".join(text.random.choice(kinds)() for _ in range(text.random.randint(1, 5)))
+
+
+def test_resized_at_any_moment_no_word_is_missing_or_there_twice() -> None:
+    for seed in seeds(40):
+        print("seed", seed)
+        text = Text(seed)
+        source = _numbered(text)
+        terminal = Reflowing(text.random.randint(24, 200), text.random.randint(5, 60))
+        now = itertools.count(0, 0.05)
+        rendered = Rendered(partial(getattr, terminal, "size"), partial(next, now))
+        for piece in text.pieces(source):
+            terminal.feed(rendered.feed(piece))
+            if text.random.random() < 0.08:
+                terminal.columns, terminal.height = text.random.randint(24, 200), text.random.randint(5, 60)
+        terminal.feed(rendered.end())
+        assert re.findall(r"m\d\d\d", "".join(terminal.lines)) == re.findall(r"m\d\d\d", source)
+
+
+@needs("tmux")
+def test_resized_in_tmux_no_word_is_missing_or_there_twice(folder: Path) -> None:
+    """Its own screen wraps rows again, and moves them into its history and out of it."""
+    tmux = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
+
+    def said(*words: str) -> str:
+        return subprocess.run([*tmux, *words], check=True, capture_output=True, encoding="utf-8").stdout
+
+    def seen() -> list[str]:
+        return re.findall(r"m\d\d\d", said("capture-pane", "-p", "-S", "-").replace("\n", ""))
+
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    text, size, now = Text(seed), (80, 24), itertools.count(0, 0.1)
+    said("new-session", "-d", "-x", "80", "-y", "24", "sleep 600")
+    try:
+        with open(said("display", "-p", "#{pane_tty}").strip(), "w", encoding="utf-8") as tty:
+            source = _numbered(text)
+            rendered = Rendered(lambda: size, partial(next, now))
+            for piece in [*text.pieces(source), ""]:
+                tty.write(shown := rendered.feed(piece) if piece else rendered.end())
+                tty.flush()
+                if text.random.random() < 0.1 and (last := re.findall(r"m\d\d\d", shown)):
+                    until(lambda: last[-1] in seen())
+                    size = text.random.choice(((80, 24), (40, 12), (60, 8), (120, 40)))
+                    said("resize-window", "-x", str(size[0]), "-y", str(size[1]))
+            wanted = re.findall(r"m\d\d\d", source)
+            until(lambda: wanted[-1] in seen())
+            assert seen() == wanted
+    finally:
+        said("kill-server")
