@@ -25,6 +25,7 @@ class Asked(Protocol):
     """The part of `Streams` that neither drives nor waits."""
 
     async def find(self, reference: str) -> Stream: ...
+    async def get(self, id: str) -> Stream: ...
     async def details(self, id: str) -> Details: ...
     async def list(self, limit: int | None = None, status: Status | None = None) -> Listing: ...
     async def create(
@@ -49,6 +50,9 @@ class AtOnce:
 
     async def find(self, reference: str) -> Stream:
         return as_it_is(self._store, self._store.find(reference))
+
+    async def get(self, id: str) -> Stream:
+        return as_it_is(self._store, self._store.get(id))
 
     async def details(self, id: str) -> Details:
         stream = as_it_is(self._store, self._store.get(id))

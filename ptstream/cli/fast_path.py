@@ -97,7 +97,7 @@ def _json_lines(screen: Screen, streams: list[Stream]) -> None:
 
 def _table(screen: Screen, streams: list[Stream]) -> None:
     from ptstream.cli.describe import age, size
-    from ptstream.stream_json import iso, title
+    from ptstream.stream_json import iso
 
     # For a person sizes and ages are rounded, for a program exact.
     sized, dated = (size, age) if screen.terminal else (str, iso)
@@ -108,7 +108,7 @@ def _table(screen: Screen, streams: list[Stream]) -> None:
             sized(stream.bytes),
             dated(stream.created_at) or "",
             shown(stream.name),
-            title(stream),
+            _titled(stream),
         ]
         for stream in streams
     ]
@@ -116,6 +116,15 @@ def _table(screen: Screen, streams: list[Stream]) -> None:
     if not any(row[4] for row in rows) and screen.terminal:
         header, rows = header[:4] + header[5:], [row[:4] + row[5:] for row in rows]
     screen.table(header, rows, flexible=len(header) - 1, optional=(3, 2), right=(2, 3))
+
+
+def _titled(stream: Stream) -> str:
+    """What a list calls it, behind the beginning of the id of the stream that it answers, if it does."""
+    from ptstream.stream_json import title
+
+    if stream.parent is None or stream.seam != 0 or not stream.parent_offset:
+        return title(stream)
+    return f"↳{stream.parent[:4]} {title(stream)}"
 
 
 def path(home: Home, screen: Screen) -> int:

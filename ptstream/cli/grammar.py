@@ -17,6 +17,9 @@ WORDS: dict[str, dict[str, str | tuple[str, ...]]] = {
         "-s": "TEXT",
         "--generator": "FILE",
         "--from": "ID",
+        "--continue": "",
+        "-c": "",
+        "--again": "",
         "--on-drop": ("end", "continue"),
         "--stderr": "",
         "--title": "TEXT",
@@ -31,7 +34,7 @@ WORDS: dict[str, dict[str, str | tuple[str, ...]]] = {
         "--json": "",
     },
     "watch": {"argument": "ID", "--offset": "TEXT", "--live": "", "--plain": "", "--raw": "", "--json": ""},
-    "cat": {"argument": "ID", "--offset": "TEXT", "--wait": "", "--raw": ""},
+    "cat": {"argument": "ID", "--offset": "TEXT", "--wait": "", "--thread": "", "--raw": ""},
     "create": {
         "argument": "TEXT",
         "--model": "MODEL",
@@ -53,7 +56,7 @@ WORDS: dict[str, dict[str, str | tuple[str, ...]]] = {
         "--status": ("pending", "streaming", "done", "error", "timeout", "cancelled"),
         "--json": "",
     },
-    "show": {"argument": "ID", "--json": ""},
+    "show": {"argument": "ID", "--thread": "", "--json": ""},
     "wait": {"argument": "ID", "--timeout": "TEXT"},
     "cancel": {"argument": "ID", "--drain": "", "--quiet": "", "-q": ""},
     "rm": {

@@ -9,8 +9,10 @@ import typer
 from ptstream.cli.app import screen_of
 from ptstream.cli.at_once import Asked
 from ptstream.cli.control_sequences import clean
+from ptstream.cli.fast_path import show_list
 from ptstream.cli.options import Json, StreamRef
 from ptstream.cli.screen import Screen
+from ptstream.cli.thread import Thread, turns_of
 from ptstream.cli.with_streams import run_at_once
 from ptstream.names import shown as shown_name
 from ptstream.stream_json import as_json
@@ -18,24 +20,42 @@ from ptstream.stream_json import as_json
 EXAMPLES = """
 ptstream show @last
 ptstream show --json 7h2k | jq .attempts
+ptstream show --thread 7h2k         the streams of a conversation, in order
 """
 
 
-def command(ctx: typer.Context, reference: StreamRef, json: Json = False) -> None:
+def command(ctx: typer.Context, reference: StreamRef, thread: Thread = False, json: Json = False) -> None:
     """The command."""
     screen = screen_of(ctx)
+    if thread:
+        run_at_once(ctx, screen, lambda streams: show_thread(streams, screen, reference, json=json))
     run_at_once(ctx, screen, lambda streams: show(streams, screen, reference, json=json))
 
 
 async def show(streams: Asked, screen: Screen, reference: str, *, json: bool) -> int:
     """Print what is known of a stream."""
-    details = await streams.details((await streams.find(reference)).id)
-    fields = as_json(details.stream, details.attempts)
-    fields["pieces"], fields["chunks"] = details.pieces, details.chunks
+    fields = await fields_of(streams, (await streams.find(reference)).id)
     if json:
         screen.data(fields)
     else:
         screen.text("".join(_lines(fields)))
+    return 0
+
+
+async def fields_of(streams: Asked, id: str) -> dict[str, Any]:
+    """The stable fields of a stream, its attempts' included."""
+    details = await streams.details(id)
+    return as_json(details.stream, details.attempts) | {"pieces": details.pieces, "chunks": details.chunks}
+
+
+async def show_thread(streams: Asked, screen: Screen, reference: str, *, json: bool) -> int:
+    """Print the streams of the conversation up to one, in order: as `ls` does, or all that is known of each."""
+    conversation = [turn.stream for turn in await turns_of(streams, reference, thread=True)]
+    if json:
+        for stream in conversation:
+            screen.data(await fields_of(streams, stream.id))
+    else:
+        show_list(screen, conversation)
     return 0
 
 

@@ -1,0 +1,89 @@
+"""A conversation from the command line: its next turn, its text in order, its streams, and running one again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from tests import endpoint
+from tests.conftest import Cli
+
+
+def id_of(done: Any) -> str:
+    """The id that a command said first."""
+    return str(done.stderr.decode().split()[0])
+
+
+def shown(cli: Cli, id: str) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads(cli.out("show", "--json", id))
+    return fields
+
+
+@pytest.mark.anyio
+async def test_the_next_turn_and_the_conversation(cli: Cli) -> None:
+    async with endpoint.serve() as server:
+        cli.environment |= {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "k", "PTSTREAM_MODEL": "ok"}
+
+        async def out(*words: str, code: int = 0, **more: Any) -> Any:
+            return await anyio.to_thread.run_sync(lambda: cli.run(*words, code=code, **more))
+
+        assert b"no such stream yet" in (await out("drive", "-c", "-p", "And?", code=3)).stderr
+        first = id_of(await out("drive", "-p", "Why?\nTell me."))
+        await out("drive", "--", "echo", "a command")
+        second = id_of(await out("drive", "-c", input="And why that?"))
+        await out("drive", "-c", code=2)  # without a question
+        other = id_of(await out("drive", "-p", "Another thing"))
+        third = id_of(await out("drive", "-c", second, "-p", "So?"))
+        said = [(m["role"], m["content"]) for m in server.requests[-1].body["messages"]]
+        again = id_of(await out("drive", "--again", third))
+        said_again = [(m["role"], m["content"]) for m in server.requests[-1].body["messages"]]
+    answer = endpoint.TEXT
+    assert (
+        said
+        == said_again
+        == [
+            ("user", "Why?\nTell me."),
+            ("assistant", answer),
+            ("user", "And why that?"),
+            ("assistant", answer),
+            ("user", "So?"),
+        ]
+    )
+    assert shown(cli, second)["parent"] == first
+    text = f"> Why?\n> Tell me.\n\n{answer}\n\n> And why that?\n\n{answer}\n\n> So?\n\n{answer}\n"
+    assert cli.out("cat", "--thread", third) == cli.out("cat", "--thread", "--wait", again) == text
+    assert [line.split("\t")[0] for line in cli.out("show", "--thread", again).splitlines()] == [first, second, again]
+    lines = [json.loads(line) for line in cli.out("show", "--thread", "--json", second).splitlines()]
+    assert [(line["id"], line["prompt"]) for line in lines] == [(first, "Why?\nTell me."), (second, "And why that?")]
+    titles = {line.split("\t")[0]: line.split("\t")[-1] for line in cli.out("ls").splitlines()}
+    assert (titles[second], titles[other]) == (f"↳{first[:4]} And why that?", "Another thing")
+    assert titles[again] == "So?"
+    cli.run("cat", "--thread", "--offset", "3", third, code=2)
+
+
+def test_what_does_not_go_with_a_next_turn(cli: Cli) -> None:
+    for words in (
+        ["-c", "--from", "x", "-p", "y"],
+        ["-c", "--", "true"],
+        ["--again", "-p", "x"],
+        ["--again", "--", "true"],
+    ):
+        cli.run("drive", *words, code=2)
+
+
+def test_a_command_again(cli: Cli) -> None:
+    cli.run("drive", "--again", code=3)
+    first = id_of(cli.run("drive", "--title", "counted", "--", "sh", "-c", "wc -c; echo said >&2", input="four"))
+    kept = id_of(cli.run("tee", input="nothing to run"))
+    again = cli.run("drive", "--again", "--stderr")
+    assert (again.stdout, id_of(again)) != (b"", first)
+    assert again.stdout.split() == [b"4", b"said"]
+    fields = shown(cli, id_of(again))
+    assert (fields["parent"], fields["parent_offset"], fields["title"]) == (first, 0, "counted")
+    text = cli.out("cat", "--thread", id_of(again))
+    assert text == "```console\n$ sh -c 'wc -c; echo said >&2'\n4\nsaid\n```\n"
+    assert b"not asked anything" in cli.run("drive", "--again", kept, code=2).stderr
