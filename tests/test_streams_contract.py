@@ -203,9 +203,11 @@ async def test_a_pending_stream_is_filled(streams: Streams) -> None:
 
 async def test_what_goes_on_from_another_has_its_text_before_it(streams: Streams) -> None:
     before = await driven(streams)
-    turn = await streams.create(GenerationRequest(prompt="And?"), parent=before.id)
+    given = {"temperature": 0, "stop": None}
+    turn = await streams.create(GenerationRequest(prompt="And?", options=given), parent=before.id)
     assert (turn.parent, turn.parent_offset, turn.seam) == (before.id, before.bytes, 0)
     assert turn.model == "mine/ok"
+    assert (await streams.find(turn.id)).options == (await streams.get(turn.id)).options == given
     with pytest.raises(OffsetBeyondEnd):
         await streams.create(GenerationRequest(), parent=before.id, parent_offset=before.bytes + 1)
     with pytest.raises(NotFinished):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
 
+from ptstream.streams import NOT_OPTIONS
 from tests import endpoint
 from tests.conftest import Cli
 
@@ -63,6 +65,34 @@ async def test_the_next_turn_and_the_conversation(cli: Cli) -> None:
     assert (titles[second], titles[other]) == (f"↳{first[:4]} And why that?", "Another thing")
     assert titles[again] == "So?"
     cli.run("cat", "--thread", "--offset", "3", third, code=2)
+
+
+@pytest.mark.anyio
+async def test_options_go_to_the_model_and_on_to_the_next_turn(cli: Cli) -> None:
+    async with endpoint.serve() as server:
+        endpoints = '[endpoints.mine]\nbase_url = "{}"\nmodel = "ok"\n[endpoints.mine.body]\ntop_p = 0.9\nseed = 1\n'
+        models = "[endpoints.mine.models.ok]\nseed = 2\nuser = 'me'\n[endpoints.mine.models.other]\nseed = 3\n"
+        cli.home.make()
+        Path(cli.home.config).write_text(f'model = "mine"\n{endpoints.format(server.base_url)}{models}')
+
+        async def sent(*words: str) -> dict[str, Any]:
+            await anyio.to_thread.run_sync(lambda: cli.run("drive", *words))
+            body = server.requests[-1].body
+            return {key: value for key, value in body.items() if key not in NOT_OPTIONS}
+
+        assert await sent("-p", "Why?") == {"top_p": 0.9, "seed": 2, "user": "me"}
+        options = ("-o", "temperature", "0.2", "-o", "stop", '["a", "b"]', "--option", "reasoning_effort", "high")
+        given = {"temperature": 0.2, "stop": ["a", "b"], "reasoning_effort": "high"}
+        assert await sent("-p", "Why?", *options, "-o", "user", "null") == {"top_p": 0.9, "seed": 2, **given}
+        said = await sent("-c", "-p", "And?", "-o", "temperature", "1", "-o", "seed", "7")
+        assert said == {"top_p": 0.9, **given, "temperature": 1, "seed": 7}
+        assert await sent("--again", "@last") == said
+    assert json.loads(cli.out("show", "--json", "@last"))["options"]["reasoning_effort"] == "high"
+
+
+def test_options_that_are_none(cli: Cli) -> None:
+    for words in (["-o", "messages", "x", "-p", "x"], ["-p", "x", "-o", "seed"], ["-o", "seed", "1", "--", "true"]):
+        cli.run("drive", *words, code=2)
 
 
 def test_what_does_not_go_with_a_next_turn(cli: Cli) -> None:

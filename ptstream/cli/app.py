@@ -185,7 +185,14 @@ def make_command(name: str, function: Any, examples: str, help: str) -> Any:
     assert isinstance(command, _Examples)
     command.examples = examples
     command.takes_command = takes_command
+    for parameter in filter(takes_two_words, command.params):
+        parameter.nargs = 2
     return command
+
+
+def takes_two_words(parameter: Any) -> bool:
+    """Whether an option has a name and a value behind it, for which typer has no type: its metavar says so."""
+    return parameter.param_type_name == "option" and " " in (parameter.metavar or "")
 
 
 def _version(wanted: bool) -> None:

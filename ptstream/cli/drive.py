@@ -24,11 +24,13 @@ from ptstream.cli.options import (
     Model,
     Name,
     Need,
+    Options,
     Plain,
     Raw,
     System,
     Title,
     Ttl,
+    options_of,
     prompt_of,
     text_of,
     ttl_of,
@@ -52,6 +54,7 @@ ptstream drive --stderr -d -- make -j4     print the id and return at once
 ptstream drive 7h2k                        run it, or attach, or print it
 ptstream drive -c -p "And why?"            the next turn of the conversation
 ptstream drive -c 7h2k -p "And why?"       of that one
+ptstream drive -o temperature 0 -p "2+2?"  with a model's options
 ptstream drive --again 7h2k                run a stream's command again
 """
 
@@ -110,6 +113,7 @@ def command(
     ] = None,
     model: Model = None,
     system: System = None,
+    options: Options = [],  # noqa: B006 - typer makes another each time
     generator: Annotated[
         str | None,
         typer.Option("--generator", metavar="FILE.py:NAME|NAME", help="A generator function of your own."),
@@ -155,7 +159,7 @@ def command(
         reference, after = None, reference
     if reference is not None and (name or title):
         raise UsageError("a stream is named when it is made: --name and --title do not go with an id")
-    request = GenerationRequest(None, text_of(system, "--system"), model, argv, generator, flush)
+    request = GenerationRequest(None, text_of(system, "--system"), model, argv, generator, flush, options_of(options))
     if again and (answers or after is not None or prompt is not None or request != GenerationRequest()):
         raise UsageError("--again asks just what a stream was asked: it goes with nothing that is asked")
     if reference is not None and after is not None:

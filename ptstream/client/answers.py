@@ -42,6 +42,7 @@ class AnsweredStream(Struct, kw_only=True):
     model: str | None
     command: list[str] | None
     generator: str | None
+    options: dict[str, Any] | None
     error: str | None
     note: str | None
     created_at: str

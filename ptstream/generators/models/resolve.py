@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ptstream.config import Settings
@@ -107,6 +108,8 @@ def _source(
     asked: ModelTarget, request: GenerationRequest, history: Sequence[Message], unsupported: UnsupportedFields | None
 ) -> Source:
     conversation = messages(request, system=asked.system, history=history)
+    body = {**asked.body, **(request.options or {})}
+    asked = replace(asked, body={key: value for key, value in body.items() if value is not None})
 
     def generate() -> Generation:
         return ask(asked, conversation, unsupported)
