@@ -64,7 +64,10 @@ async def resolve(
         return replay.source(name, caller.directory)
     if not (request.prompt or "").strip():
         raise NoPrompt("the prompt is empty")
-    return _source(await target.find(name, endpoints, local), request, history, unsupported)
+    source = _source(await target.find(name, endpoints, local), request, history, unsupported)
+    if request.model:
+        return source
+    return replace(source, asked_as=f"{name}/{source.model}" if name in endpoints.known else name)
 
 
 def check(request: GenerationRequest, caller: Caller, settings: Settings, home: Home) -> None:
