@@ -804,6 +804,19 @@ async def test_search(engine: Engine, writer: Writer, other: Engine) -> None:
             await found(engine, query)
 
 
+async def test_what_was_asked_is_searched_too(engine: Engine, other: Engine) -> None:
+    asked = (await engine.create(GenerationRequest("é" * 300 + " \0 WHY this?"))).id
+    run = (await engine.create(GenerationRequest(command=("say", "Why this")), name="why-this")).id
+
+    async def places(query: str) -> list[tuple[str, str, int]]:
+        async with other.search(query) as hits:
+            return [(hit.stream.id, hit.where, hit.offset) async for hit in hits]
+
+    assert await places("why this") == [(run, "title", 4), (asked, "prompt", 603)]
+    assert await places("why-") == [(run, "name", 0)]
+    assert await places("WHY t") == [(asked, "prompt", 603)]
+
+
 async def test_a_search_ends_when_it_is_left(engine: Engine, writer: Writer) -> None:
     await said(engine, writer, *["aaaa\n" * 2000] * 5)
     hits: list[Hit] = []

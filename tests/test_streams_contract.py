@@ -354,6 +354,19 @@ async def test_a_text_is_found(streams: Streams) -> None:
             [hit async for hit in hits]
 
 
+async def test_what_was_asked_is_found_and_what_a_stream_is_called(streams: Streams) -> None:
+    word = os.urandom(6).hex()
+    long = "é" * 300 + f"\nand {word} \0\nend"
+    asked = await streams.create(GenerationRequest(prompt=long))
+    called = await streams.create(GenerationRequest(prompt="x"), name=f"the-{word}", title=f"My {word.upper()}")
+    hits = [hit async for hit in streams.search(word)]
+    assert [(hit.id, hit.where, hit.offset, hit.line) for hit in hits] == [
+        (called.id, "name", 4, f"the-{word}"),
+        (called.id, "title", 3, f"My {word.upper()}"),
+        (asked.id, "prompt", 605, f"and {word} \0".strip()),
+    ]
+
+
 async def test_the_daemons_are_known(streams: Streams, face: Face) -> None:
     pid = face.http.get("/status").json()["pid"]
     with anyio.fail_after(LIMIT):

@@ -77,7 +77,7 @@ class AtOnce:
         from ptstream.stream_json import title as title_of
 
         for hit in islice(search(self._store, query), limit):
-            yield Match(hit.stream.id, title_of(hit.stream), hit.offset, hit.line)
+            yield Match(hit.stream.id, title_of(hit.stream), hit.offset, hit.line, hit.where)
 
 
 def result_of(work: Coroutine[Any, Any, T]) -> T:

@@ -96,6 +96,7 @@ class AnsweredHit(Struct):
     title: str
     offset: Count
     line: str
+    where: str
 
 
 class AnsweredHits(Struct):
