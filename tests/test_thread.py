@@ -68,6 +68,32 @@ async def test_the_next_turn_and_the_conversation(cli: Cli) -> None:
 
 
 @pytest.mark.anyio
+async def test_export(cli: Cli) -> None:
+    async with endpoint.serve() as server:
+        cli.environment |= {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "k", "PTSTREAM_MODEL": "ok"}
+
+        async def asked(*words: str, code: int = 0) -> str:
+            return id_of(await anyio.to_thread.run_sync(lambda: cli.run("drive", *words, code=code)))
+
+        run = await asked("--", "sh", "-c", "echo '```'; exit 3", code=5)
+        first = await asked("--from", run, "-p", "Why?", "-s", "Be brief.")
+        second = await asked("-c", "-p", "So?")
+        said = server.requests[-1].body["messages"]
+    answer, failed = endpoint.TEXT, "[error: sh: exit code 3]"
+    text = f"````console\n$ sh -c 'echo '\"'\"'```'\"'\"'; exit 3'\n```\n````\n\n{failed}\n"
+    assert cli.out("export", run) == text
+    assert cli.out("export", second) == f"> So?\n\n{answer}\n"
+    assert cli.out("export", "--thread", first) == f"{text}\n> Why?\n\n{answer}\n"
+    whole = json.loads(cli.out("export", "--thread", second, "--format", "json"))
+    lines = [json.loads(line) for line in cli.out("export", "--thread", second, "--format", "jsonl").splitlines()]
+    assert whole["streams"] == lines
+    assert [(line["id"], line["text"]) for line in lines] == [(run, "```\n"), (first, answer), (second, answer)]
+    assert [each["role"] for each in whole["messages"]] == ["system", "user", "user", "assistant", "user", "assistant"]
+    assert whole["messages"][-3:-1] == said[-2:]
+    assert cli.out("show", "--json", second) != cli.out("export", "--format", "jsonl", second)
+
+
+@pytest.mark.anyio
 async def test_options_go_to_the_model_and_on_to_the_next_turn(cli: Cli) -> None:
     async with endpoint.serve() as server:
         endpoints = '[endpoints.mine]\nbase_url = "{}"\nmodel = "ok"\n[endpoints.mine.body]\ntop_p = 0.9\nseed = 1\n'

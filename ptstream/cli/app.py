@@ -68,6 +68,7 @@ COMMANDS = {
     "cancel": Command("cancel", "Cancel a stream."),
     "rm": Command("rm", "Delete streams."),
     "search": Command("search", "Find a text in all streams, their prompts, titles and names."),
+    "export": Command("export", "Take a stream or a conversation away, as Markdown or JSON."),
     "web": Command("web", "Open the page: your streams in a browser."),
     "models": Command("models", "Show the models that were found, or get the embedded one."),
     "demo": Command("demo", "See the idea: two panes on one stream."),

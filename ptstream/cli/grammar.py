@@ -73,6 +73,7 @@ WORDS: dict[str, dict[str, str | tuple[str, ...]]] = {
         "-f": "",
     },
     "search": {"argument": "TEXT", "--limit": "TEXT", "-n": "TEXT", "--json": ""},
+    "export": {"argument": "ID", "--thread": "", "--format": ("md", "json", "jsonl")},
     "web": {"--no-browser": "", "--lock": ""},
     "models": {"argument": ("pull",), "--json": ""},
     "demo": {"--rate": "TEXT"},
