@@ -12,7 +12,7 @@ import pytest
 
 from ptstream.streams import NOT_OPTIONS
 from tests import endpoint
-from tests.conftest import Cli
+from tests.conftest import Cli, listening, playing
 
 
 def id_of(done: Any) -> str:
@@ -114,6 +114,25 @@ async def test_options_go_to_the_model_and_on_to_the_next_turn(cli: Cli) -> None
         assert said == {"top_p": 0.9, **given, "temperature": 1, "seed": 7}
         assert await sent("--again", "@last") == said
     assert json.loads(cli.out("show", "--json", "@last"))["options"]["reasoning_effort"] == "high"
+
+
+def test_elsewhere_all_of_it_is_the_same(cli: Cli) -> None:
+    with playing() as url, listening(f'model = "mine/ok"\n[endpoints.mine]\nbase_url = "{url}"\n') as face:
+        cli.environment |= {"PTSTREAM_HOST": face.url, "PTSTREAM_TOKEN": face.token}
+        first = id_of(cli.run("drive", "-p", "Why?", "-o", "seed", "7"))
+        second = id_of(cli.run("drive", "-c", "-p", "So?"))
+        again = id_of(cli.run("drive", "--again", second))
+        assert cli.run("drive", "--again", code=3).stdout == b""  # no command's
+        assert shown(cli, again)["options"] == {"seed": 7}
+        assert [line.split("\t")[0] for line in cli.out("show", "--thread", second).splitlines()] == [first, second]
+        for words in (
+            ["cat", "--thread", again],
+            ["show", "--thread", "--json", again],
+            ["export", "--thread", "--format", "json", again],
+            ["search", "why"],
+            ["ls"],
+        ):
+            assert cli.out(*words) == face.cli.out(*words) != ""
 
 
 def test_options_that_are_none(cli: Cli) -> None:

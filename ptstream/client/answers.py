@@ -42,7 +42,6 @@ class AnsweredStream(Struct, kw_only=True):
     model: str | None
     command: list[str] | None
     generator: str | None
-    options: dict[str, Any] | None
     error: str | None
     note: str | None
     created_at: str
@@ -50,6 +49,7 @@ class AnsweredStream(Struct, kw_only=True):
     parent: str | None
     parent_offset: int | None
     seam: int | None
+    options: dict[str, Any] | None = None
     prompt: str | None = None
     system: str | None = None
 
