@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from ptstream.names import LONGEST
-from ptstream.streams import Flush, GenerationRequest
+from ptstream.streams import NOT_OPTIONS, Flush, GenerationRequest
 
 MAX_OFFSET = 10**15
 MAX_TTL = 10**10
@@ -31,8 +31,9 @@ Text = Annotated[str, Meta(min_length=1)]
 WholeNumber = Annotated[float, Meta(ge=0, le=MAX_OFFSET, multiple_of=1)]
 """5.0 is an integer as well (JSON Schema, 6.1.1)."""
 Seconds = Annotated[float, Meta(ge=0, le=MAX_TTL, description="seconds after its end")]
+Option = Annotated[str, Meta(min_length=1, pattern=rf"^(?!(?:{'|'.join(sorted(NOT_OPTIONS))})$)")]
 Options = Annotated[
-    dict[str, Any],
+    dict[Option, Any],
     Meta(description="further fields of the request to the model: temperature, seed and the like; null: not sent"),
 ]
 Command = Annotated[tuple[str, ...], Meta(min_length=1)]
