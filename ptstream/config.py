@@ -13,6 +13,7 @@ from ptstream.errors import ConfigurationError
 from ptstream.origins import SHOWN, PublicUrl, listed_origin, public_url_of, shown
 from ptstream.ownership import opened
 from ptstream.settings import Home
+from ptstream.streams import NOT_OPTIONS
 
 
 class Limits(NamedTuple):
@@ -42,6 +43,8 @@ class Endpoint(NamedTuple):
     query: Mapping[str, str] = MappingProxyType({})
     body: Mapping[str, Any] = MappingProxyType({})
     """Further headers, parameters and fields of every request."""
+    models: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    """Further fields of the requests to one of its models, by the model's name: they go before those of `body`."""
     stream: bool = True
     stream_options: bool = True
     """Whether it is asked for a stream, and for usage at its end. What an endpoint refuses is left out in any case."""
@@ -160,9 +163,6 @@ def _sensible(key: str, value: Any) -> bool:
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """A token (RFC 9110, 5.6.2)."""
 
-OURS = frozenset(("model", "messages", "stream", "stream_options"))
-"""Fields of a request that have other places than an endpoint's `body`."""
-
 
 class Kind(NamedTuple):
     """What a value may be: in words, and whether one is."""
@@ -184,7 +184,11 @@ def _is_body(value: Any) -> bool:
         strict_json.loads(strict_json.dumps(value))
     except (TypeError, ValueError, RecursionError):  # TOML's dates and infinities
         return False
-    return isinstance(value, dict) and not OURS & set(value)
+    return isinstance(value, dict) and not NOT_OPTIONS & set(value)
+
+
+def _is_table_of_bodies(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_body, value.values()))
 
 
 def _is_header(value: Any) -> bool:
@@ -210,9 +214,10 @@ ENDPOINT_KEYS: Mapping[str, Kind] = MappingProxyType(
         "headers": Kind("a table of headers", _is_table_of_headers),
         "query": Kind("a table of strings", _is_table_of_strings),
         "body": Kind(
-            f"a table of further fields, as JSON has them, without {', '.join(sorted(OURS))}",
+            f"a table of further fields, as JSON has them, without {', '.join(sorted(NOT_OPTIONS))}",
             _is_body,
         ),
+        "models": Kind("a table of models, each a table of further fields as body has them", _is_table_of_bodies),
         "stream": FLAG,
         "stream_options": FLAG,
         "tries": Kind("a whole number of at least 1", lambda value: type(value) is int and value >= 1),

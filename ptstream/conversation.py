@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import NamedTuple
 
 from ptstream.engine.protocol import Engine
 from ptstream.errors import NotFinished, OffsetBeyondEnd, StreamNotFound, UsageError
@@ -25,6 +27,13 @@ THOUGHTS = re.compile(
 
 Message = dict[str, str]
 """A message of a conversation: its `role` (user or assistant) and its `content`."""
+
+
+class Turn(NamedTuple):
+    """A stream of a conversation, and the offset up to which the next turn answers it; None: all of its text."""
+
+    stream: Stream
+    end: int | None
 
 
 async def text_before(engine: Engine, id: str, offset: int | None = None) -> str:
@@ -56,18 +65,26 @@ async def going_on(
     return inherited(parent.request, given), Parent(parent.id, end, continued=given.prompt is None)
 
 
-async def history(engine: Engine, stream: Stream) -> list[Message]:
-    """The conversation before the stream, oldest message first. What has been deleted of it is left out."""
-    newest_first: list[Message] = []
+async def turns(get: Callable[[str], Awaitable[Stream]], stream: Stream) -> list[Turn]:
+    """The conversation up to the stream, oldest turn first, as far as it has not been deleted; `get` gives a stream."""
+    newest_first = [Turn(stream, None)]
     # Not by recursion: a conversation may have more turns than Python has frames.
     with suppress(StreamNotFound):
         while stream.parent is not None:
-            parent = await engine.get(stream.parent)
+            parent = await get(stream.parent)
             if stream.seam == 0 and stream.parent_offset is not None and not _says_it_again(stream, parent):
-                text = await text_before(engine, parent.id, stream.parent_offset)
-                newest_first += _messages(parent, text)[::-1]
+                newest_first.append(Turn(parent, stream.parent_offset))
             stream = parent
     return newest_first[::-1]
+
+
+async def history(engine: Engine, stream: Stream) -> list[Message]:
+    """The conversation before the stream, oldest message first. What has been deleted of it is left out."""
+    found: list[Message] = []
+    for turn in (await turns(engine.get, stream))[:-1]:
+        with suppress(StreamNotFound):
+            found += messages_of(turn.stream, await text_before(engine, turn.stream.id, turn.end))
+    return found
 
 
 def _says_it_again(stream: Stream, parent: Stream) -> bool:
@@ -75,7 +92,7 @@ def _says_it_again(stream: Stream, parent: Stream) -> bool:
     return stream.parent_offset == 0 and stream.request.prompt == parent.request.prompt
 
 
-def _messages(stream: Stream, text: str) -> list[Message]:
+def messages_of(stream: Stream, text: str) -> list[Message]:
     """What a stream that said `text` is in a conversation: an answer; or, of a command, what its user shows."""
     prompt = stream.request.prompt
     if stream.request.command:

@@ -57,7 +57,7 @@ class EngineStreams:
         count = 0
         async with self._engine.search(query) as hits:
             async for hit in hits:
-                yield Match(hit.stream.id, title_of(hit.stream), hit.offset, hit.line)
+                yield Match(hit.stream.id, title_of(hit.stream), hit.offset, hit.line, hit.where)
                 count += 1
                 if count == limit:
                     return

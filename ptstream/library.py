@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -110,12 +110,15 @@ class PersistentStreams:
         system: str | None = None,
         model: str | None = None,
         flush: Flush | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> str:
         """Make a pending stream; its id. The same name and request are the same stream.
 
+        `options` are further fields of the request to a model: temperature, seed and the like.
+
         Raises NameTaken for a taken name with another request, UsageError for a name that cannot be one.
         """
-        request = GenerationRequest(prompt=prompt, system=system, model=model, flush=flush)
+        request = GenerationRequest(prompt=prompt, system=system, model=model, flush=flush, options=options)
         return (await self._streams.create(request, name=name, title=title)).id
 
     def drive(self, id: str, generate: Generate) -> Pieces:

@@ -22,6 +22,7 @@ def as_json(stream: Stream, attempts: list[Attempt] | None = None) -> dict[str, 
         "model": stream.request.model,
         "command": stream.request.command and list(stream.request.command),
         "generator": stream.request.generator,
+        "options": stream.request.options,
         "error": stream.error,
         "note": stream.note,
         "created_at": iso(stream.created_at),
@@ -85,6 +86,7 @@ def from_json(fields: Mapping[str, Any]) -> Stream:
         model=fields["model"],
         command=command and tuple(command),
         generator=fields["generator"],
+        options=fields.get("options"),
     )
     same = ("id", "name", "title", "bytes", "error", "note", "parent", "parent_offset", "seam")
     created_at = moment_of(fields["created_at"])

@@ -125,6 +125,12 @@ class GenerationRequest(NamedTuple):
     command: tuple[str, ...] | None = None
     generator: str | None = None
     flush: Flush | None = None
+    options: Mapping[str, Any] | None = None
+    """Further fields of the request to a model: temperature, seed and the like. None as a value: not sent at all."""
+
+
+NOT_OPTIONS = frozenset(("model", "messages", "stream", "stream_options"))
+"""Fields of a request to a model that have other places than its options."""
 
 
 def merged(had: GenerationRequest, given: GenerationRequest) -> GenerationRequest:
@@ -135,10 +141,15 @@ def merged(had: GenerationRequest, given: GenerationRequest) -> GenerationReques
 def inherited(had: GenerationRequest, given: GenerationRequest) -> GenerationRequest:
     """What a stream is asked that comes after one which was asked `had`. What is not given is that one's.
 
-    But what a command said is asked about, and not said again: that takes a model.
+    But what a command said is asked about, and not said again: that takes a model. Of the options each that is given
+    takes the place of the one that was.
     """
     if given.command or given.generator or given.model or (given.prompt is not None and had.command):
         had = had._replace(command=None, generator=None, model=None)
+    if given.command:
+        had = had._replace(options=None)
+    if given.options is not None:
+        given = given._replace(options={**(had.options or {}), **given.options})
     return had._replace(**{word: value for word, value in given._asdict().items() if value is not None})
 
 
@@ -199,6 +210,7 @@ class Stream(Record):
     command: tuple[str, ...] | None
     generator: str | None
     flush: Flush | None
+    options: Mapping[str, Any] | None
     error: str | None
     created_at: float
     ended_at: float | None

@@ -55,12 +55,16 @@ class Chunks(NamedTuple):
 
 
 class Match(NamedTuple):
-    """Where a text stands: the stream's id and title, the offset in bytes where it begins, the line around it."""
+    """Where a text stands: the stream's id and title, the offset in bytes where it begins, the line around it.
+
+    `where` says in what it stands, and so what the offset is one of: `text`, `prompt`, `title` or `name`.
+    """
 
     id: str
     title: str
     offset: int
     line: str
+    where: str = "text"
 
 
 class Streams(Protocol):
@@ -196,7 +200,9 @@ class Streams(Protocol):
         ...
 
     def search(self, query: str, limit: int | None = None) -> AsyncGenerator[Match, None]:
-        """Where `query` stands, newest stream first, at most `limit` places. In lower case it means capitals as well.
+        """Where `query` stands in names, titles, prompts and texts, newest stream first, at most `limit` places.
+
+        In lower case it means capitals as well. What a stream is called that has no title, its command, is one.
 
         Raises UsageError for an empty query, and for one of more than 1,000 characters.
         """

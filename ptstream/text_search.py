@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ptstream.errors import UsageError
+from ptstream.streams import Stream
 
 AROUND = 80
 """Characters of its line that are shown on either side of what was found."""
@@ -113,6 +114,15 @@ def places(blocks: Iterable[str], query: str) -> Iterator[tuple[int, str]]:
     finder = Places(query)
     for block in blocks:
         yield from finder.within(block)
+
+
+def places_beside(stream: Stream, query: str) -> Iterator[tuple[str, int, str]]:
+    """The same in what is known of a stream beside its text, as much as it has here: of each first in what it is."""
+    command = " ".join(stream.command or ())
+    beside = {"name": stream.name, "title": stream.title or command or stream.generator, "prompt": stream.prompt}
+    for where, text in beside.items():
+        for offset, line in places([text or ""], query):
+            yield where, offset, line
 
 
 def _line(text: str, start: int, end: int) -> str:

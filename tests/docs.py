@@ -143,6 +143,7 @@ KINDS = {
     "ID...": "ID...",
     "ID[@N]": "ID",
     "MODEL": "MODEL",
+    "KEY VALUE": "OPTION",
     "DIR": "FILE",
     "FILE": "FILE",
     "FILE.py:NAME|NAME": "FILE",

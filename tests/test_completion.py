@@ -277,6 +277,9 @@ def test_each_word_where_it_belongs(cli: Cli, gate: Gate) -> None:
         assert offered(cli, "ls", "--status=c") == ["--status=cancelled"]
         assert offered(cli, "daemon", "status", "-") == ["--all", "--json", "-h", "--help"]
         assert offered(cli, "wait", "--timeout", "") == []
+        assert "temperature" in offered(cli, "drive", "-o", "")
+        assert offered(cli, "drive", "-o", "seed", "") == []
+        assert offered(cli, "drive", "-o", "seed", "-1", "--ag") == ["--again"]
         assert offered(cli, "wait", "--timeout", "5", "--t") == []
         assert offered(cli, "--color", "") == ["auto", "always", "never"]
         assert {"--prompt", "-p", "--json"} < {*offered(cli, "drive", "-")}

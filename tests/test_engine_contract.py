@@ -7,6 +7,7 @@ to die, it is a real one.
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,6 +21,7 @@ import pytest
 
 from ptstream.engine import open_engine
 from ptstream.engine.protocol import Cursor, Engine, Hit, Writer
+from ptstream.engine.requests import LONGEST_OPTIONS
 from ptstream.engine.transfer import Intake, Record, Runs
 from ptstream.errors import (
     AmbiguousId,
@@ -144,8 +146,11 @@ async def until(cursor: Cursor, text: bytes) -> bytes:
 # --- to make
 
 
+OPTIONS = {"seed": 7, "temperature": 0.5, "stop": ["\0", "é"], "logit_bias": {"1": None}}
+
+
 async def test_a_new_stream(engine: Engine) -> None:
-    words = GenerationRequest("Why?", "Be short.", "m", None, None, Flush.LINES)
+    words = GenerationRequest("Why?", "Be short.", "m", None, None, Flush.LINES, OPTIONS)
     before = time.time()
     stream = await engine.create(words, name="why", title="A question")
     assert (stream.status, stream.bytes, stream.request) == (Status.PENDING, 0, words)
@@ -172,6 +177,11 @@ async def test_a_name_belongs_to_one_stream(engine: Engine, other: Engine) -> No
         (GenerationRequest(), "a/b"),
         (GenerationRequest(), "@last"),
         (GenerationRequest(command=("ls",), model="m"), None),
+        (GenerationRequest(command=("ls",), options={"seed": 1}), None),
+        (GenerationRequest(options={"messages": []}), None),
+        (GenerationRequest(options={"": 1}), None),
+        (GenerationRequest(options={"seed": math.inf}), None),
+        (GenerationRequest(options={"stop": "x" * LONGEST_OPTIONS}), None),
     ],
 )
 async def test_what_can_be_no_stream(engine: Engine, words: GenerationRequest, name: str | None) -> None:
@@ -195,6 +205,9 @@ async def test_what_was_left_open_is_filled_once(engine: Engine) -> None:
     id = (await engine.create(GenerationRequest(model="m"))).id
     assert (await engine.fill(id, GenerationRequest("Why?"))).request == GenerationRequest("Why?", model="m")
     assert (await engine.fill(id, GenerationRequest("Why?", model="m"))).request == GenerationRequest("Why?", model="m")
+    assert (await engine.fill(id, GenerationRequest(options=OPTIONS))).options == OPTIONS
+    with pytest.raises(RequestDiffers, match="another options"):
+        await engine.fill(id, GenerationRequest(options={"seed": 1}))
     for words in (GenerationRequest("Who?"), GenerationRequest(model="n")):
         with pytest.raises(RequestDiffers):
             await engine.fill(id, words)
@@ -807,6 +820,19 @@ async def test_search(engine: Engine, writer: Writer, other: Engine) -> None:
             await found(engine, query)
 
 
+async def test_what_was_asked_is_searched_too(engine: Engine, other: Engine) -> None:
+    asked = (await engine.create(GenerationRequest("é" * 300 + " \0 WHY this?"))).id
+    run = (await engine.create(GenerationRequest(command=("say", "Why this")), name="why-this")).id
+
+    async def places(query: str) -> list[tuple[str, str, int]]:
+        async with other.search(query) as hits:
+            return [(hit.stream.id, hit.where, hit.offset) async for hit in hits]
+
+    assert await places("why this") == [(run, "title", 4), (asked, "prompt", 603)]
+    assert await places("why-") == [(run, "name", 0)]
+    assert await places("WHY t") == [(asked, "prompt", 603)]
+
+
 async def test_a_search_ends_when_it_is_left(engine: Engine, writer: Writer) -> None:
     await said(engine, writer, *["aaaa\n" * 2000] * 5)
     hits: list[Hit] = []
@@ -858,7 +884,7 @@ async def put(intake: Intake, source: Engine, ids: list[str]) -> set[str]:
 
 async def of_every_kind(engine: Engine, writer: Writer) -> list[str]:
     """Streams that differ in all that an engine keeps; the parents first."""
-    asked = GenerationRequest("Why? \0 é" * 50, "Be short.", "m", None, None, Flush.LINES)
+    asked = GenerationRequest("Why? \0 é" * 50, "Be short.", "m", None, None, Flush.LINES, OPTIONS)
     first = (await engine.create(asked, name="why", title="A question", ttl=3600)).id
     claim = await writer.claim(first, "m-1", "http://models")
     await writer.append(claim, 0, TEXT, 3)

@@ -36,8 +36,8 @@ def copy(folder: Path, *, migrates: bool) -> None:
         text = folder / "ptstream" / "engine" / "postgres" / "schema.py"
         edit(text, f"VERSION = {schema.VERSION}\n", f"VERSION = {schema.VERSION + 1}\n")
         edit(text, "opening text\n", f"opening text, {COLUMN}\n")
-        steps = {schema.VERSION: (f"ALTER TABLE streams ADD COLUMN {COLUMN}",)}
-        edit(text, "STEPS: dict[int, tuple[str, ...]] = {}", f"STEPS: dict[int, tuple[str, ...]] = {steps!r}")
+        steps = {**schema.STEPS, schema.VERSION: (f"ALTER TABLE streams ADD COLUMN {COLUMN}",)}
+        edit(text, "STEPS: dict[int, tuple[str, ...]] = {", f"STEPS: dict[int, tuple[str, ...]] = {steps!r} or {{")
 
 
 @pytest.fixture(scope="module")

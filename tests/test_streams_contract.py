@@ -228,9 +228,11 @@ async def test_a_pending_stream_is_filled(streams: Streams) -> None:
 
 async def test_what_goes_on_from_another_has_its_text_before_it(streams: Streams) -> None:
     before = await driven(streams)
-    turn = await streams.create(GenerationRequest(prompt="And?"), parent=before.id)
+    given = {"temperature": 0, "stop": None}
+    turn = await streams.create(GenerationRequest(prompt="And?", options=given), parent=before.id)
     assert (turn.parent, turn.parent_offset, turn.seam) == (before.id, before.bytes, 0)
     assert turn.model == "mine/ok"
+    assert (await streams.find(turn.id)).options == (await streams.get(turn.id)).options == given
     with pytest.raises(OffsetBeyondEnd):
         await streams.create(GenerationRequest(), parent=before.id, parent_offset=before.bytes + 1)
     with pytest.raises(NotFinished):
@@ -375,6 +377,19 @@ async def test_a_text_is_found(streams: Streams) -> None:
     with pytest.raises(UsageError):
         async with aclosing(streams.search("x" * 1001)) as hits:
             [hit async for hit in hits]
+
+
+async def test_what_was_asked_is_found_and_what_a_stream_is_called(streams: Streams) -> None:
+    word = os.urandom(6).hex()
+    long = "é" * 300 + f"\nand {word} \0\nend"
+    asked = await streams.create(GenerationRequest(prompt=long))
+    called = await streams.create(GenerationRequest(prompt="x"), name=f"the-{word}", title=f"My {word.upper()}")
+    hits = [hit async for hit in streams.search(word)]
+    assert [(hit.id, hit.where, hit.offset, hit.line) for hit in hits] == [
+        (called.id, "name", 4, f"the-{word}"),
+        (called.id, "title", 3, f"My {word.upper()}"),
+        (asked.id, "prompt", 605, f"and {word} \0".strip()),
+    ]
 
 
 async def test_the_daemons_are_known(streams: Streams, face: Face) -> None:

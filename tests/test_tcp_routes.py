@@ -215,7 +215,7 @@ def test_search(face: Face, gate: Gate) -> None:
     hits = face.http.get(wire.SEARCH, params={"q": "TWO."}).json()
     assert hits == {"hits": [], "complete": True}
     hits = face.http.get(wire.SEARCH, params={"q": "two."}).json()["hits"]
-    assert {"id": id, "title": "searched", "offset": 4, "line": "one two."} in hits
+    assert {"id": id, "title": "searched", "offset": 4, "line": "one two.", "where": "text"} in hits
     assert len(face.http.get(wire.SEARCH, params={"q": "two.", "limit": 1}).json()["hits"]) == 1
     refused(face.http.get(wire.SEARCH), 400, "usage")
     refused(face.http.get(wire.SEARCH, params={"q": "x" * (LONGEST_QUERY + 1)}), 400, "usage")

@@ -23,6 +23,7 @@ import pytest
 from ptstream import __version__
 from ptstream.engine.sqlite import schema
 from ptstream.settings import Home
+from tests import postgres
 from tests.conftest import (
     FIRST,
     LIMIT,
@@ -48,7 +49,11 @@ COLUMN = "mood TEXT NOT NULL DEFAULT 'calm'"
 EDITS = {
     "__init__.py": (f'__version__ = "{__version__}"', f'__version__ = "{NEWER}"'),
     "engine/sqlite/schema.py": ("opening TEXT\n);", f"opening TEXT, {COLUMN}\n);"),
-    "engine/rows.py": ('"id, name, title,', '"id, name, title || mood,'),
+    "engine/rows.py": (
+        'STREAM_FIELDS = tuple(STREAM_COLUMNS.split(", "))\n',
+        'STREAM_FIELDS = tuple(STREAM_COLUMNS.split(", "))\n'
+        'STREAM_COLUMNS = STREAM_COLUMNS.replace("title", "title || mood", 1)\n',
+    ),
 }
 """File of the package → what stands there, and what a newer version has instead."""
 
@@ -296,3 +301,27 @@ def test_a_stopped_owner_is_alive(older: Cli, newer: Cli, gate: Gate) -> None:
     gate.open()
     older.run("wait", id)
     assert kept(older, id) == FIRST + SECOND
+
+
+def test_streams_of_the_version_before_have_no_options_and_take_them(older: Cli) -> None:
+    made = older.out("create", "--name", "old", "x").strip()
+    with contextlib.closing(sqlite3.connect(older.home.database)) as database:
+        database.execute("ALTER TABLE streams DROP COLUMN options")
+        database.execute("PRAGMA user_version=2")
+    older.run("create", "-o", "seed", "7", "--name", "new", "x")
+    shown = {json.loads(line)["name"]: json.loads(line)["options"] for line in older.out("ls", "--json").splitlines()}
+    assert shown == {"old": None, "new": {"seed": 7}}
+    assert content(older.home)[-1] == str(schema.VERSION)
+    assert json.loads(older.out("show", "--json", made))["prompt"] == "x"
+
+
+def test_on_a_server_as_well(folder: Path) -> None:
+    with postgres.place() as url, postgres.shared().admin() as admin:
+        cli = Cli(Home(str(folder / "home"), url))
+        cli.run("create", "--name", "old", "x")
+        (found,) = re.findall("search_path=([^&]+)", url.replace("%3D", "="))
+        admin.execute(f"ALTER TABLE {found}.streams DROP COLUMN options")
+        admin.execute(f"UPDATE {found}.meta SET version = 1")
+        cli.run("create", "-o", "seed", "7", "--name", "new", "x")
+        lines = [json.loads(line) for line in cli.out("ls", "--json").splitlines()]
+        assert {line["name"]: line["options"] for line in lines} == {"old": None, "new": {"seed": 7}}

@@ -67,7 +67,8 @@ COMMANDS = {
     "wait": Command("wait", "Wait for a stream's end."),
     "cancel": Command("cancel", "Cancel a stream."),
     "rm": Command("rm", "Delete streams."),
-    "search": Command("search", "Find a text in all streams."),
+    "search": Command("search", "Find a text in all streams, their prompts, titles and names."),
+    "export": Command("export", "Take a stream or a conversation away, as Markdown or JSON."),
     "web": Command("web", "Open the page: your streams in a browser."),
     "models": Command("models", "Show the models that were found, or get the embedded one."),
     "demo": Command("demo", "See the idea: two panes on one stream."),
@@ -185,7 +186,14 @@ def make_command(name: str, function: Any, examples: str, help: str) -> Any:
     assert isinstance(command, _Examples)
     command.examples = examples
     command.takes_command = takes_command
+    for parameter in filter(takes_two_words, command.params):
+        parameter.nargs = 2
     return command
+
+
+def takes_two_words(parameter: Any) -> bool:
+    """Whether an option has a name and a value behind it, for which typer has no type: its metavar says so."""
+    return parameter.param_type_name == "option" and " " in (parameter.metavar or "")
 
 
 def _version(wanted: bool) -> None:

@@ -25,6 +25,7 @@ class Asked(Protocol):
     """The part of `Streams` that neither drives nor waits."""
 
     async def find(self, reference: str) -> Stream: ...
+    async def get(self, id: str) -> Stream: ...
     async def details(self, id: str) -> Details: ...
     async def list(
         self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
@@ -52,6 +53,9 @@ class AtOnce:
 
     async def find(self, reference: str) -> Stream:
         return as_it_is(self._store, self._store.find(reference))
+
+    async def get(self, id: str) -> Stream:
+        return as_it_is(self._store, self._store.get(id))
 
     async def details(self, id: str) -> Details:
         stream = as_it_is(self._store, self._store.get(id))
@@ -82,7 +86,7 @@ class AtOnce:
         from ptstream.stream_json import title as title_of
 
         for hit in islice(search(self._store, query), limit):
-            yield Match(hit.stream.id, title_of(hit.stream), hit.offset, hit.line)
+            yield Match(hit.stream.id, title_of(hit.stream), hit.offset, hit.line, hit.where)
 
 
 def result_of(work: Coroutine[Any, Any, T]) -> T:

@@ -31,6 +31,13 @@ Candidate = tuple[str, str]
 """A word, and what it is."""
 
 
+OPTIONS = ("temperature", "max_tokens", "max_completion_tokens", "top_p", "seed", "stop", "reasoning_effort")
+"""What most models take, as OpenAI's chat completions call it."""
+
+_SECOND = ""
+"""The option that a word belongs to which is the second one behind it: what that may be, nobody knows."""
+
+
 class _Begun(NamedTuple):
     """What the words before the last one say."""
 
@@ -51,8 +58,8 @@ def candidates(home: Home, before: list[str], begun: str) -> list[Candidate]:
     if line is None or line.is_users:
         return []
     words, place = WORDS.get(line.command, {}), Home(line.home, home.store) if line.home else home
-    if line.option:
-        return _values(place, line, words[line.option])
+    if line.option is not None:
+        return _values(place, line, words.get(line.option, ""))
     if begun.startswith("-"):
         option, equals, _ = begun.partition("=")
         if equals:
@@ -72,7 +79,7 @@ def _read(before: list[str]) -> _Begun | None:
         words = WORDS.get(command, {})
         if option is not None:
             home = word if option == "--home" else home
-            option = None
+            option = _SECOND if words.get(option) == "OPTION" else None
         elif word == "--":
             return _Begun(command, given, None, arguments, True, home)
         elif word.startswith("-") and word != "-":
@@ -100,6 +107,8 @@ def _values(home: Home, line: _Begun, kind: str | tuple[str, ...]) -> list[Candi
     if isinstance(kind, tuple):
         return [(word, "") for word in kind]
     try:
+        if kind == "OPTION":
+            return [(word, "") for word in OPTIONS]
         if kind == "MODEL":
             return _models(home)
         if kind.startswith("ID"):

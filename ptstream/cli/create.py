@@ -8,7 +8,21 @@ import typer
 
 from ptstream.cli.app import screen_of
 from ptstream.cli.at_once import Asked
-from ptstream.cli.options import FlushRule, Json, Model, Name, Need, System, Title, Ttl, prompt_of, text_of, ttl_of
+from ptstream.cli.options import (
+    FlushRule,
+    Json,
+    Model,
+    Name,
+    Need,
+    Options,
+    System,
+    Title,
+    Ttl,
+    options_of,
+    prompt_of,
+    text_of,
+    ttl_of,
+)
 from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run_at_once
 from ptstream.stream_json import as_json
@@ -17,6 +31,7 @@ from ptstream.streams import GenerationRequest
 EXAMPLES = """
 id=$(ptstream create "Why is the sky blue?")   make it now …
 ptstream drive "$id"                           … and run it later
+ptstream create -o seed 7 "A haiku"            a model's option
 ptstream create --name today --model smollm2 "Tell me about today"
 """
 
@@ -28,6 +43,7 @@ def command(
     ] = None,
     model: Model = None,
     system: System = None,
+    options: Options = [],  # noqa: B006 - typer makes another each time
     title: Title = None,
     name: Name = None,
     flush: FlushRule = None,
@@ -41,6 +57,7 @@ def command(
         system=text_of(system, "--system"),
         model=model,
         flush=flush,
+        options=options_of(options),
     )
     seconds = ttl_of(ttl)
     run_at_once(

@@ -25,12 +25,14 @@ from ptstream.cli.options import (
     Model,
     Name,
     Need,
+    Options,
     Plain,
     Quiet,
     Raw,
     System,
     Title,
     Ttl,
+    options_of,
     prompt_of,
     text_of,
     ttl_of,
@@ -54,9 +56,15 @@ ptstream drive -- claude -p "A haiku"      any command becomes durable
 ptstream drive --stderr -d -- make -j4     print the id and return at once
 ptstream drive --exit-code -- make test    exit as it does
 ptstream drive 7h2k                        run it, or attach, or print it
-ptstream drive --from 7h2k -p "And why?"   the next turn of a conversation
+ptstream drive -c -p "And why?"            the next turn of the conversation
+ptstream drive -c 7h2k -p "And why?"       of that one
+ptstream drive -o temperature 0 -p "2+2?"  with a model's options
+ptstream drive --again 7h2k                run a stream's command again
 """
 
+
+SOME = 16
+"""Streams that are listed at first to find the newest of a kind; then so many times more."""
 
 LAST_REMARKS = 1.0
 """Seconds that what is said beside the text is waited for after the text's end."""
@@ -87,6 +95,8 @@ class Order:
 
     reference: str | None
     after: str | None
+    answers: bool
+    again: bool
     prompt: str | None
     request: GenerationRequest
     name: str | None
@@ -109,6 +119,7 @@ def command(
     ] = None,
     model: Model = None,
     system: System = None,
+    options: Options = [],  # noqa: B006 - typer makes another each time
     generator: Annotated[
         str | None,
         typer.Option("--generator", metavar="FILE.py:NAME|NAME", help="A generator function of your own."),
@@ -117,6 +128,14 @@ def command(
         str | None,
         typer.Option("--from", metavar="ID[@N]", help="Go on from a stream's end, or byte N; with -p, answer it."),
     ] = None,
+    answers: Annotated[
+        bool,
+        typer.Option("--continue", "-c", help="Answer the newest model's stream with -p, or the one of ID."),
+    ] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Run the newest command's stream again, or ask what ID was asked."),
+    ] = False,
     on_drop: Annotated[
         OnDrop,
         typer.Option("--on-drop", help="What to do when the provider breaks off.", show_default=False),
@@ -143,26 +162,43 @@ def command(
     if ctx.args:
         words_told = " ".join(shlex.quote(word) for word in (reference or "", *ctx.args))
         raise UsageError(f"a stream has one id; to run a command, put -- before it: ptstream drive -- {words_told}")
+    if answers:
+        _check_turn(reference, after, argv, generator)
+        reference, after = None, reference
     if reference is not None and (name or title):
         raise UsageError("a stream is named when it is made: --name and --title do not go with an id")
-    request = GenerationRequest(None, text_of(system, "--system"), model, argv, generator, flush)
+    request = GenerationRequest(None, text_of(system, "--system"), model, argv, generator, flush, options_of(options))
+    if again and (answers or after is not None or prompt is not None or request != GenerationRequest()):
+        raise UsageError("--again asks just what a stream was asked: it goes with nothing that is asked")
     if reference is not None and after is not None:
         raise UsageError("--from makes a new stream: it does not go with an id")
-    if stderr and not argv:
+    if again:
+        reference, after = None, reference
+    if stderr and not argv and not again:
         raise UsageError("--stderr goes with a command: -- COMMAND")
     if ttl and reference is not None:
         raise UsageError("--ttl is given when a stream is made: it does not go with an id")
     if no_keep and detach:
         raise UsageError("--no-keep deletes what has been shown: it does not go with --detach")
-    if exit_code and (detach or (reference is None and not argv)):
+    if exit_code and (detach or (reference is None and not argv and not again)):
         raise UsageError("--exit-code goes with a command that is waited for: drive --exit-code -- COMMAND")
     shown = Shown(detach, plain or raw, json, no_keep, exit_code, quiet)
-    order = Order(reference, after, prompt, request, name, title, ttl_of(ttl), stderr, on_drop, shown)
+    order = Order(reference, after, answers, again, prompt, request, name, title, ttl_of(ttl), stderr, on_drop, shown)
     screen = screen_of(ctx, raw=raw)
     run(ctx, screen, lambda streams: _drive(streams, screen, order))
 
 
 command.takes_command = True  # type: ignore[attr-defined]
+
+
+def _check_turn(reference: str | None, after: str | None, *others: object) -> None:
+    """Raises UsageError for what does not go with a next turn."""
+    if after is not None:
+        raise UsageError("--continue and --from both say what comes before: give one of them")
+    if any(others):
+        raise UsageError(
+            "the next turn of a conversation is a model's: --continue goes with neither a command nor a --generator"
+        )
 
 
 async def _drive(streams: Streams, screen: Screen, order: Order) -> int:
@@ -179,9 +215,17 @@ async def _stream(streams: Streams, screen: Screen, order: Order, later: Callabl
     if order.reference is not None:
         found = await _found(streams, order.reference)
         return await streams.fill(found.id, _request(screen, order, found, later))
+    if order.again:
+        return await _asked_again(streams, order, later, new=new)
     after, offset = _place(order.after)
     # Before a pipe is read: @last is another one then.
-    parent = None if after is None else await streams.find(after)
+    parent = (
+        await streams.find(after)
+        if after is not None
+        else await _newest(streams, _is_a_models)
+        if order.answers
+        else None
+    )
     request = _request(screen, order, None, later)
     if new and (said := await streams.check(inherited(parent.request, request) if parent else request)):
         later(said)
@@ -218,6 +262,8 @@ def _request(screen: Screen, order: Order, found: Stream | None, later: Callable
         return request._replace(prompt=text_of(order.prompt, "--prompt"))
     need = _need(order, request if found is None else merged(found.request, request))
     asked = prompt_of(order.prompt, screen.note, later, need)
+    if order.answers and asked is None:
+        raise UsageError('the next turn of a conversation has a prompt: --prompt "…"')
     if found is None and asked is None and need is Need.WHOLE:
         raise UsageError('there is nothing to drive: --prompt "…", -- COMMAND, or the id of a stream')
     return request._replace(prompt=asked)
@@ -227,7 +273,46 @@ def _need(order: Order, request: GenerationRequest) -> Need:
     """What standard input is to a stream of this request."""
     if request.command or request.generator:
         return Need.COMMAND
-    return Need.QUESTION if order.after is not None or (request.model or "").startswith(PREFIX) else Need.WHOLE
+    return (
+        Need.QUESTION
+        if order.after is not None or order.answers or (request.model or "").startswith(PREFIX)
+        else Need.WHOLE
+    )
+
+
+async def _asked_again(streams: Streams, order: Order, later: Callable[[str], None], *, new: bool) -> Stream:
+    """A new stream of the same request, which comes where the old one came in its conversation."""
+    found = await (streams.find(order.after) if order.after is not None else _newest(streams, _is_a_commands))
+    old = await streams.get(found.id)
+    if not (old.command or old.generator or old.prompt):
+        raise UsageError(f"stream {old.id} was not asked anything that could be asked again")
+    if new and (said := await streams.check(old.request)):
+        later(said)
+    title = order.title or old.title
+    return await streams.create(
+        old.request, name=order.name, title=title, parent=old.id, parent_offset=0, ttl=order.ttl
+    )
+
+
+def _is_a_models(stream: Stream) -> bool:
+    return bool(stream.model) and not stream.command and stream.status is not Status.PENDING
+
+
+def _is_a_commands(stream: Stream) -> bool:
+    return bool(stream.command)
+
+
+async def _newest(streams: Streams, wanted: Callable[[Stream], bool]) -> Stream:
+    """The newest stream of a kind. Raises StreamNotFound if there is none."""
+    limit, listing = SOME, await streams.list(SOME)
+    while True:
+        for stream in listing.streams:
+            if wanted(stream):
+                return stream
+        if len(listing.streams) < limit:
+            raise StreamNotFound("there is no such stream yet: ptstream ls shows all")
+        limit *= SOME
+        listing = await streams.list(limit)
 
 
 def _place(after: str | None) -> tuple[str | None, int | None]:

@@ -6,14 +6,15 @@ import math
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from ptstream import strict_json
 from ptstream.errors import UsageError
 from ptstream.integers import count_of
 from ptstream.streams import Flush, Status
@@ -36,6 +37,10 @@ Model: TypeAlias = Annotated[
 ]
 System: TypeAlias = Annotated[
     str | None, typer.Option("--system", "-s", metavar="TEXT", help="The system prompt (@FILE reads a file).")
+]
+Options: TypeAlias = Annotated[
+    list[str],
+    typer.Option("--option", "-o", metavar="KEY VALUE", help="A model's option: temperature 0.2, seed 7, …"),
 ]
 Title: TypeAlias = Annotated[str | None, typer.Option("--title", metavar="TEXT", help="What lists call it.")]
 Name: TypeAlias = Annotated[
@@ -81,6 +86,18 @@ def text_of(value: str | None, what: str) -> str | None:
         raise UsageError(f"{what}: {value[1:]} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{what}: {value[1:]} is not UTF-8 text") from error
+
+
+def options_of(pairs: Sequence[Any]) -> dict[str, Any] | None:
+    """A model's options, each a name and a value as JSON, or as it stands: `0.2`, `true`, `high`. Null: not sent."""
+    return {key: _value(word) for key, word in pairs} or None
+
+
+def _value(word: str) -> Any:
+    try:
+        return strict_json.loads(word)
+    except (ValueError, RecursionError):
+        return word
 
 
 def finite(value: float | None) -> float | None:

@@ -17,7 +17,7 @@ from ptstream.streams_protocol import Match
 from ptstream.text_search import folded
 
 EXAMPLES = """
-ptstream search "flock"             id, offset and line of each place
+ptstream search "flock"             id, offset (or prompt, title, name) and line
 ptstream cat 7h2k --offset 1284     read on from there
 """
 
@@ -50,7 +50,7 @@ async def search(streams: Asked, screen: Screen, query: str, *, limit: int | Non
 
 async def _show_table(screen: Screen, query: str, hits: AsyncIterable[Match]) -> bool:
     """Print the places in columns, once all are known; whether there are any."""
-    rows = [[hit.id, str(hit.offset), _near(query, hit.line)] async for hit in hits]
+    rows = [[hit.id, _place(hit), _near(query, hit.line)] async for hit in hits]
     screen.table(["ID", "OFFSET", "LINE"], rows, flexible=2, right=(1,))
     return bool(rows)
 
@@ -63,8 +63,13 @@ async def _show(screen: Screen, hits: AsyncIterable[Match], json: bool) -> bool:
         if json:
             screen.data(hit._asdict())
         else:
-            screen.table([], [[hit.id, str(hit.offset), hit.line]], flexible=2)
+            screen.table([], [[hit.id, _place(hit), hit.line]], flexible=2)
     return found
+
+
+def _place(hit: Match) -> str:
+    """The offset in the text, or what it is beside the text that the query stands in."""
+    return str(hit.offset) if hit.where == "text" else hit.where
 
 
 def _near(query: str, line: str) -> str:

@@ -10,9 +10,11 @@ import typer
 from ptstream.cli.app import screen_of
 from ptstream.cli.at_once import Asked
 from ptstream.cli.control_sequences import clean
+from ptstream.cli.fast_path import show_list
 from ptstream.cli.options import Json, StreamRefs
 from ptstream.cli.screen import Screen
 from ptstream.cli.several import one_by_one
+from ptstream.cli.thread import Thread, turns_of
 from ptstream.cli.with_streams import run_at_once
 from ptstream.names import shown as shown_name
 from ptstream.stream_json import as_json
@@ -21,22 +23,24 @@ EXAMPLES = """
 ptstream show @last
 ptstream show build test                  both
 ptstream show --json 7h2k | jq .attempts
+ptstream show --thread 7h2k         the streams of a conversation, in order
 """
 
 
-def command(ctx: typer.Context, references: StreamRefs, json: Json = False) -> None:
+def command(ctx: typer.Context, references: StreamRefs, thread: Thread = False, json: Json = False) -> None:
     """The command."""
     screen = screen_of(ctx)
+    show = show_threads if thread else show_each
     run_at_once(ctx, screen, lambda streams: show(streams, screen, references, json=json))
 
 
-async def show(streams: Asked, screen: Screen, references: Sequence[str], *, json: bool) -> int:
+async def show_each(streams: Asked, screen: Screen, references: Sequence[str], *, json: bool) -> int:
     """Print what is known of each, as JSON a line; the exit code."""
     gap = ""
 
     async def one(reference: str) -> int:
         nonlocal gap
-        fields = await _known(streams, reference)
+        fields = await fields_of(streams, (await streams.find(reference)).id)
         if json:
             screen.data(fields)
         else:
@@ -47,11 +51,26 @@ async def show(streams: Asked, screen: Screen, references: Sequence[str], *, jso
     return await one_by_one(screen, references, one)
 
 
-async def _known(streams: Asked, reference: str) -> dict[str, Any]:
-    details = await streams.details((await streams.find(reference)).id)
-    fields = as_json(details.stream, details.attempts)
-    fields["pieces"], fields["chunks"] = details.pieces, details.chunks
-    return fields
+async def fields_of(streams: Asked, id: str) -> dict[str, Any]:
+    """The stable fields of a stream, its attempts' included."""
+    details = await streams.details(id)
+    return as_json(details.stream, details.attempts) | {"pieces": details.pieces, "chunks": details.chunks}
+
+
+async def show_threads(streams: Asked, screen: Screen, references: Sequence[str], *, json: bool) -> int:
+    """Print the streams of the conversation up to each, in order; the exit code."""
+    return await one_by_one(screen, references, lambda reference: _thread(streams, screen, reference, json=json))
+
+
+async def _thread(streams: Asked, screen: Screen, reference: str, *, json: bool) -> int:
+    """As `ls` does, or all that is known of each."""
+    conversation = [turn.stream for turn in await turns_of(streams, reference, thread=True)]
+    if json:
+        for stream in conversation:
+            screen.data(await fields_of(streams, stream.id))
+    else:
+        show_list(screen, conversation)
+    return 0
 
 
 def _plain(value: Any) -> str:

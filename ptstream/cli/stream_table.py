@@ -68,7 +68,7 @@ def table_of(
         "MODEL": [stream.model or "" for stream in streams],
         "OWNER": [],
         "NAME": [shown(stream.name) for stream in streams],
-        "TITLE": [title(stream) for stream in streams],
+        "TITLE": [_titled(stream) for stream in streams],
     }
     if attempts is not None:
         columns["RATE"] = [_rated(person, average_rate(stream, attempts.get(stream.id, ()))) for stream in streams]
@@ -78,6 +78,13 @@ def table_of(
         columns["RATE"] = [_rated(person, rates.get(stream.id)) for stream in streams]
     kept = {name: cells for name, cells in columns.items() if _is_shown(screen, name, cells, attempts is not None)}
     return Table(list(kept), [list(row) for row in zip(*kept.values(), strict=True)])
+
+
+def _titled(stream: Stream) -> str:
+    """What a list calls it, behind the beginning of the id of the stream that it answers, if it does."""
+    if stream.parent is None or stream.seam != 0 or not stream.parent_offset:
+        return title(stream)
+    return f"↳{stream.parent[:4]} {title(stream)}"
 
 
 def _is_shown(screen: Screen, name: str, cells: Sequence[str], long: bool) -> bool:

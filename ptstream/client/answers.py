@@ -51,6 +51,7 @@ class AnsweredStream(Struct, kw_only=True):
     parent: str | None
     parent_offset: int | None
     seam: int | None
+    options: dict[str, Any] | None = None
     prompt: str | None = None
     system: str | None = None
 
@@ -112,6 +113,7 @@ class AnsweredHit(Struct):
     title: str
     offset: Count
     line: str
+    where: str
 
 
 class AnsweredHits(Struct):

@@ -125,6 +125,8 @@ class Daemon:
         source = await resolve(stream, caller, settings, self.home, self.local, before, self.unsupported)
         if on_drop and source.resume is None:
             raise UsageError(f"{source.model} cannot go on from a text that broke off: leave out --on-drop")
+        if source.asked_as:
+            await self.engine.fill(id, GenerationRequest(model=source.asked_as))
         note = await self._begin(stream, source)
         try:
             attempt = await self.start(id, source, settings, on_drop=on_drop)

@@ -62,7 +62,10 @@ CHUNKS = _object({"chunks": {"type": "array", "items": CHUNK}, "end": COUNT}, "c
 DRIVEN = _object(
     {"id": STRING, "attached": {"type": "boolean"}, "model": STRING_OR_NULL, "place": STRING_OR_NULL}, "id", "attached"
 )
-HIT = _object({"id": STRING, "title": STRING, "offset": COUNT, "line": STRING}, "id", "offset", "line")
+WHERE: Schema = {"type": "string", "enum": ["text", "prompt", "title", "name"]}
+HIT = _object(
+    {"id": STRING, "title": STRING, "offset": COUNT, "line": STRING, "where": WHERE}, "id", "offset", "line", "where"
+)
 HITS = _object({"hits": {"type": "array", "items": HIT}, "complete": {"type": "boolean"}}, "hits", "complete")
 DAEMON = _object({"host": STRING, "pid": COUNT, "version": STRING, "running": COUNT}, "host", "pid", "version")
 DAEMONS = _object({"daemons": {"type": "array", "items": DAEMON}}, "daemons")
@@ -196,7 +199,7 @@ def _paths() -> dict[str, Any]:
         },
         wire.SEARCH: {
             "get": _operation(
-                "Where a text stands, in all streams",
+                "Where a text stands, in all streams: in their texts, prompts, titles and names",
                 {"200": _json(HITS)},
                 query={"q": {"type": "string", "minLength": 1, "maxLength": LONGEST_QUERY}, "limit": LIMIT},
                 required=("q",),

@@ -110,7 +110,10 @@ async def _find(engine: Engine, query: str, limit: int) -> dict[str, Any]:
         async with engine.search(query) as places:
             while len(hits) < limit and (hit := await anext(places, None)):
                 hits.append(hit)
-    found = [{"id": hit.stream.id, "title": title(hit.stream), "offset": hit.offset, "line": hit.line} for hit in hits]
+    found = [
+        {"id": hit.stream.id, "title": title(hit.stream), "offset": hit.offset, "line": hit.line, "where": hit.where}
+        for hit in hits
+    ]
     return {"hits": found, "complete": len(found) < limit and not scope.cancelled_caught}
 
 

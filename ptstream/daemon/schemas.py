@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from ptstream.names import LONGEST
-from ptstream.streams import Flush, GenerationRequest
+from ptstream.streams import NOT_OPTIONS, Flush, GenerationRequest
 
 MAX_OFFSET = 10**15
 MAX_TTL = 10**10
@@ -31,6 +31,11 @@ Text = Annotated[str, Meta(min_length=1)]
 WholeNumber = Annotated[float, Meta(ge=0, le=MAX_OFFSET, multiple_of=1)]
 """5.0 is an integer as well (JSON Schema, 6.1.1)."""
 Seconds = Annotated[float, Meta(ge=0, le=MAX_TTL, description="seconds after its end")]
+Option = Annotated[str, Meta(min_length=1, pattern=rf"^(?!(?:{'|'.join(sorted(NOT_OPTIONS))})$)")]
+Options = Annotated[
+    dict[Option, Any],
+    Meta(description="further fields of the request to the model: temperature, seed and the like; null: not sent"),
+]
 Command = Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
@@ -43,6 +48,7 @@ class CreateStream(Struct, forbid_unknown_fields=True, kw_only=True):
     name: Name | None = None
     title: str | None = None
     flush: Flush | None = None
+    options: Options | None = None
     ttl: Seconds | None = None
     parent: Reference | UnsetType = UNSET
     parent_offset: WholeNumber | UnsetType = UNSET
@@ -62,6 +68,7 @@ class FillStream(Struct, forbid_unknown_fields=True, kw_only=True):
     system: str | None = None
     model: Text | None = None
     flush: Flush | None = None
+    options: Options | None = None
 
 
 class FillAnyStream(FillStream, forbid_unknown_fields=True, kw_only=True):
@@ -78,6 +85,7 @@ class CheckRequest(Struct, kw_only=True):
     system: str | None = None
     model: Text | None = None
     flush: Flush | None = None
+    options: Options | None = None
     command: Command | None = None
     generator: str | None = None
     caller: str | None = None

@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 
 
 class Hit(NamedTuple):
-    """Where a query stands: its stream, the offset of its first byte, and the line around it."""
+    """Where a query stands: its stream, the offset of its first byte, and the line around it.
+
+    `where` says in what: the stream's `text`, its `prompt`, its `title` or its `name`.
+    """
 
     stream: Stream
     offset: int
     line: str
+    where: str = "text"
 
 
 class Tail(Protocol):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ptstream import strict_json
 from ptstream.errors import NameTaken, RequestDiffers, UsageError
-from ptstream.streams import GenerationRequest, Status, Stream
+from ptstream.streams import NOT_OPTIONS, GenerationRequest, Status, Stream
 
 OPENING = 200
 """Characters of a prompt that are kept with its stream, so that it is recognised in a list."""
+
+LONGEST_OPTIONS = 64 * 1024
+"""Characters of a model's options, as JSON, at most: they lie in the stream's row."""
 
 
 def checked(text: str | None, what: str) -> str | None:
@@ -38,11 +44,28 @@ def columns_of(request: GenerationRequest) -> dict[str, str | None]:
         "command": None if request.command is None else strict_json.dumps(list(request.command)),
         "generator": checked(request.generator, "generator's name"),
         "flush": request.flush and request.flush.value,
+        "options": None if request.options is None else options_as_text(request.options),
     }
 
 
+def options_as_text(options: Mapping[str, Any]) -> str:
+    """A model's options as they are stored. Raises UsageError for what can be none, or is too long."""
+    for key in options:
+        if not key or key in NOT_OPTIONS:
+            raise UsageError(f"{key[:40]!r} is no option of a model")
+    try:
+        text = strict_json.dumps(dict(sorted(options.items())))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"a model's options are no JSON: {error}") from error
+    if len(text) > LONGEST_OPTIONS:
+        raise UsageError(f"a model's options are too long: they have {LONGEST_OPTIONS} characters of JSON at most")
+    return text
+
+
 def check_one_generator(request: GenerationRequest) -> None:
-    """Raises UsageError for a stream that both a command and something else would write."""
+    """Raises UsageError for a stream that both a command and something else would write, or with a model's options."""
+    if request.command and request.options:
+        raise UsageError("a model's options go with no command")
     if request.command and (request.model or request.generator):
         raise UsageError("a stream has one generator: a command, a model or a generator function")
 

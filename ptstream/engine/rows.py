@@ -10,7 +10,7 @@ from ptstream.streams import Attempt, Flush, Status, Stream
 
 STREAM_COLUMNS = (
     "id, name, title, status, bytes, prompt, system, model, command, generator, flush,"
-    " error, created_at, ended_at, parent, parent_offset, seam, note"
+    " options, error, created_at, ended_at, parent, parent_offset, seam, note"
 )
 
 STREAM_FIELDS = tuple(Stream.__annotations__)
@@ -55,10 +55,11 @@ def attempt_of(
 def stream_of(row: Sequence[Any]) -> Stream:
     """The stream of a row of STREAM_COLUMNS, which come in the order of a stream's fields."""
     fields = dict(zip(STREAM_FIELDS, row, strict=True))
-    command, flush = fields["command"], fields["flush"]
+    command, flush, options = fields["command"], fields["flush"], fields["options"]
     fields["status"] = Status(fields["status"])
     fields["command"] = tuple(strict_json.loads(command, bounded=False)) if command else None
     fields["flush"] = Flush(flush) if flush else None
+    fields["options"] = strict_json.loads(options, bounded=False) if options else None
     return Stream.of(fields)
 
 

@@ -97,6 +97,8 @@ class Source:
     """Goes on from a text that broke off, saying only what comes after it; None if it cannot."""
     limits: Limits | None = None
     """Its own limits, before those of whoever drives it."""
+    asked_as: str | None = None
+    """The name by which a default model can be asked again, as the next turn of its conversation does."""
 
 
 __all__ = [

@@ -19,7 +19,7 @@ from ptstream.engine.protocol import Hit
 from ptstream.engine.rows import stream_of
 from ptstream.errors import StreamNotFound
 from ptstream.streams import Stream
-from ptstream.text_search import Places, alike, folded
+from ptstream.text_search import Places, alike, folded, places_beside
 
 TOGETHER = 50
 """Streams that are looked at in one statement."""
@@ -43,15 +43,16 @@ WITH s AS MATERIALIZED (
     ) parts WHERE s.bytes <= {LARGEST}
   ) AS text FROM s
 )
-SELECT texts.seq, texts.size > 0 AND (texts.size > {LARGEST} OR {{}}), {AS_IT_IS}
-FROM s JOIN texts USING (seq) ORDER BY texts.seq DESC
+SELECT texts.seq, texts.size > 0 AND (texts.size > {LARGEST} OR {{in_text}}), CASE WHEN {{in_prompt}} THEN prompt END,
+  {AS_IT_IS}
+FROM s JOIN texts USING (seq) LEFT JOIN prompts USING (seq) ORDER BY texts.seq DESC
 """
 
-EXACTLY = "position(%(query)s::bytea IN texts.text) > 0"
+EXACTLY = "position(%(query)s::bytea IN {}) > 0"
 
 # A text with NUL is none for PostgreSQL.
-ANY_CASE = r"""CASE WHEN position('\x00'::bytea IN texts.text) > 0 THEN true
-  ELSE convert_from(texts.text, 'UTF8') ~ %(query)s END"""
+ANY_CASE = r"""CASE WHEN position('\x00'::bytea IN {0}) > 0 THEN true
+  ELSE convert_from({0}, 'UTF8') ~ %(query)s END"""
 
 
 def pattern(query: str) -> str:
@@ -68,14 +69,18 @@ async def search(
 ) -> AsyncGenerator[Hit, None]:
     """Every place where `query` stands. Written in lower case, it means capitals as well."""
     any_case = query == query.lower()
-    sql = SOME.format(ANY_CASE if any_case else EXACTLY)
-    asked = pattern(folded(query)) if any_case else query.encode()
+    stands = ANY_CASE if any_case else EXACTLY
+    sql = SOME.format(in_text=stands.format("texts.text"), in_prompt=stands.format("prompt"))
+    wanted = pattern(folded(query)) if any_case else query.encode()
     before = 2**62
-    while rows := await connections.rows(sql, {"before": before, "query": asked}):
+    while rows := await connections.rows(sql, {"before": before, "query": wanted}):
         before = rows[-1][0]
-        for _, may, *row in rows:
+        for _, may, prompt, *row in rows:
+            stream = stream_of(row)
+            asked = None if prompt is None else bytes(prompt).decode()
+            for where, offset, line in places_beside(stream.replaced(prompt=asked), query):
+                yield Hit(stream, offset, line, where)
             if may:
-                stream = stream_of(row)
                 async for offset, line in _places(open_cursor(stream.id), stream, query):
                     yield Hit(stream, offset, line)
 

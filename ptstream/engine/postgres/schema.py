@@ -18,7 +18,7 @@ from ptstream.errors import StoreNewer, StoreUnusable
 if TYPE_CHECKING:
     from ptstream.engine.postgres.server import Connection
 
-VERSION = 1
+VERSION = 2
 APPLICATION = "ptstream"
 
 NOW = "date_part('epoch', clock_timestamp())"
@@ -32,7 +32,7 @@ TABLES = (
   epoch integer NOT NULL DEFAULT 0, owner text COLLATE "C",
   error text, note text, created_at double precision NOT NULL DEFAULT {NOW}, ended_at double precision,
   cancel_at double precision, drain boolean,
-  model text, command text, generator text, flush text,
+  model text, command text, generator text, flush text, options text,
   parent text, parent_offset bigint, seam bigint DEFAULT 0, ttl double precision, opening text
 ) WITH (fillfactor = 80)""",
     "CREATE INDEX expiring ON streams ((ended_at + ttl)) WHERE ttl IS NOT NULL",
@@ -66,7 +66,9 @@ TABLES = (
     f"INSERT INTO meta VALUES ('{APPLICATION}', {VERSION})",
 )
 
-STEPS: dict[int, tuple[str, ...]] = {}
+STEPS: dict[int, tuple[str, ...]] = {
+    1: ("ALTER TABLE streams ADD COLUMN options text",),
+}
 """Version N → the statements that make of its tables those of N + 1. What TABLES says anew stands here, too."""
 
 FOUND = """

@@ -90,7 +90,7 @@ STREAM_TYPES = {
     "id": "text", "bytes": "bigint", "created_at": "double precision", "ended_at": "double precision",
     "parent": "text", "parent_offset": "bigint", "seam": "bigint", "name": "text", "title": "text", "error": "text",
     "note": "text", "opening": "text", "model": "text", "command": "text", "generator": "text", "flush": "text",
-    "status": "text", "epoch": "int", "ttl": "double precision",
+    "options": "text", "status": "text", "epoch": "int", "ttl": "double precision",
 }  # fmt: skip
 
 ATTEMPT_TYPES = {

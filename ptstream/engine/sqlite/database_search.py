@@ -1,4 +1,4 @@
-"""Search: a plain scan over all text that is kept, the unfinished included, newest stream first.
+"""Search: a plain scan over all that is kept, the unfinished text included, newest stream first.
 
 Its time grows with the text and with nothing else, and it can be ended between any two blocks. How a query is found in
 a text is `text_search.py`'s.
@@ -16,7 +16,7 @@ from ptstream.engine.sqlite.recovery import listed
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import StreamNotFound
 from ptstream.streams import Stream
-from ptstream.text_search import check, places
+from ptstream.text_search import check, places, places_beside
 
 BLOCK = 256 * 1024
 """Characters that are looked at together, about: a few milliseconds."""
@@ -32,6 +32,8 @@ def search(store: Store, query: str, enough: Callable[[], bool] = lambda: False)
         if enough():
             return
         with contextlib.suppress(StreamNotFound):  # deleted meanwhile
+            for where, offset, line in places_beside(store.get(stream.id), query):
+                yield Hit(stream, offset, line, where)
             blocks = takewhile(lambda _: not enough(), _blocks(store, stream))
             for offset, line in places(blocks, query):
                 yield Hit(stream, offset, line)

@@ -13,7 +13,7 @@ from ptstream.engine.handover import AFTER_NOBODY, NOBODY
 from ptstream.errors import StoreNewer, StoreUnusable
 from ptstream.settings import Home
 
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 0x70747331  # "pts1", so that `file` and we can distinguish our database from another's
 
 BUSY_TIMEOUT = 5.0
@@ -25,7 +25,7 @@ CREATE TABLE streams (
   status TEXT NOT NULL DEFAULT 'pending', bytes INTEGER NOT NULL DEFAULT 0, epoch INTEGER NOT NULL DEFAULT 0,
   error TEXT, note TEXT, created_at REAL NOT NULL, ended_at REAL, cancel_at REAL,
   drain INTEGER,
-  model TEXT, command TEXT, generator TEXT, flush TEXT,
+  model TEXT, command TEXT, generator TEXT, flush TEXT, options TEXT,
   parent TEXT, parent_offset INTEGER, seam INTEGER DEFAULT 0, ttl REAL, opening TEXT
 );
 -- Apart, because they may be large: a row of `streams`, which has the prompt's opening, is written with every flush.
@@ -86,6 +86,7 @@ STEPS: dict[int, tuple[str, ...]] = {
         "DROP VIEW flushes",
         *FLUSHES,
     ),
+    2: ("ALTER TABLE streams ADD COLUMN options TEXT",),
 }
 """Version N → the statements that make of its tables those of N + 1. What TABLES says anew stands here, too.
 

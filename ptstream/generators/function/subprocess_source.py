@@ -76,5 +76,5 @@ def _described(stream: Stream) -> dict[str, Any]:
         "title": stream.title,
         "bytes": stream.bytes,
         "created_at": stream.created_at,
-        "request": {"prompt": request.prompt, "system": request.system, "model": request.model},
+        "request": {name: getattr(request, name) for name in ("prompt", "system", "model", "options")},
     }

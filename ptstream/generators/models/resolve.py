@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ptstream.config import Settings
@@ -63,7 +64,10 @@ async def resolve(
         return replay.source(name, caller.directory)
     if not (request.prompt or "").strip():
         raise NoPrompt("the prompt is empty")
-    return _source(await target.find(name, endpoints, local), request, history, unsupported)
+    source = _source(await target.find(name, endpoints, local), request, history, unsupported)
+    if request.model:
+        return source
+    return replace(source, asked_as=f"{name}/{source.model}" if name in endpoints.known else name)
 
 
 def check(request: GenerationRequest, caller: Caller, settings: Settings, home: Home) -> None:
@@ -107,6 +111,8 @@ def _source(
     asked: ModelTarget, request: GenerationRequest, history: Sequence[Message], unsupported: UnsupportedFields | None
 ) -> Source:
     conversation = messages(request, system=asked.system, history=history)
+    body = {**asked.body, **(request.options or {})}
+    asked = replace(asked, body={key: value for key, value in body.items() if value is not None})
 
     def generate() -> Generation:
         return ask(asked, conversation, unsupported)

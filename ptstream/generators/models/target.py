@@ -108,11 +108,12 @@ async def _at_endpoint(name: str, endpoints: Endpoints) -> ModelTarget:
     endpoint, model = endpoints.named(name)
     upstream = endpoints.upstream(endpoint)
     limits = endpoint.limits(endpoints.settings)
+    model = model or endpoint.model or await _first(upstream)
     return ModelTarget(
-        model or endpoint.model or await _first(upstream),
+        model,
         upstream.host,
         lambda: nullcontext(upstream),
-        body=endpoint.body,
+        body={**endpoint.body, **endpoint.models.get(model, {})},
         options=_options(endpoint, limits),
         continues=endpoint.continues,
         limits=limits,

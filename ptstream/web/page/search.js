@@ -1,4 +1,4 @@
-// Search: every place where some words stand, in all text that is kept; a click leads there.
+// Search: every place where some words stand, in all that is kept; a click leads there.
 
 import { Refusal, Unreachable } from "./daemon.js"
 import { element, only } from "./elements.js"
@@ -8,7 +8,7 @@ import { clean, oneLine } from "./untrusted.js"
 
 const LIMIT = 100
 
-/** @typedef {{ id: string, title: string | null, offset: number, line: string }} Hit */
+/** @typedef {{ id: string, title: string | null, offset: number, line: string, where: string }} Hit */
 
 /** The field, and what was found below it. */
 export class Search {
@@ -95,11 +95,12 @@ export class Search {
  * @param {Hit} hit
  * @param {string} words
  */
-function resultOf({ id, title, offset, line }, words) {
+function resultOf({ id, title, offset, line, where }, words) {
   const name = element("span", { className: "title", dir: "auto" }, oneLine(title) || id)
-  const place = element("span", { className: "about" }, `${id} · byte ${offset.toLocaleString("en")}`)
+  const inText = where === "text"
+  const place = element("span", { className: "about" }, `${id} · ${inText ? `byte ${offset.toLocaleString("en")}` : where}`)
   const around = element("span", { className: "line", dir: "auto" }, ...marked(clean(line), words))
-  return element("a", { href: hashOf({ id, at: offset, words }) }, name, around, place)
+  return element("a", { href: hashOf(inText ? { id, at: offset, words } : { id }) }, name, around, place)
 }
 
 /**
