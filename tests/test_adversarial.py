@@ -39,7 +39,7 @@ LONG = 100_000
 """Characters."""
 
 LISTS = 2_000
-"""The same, of Markdown: each item is laid out, which takes most of a millisecond. The square of it would be minutes."""
+"""The same, of Markdown: each item is laid out, which takes most of a millisecond. Its square would be minutes."""
 
 
 def long(unit: str, size: int = LONG) -> str:

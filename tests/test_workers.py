@@ -1,4 +1,4 @@
-"""The example's app of many workers: four on each of two machines, which share nothing but a PostgreSQL."""
+"""The example's app of many workers: two on each of two machines, which share nothing but a PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 from tests import postgres
 from tests.conftest import LIMIT, ROOT, environment, until
 
-WORKERS = 4
+WORKERS = 2
 
 
 class Machine:
