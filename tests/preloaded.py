@@ -422,7 +422,7 @@ def _serve() -> None:
 
     request = next(_forks(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])))
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    whole = request.module == CODE  # what Python does at its end may be what a program shows
+    ours = request.module in (COMMAND, DAEMON[-1])
     try:
         if request.module == COMMAND:
             sys.argv = [str(entry.__file__), *request.words]
@@ -433,11 +433,11 @@ def _serve() -> None:
         else:
             sys.argv = ["-m", *request.words]
             runpy.run_module(request.module, run_name="__main__", alter_sys=True)
-        if not whole:
+        if ours:
             atexit.register(_leave, 0)
     except SystemExit as end:
         if isinstance(end.code, int):
-            if not whole:
+            if ours:
                 atexit.register(_leave, end.code)
             raise
 
