@@ -297,7 +297,8 @@ def _opened(streams: Sequence[Any], stack: contextlib.ExitStack) -> tuple[list[i
 LATE = (
     *("httpx", "anyio._backends._asyncio", "watchfiles", "rich.live", "rich.markdown", "typer.rich_utils"),
     *("uvicorn.loops.asyncio", "uvicorn.protocols.http.httptools_impl", "uvicorn.lifespan.off"),
-    *("anyio.streams.memory", "typer.completion", "zoneinfo", "ptstream.here"),
+    *("anyio.streams.memory", "typer.completion", "typer._click.decorators", "encodings.ascii", "zoneinfo"),
+    "ptstream.here",
 )
 """What is imported when it is used."""
 
@@ -312,6 +313,8 @@ def _load() -> None:
                 importlib.import_module(module.name)
     for late in LATE:
         importlib.import_module(late)
+    for lazy in ("open_process", "open_signal_receiver"):
+        getattr(importlib.import_module("anyio"), lazy)
     app = importlib.import_module("ptstream.cli.app")
     app.application()
     for command in app.COMMANDS:
