@@ -17,6 +17,7 @@ import ctypes
 import fcntl
 import gc
 import importlib
+import importlib.util
 import io
 import json
 import logging
@@ -296,19 +297,28 @@ def _opened(streams: Sequence[Any], stack: contextlib.ExitStack) -> tuple[list[i
 LATE = (
     *("httpx", "anyio._backends._asyncio", "watchfiles", "rich.live", "rich.markdown", "typer.rich_utils"),
     *("uvicorn.loops.asyncio", "uvicorn.protocols.http.httptools_impl", "uvicorn.lifespan.off"),
+    *("anyio.streams.memory", "typer.completion", "typer._click.decorators", "encodings.ascii", "zoneinfo"),
+    "ptstream.here",
 )
 """What is imported when it is used."""
 
 
 def _load() -> None:
-    """All modules of the command's and the daemon's, and what they load late."""
-    for package in ("cli", "client", "daemon", "engine.sqlite", "generators"):
+    """All modules of the command's and the daemon's, what they load late, and what typer makes of the commands."""
+    engines = ("engine.sqlite", "engine.postgres") if importlib.util.find_spec("psycopg") else ("engine.sqlite",)
+    for package in ("cli", "client", "daemon", *engines, "generators"):
         folder = importlib.import_module(f"ptstream.{package}")
         for module in pkgutil.walk_packages(folder.__path__, f"{folder.__name__}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
     for late in LATE:
         importlib.import_module(late)
+    for lazy in ("open_process", "open_signal_receiver"):
+        getattr(importlib.import_module("anyio"), lazy)
+    app = importlib.import_module("ptstream.cli.app")
+    app.application()
+    for command in app.COMMANDS:
+        app.load(command)
     assert threading.active_count() == 1
     gc.freeze()
 

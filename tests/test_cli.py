@@ -41,6 +41,7 @@ from tests.conftest import (
     told,
     until,
 )
+from tests.terminal import Terminal
 
 # --- create
 
@@ -539,9 +540,7 @@ def test_rm(served: Cli, gate: Gate) -> None:
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 2), ("", 2)])
 def test_rm_asks_on_a_terminal_about_what_runs(served: Cli, gate: Gate, answer: str, code: int) -> None:
     id = detached(served, *gate.command)
-    child = pexpect.spawn(
-        PTSTREAM[0], [*PTSTREAM[1:], "rm", id], env=served.environment, encoding="utf-8", timeout=LIMIT
-    )
+    child = Terminal(("rm", id), served.environment)
     child.expect(f"still running: {id}")
     child.sendline(answer)
     child.expect(pexpect.EOF)

@@ -16,7 +16,8 @@ from ptstream.errors import GeneratorError
 from ptstream.generators import Caller, Stderr, child_process, command
 from ptstream.generators.child_process import running
 from ptstream.streams import GenerationRequest
-from tests.conftest import LIMIT, PTSTREAM, Cli, Gate, ended
+from tests.conftest import Cli, Gate, ended
+from tests.terminal import Terminal
 
 
 @pytest.mark.anyio
@@ -113,12 +114,6 @@ def _peak(cli: Cli) -> int:
 
 
 def test_the_last_line_beside_the_text_ends_on_a_terminal(served: Cli) -> None:
-    child = pexpect.spawn(
-        PTSTREAM[0],
-        [*PTSTREAM[1:], "drive", "-q", "--", "sh", "-c", "printf 'no end' >&2"],
-        env=served.environment,
-        encoding="utf-8",
-        timeout=LIMIT,
-    )
+    child = Terminal(("drive", "-q", "--", "sh", "-c", "printf 'no end' >&2"), served.environment)
     child.expect(pexpect.EOF)
     assert re.sub(r"\x1b\[\dm", "", child.before or "").endswith("no end\r\n")

@@ -12,7 +12,6 @@ import random
 import secrets
 import signal
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,8 @@ from ptstream.errors import ConfigurationError
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Parent, Status
 from tests import postgres
-from tests.conftest import FIRST, PTSTREAM, ROOT, SECOND, Cli, Gate, ended, stop_daemon, until
+from tests.conftest import FIRST, SECOND, Cli, Gate, ended, stop_daemon, until
+from tests.terminal import Terminal
 
 LARGE = 24 * 1024 * 1024
 """Bytes of a text that takes a while to copy."""
@@ -425,9 +425,7 @@ def test_a_full_disk(cli: Cli, small: Cli) -> None:
 
 def test_on_a_terminal_a_bar_shows_how_far_it_is(cli: Cli, folder: Path) -> None:
     engaged(cli.home, fill_large)
-    environment: Any = cli.environment
-    line = [*PTSTREAM[1:], "copy", "--to", f"{folder}/there"]
-    with pexpect.spawn(sys.executable, line, env=environment, cwd=ROOT, encoding="utf-8", timeout=120) as terminal:
+    with Terminal(("copy", "--to", f"{folder}/there"), cli.environment) as terminal:
         terminal.expect("of 1 streams")
         terminal.expect("1 stream copied to")
         terminal.expect(pexpect.EOF)

@@ -19,6 +19,7 @@ from ptstream.generators.llamacpp import embedded
 from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.settings import Home
 from tests.conftest import PTSTREAM, Cli, needs
+from tests.preloaded import CODE
 from tests.test_daemon import pid_of
 
 GGUF = embedded.find(Home("/nowhere"))
@@ -37,14 +38,29 @@ def test_the_daemon_leaves_none_and_a_command_has_its_users_limit(cli: Cli) -> N
     """Not that of whoever started the daemon, nor the daemon's own. What holds for the shell holds for its children."""
     script = "ulimit -S -c; ulimit -H -c; (ulimit -S -c)"
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    running = False
     for size in (0, 8192 * 1024, UNLIMITED, 0):
         if UNLIMITED != hard < size:
             continue
-        done = cli.run("drive", "--", "bash", "-c", script, preexec_fn=lambda s=size: _set(s))
+        line = ("drive", "--", "bash", "-c", script)
+        if running:
+            done = cli.run(LIMITED, str(size), *line, module=CODE)
+        else:  # from nothing, as the daemon then is
+            done = cli.run(*line, preexec_fn=lambda s=size: _set(s))
+        running = True
         soft = "unlimited" if size == UNLIMITED else str(size // 1024)
         most = "unlimited" if hard == UNLIMITED else str(hard // 1024)
         assert done.stdout.decode().split() == [soft, most, soft]
     assert limit_of(pid_of(cli)) == 0
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_CORE, (int(sys.argv.pop(1)), resource.getrlimit(resource.RLIMIT_CORE)[1]))
+from ptstream.cli.entry import main
+main()
+"""
+"""The command, in a process whose limit is its first word."""
 
 
 def _set(size: int) -> None:

@@ -60,7 +60,7 @@ def chat(local: LocalServer, path: str, messages: list[Message], body: Mapping[s
     return asked(of_file("m", path, local, body=body), messages)
 
 
-async def ask(local: LocalServer, messages: list[Message], limit: int = 12) -> list[Event]:
+async def ask(local: LocalServer, messages: list[Message], limit: int = 6) -> list[Event]:
     options = {**embedded.OPTIONS, "temperature": 0, "max_tokens": limit}
     async with aclosing(chat(local, GGUF, messages, options)) as events:
         return [event async for event in events]
@@ -92,7 +92,7 @@ async def test_a_life(home: Home) -> None:
         events = await ask(local, QUESTION)
         assert len(text_of(events)) > 10
         assert isinstance(usage := next(e for e in events if isinstance(e, Usage)), Usage)
-        assert usage.counts["completion_tokens"] == 12
+        assert usage.counts["completion_tokens"] == 6
         pid = local.running[GGUF]
         assert stat.S_IMODE(os.stat(home.path).st_mode) == 0o700
         (name,) = sockets(home)

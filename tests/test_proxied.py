@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import ptstream
-from tests.browser import CHROMIUM, needs_browser, visiting
+from tests.browser import CHROMIUM, FLAGS, needs_browser, visiting
 from tests.conftest import Cli, listening, needs, stop_daemon, until
 from tests.endpoint import TEXT
 from tests.page import CONFIG, ROOM, Network
@@ -55,7 +55,7 @@ def browser(road: Network) -> Iterator[Browser]:
     """A browser for which those names lead there, and any certificate is good."""
     there = road.url.removeprefix("http://")
     flags = [f"--host-resolver-rules=MAP box.example.com:443 {there}, MAP evil.example {there}"]
-    flags += ["--ignore-certificate-errors"] + (["--no-sandbox"] if os.geteuid() == 0 else [])
+    flags += ["--ignore-certificate-errors", *FLAGS]
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield running

@@ -30,7 +30,7 @@ ASKED = ("-m", "mine/goes-on", "-p", "Why?", "--on-drop", "continue", "--name", 
 
 def copy(folder: Path, *, migrates: bool) -> None:
     """A newer ptstream in `folder`."""
-    shutil.copytree(ROOT / "ptstream", folder / "ptstream", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "ptstream", folder / "ptstream", ignore=shutil.ignore_patterns("*.pyc.*"))
     edit(folder / "ptstream" / "__init__.py", *EDITS["__init__.py"])
     if migrates:
         text = folder / "ptstream" / "engine" / "postgres" / "schema.py"

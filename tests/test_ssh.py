@@ -48,6 +48,7 @@ from tests.conftest import (
     told,
     until,
 )
+from tests.terminal import Terminal
 from tests.test_names import late_question
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -138,7 +139,7 @@ def children(pid: int, name: str) -> list[int]:
 
 def terminal(box: Box, *words: str) -> Any:
     """The command in a terminal here."""
-    return pexpect.spawn(PTSTREAM[0], [*PTSTREAM[1:], *words], env=box.cli.environment, encoding="utf-8", timeout=LIMIT)
+    return Terminal(words, box.cli.environment)
 
 
 # --- what runs there, and what does not get there

@@ -98,6 +98,11 @@ HIDE = """(hidden) => { Object.defineProperty(document, 'hidden', { value: hidde
 document.dispatchEvent(new Event('visibilitychange')) }"""
 
 
+GROWN = """(before) => Object.entries(before).every(([id, size]) => told[id]?.text.length > size)
+  && Object.fromEntries(Object.keys(before).map((id) => [id, told[id].text.length]))"""
+"""The texts' sizes, once each is longer than it was."""
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app's address."""
@@ -149,7 +154,7 @@ def tab(context: BrowserContext, server: str, how: str, ids: list[str]) -> Page:
     if page is None:
         page = context.new_page()
         page.goto(server)
-        page.wait_for_function("() => Boolean(globalThis.read)")
+        page.wait_for_function("() => Boolean(globalThis.read)", polling=20)
     for id in ids:
         page.evaluate("([how, id]) => { read(how, id) }", [how, id])
     return page
@@ -157,13 +162,10 @@ def tab(context: BrowserContext, server: str, how: str, ids: list[str]) -> Page:
 
 def grows(page: Page, ids: list[str], sizes: int = 2) -> None:
     """Until each text in the tab has become longer so many times."""
-    for id in ids:
-        size = -1
-        for _ in range(sizes):
-            told = page.wait_for_function(
-                "([id, size]) => told[id]?.text.length > size && told[id]", arg=[id, size], polling=50
-            )
-            size = len(told.json_value()["text"])
+    before = dict.fromkeys(ids, -1)
+    for _ in range(sizes):
+        grown = page.wait_for_function(GROWN, arg=before, polling=50)
+        before = grown.json_value()
 
 
 def lasting(server: str) -> list[list[str]]:

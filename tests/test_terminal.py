@@ -35,21 +35,14 @@ from tests.conftest import (
 )
 from tests.emulator import Emulator
 from tests.endpoint import TEXT
+from tests.terminal import Terminal
 
 ROOT = Path(__file__).parent.parent
 
 
 def terminal(cli: Cli, *words: str, columns: int = 80, **environment: str) -> Any:
     """The command in a terminal of its own."""
-    return pexpect.spawn(
-        PTSTREAM[0],
-        [*PTSTREAM[1:], *words],
-        env=cli.environment | environment,
-        encoding="utf-8",
-        codec_errors="strict",
-        timeout=LIMIT,
-        dimensions=(24, columns),
-    )
+    return Terminal(words, cli.environment | environment, codec_errors="strict", dimensions=(24, columns))
 
 
 class Shown:
@@ -144,8 +137,7 @@ def test_a_hang_up_detaches(served: Cli, gate: Gate) -> None:
     child, id = driving(served, gate)
     os.close(child.child_fd)  # the terminal is gone, and everybody in it gets SIGHUP
     child.closed = True
-    _, status = os.waitpid(child.pid, 0)
-    assert os.waitstatus_to_exitcode(status) in (129, 141)
+    assert child.wait() in (129, 141)
     assert told(served, id)["status"] == "streaming"
     gate.open()
     served.run("wait", id)

@@ -75,7 +75,7 @@ EVERY: Lines = (
 
 def copy(folder: Path, step: str) -> Path:
     """A newer ptstream in `folder`, whose migration is `step`."""
-    shutil.copytree(ROOT / "ptstream", folder / "ptstream", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "ptstream", folder / "ptstream", ignore=shutil.ignore_patterns("*.pyc.*"))
     for name, (before, after) in EDITS.items():
         edit(folder / "ptstream" / name, before, after)
     steps = {**schema.STEPS, schema.VERSION: (f"ALTER TABLE streams ADD COLUMN {COLUMN}", step)}

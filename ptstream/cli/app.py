@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import signal
@@ -167,6 +168,7 @@ def names_of(command: str) -> list[str]:
     return [command, *(alias for alias, name in ALIASES.items() if name == command)]
 
 
+@functools.cache
 def load(name: str) -> Any:
     """The click command called `name`, or the group, if its module makes one."""
     module = importlib.import_module(f"ptstream.cli.{COMMANDS[name].module}")
@@ -218,6 +220,7 @@ def _main(
     ctx.obj = Line(home, color, None if home else os.environ.get("PTSTREAM_HOST") or None)
 
 
+@functools.cache
 def application() -> Any:
     """The whole command, as click has it."""
     app = typer.Typer(

@@ -152,5 +152,4 @@ def _newest(home: Home, *, running: bool) -> list[Stream]:
     with Store(home) as store:
         if not running:
             return store.streams(limit=NEWEST)
-        statuses = (Status.STREAMING, Status.PENDING)
-        return [stream for status in statuses for stream in store.streams(limit=NEWEST, status=status)]
+        return store.streams(limit=NEWEST, status=(Status.STREAMING, Status.PENDING))

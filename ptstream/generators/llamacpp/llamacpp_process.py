@@ -72,6 +72,9 @@ def _serve(options: argparse.Namespace, socket: str) -> object:
     params.ui = False
     params.endpoint_slots = False  # it would show one client what another asks
     params.verbosity = 1
+    # To find how much of a model fits into other devices, it is loaded once more: half of a start's time.
+    cpu = xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_CPU
+    params.fit_params = any(device["type"] != cpu for device in xllamacpp.get_device_info())
     return xllamacpp.Server(params)
 
 

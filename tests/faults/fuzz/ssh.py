@@ -24,7 +24,7 @@ from ptstream.cli.ls import Wanted, ls
 from ptstream.cli.rm import rm
 from ptstream.cli.screen import Screen
 from ptstream.cli.search import search as find
-from ptstream.cli.show import show
+from ptstream.cli.show import show_each
 from ptstream.client import ssh
 from ptstream.client.ssh import Host, host_named
 from ptstream.client.there import There
@@ -296,7 +296,7 @@ async def _command(name: str, host: Host, screen: Screen) -> None:
             case "ls":
                 await ls(there, screen, Wanted(5, (), None), quiet=False, json=False)
             case "show":
-                await show(there, screen, ["x"], json=False)
+                await show_each(there, screen, ["x"], json=False)
             case "create":
                 await create(there, screen, GenerationRequest(prompt="x"), name=None, title=None, ttl=None, json=False)
             case "cancel":
