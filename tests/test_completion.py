@@ -269,7 +269,7 @@ def test_each_word_where_it_belongs(cli: Cli, gate: Gate) -> None:
         assert offered(cli, "--home", cli.home.path, "logs", "") == ["@last", running, done, pending]
         assert offered(cli, "cancel", "") == offered(cli, "stop", "-q", "") == [running, pending]
         assert offered(cli, "drive", "--from", "") == ["@last", running, done, pending]
-        assert offered(cli, "cat", done, "") == offered(cli, "drive", "--", "") == offered(cli, "nosuch", "") == []
+        assert offered(cli, "drive", done, "") == offered(cli, "drive", "--", "") == offered(cli, "nosuch", "") == []
         assert offered(cli, "rm", done, "") == ["@last", running, done, pending]
         assert offered(cli, "drive", "-m", "") == ["mine/small", "mine/big"]
         assert offered(cli, "create", "--model=mine/s") == ["--model=mine/small"]
