@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ptstream.streams import Status
+
 ROOT = Path(__file__).parents[1]
 MAN = ROOT / "man"
 HTML = ROOT / "ptstream" / "docs"
@@ -136,13 +138,14 @@ def design_of(source: str) -> str:
 
 GRAMMAR = ROOT / "ptstream" / "cli" / "grammar.py"
 
-KINDS = {
+KINDS: dict[str | None, str | tuple[str, ...]] = {
     "ID": "ID",
     "[ID]": "ID",
     "[ID...]": "ID...",
     "ID...": "ID...",
     "ID[@N]": "ID",
     "MODEL": "MODEL",
+    "STATUS,...": tuple(status.value for status in Status),
     "KEY VALUE": "OPTION",
     "DIR": "FILE",
     "FILE": "FILE",

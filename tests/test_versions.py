@@ -49,11 +49,7 @@ COLUMN = "mood TEXT NOT NULL DEFAULT 'calm'"
 EDITS = {
     "__init__.py": (f'__version__ = "{__version__}"', f'__version__ = "{NEWER}"'),
     "engine/sqlite/schema.py": ("opening TEXT\n);", f"opening TEXT, {COLUMN}\n);"),
-    "engine/rows.py": (
-        'STREAM_FIELDS = tuple(STREAM_COLUMNS.split(", "))\n',
-        'STREAM_FIELDS = tuple(STREAM_COLUMNS.split(", "))\n'
-        'STREAM_COLUMNS = STREAM_COLUMNS.replace("title", "title || mood", 1)\n',
-    ),
+    "engine/rows.py": ('"id, name, title,', '"id, name, title || mood,'),
 }
 """File of the package → what stands there, and what a newer version has instead."""
 

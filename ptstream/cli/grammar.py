@@ -41,7 +41,7 @@ WORDS: dict[str, dict[str, str | tuple[str, ...]]] = {
     "watch": {
         "argument": "ID...",
         "--all": "",
-        "--status": "TEXT",
+        "--status": ("pending", "streaming", "done", "error", "timeout", "cancelled"),
         "--offset": "TEXT",
         "--tail": "TEXT",
         "-n": "TEXT",
@@ -86,7 +86,7 @@ WORDS: dict[str, dict[str, str | tuple[str, ...]]] = {
         "-l": "",
         "--limit": "TEXT",
         "-n": "TEXT",
-        "--status": "TEXT",
+        "--status": ("pending", "streaming", "done", "error", "timeout", "cancelled"),
         "--since": "TEXT",
         "--watch": "",
         "-w": "",

@@ -1,4 +1,4 @@
-"""`ptstream ls --watch`: the list redrawn in place, with each running stream's rate, as far as the screen has room."""
+"""`ptstream ls --watch`: the list redrawn in place, with each running stream's rate, as many as fit on the screen."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 from ptstream.cli.fast_path import failed
 from ptstream.cli.output import OutputClosed, OutputFailed
 from ptstream.cli.screen import Screen
-from ptstream.errors import PtstreamError, ungrouped
+from ptstream.errors import PtstreamError, StreamNotFound, ungrouped
 from ptstream.streams import Stream
 from ptstream.streams_protocol import Streams
 
@@ -37,8 +37,14 @@ async def all_at_once(screen: Screen, several: Sequence[Named], work: Callable[[
 
     codes = [each if isinstance(each, int) else 0 for each in several]
 
+    async def done(stream: Stream) -> int:
+        try:
+            return await work(stream)
+        except StreamNotFound as error:  # it was there
+            raise StreamNotFound(f"stream {stream.id} has been deleted") from error
+
     async def keep(number: int, stream: Stream) -> None:
-        codes[number] = await attempted(screen, work, stream)
+        codes[number] = await attempted(screen, done, stream)
 
     with ungrouped():
         async with anyio.create_task_group() as tasks:

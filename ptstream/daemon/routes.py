@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import Request
@@ -12,7 +11,7 @@ from starlette.routing import Route
 from ptstream.daemon.daemon import Daemon
 from ptstream.daemon.openapi import MOST, parameters
 from ptstream.errors import UsageError
-from ptstream.integers import count_of
+from ptstream.integers import MAX_DIGITS, count_of
 
 USUALLY = 100
 """How many streams, or places that were found, one answer lists unless it is asked for more or fewer."""
@@ -83,7 +82,7 @@ def moment_of(request: Request, name: str) -> float:
         moment = float(request.query_params.get(name, "0"))
     except ValueError:
         moment = -1.0
-    if not 0 <= moment < math.inf:
+    if not 0 <= moment < 10**MAX_DIGITS:
         raise UsageError(f"{name} is a moment in Unix seconds")
     return moment
 
