@@ -125,6 +125,25 @@ def test_cut_anywhere_it_ends_as_the_whole_does_and_no_row_of_the_scrollback_cha
         assert rows[:3] == ABOVE
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "1. a\n1. |b|\n|-|-|\n|c|d|",
+        "- a\n- |b|c|\n-|-|-|\n",
+        "- a\n- - -\nb",
+        " - a\n  - b\n   - c\n - d",
+        "2) a\n3) b",
+    ],
+)
+def test_the_last_item_of_a_list_is_one(source: str) -> None:
+    """Which by itself might be a table, whose first line it is."""
+    whole, drawn = Drawn((40, 12), 0), Drawn((40, 12), 0)
+    whole.feed(source)
+    for character in source:
+        drawn.feed(character)
+    assert drawn.end() == whole.end()
+
+
 def test_everything_that_fits_is_seen_and_what_does_not_is_above_it() -> None:
     words = [f"w{number:03}" for number in range(200)]
     drawn = Drawn((40, 12), 0)

@@ -9,6 +9,7 @@ text comes, is left to `screen.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -244,9 +245,27 @@ class _Blocks:
         return last.begin
 
     def _parsed(self, source: str) -> list[Block]:
-        tokens = self._parser.parse(source)
+        # An item by itself may be something else, the header of a table say: one stands before it, as in its list.
+        item = _ITEM.match(source) if self._number is not None else None
+        tokens = self._parser.parse(f"{item[0]} x\n{source}" if item else source)
         lines = source.split("\n")
-        return [Block(group, lines) for group in groups(tokens, level=0)]
+        return [Block(group, lines) for group in groups(_without_first_item(tokens) if item else tokens, level=0)]
+
+
+_ITEM = re.compile(r" *([-+*]|[0-9]{1,9}[.)])")
+"""The beginning of a list's item (CommonMark 5.2)."""
+
+
+def _without_first_item(tokens: list[Token]) -> list[Token]:
+    """Of a list, whose first item is one line; the lines' numbers are those without it."""
+    end = next(at for at, token in enumerate(tokens) if token.type == "list_item_close" and token.level == 1)
+    rest = [tokens[0], *tokens[end + 1 :]]
+    if rest[1].nesting < 0:  # there is no other item
+        rest = rest[2:]
+    for token in rest:
+        if token.map:
+            token.map = [max(0, line - 1) for line in token.map]
+    return rest
 
 
 class _Fence(NamedTuple):
