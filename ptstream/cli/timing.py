@@ -14,7 +14,7 @@ from ptstream.cli.describe import size
 from ptstream.cli.screen import Screen
 from ptstream.streams import Attempt, Stream
 
-PATIENCE = 2
+SAID_AFTER = 2
 """Seconds after which it is said that there is something to wait for."""
 
 _COUNTS = ("completion_tokens", "output_tokens")
@@ -36,7 +36,7 @@ class Timing:
 
     async def wait(self, screen: Screen, what: str) -> None:
         """Says what is waited for, until the text begins. Runs until then, or until it is cancelled."""
-        await anyio.sleep(PATIENCE)
+        await anyio.sleep(SAID_AFTER)
         while self._first is None:
             await screen.status(f"{what} · {monotonic() - self._asked:.0f} s · Ctrl-C detaches")
             await anyio.sleep(1)

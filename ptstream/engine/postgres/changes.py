@@ -12,7 +12,7 @@ import anyio
 
 from ptstream.engine.handover import AFTER_NOBODY, NOBODY
 from ptstream.engine.postgres import schema
-from ptstream.engine.postgres.connections import PATIENCE, Connections, Work, busy
+from ptstream.engine.postgres.connections import RECONNECT_FOR, Connections, Work, busy
 from ptstream.engine.postgres.queries import Queries, whole_stream
 from ptstream.engine.requests import (
     check_fits,
@@ -202,7 +202,7 @@ class Changes:
                 await answer.done.wait()
             if not answer.done.is_set():
                 await otherwise()
-        with anyio.move_on_after(PATIENCE):
+        with anyio.move_on_after(RECONNECT_FOR):
             await answer.done.wait()
         if not answer.done.is_set():
             raise busy(self._connections.server.location)

@@ -17,10 +17,10 @@ from anyio.abc import TaskGroup
 from ptstream.engine.postgres.server import Connection, OutOfReach, Server
 from ptstream.errors import StoreBusy
 
-PATIENCE = 60.0
+RECONNECT_FOR = 60.0
 """Seconds that one waits for a database which has been reached before: a standby's promotion takes up to 30."""
 
-PATIENCE_AT_FIRST = 30.0
+CONNECT_FOR = 30.0
 """The same, for one that has not been, but says that it starts, or that another host is to be the primary."""
 
 FIRST_RETRY = 0.05
@@ -80,10 +80,10 @@ class Lane:
         self._scope = anyio.CancelScope()  # of what is being done
         self._closed = False
 
-    def begin(self, work: Work[T], *, patience: float = PATIENCE) -> Answer[T]:
-        """Have it done; at once, unless something is being done. After `patience` (s) without a connection it fails."""
+    def begin(self, work: Work[T], *, retry_for: float = RECONNECT_FOR) -> Answer[T]:
+        """Have it done; at once, unless something is being done. After `retry_for` (s) without a connection it fails."""
         answer = Answer[T]()
-        self._tasks.start_soon(self._answer, work, answer, patience)
+        self._tasks.start_soon(self._answer, work, answer, retry_for)
         return answer
 
     async def do(self, work: Work[T]) -> T:
@@ -92,18 +92,18 @@ class Lane:
         await answer.done.wait()
         return answer.value
 
-    async def _answer(self, work: Work[T], answer: Answer[T], patience: float) -> None:
+    async def _answer(self, work: Work[T], answer: Answer[T], retry_for: float) -> None:
         try:
             async with self._lock:
                 with anyio.CancelScope() as self._scope:
-                    await self._persist(work, answer, patience)
+                    await self._persist(work, answer, retry_for)
         except Exception as error:
             answer.fail(error)
         finally:
             if not answer.done.is_set():  # it broke off
                 answer.fail(busy(self._server.location))
 
-    async def _persist(self, work: Work[T], answer: Answer[T], patience: float) -> None:
+    async def _persist(self, work: Work[T], answer: Answer[T], retry_for: float) -> None:
         begun = anyio.current_time()
         wait = FIRST_RETRY
         while not self._closed:
@@ -113,17 +113,17 @@ class Lane:
             except (psycopg.Error, OutOfReach) as error:
                 waits = isinstance(error, OutOfReach) or self._server.broke(error, self._connection)
                 failure = self._server.translate(error) if isinstance(error, psycopg.Error) else error
-                if not waits or anyio.current_time() > begun + min(patience, self._patience(error)):
+                if not waits or anyio.current_time() > begun + min(retry_for, self._retry_for(error)):
                     raise failure from error
                 await self._drop()
                 answer.trouble = str(failure)
             await anyio.sleep(wait)
             wait = min(2 * wait, LONGEST_RETRY)
 
-    def _patience(self, error: Exception) -> float:
+    def _retry_for(self, error: Exception) -> float:
         if self._server.reached:
             return float("inf")
-        return PATIENCE_AT_FIRST if isinstance(error, OutOfReach) and error.soon else 0.0
+        return CONNECT_FOR if isinstance(error, OutOfReach) and error.soon else 0.0
 
     async def _try(self, work: Work[T], answer: Answer[T]) -> T:
         if self._connection is None or self._connection.closed:

@@ -229,7 +229,7 @@ class Lease:
         return False
 
     async def _try(self, work: Any) -> None:
-        answer = self._lane.begin(work, patience=float("inf"))
+        answer = self._lane.begin(work, retry_for=float("inf"))
         await answer.done.wait()  # what it says against is said by the next write as well
 
     def void(self) -> None:
@@ -241,7 +241,7 @@ class Lease:
     async def release(self) -> None:
         """Give it up: whatever is still `streaming` under this name is now for others to recover."""
         with anyio.move_on_after(1, shield=True):
-            answer = self._lane.begin(lambda connection: connection.rows(RELEASE, (self.id, self.id)), patience=0)
+            answer = self._lane.begin(lambda connection: connection.rows(RELEASE, (self.id, self.id)), retry_for=0)
             await answer.done.wait()
         with anyio.CancelScope(shield=True):
             await self._connections.remove(self._lane)

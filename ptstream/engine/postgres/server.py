@@ -69,7 +69,7 @@ T = TypeVar("T")
 
 
 class OutOfReach(StoreUnusable):
-    """No connection could be made: with patience, one may."""
+    """No connection could be made: later, one may."""
 
     def __init__(self, message: str, *, soon: bool = False) -> None:
         super().__init__(message)

@@ -182,7 +182,7 @@ class Keeper:
             "text": [text for *_, text in rows],
         }
         stops = {n: start + len(text) for n, _, start, text in rows}
-        answer = self._lane.begin(lambda connection: connection.rows(schema.KEEP, values), patience=float("inf"))
+        answer = self._lane.begin(lambda connection: connection.rows(schema.KEEP, values), retry_for=float("inf"))
         await self._wait(answer, batch)
         try:
             kept = {n for (n,) in answer.value}

@@ -268,7 +268,7 @@ class PostgresWriter:
             return taken
 
         try:
-            taken = await self._answered(self._lane.begin(work, patience=float("inf")))
+            taken = await self._answered(self._lane.begin(work, retry_for=float("inf")))
         except StoreBusy as error:
             if self.closing:
                 for flush in group:
