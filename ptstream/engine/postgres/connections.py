@@ -81,7 +81,7 @@ class Lane:
         self._closed = False
 
     def begin(self, work: Work[T], *, retry_for: float = RECONNECT_FOR) -> Answer[T]:
-        """Have it done; at once, unless something is being done. After `retry_for` (s) without a connection it fails."""
+        """Have it done, at once unless something is being done; it fails after `retry_for` s without a connection."""
         answer = Answer[T]()
         self._tasks.start_soon(self._answer, work, answer, retry_for)
         return answer
