@@ -6,8 +6,10 @@ import contextlib
 import os
 import random
 import signal
+import sqlite3
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import pytest
 from ptstream.engine.requests import OPENING
 from ptstream.engine.sqlite import liveness, migration
 from ptstream.engine.sqlite.cursor import TextCursor
+from ptstream.engine.sqlite.database import Database
 from ptstream.engine.sqlite.engine import LARGE, attached, opened
 from ptstream.engine.sqlite.liveness import Lease
 from ptstream.engine.sqlite.queries import Standing
@@ -745,3 +748,20 @@ async def test_a_database_that_was_replaced_is_said_to_be_lost(home: Home) -> No
             os.replace(f"{home.database}.old", home.database)
             said.append(engine.lost)
     assert said == [None, None, home.database, home.database, None]
+
+
+def test_who_reads_waits_while_the_database_is_made(home: Home) -> None:
+    """In an event loop, too, where no write waits for another."""
+    home.make()
+    Path(home.database).touch(mode=0o600)
+    database = Database(home, busy_timeout=0)
+    with (
+        contextlib.closing(sqlite3.connect(home.database, isolation_level=None)) as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        reading = pool.submit(database.read, "SELECT id FROM streams")
+        wait([reading], timeout=0.2)
+        other.execute("COMMIT")
+        assert reading.result() == []
+        pool.submit(database.close).result()

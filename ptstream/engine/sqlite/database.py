@@ -95,7 +95,11 @@ class Database:
         return connection
 
     def _open(self, query: str) -> sqlite3.Connection:
-        return sqlite3.connect(schema.uri(self.home, query), uri=True, isolation_level=None, timeout=self._busy_timeout)
+        # In an event loop too, who reads waits for whoever makes the database or, after a crash, looks through its log:
+        # for moments. Nothing else is in a reader's way.
+        return sqlite3.connect(
+            schema.uri(self.home, query), uri=True, isolation_level=None, timeout=schema.BUSY_TIMEOUT
+        )
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
