@@ -144,6 +144,15 @@ def test_the_last_item_of_a_list_is_one(source: str) -> None:
     assert drawn.end() == whole.end()
 
 
+def test_a_line_of_code_that_is_longer_than_the_screen_stands_once() -> None:
+    source = "- - ---\n    " + "word " * 60
+    whole, drawn = Drawn((24, 8), 0), Drawn((24, 8), 0)
+    whole.feed(source)
+    for begin in range(0, len(source), 3):
+        drawn.feed(source[begin : begin + 3])
+    assert drawn.end() == whole.end()
+
+
 def test_everything_that_fits_is_seen_and_what_does_not_is_above_it() -> None:
     words = [f"w{number:03}" for number in range(200)]
     drawn = Drawn((40, 12), 0)

@@ -147,6 +147,9 @@ class Rendering:
         self.settled = Place(len(self.lines))
         if number is None:
             self.put_gap()
+        if block.kind == "code_block" and self.settled == (0, 0):
+            # It stays one, below what has been given out: the gap is not to go when its line is longer than the screen.
+            self.settled = Place(len(self.lines))
         walk = _Walk(self, block.lines, number)
         walk.put(block.tokens)
         self.used = True
