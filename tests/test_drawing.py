@@ -145,7 +145,7 @@ def test_the_last_item_of_a_list_is_one(source: str) -> None:
 
 
 def test_a_line_of_code_that_is_longer_than_the_screen_stands_once() -> None:
-    source = "- - ---\n    " + "word " * 60
+    source = "- - ---\n    " + "word " * 60 + "\n  -"
     whole, drawn = Drawn((24, 8), 0), Drawn((24, 8), 0)
     whole.feed(source)
     for begin in range(0, len(source), 3):
