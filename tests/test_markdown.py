@@ -92,6 +92,19 @@ def test_a_text_in_pieces_ends_as_the_whole_text_does(size: tuple[int, int]) -> 
     assert terminal.lines == whole(ANSWER, size)
 
 
+@pytest.mark.parametrize(
+    "text", ["u\nq\\\n- a", "q\\\n# h", "q\\\n1. a", "q\\\n> g", "q\\\n```\nx", "q\\\n-b", "q\\\n"]
+)
+def test_a_backslash_before_what_ends_its_paragraph(text: str) -> None:
+    """Which until then might be a line of it."""
+    rendered, terminal = Rendered(lambda: (40, 10), (clock := Clock())), Reflowing(40)
+    for character in text:
+        clock.now += 1
+        terminal.feed(rendered.feed(character))
+    terminal.feed(rendered.end())
+    assert terminal.lines == whole(text, (40, 10))
+
+
 FRAGMENTS = st.sampled_from(
     [
         *("# h", "- a", "* b", "1. c", "2. d", "   - e", "```", "```py", "~~~", "    f", "> g", "---", "***", "==="),

@@ -20,6 +20,9 @@ _MAY_OPEN = re.compile(r"[*]+|_+|~+|`|\[|\]|<|&|\$|\\")
 
 _FORMULAS = (r"\(", r"\[")
 
+_BLOCK = re.compile(r"[-+*>#`~|]*|1[.)]?")
+"""A line that may yet begin a block, by which it ends the paragraph above it."""
+
 _ENTITY = re.compile(r"&#?\w{0,32}\Z")
 
 
@@ -55,6 +58,7 @@ class _Reading:
         self._last = 0  # where the last thing that is no literal text begins, if nothing comes after it
         self._link = ("", 0)
         self._formulas: list[int] = []
+        self._hard_break = -1  # where the last one stands: at a paragraph's end it is a backslash
 
     def take(self, token: Token) -> None:
         """The next one."""
@@ -63,6 +67,7 @@ class _Reading:
         elif token.nesting < 0:
             self._end(token)
         elif token.type in ("softbreak", "hardbreak"):
+            self._hard_break = len(self._text) if token.type == "hardbreak" else self._hard_break
             self._text += "\n"
             self.lines.append([])
         elif token.type == "text" or token.markup in _FORMULAS:
@@ -116,6 +121,9 @@ class _Reading:
             elif self._may_open(match[0], at):
                 first = min(first, self._literal[at])
         formulas = [at for at in self._formulas if len(text) - at <= FORMULA]
+        begin = text.rfind("\n")
+        if begin >= 0 and begin == self._hard_break and _BLOCK.fullmatch(text, begin + 1):
+            first = min(first, begin)
         return min([first, *(self._literal[at] for at in (*brackets, *formulas) if at in self._literal)])
 
     def _may_open(self, mark: str, at: int) -> bool:
