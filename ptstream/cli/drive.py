@@ -420,8 +420,8 @@ class _Drive:
         """What was not shown yet. A note is a line of its own; reasoning and a command's stderr come in pieces."""
         async with aclosing(self._streams.remarks(self._stream.id, self._remark)) as entries:
             async for entry in entries:
+                self._remark = entry.number  # whoever is interrupted while writing it has it written by the next
                 if entry.kind == wire.NOTE:
                     await self._screen.remark(entry.text + "\n", fresh=True)
                 else:
                     await self._screen.remark(entry.text)
-                self._remark = entry.number
