@@ -11,15 +11,12 @@ from collections.abc import Mapping
 import anyio
 
 from ptstream.engine.postgres.liveness import KNOWN
-from ptstream.engine.postgres.looks import POLL, Asked, Look, Looks
+from ptstream.engine.postgres.looks import Asked, Look, Looks
 from ptstream.engine.postgres.queries import PAGE, Standing
 from ptstream.engine.postgres.recovery import Recovery
 from ptstream.engine.postgres.tail import KeptTail
 from ptstream.errors import OffsetBeyondEnd, StreamNotFound, UsageError
 from ptstream.streams import State
-
-LONGEST = 4
-"""Bytes of a character at most: less than this may be missing of a page that is full."""
 
 
 class TextCursor:
@@ -41,7 +38,6 @@ class TextCursor:
         self._looked_at = float("-inf")
         self._rung: anyio.Event | None = None
         self._news: Look | None = None
-        self._polled_at = float("-inf")
 
     @property
     def state(self) -> State | None:
@@ -70,14 +66,9 @@ class TextCursor:
 
     async def _looked(self) -> bytes:
         look, self._news = self._news, None
-        now = anyio.current_time()
-        if look is not None:
-            self._polled_at = now if len(look.text) < PAGE - LONGEST else float("-inf")
-        elif now < self._polled_at + POLL:  # there was no more, and the next poll comes soon
-            return b""
-        else:
+        if look is None:
             look = await self._looks.look(Asked(self.id, self.offset, self._live))
-        self._looked_at = now
+        self._looked_at = anyio.current_time()
         if look.standing is None:
             raise StreamNotFound(
                 f"no stream {self.id}" if self._standing is None else f"stream {self.id} has been deleted"
