@@ -106,6 +106,10 @@ def sieved(parts: Sequence[str]) -> str:
     return "".join([*map(sieve.feed, parts), sieve.end()])
 
 
+OURS = re.compile(r"\r\x1b\[K|\x1b\[[\d;:]*m|\r\n")
+"""What is sent of what a command has written: a line that is drawn anew, and colours."""
+
+
 def forbidden(text: str) -> list[str]:
     """What of it acts: controls and separators by Unicode's own word, what turns the direction that is read in, and
     what the filter itself says that it lets through nowhere."""
@@ -176,7 +180,7 @@ def _screen(ours: int, theirs: int, text: str, cuts: Sequence[int] | None) -> No
         sent += taken(ours)
     screen.close()
     shown = sent.decode()  # or it is no UTF-8
-    if found := forbidden(shown):
+    if found := forbidden(OURS.sub("", shown)):
         raise Wrong("what acts is sent", found)
 
 
