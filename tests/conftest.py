@@ -16,6 +16,7 @@ import re
 import shlex
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,8 @@ import hypothesis
 import pytest
 
 from ptstream import wire
+from ptstream.engine import open_engine
+from ptstream.engine.protocol import Engine
 from ptstream.engine.sqlite.cursor import TextCursor
 from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
@@ -156,6 +159,13 @@ def store(home: Home) -> Iterator[Store]:
     if ON_POSTGRES:
         pytest.skip("tests SQLite itself")
     with Store(home) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def engine(home: Home) -> AsyncIterator[Engine]:
+    """The engine of the home."""
+    async with open_engine(home) as opened:
         yield opened
 
 
@@ -495,6 +505,26 @@ def read(store: Store, id: str, offset: int = 0, *, live: bool = True) -> bytes:
         text += data
     cursor.close()
     return text
+
+
+async def stored(engine: Engine, id: str) -> bytes:
+    """The text that is in chunks."""
+    cursor, text = engine.cursor(id, live=False), b""
+    while data := await cursor.read():
+        text += data
+    cursor.close()
+    return text
+
+
+@contextlib.contextmanager
+def locked(home: Home, tables: str = "streams, chunks, pieces") -> Iterator[Callable[[str], Any]]:
+    """Another program's transaction, in which SQL can be said: the store takes no write, or none to these tables."""
+    with contextlib.closing(
+        sqlite3.connect(home.database, isolation_level=None) if home.is_local else postgres.connected(home.store)
+    ) as other:
+        other.execute("BEGIN IMMEDIATE" if home.is_local else f"BEGIN; LOCK TABLE {tables} IN EXCLUSIVE MODE")
+        yield other.execute
+        other.execute("COMMIT")
 
 
 def until(what: Callable[[], Any], limit: float = LIMIT) -> Any:

@@ -140,9 +140,7 @@ class Cluster:
 
     def admin(self) -> psycopg.Connection:
         """A connection of its administrator's."""
-        import psycopg
-
-        return psycopg.connect(self.url(), autocommit=True, connect_timeout=5)
+        return connected(self.url())
 
     def kill(self) -> None:
         """As a machine that fails."""
@@ -156,6 +154,13 @@ class Cluster:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGQUIT)
             self.process.wait()
+
+
+def connected(url: str) -> psycopg.Connection:
+    """A connection to say SQL over."""
+    import psycopg
+
+    return psycopg.connect(url, autocommit=True, connect_timeout=5)
 
 
 def free_port() -> int:

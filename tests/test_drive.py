@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from ptstream.cancellation import cancel
 from ptstream.config import Limits, Settings
 from ptstream.drive import Drive, encoded
-from ptstream.engine.sqlite.cursor import TextCursor
+from ptstream.engine import open_engine
+from ptstream.engine.protocol import Engine
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.writer import SqliteWriter
 from ptstream.errors import GeneratorDropped, GeneratorError, GeneratorTimeout, StoreBusy, StoreUnusable
@@ -28,10 +29,13 @@ from ptstream.follow import Follow
 from ptstream.generators import Event, Note, Reasoning, Source, Usage
 from ptstream.generators.surrogates import slices
 from ptstream.outcome import Outcome
-from ptstream.owner import Owner
+from ptstream.owner import Owner, open_owner
 from ptstream.remarks import LEFT_OUT, MAX_REMARKS, Remarks
+from ptstream.sentences import Cutter
+from ptstream.settings import Home
 from ptstream.streams import Claim, Flush, Status
-from tests.conftest import owning, read
+from tests import postgres
+from tests.conftest import locked, owning, read, sqlite_itself, stored
 
 pytestmark = pytest.mark.anyio
 
@@ -48,14 +52,22 @@ def writer_of(owner: Owner) -> SqliteWriter:
     return owner._writer
 
 
-async def driven(store: Store, owner: Owner, generate: Generate, *, patient: bool = False) -> Drive:
+def tails(home: Home) -> list[str]:
+    """The streams that have text beside that in chunks."""
+    if home.is_local:
+        return os.listdir(home.tails)
+    with postgres.connected(home.store) as database:
+        return [stream for (stream,) in database.execute("SELECT stream FROM pieces")]
+
+
+async def driven(owner: Owner, generate: Generate, *, patient: bool = False) -> Drive:
     """A stream driven to its end."""
-    attempt = await owner.start(store.create().id, source(generate, patient=patient))
+    attempt = await owner.start((await owner.engine.create()).id, source(generate, patient=patient))
     await attempt.ended.wait()
     return attempt
 
 
-async def test_text_usage_and_remarks(store: Store) -> None:
+async def test_text_usage_and_remarks(engine: Engine, home: Home) -> None:
     async def generate() -> AsyncGenerator[Event, None]:
         yield Reasoning("Let me think.")
         yield "One. "
@@ -64,15 +76,15 @@ async def test_text_usage_and_remarks(store: Store) -> None:
         yield "Two."
         yield Usage({"total_tokens": 3})
 
-    async with owning(store) as owner:
-        attempt = await driven(store, owner, generate)
+    async with open_owner(engine) as owner:
+        attempt = await driven(owner, generate)
         id = attempt.claim.id
         assert attempt.end == Outcome(Status.DONE, None)
         assert attempt.remarks.since(0)[0] == [Reasoning("Let me think."), Note("halfway")]
-        assert read(store, id) == b"One. Two."
-        (kept,) = store.attempts(id)
+        assert await engine.text(id) == b"One. Two."
+        (kept,) = await engine.attempts(id)
         assert (kept.pieces, kept.usage, kept.model) == (2, {"total_tokens": 3}, "test")
-        assert os.listdir(store.home.tails) == []
+        assert tails(home) == []
         assert owner.running == {}
 
 
@@ -84,21 +96,21 @@ async def test_text_usage_and_remarks(store: Store) -> None:
         (LookupError("what?"), Status.ERROR, "LookupError: what?"),
     ],
 )
-async def test_a_failing_generator(store: Store, error: Exception, status: Status, cause: str) -> None:
+async def test_a_failing_generator(engine: Engine, error: Exception, status: Status, cause: str) -> None:
     async def generate() -> AsyncGenerator[Event, None]:
         yield "The tail, not a whole sentence"
         raise error
 
-    async with owning(store) as owner:
-        attempt = await driven(store, owner, generate)
-        state = store.state(attempt.claim.id)
+    async with open_owner(engine) as owner:
+        attempt = await driven(owner, generate)
+        state = await engine.recovered(attempt.claim.id)
         assert (state.status, state.error) == (status, cause)
         assert attempt.end is not None
         assert attempt.end.exception is error
-        assert store.text(attempt.claim.id, 0, 100) == b"The tail, not a whole sentence"
+        assert await stored(engine, attempt.claim.id) == b"The tail, not a whole sentence"
 
 
-async def test_what_was_asked_is_let_go_at_the_end(store: Store) -> None:
+async def test_what_was_asked_is_let_go_at_the_end(engine: Engine) -> None:
     """A prompt may be large, and keys come with it: they must not wait for Python's collector of cycles."""
 
     class Asked:
@@ -115,11 +127,11 @@ async def test_what_was_asked_is_let_go_at_the_end(store: Store) -> None:
 
         return generate, weakref.ref(asked)
 
-    async with owning(store) as owner:
+    async with open_owner(engine) as owner:
         generate, asked = asking()
         gc.disable()
         try:
-            attempt = await driven(store, owner, generate)
+            attempt = await driven(owner, generate)
             del generate
             assert asked() is None
         finally:
@@ -127,29 +139,27 @@ async def test_what_was_asked_is_let_go_at_the_end(store: Store) -> None:
         assert attempt.end == Outcome(Status.DONE, None)
 
 
-async def test_every_piece_is_in_the_tail_before_it_is_shown(store: Store) -> None:
-    shown, go_on = anyio.Event(), anyio.Event()
+async def test_every_piece_is_in_the_tail_before_it_is_shown(engine: Engine, home: Home) -> None:
+    go_on = anyio.Event()
 
     async def generate() -> AsyncGenerator[Event, None]:
         yield "Half a sen"
-        shown.set()
         await go_on.wait()
         yield "tence."
 
-    async with owning(store) as owner:
-        id = store.create().id
+    async with open_owner(engine) as owner:
+        id = (await engine.create()).id
         attempt = await owner.start(id, source(generate))
-        await shown.wait()
-        assert store.text(id, 0, 100) == b""
-        assert read(store, id) == b"Half a sen"
-        with open(store.tail_path(id, 1), "rb") as file:
-            assert file.read() == b"Half a sen"
+        assert await anext(Follow(engine.cursor(id), audience=owner.audience)) == b"Half a sen"
+        async with open_engine(home) as elsewhere:
+            assert await elsewhere.text(id) == b"Half a sen"
+        assert (await stored(engine, id), tails(home) != []) == (b"", True)
         go_on.set()
         await attempt.ended.wait()
-        assert store.counts(id) == (2, 1)
+        assert await engine.counts(id) == (2, 1)
 
 
-async def test_cancel_reaches_a_silent_generator(store: Store) -> None:
+async def test_cancel_reaches_a_silent_generator(engine: Engine, home: Home) -> None:
     closed = anyio.Event()
 
     async def generate() -> AsyncGenerator[Event, None]:
@@ -159,22 +169,22 @@ async def test_cancel_reaches_a_silent_generator(store: Store) -> None:
         finally:
             closed.set()
 
-    async with owning(store) as owner:
-        id = store.create().id
+    async with open_owner(engine) as owner:
+        id = (await engine.create()).id
         attempt = await owner.start(id, source(generate))
         follow = Follow(owner.engine.cursor(id), audience=owner.audience)
         assert await anext(follow) == b"Begun"
-        with Store(store.home) as elsewhere:
-            elsewhere.cancel(id)
+        async with open_engine(home) as elsewhere:
+            await elsewhere.cancel(id)
         await attempt.ended.wait()
         assert closed.is_set()
-        state = store.state(id)
+        state = await engine.recovered(id)
         assert (state.status, state.error, state.bytes) == (Status.CANCELLED, "cancelled at byte 5", 5)
         with pytest.raises(StopAsyncIteration):
             await anext(follow)
 
 
-async def test_a_drained_generator_ends_its_stream_at_once_and_tells_its_usage(store: Store) -> None:
+async def test_a_drained_generator_ends_its_stream_at_once_and_tells_its_usage(engine: Engine, home: Home) -> None:
     go_on = anyio.Event()
 
     async def generate() -> AsyncGenerator[Event, None]:
@@ -184,30 +194,30 @@ async def test_a_drained_generator_ends_its_stream_at_once_and_tells_its_usage(s
             yield "More. "
         yield Usage({"tokens": 3})
 
-    async with owning(store) as owner:
-        id = store.create().id
+    async with open_owner(engine) as owner:
+        id = (await engine.create()).id
         attempt = await owner.start(id, source(generate))
         while attempt.pieces == 0:
             await anyio.lowlevel.checkpoint()
         await cancel(owner.engine, id, drain=True)
-        before = store.state(id)
+        before = await engine.recovered(id)
         assert (before.status, before.error) == (Status.CANCELLED, "cancelled at byte 8")
-        assert (store.attempts(id)[0].usage, id in owner.running) == (None, True)
+        assert ((await engine.attempts(id))[0].usage, id in owner.running) == (None, True)
         go_on.set()
         while id in owner.running:
             await anyio.lowlevel.checkpoint()
-        assert store.attempts(id)[0].usage == {"tokens": 3}
-        assert store.state(id) == before
-        assert read(store, id) == b"One. Two"
-        assert os.listdir(store.home.tails) == []
+        assert (await engine.attempts(id))[0].usage == {"tokens": 3}
+        assert await engine.recovered(id) == before
+        assert await engine.text(id) == b"One. Two"
+        assert tails(home) == []
 
 
-async def test_one_that_is_drained_while_it_waits_to_go_on_ends(store: Store) -> None:
+async def test_one_that_is_drained_while_it_waits_to_go_on_ends(engine: Engine, home: Home) -> None:
     """What it waited for, its last text in the store, has come with the end."""
-    locked, dropped = anyio.Event(), anyio.Event()
+    begin, dropped = anyio.Event(), anyio.Event()
 
     async def generate() -> AsyncGenerator[Event, None]:
-        await locked.wait()
+        await begin.wait()
         yield "One\n"
         await anyio.wait_all_tasks_blocked()  # its flush is on the way
         yield "Two"
@@ -217,31 +227,28 @@ async def test_one_that_is_drained_while_it_waits_to_go_on_ends(store: Store) ->
     async def go_on(_: str) -> AsyncGenerator[Event, None]:
         yield pytest.fail("asked to go on")
 
-    async with owning(store) as owner:
-        id = store.create().id
-        other = sqlite3.connect(store.home.database, isolation_level=None)
+    async with open_owner(engine) as owner:
+        id = (await engine.create()).id
         model = replace(source(generate), resume=go_on, flush=Flush.LINES)
         attempt = await owner.start(id, model, on_drop=True)
-        other.execute("BEGIN IMMEDIATE")
-        locked.set()
-        await dropped.wait()
-        await anyio.wait_all_tasks_blocked()
-        attempt.stop(Status.CANCELLED, "cancelled", drain=True)
-        other.execute("UPDATE streams SET drain = 1")
-        other.execute("COMMIT")
-        other.close()
+        with locked(home, "chunks") as sql:
+            begin.set()
+            await dropped.wait()
+            await anyio.wait_all_tasks_blocked()
+            attempt.stop(Status.CANCELLED, "cancelled", drain=True)
+            sql("UPDATE streams SET drain = true")
         while id in owner.running:
             await anyio.lowlevel.checkpoint()
-        assert (read(store, id), store.state(id).status) == (b"One\nTwo", Status.CANCELLED)
+        assert (await engine.text(id), (await engine.recovered(id)).status) == (b"One\nTwo", Status.CANCELLED)
 
 
-async def test_a_drained_generator_ends_by_a_further_cancel(store: Store) -> None:
+async def test_a_drained_generator_ends_by_a_further_cancel(engine: Engine) -> None:
     async def generate() -> AsyncGenerator[Event, None]:
         yield "Begun"
         await anyio.sleep_forever()
 
-    async with owning(store) as owner:
-        id = store.create().id
+    async with open_owner(engine) as owner:
+        id = (await engine.create()).id
         await owner.start(id, source(generate))
         await cancel(owner.engine, id, drain=True)
         assert id in owner.running
@@ -250,21 +257,21 @@ async def test_a_drained_generator_ends_by_a_further_cancel(store: Store) -> Non
             await anyio.lowlevel.checkpoint()
 
 
-async def test_a_drained_generator_ends_with_its_owner(store: Store) -> None:
+async def test_a_drained_generator_ends_with_its_owner(engine: Engine) -> None:
     async def generate() -> AsyncGenerator[Event, None]:
         yield "Begun"
         await anyio.sleep_forever()
 
-    async with owning(store) as owner:
-        id = store.create().id
+    async with open_owner(engine) as owner:
+        id = (await engine.create()).id
         attempt = await owner.start(id, source(generate))
         await cancel(owner.engine, id, drain=True)
         await attempt.ended.wait()
         assert id in owner.running
-        assert store.state(id).status is Status.CANCELLED
+        assert (await engine.recovered(id)).status is Status.CANCELLED
 
 
-async def test_what_a_generator_says_after_its_end_is_decided_does_not_count(store: Store) -> None:
+async def test_what_a_generator_says_after_its_end_is_decided_does_not_count(engine: Engine) -> None:
     async def generate() -> AsyncGenerator[Event, None]:
         yield "Begun"
         try:
@@ -273,8 +280,8 @@ async def test_what_a_generator_says_after_its_end_is_decided_does_not_count(sto
             with anyio.CancelScope(shield=True):
                 await anyio.lowlevel.checkpoint()
 
-    async with owning(store) as owner:
-        attempt = await owner.start(store.create().id, source(generate))
+    async with open_owner(engine) as owner:
+        attempt = await owner.start((await engine.create()).id, source(generate))
         while attempt.pieces == 0:
             await anyio.lowlevel.checkpoint()
         attempt.stop(Status.CANCELLED, "first")
@@ -303,12 +310,7 @@ class Clock:
         (Limits(), 1, False, None),
     ],
 )
-async def test_time_outs(store: Store, limits: Limits, pieces: int, patient: bool, cause: str | None) -> None:
-    from ptstream.engine.sqlite.liveness import Lease
-    from ptstream.engine.sqlite.tail import FileTail
-    from ptstream.engine.sqlite.writer import SqliteWriter
-    from ptstream.sentences import Cutter
-
+async def test_time_outs(engine: Engine, limits: Limits, pieces: int, patient: bool, cause: str | None) -> None:
     silent, go_on, clock = anyio.Event(), anyio.Event(), Clock()
 
     async def generate() -> AsyncGenerator[Event, None]:
@@ -317,12 +319,9 @@ async def test_time_outs(store: Store, limits: Limits, pieces: int, patient: boo
         silent.set()
         await go_on.wait()
 
-    id = store.create().id
-    lease = Lease(store.home)
-    writer = SqliteWriter(store, lease.id)
-    async with writer.open(), anyio.create_task_group() as tasks:
-        claim = await writer.claim(id)
-        tail = FileTail(store.tail_path(id, claim.epoch), 0)
+    async with engine.writer() as writer, anyio.create_task_group() as tasks:
+        claim = await writer.claim((await engine.create()).id)
+        tail = await writer.tail(claim)
         attempt = Drive(claim, source(generate, patient=patient), tail, Cutter(Flush.SENTENCES), writer, limits, clock)
         tasks.start_soon(attempt.run)
         await silent.wait()
@@ -330,9 +329,8 @@ async def test_time_outs(store: Store, limits: Limits, pieces: int, patient: boo
         if cause is None:
             go_on.set()
         await attempt.ended.wait()
-    state = store.state(id)
+    state = await engine.recovered(claim.id)
     assert (state.status, state.error) == ((Status.TIMEOUT, cause) if cause else (Status.DONE, None))
-    lease.release()
 
 
 async def test_a_full_disk_pauses_the_generator(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,46 +390,38 @@ async def test_an_end_on_a_full_disk_names_the_byte_where_its_text_ends(
     assert store.state(id).error == "cancelled at byte 10"
 
 
-async def test_pieces_go_on_while_the_store_is_locked(store: Store) -> None:
-    from ptstream.engine.sqlite import migration
-
-    locked, go_on = anyio.Event(), anyio.Event()
+async def test_pieces_go_on_while_the_store_is_locked(engine: Engine, home: Home) -> None:
+    begin, go_on = anyio.Event(), anyio.Event()
 
     async def generate() -> AsyncGenerator[Event, None]:
-        await locked.wait()
+        await begin.wait()
         for n in range(100):
             yield f"Sentence number {n}. "
         await go_on.wait()
 
-    async with owning(store) as owner:
-        id = store.create().id
+    async with open_owner(engine) as owner:
+        id = (await engine.create()).id
         attempt = await owner.start(id, source(generate))
-        other = migration.connect_writer(store.home)
-        other.execute("BEGIN IMMEDIATE")
-        locked.set()
-        cursor = TextCursor(store, id)
-        text = b""
-        while b"number 99." not in text:
-            text += cursor.read()
-            await anyio.lowlevel.checkpoint()
-        assert store.text(id, 0, 10_000) == b""
-        other.execute("ROLLBACK")
-        other.close()
+        follow, text = Follow(engine.cursor(id), audience=owner.audience), b""
+        with locked(home, "chunks"):
+            begin.set()
+            while b"number 99." not in text:
+                text += await anext(follow)
+            assert await stored(engine, id) == b""
         go_on.set()
         await attempt.ended.wait()
-        cursor.close()
-    assert read(store, id) == text
-    assert store.counts(id)[1] < 10
+    assert await engine.text(id) == text
+    assert (await engine.counts(id))[1] < 10
 
 
-async def test_a_watcher_gets_every_sentence_and_the_end(store: Store) -> None:
+async def test_a_watcher_gets_every_sentence_and_the_end(engine: Engine) -> None:
     async def generate() -> AsyncGenerator[Event, None]:
         for n in range(50):
             yield f"Sentence number {n}. "
             await anyio.sleep(0.001)
 
-    async with owning(store) as owner:
-        id = store.create().id
+    async with open_owner(engine) as owner:
+        id = (await engine.create()).id
         got = b""
         await owner.start(id, source(generate))
         follow = Follow(owner.engine.cursor(id, live=False))
@@ -442,44 +432,45 @@ async def test_a_watcher_gets_every_sentence_and_the_end(store: Store) -> None:
         assert follow.cursor.state.status is Status.DONE
 
 
-async def test_a_watcher_goes_on_without_inotify(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@sqlite_itself
+async def test_a_watcher_goes_on_without_inotify(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     import watchfiles
 
     def exhausted(*_: object, **__: object) -> object:
         raise watchfiles._rust_notify.WatchfilesRustInternalError("Too many open files")
 
     monkeypatch.setattr(watchfiles, "awatch", exhausted)
-    await test_a_watcher_gets_every_sentence_and_the_end(store)
+    await test_a_watcher_gets_every_sentence_and_the_end(engine)
 
 
-async def test_what_waited_long_enough_is_flushed(store: Store) -> None:
+async def test_what_waited_long_enough_is_flushed(engine: Engine) -> None:
     async def generate() -> AsyncGenerator[Event, None]:
         yield "a few words without an end "
         await anyio.sleep_forever()
 
-    async with owning(store) as owner:
-        id = store.create().id
+    async with open_owner(engine) as owner:
+        id = (await engine.create()).id
         attempt = await owner.start(id, source(generate), Settings(max_delay=0.01))
-        while not store.text(id, 0, 100):
+        while not await stored(engine, id):
             await anyio.sleep(0.001)
-        assert store.text(id, 0, 100).startswith(b"a few words")
+        assert (await stored(engine, id)).startswith(b"a few words")
         attempt.stop(Status.CANCELLED, None)
 
 
-async def test_a_deleted_stream_ends_its_attempt(store: Store) -> None:
+async def test_a_deleted_stream_ends_its_attempt(engine: Engine, home: Home) -> None:
     async def generate() -> AsyncGenerator[Event, None]:
         while True:
             yield "Sentence. "
             await anyio.sleep(0.001)
 
-    async with owning(store) as owner:
-        id = store.create().id
+    async with open_owner(engine) as owner:
+        id = (await engine.create()).id
         attempt = await owner.start(id, source(generate))
-        with store.database.writing() as connection:
-            connection.execute("DELETE FROM streams WHERE id = ?", (id,))
+        with locked(home) as sql:
+            sql("DELETE FROM streams")
         await attempt.ended.wait()
         assert owner.running == {}
-    assert os.listdir(store.home.tails) == []
+    assert tails(home) == []
 
 
 async def test_no_room_for_a_tail(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -499,7 +490,7 @@ async def test_no_room_for_a_tail(store: Store, monkeypatch: pytest.MonkeyPatch)
     assert store.state(id).error == "no tail could be made: No space left on device"
 
 
-async def test_one_bad_generator_takes_nothing_else_along(store: Store) -> None:
+async def test_one_bad_generator_takes_nothing_else_along(engine: Engine) -> None:
     go_on = anyio.Event()
 
     async def good() -> AsyncGenerator[Event, None]:
@@ -511,35 +502,35 @@ async def test_one_bad_generator_takes_nothing_else_along(store: Store) -> None:
         yield "x"
         raise SystemError("very bad")
 
-    async with owning(store) as owner:
-        attempt = await owner.start(store.create().id, source(good))
+    async with open_owner(engine) as owner:
+        attempt = await owner.start((await engine.create()).id, source(good))
         for _ in range(3):
-            await driven(store, owner, bad)
+            await driven(owner, bad)
         go_on.set()
         await attempt.ended.wait()
         assert attempt.end == Outcome(Status.DONE, None)
 
 
-async def test_a_cancel_that_came_right_after_the_claim(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancel_that_came_right_after_the_claim(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """It reaches the owner before the owner knows the attempt."""
 
     async def generate() -> AsyncGenerator[Event, None]:
         await anyio.sleep_forever()
         yield ""
 
-    async with owning(store) as owner:
-        id, claim = store.create().id, writer_of(owner).claim
+    async with open_owner(engine) as owner:
+        id, claim = (await engine.create()).id, owner._writer.claim
 
-        async def claim_and_be_cancelled(*words: str) -> Claim:
+        async def claim_and_be_cancelled(*words: Any) -> Claim:
             got = await claim(*words)
-            store.cancel(id)
+            await engine.cancel(id)
             await owner._stop_cancelled()
             return got
 
-        monkeypatch.setattr(writer_of(owner), "claim", claim_and_be_cancelled)
+        monkeypatch.setattr(owner._writer, "claim", claim_and_be_cancelled)
         attempt = await owner.start(id, source(generate))
         await attempt.ended.wait()
-    assert store.state(id).status is Status.CANCELLED
+    assert (await engine.recovered(id)).status is Status.CANCELLED
 
 
 async def test_a_living_owner_does_not_give_up_an_end_that_a_broken_database_refuses(
@@ -648,11 +639,22 @@ async def test_a_failing_checkpoint_harms_nothing(store: Store, monkeypatch: pyt
             return await execute(sql, values)
 
         monkeypatch.setattr(writer_of(owner)._checkpoints, "_execute", full)
-        attempt = await driven(store, owner, generate)
+        attempt = await driven(owner, generate)
         assert attempt.end == Outcome(Status.DONE, None)
         assert failed == 1
         assert writer_of(owner)._checkpoints._not_before > 0
     assert read(store, attempt.claim.id).decode() == "".join(f"Sentence number {n}. " for n in range(20))
+
+
+async def test_what_is_no_json_and_no_text_is_kept_as_what_can_be(engine: Engine) -> None:
+    async def odd() -> AsyncGenerator[Event, None]:
+        yield "x"
+        yield Usage({"when": object()})
+        raise RuntimeError(os.fsdecode(b"\xff"))
+
+    async with open_owner(engine) as owner:
+        strange = await driven(owner, odd)
+    assert (await engine.recovered(strange.claim.id)).error == "RuntimeError: ?"
 
 
 async def test_a_row_that_cannot_be_written_takes_no_other_along(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -663,15 +665,8 @@ async def test_a_row_that_cannot_be_written_takes_no_other_along(store: Store, m
         await go_on.wait()
         yield "Two."
 
-    async def odd() -> AsyncGenerator[Event, None]:
-        yield "x"
-        yield Usage({"when": object()})
-        raise RuntimeError(os.fsdecode(b"\xff"))
-
     async with owning(store) as owner:
         attempt = await owner.start(store.create().id, source(good))
-        strange = await driven(store, owner, odd)
-        assert store.state(strange.claim.id).error == "RuntimeError: ?"
         execute = writer_of(owner)._execute
 
         async def picky(sql: str, values: Any) -> Any:
@@ -699,16 +694,16 @@ async def _appended(owner: Owner, claim: Claim, text: str) -> None:
         assert (await owner.engine.recovered(claim.id)).bytes == len(text)
 
 
-async def test_an_unfinished_word_first_does_not_stop_the_timer(store: Store) -> None:
+async def test_an_unfinished_word_first_does_not_stop_the_timer(engine: Engine) -> None:
     async def generate() -> AsyncGenerator[Event, None]:
         yield "Wh"
         yield "y is the sky blue and what"
         await anyio.sleep_forever()
 
-    async with owning(store) as owner:
-        id = store.create().id
+    async with open_owner(engine) as owner:
+        id = (await engine.create()).id
         attempt = await owner.start(id, source(generate), Settings(max_delay=0.01))
-        while not store.text(id, 0, 100):
+        while not await stored(engine, id):
             await anyio.sleep(0.001)
         attempt.stop(Status.CANCELLED, None)
 
@@ -740,7 +735,7 @@ LARGE = "J. R. R. " * 8000
 """Text that takes long to be cut: a second or so."""
 
 
-async def test_others_go_on_while_a_large_piece_is_worked_on(store: Store) -> None:
+async def test_others_go_on_while_a_large_piece_is_worked_on(engine: Engine) -> None:
     happened = []
 
     async def large() -> AsyncGenerator[Event, None]:
@@ -752,34 +747,34 @@ async def test_others_go_on_while_a_large_piece_is_worked_on(store: Store) -> No
         yield "Small. "
         yield "And more."
 
-    async with owning(store) as owner:
-        attempt = await owner.start(store.create().id, source(large))
+    async with open_owner(engine) as owner:
+        attempt = await owner.start((await engine.create()).id, source(large))
         while not happened:
             await anyio.lowlevel.checkpoint()
-        await driven(store, owner, small)
+        await driven(owner, small)
         happened.append("small ended")
         await attempt.ended.wait()
         assert happened == ["large given", "small ended", "large kept"]
-        assert read(store, attempt.claim.id).decode() == LARGE
+        assert (await engine.text(attempt.claim.id)).decode() == LARGE
         assert attempt.pieces == 1
 
 
-async def test_a_large_piece_can_be_cancelled_in_its_middle(store: Store) -> None:
+async def test_a_large_piece_can_be_cancelled_in_its_middle(engine: Engine) -> None:
     async def generate() -> AsyncGenerator[Event, None]:
         yield LARGE
 
-    async with owning(store) as owner:
-        attempt = await owner.start(store.create().id, source(generate))
+    async with open_owner(engine) as owner:
+        attempt = await owner.start((await engine.create()).id, source(generate))
         while not attempt.offset:
             await anyio.lowlevel.checkpoint()
         attempt.stop(Status.CANCELLED, "enough")
         await attempt.ended.wait()
-        kept = read(store, attempt.claim.id).decode()
+        kept = (await engine.text(attempt.claim.id)).decode()
         assert kept == LARGE[: len(kept)]
         assert 0 < len(kept) == attempt.offset < len(LARGE)
 
 
-async def test_what_comes_behind_an_end_in_the_middle_of_a_large_piece_is_not_kept(store: Store) -> None:
+async def test_what_comes_behind_an_end_in_the_middle_of_a_large_piece_is_not_kept(engine: Engine) -> None:
     """A drained generator goes on, and its piece with it; its stream has ended."""
     over = anyio.Event()
 
@@ -788,16 +783,16 @@ async def test_what_comes_behind_an_end_in_the_middle_of_a_large_piece_is_not_ke
         over.set()
         yield Usage({"total_tokens": 3})
 
-    async with owning(store) as owner:
-        id = store.create().id
+    async with open_owner(engine) as owner:
+        id = (await engine.create()).id
         attempt = await owner.start(id, source(generate))
         while not attempt.offset:
             await anyio.lowlevel.checkpoint()
         attempt.stop(Status.CANCELLED, None, drain=True)
         await attempt.ended.wait()
-        kept = read(store, id).decode()
+        kept = (await engine.text(id)).decode()
         await over.wait()
-        assert read(store, id).decode() == kept == LARGE[: len(kept)] != LARGE
+        assert (await engine.text(id)).decode() == kept == LARGE[: len(kept)] != LARGE
 
 
 @given(st.text(st.sampled_from("ab\ud83d\ude00é😀"), max_size=40), st.integers(1, 9))
