@@ -516,6 +516,14 @@ async def stored(engine: Engine, id: str) -> bytes:
     return text
 
 
+def tails(home: Home) -> list[str]:
+    """The streams that have text beside that in chunks."""
+    if home.is_local:
+        return os.listdir(home.tails)
+    with postgres.connected(home.store) as database:
+        return [stream for (stream,) in database.execute("SELECT stream FROM pieces")]
+
+
 @contextlib.contextmanager
 def locked(home: Home, tables: str = "streams, chunks, pieces") -> Iterator[Callable[[str], Any]]:
     """Another program's transaction, in which SQL can be said: the store takes no write, or none to these tables."""

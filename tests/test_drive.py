@@ -34,8 +34,7 @@ from ptstream.remarks import LEFT_OUT, MAX_REMARKS, Remarks
 from ptstream.sentences import Cutter
 from ptstream.settings import Home
 from ptstream.streams import Claim, Flush, Status
-from tests import postgres
-from tests.conftest import locked, owning, read, sqlite_itself, stored
+from tests.conftest import locked, owning, read, sqlite_itself, stored, tails
 
 pytestmark = pytest.mark.anyio
 
@@ -50,14 +49,6 @@ def writer_of(owner: Owner) -> SqliteWriter:
     """What commits, whose statements a test lets fail."""
     assert isinstance(owner._writer, SqliteWriter)
     return owner._writer
-
-
-def tails(home: Home) -> list[str]:
-    """The streams that have text beside that in chunks."""
-    if home.is_local:
-        return os.listdir(home.tails)
-    with postgres.connected(home.store) as database:
-        return [stream for (stream,) in database.execute("SELECT stream FROM pieces")]
 
 
 async def driven(owner: Owner, generate: Generate, *, patient: bool = False) -> Drive:
