@@ -163,6 +163,12 @@ def store(home: Home) -> Iterator[Store]:
 
 
 @pytest.fixture
+def place(home: Home) -> str:
+    """What a program that uses the library is told of the home: its path, or the URL of its engine."""
+    return home.path if home.is_local else home.store
+
+
+@pytest.fixture
 async def engine(home: Home) -> AsyncIterator[Engine]:
     """The engine of the home."""
     async with open_engine(home) as opened:

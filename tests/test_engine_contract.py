@@ -1078,3 +1078,17 @@ async def test_what_a_place_needs_is_made_once(place: Place) -> None:
         await engine.migrate()
         await engine.migrate()
         assert await engine.listed() == []
+
+
+async def test_a_program_that_is_cancelled_writes_its_ends(engine: Engine, place: Place) -> None:
+    with anyio.CancelScope() as program:
+        async with place.open() as own, own.writer() as writer:
+            claim = await claimed(own, writer)
+            tail = await writer.tail(claim)
+            tail.append(b"On its way. ")
+            program.cancel()
+            with anyio.CancelScope(shield=True):
+                await writer.finish(claim, 0, "On its way. ", 1, Status.ERROR, "its program ended", None)
+            tail.discard()
+    assert (await engine.recovered(claim.id)).error == "its program ended"
+    assert await engine.text(claim.id) == b"On its way. "

@@ -10,19 +10,40 @@ import pickle
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import pytest
 
 import ptstream
-from ptstream.engine.sqlite.recovery import recover_if_orphaned
-from ptstream.engine.sqlite.store import Store
-from ptstream.settings import Home
 from ptstream.streams import Status, Stream
-from tests.conftest import LIMIT, answered, read
+from tests.conftest import LIMIT, answered
 
 pytestmark = pytest.mark.anyio
+
+
+T = TypeVar("T")
+
+
+def asked(place: str, what: Callable[[ptstream.PersistentStreams], Awaitable[T]]) -> T:
+    """What another program is told of the place."""
+
+    async def ask() -> T:
+        async with ptstream.open(place) as pts:
+            return await what(pts)
+
+    return anyio.run(ask)
+
+
+def named(place: str, name: str) -> Stream:
+    """What there is to know of a stream."""
+    return next(stream for stream in asked(place, lambda pts: pts.streams()) if stream.name == name)
+
+
+def text_of(place: str, name: str) -> str:
+    """All its text."""
+    id = named(place, name).id
+    return asked(place, lambda pts: pts.body(id)).text
 
 
 async def greet(stream: Stream) -> AsyncIterator[str]:
@@ -32,8 +53,8 @@ async def greet(stream: Stream) -> AsyncIterator[str]:
     yield "Bye."
 
 
-async def test_drive_body_follow(home: Home) -> None:
-    async with ptstream.open(home.path) as pts:
+async def test_drive_body_follow(place: str) -> None:
+    async with ptstream.open(place) as pts:
         id = await pts.create(prompt="hello")
         assert await pts.body(id) == ("", Status.PENDING, 0, None)
         pieces = [piece async for piece in pts.drive(id, greet)]
@@ -49,21 +70,21 @@ async def test_drive_body_follow(home: Home) -> None:
         assert "".join([piece.text async for piece in pts.drive(id, greet)]) == "Hi there! You said hello. Bye."
 
 
-async def test_append_returns_the_offset(home: Home) -> None:
+async def test_append_returns_the_offset(place: str) -> None:
     offsets: list[int] = []
 
     async def generate(stream: Stream, append: Callable[[str], Awaitable[int]]) -> None:
         offsets.append(await append("Grüße. "))
         offsets.append(await append("Tschüß."))
 
-    async with ptstream.open(home.path) as pts:
+    async with ptstream.open(place) as pts:
         id = await pts.create()
         text = "".join([piece.text async for piece in pts.drive(id, generate)])
     assert text == "Grüße. Tschüß."
     assert offsets == [9, 18]
 
 
-async def test_a_second_drive_attaches(home: Home) -> None:
+async def test_a_second_drive_attaches(place: str) -> None:
     began, go_on = anyio.Event(), anyio.Event()
     calls = 0
 
@@ -80,7 +101,7 @@ async def test_a_second_drive_attaches(home: Home) -> None:
     async def read(pts: ptstream.PersistentStreams, id: str) -> None:
         texts.append("".join([piece.text async for piece in pts.drive(id, generate)]))
 
-    async with ptstream.open(home.path) as pts, anyio.create_task_group() as tasks:
+    async with ptstream.open(place) as pts, anyio.create_task_group() as tasks:
         id = await pts.create()
         tasks.start_soon(read, pts, id)
         await began.wait()
@@ -91,8 +112,8 @@ async def test_a_second_drive_attaches(home: Home) -> None:
     assert calls == 1
 
 
-async def test_leaving_a_loop_detaches(home: Home) -> None:
-    async with ptstream.open(home.path) as pts:
+async def test_leaving_a_loop_detaches(place: str) -> None:
+    async with ptstream.open(place) as pts:
         id = await pts.create(prompt="x")
         async for _piece in pts.drive(id, greet):
             break
@@ -107,41 +128,41 @@ async def never(stream: Stream) -> AsyncIterator[str]:
     await anyio.sleep_forever()
 
 
-async def test_leaving_the_with_waits_or_ends(home: Home) -> None:
-    async with ptstream.open(home.path) as pts:
+async def test_leaving_the_with_waits_or_ends(place: str) -> None:
+    async with ptstream.open(place) as pts:
         whole = await pts.create(prompt="x")
         await anext(pts.drive(whole, greet))
-    async with ptstream.open(home.path, grace=0.01) as pts:
+    async with ptstream.open(place, grace=0.01) as pts:
         cut = await pts.create()
         await anext(pts.drive(cut, never))
-    async with ptstream.open(home.path) as pts:
+    async with ptstream.open(place) as pts:
         assert (await pts.body(whole)).status is Status.DONE
         assert await pts.body(cut) == ("Begun. ", Status.ERROR, 7, "its program ended at byte 7")
 
 
-async def test_leaving_by_an_exception_ends_at_once(home: Home) -> None:
+async def test_leaving_by_an_exception_ends_at_once(place: str) -> None:
     with pytest.raises(KeyError):
-        async with ptstream.open(home.path) as pts:
+        async with ptstream.open(place) as pts:
             id = await pts.create()
             await anext(pts.drive(id, never))
             raise KeyError
     with anyio.CancelScope() as scope:
-        async with ptstream.open(home.path) as pts:
+        async with ptstream.open(place) as pts:
             other = await pts.create()
             await anext(pts.drive(other, never))
             scope.cancel()
             await anyio.sleep_forever()
-    async with ptstream.open(home.path) as pts:
+    async with ptstream.open(place) as pts:
         for ended in (id, other):
             assert await pts.body(ended) == ("Begun. ", Status.ERROR, 7, "its program ended at byte 7")
 
 
-async def test_a_generators_exception_is_the_cause(home: Home) -> None:
+async def test_a_generators_exception_is_the_cause(place: str) -> None:
     async def fails(stream: Stream) -> AsyncIterator[str]:
         yield "Before. "
         raise LookupError("no more words")
 
-    async with ptstream.open(home.path) as pts:
+    async with ptstream.open(place) as pts:
         id = await pts.create()
         text = ""
         with pytest.raises(ptstream.StreamFailed, match="LookupError: no more words") as caught:
@@ -153,8 +174,8 @@ async def test_a_generators_exception_is_the_cause(home: Home) -> None:
             [piece async for piece in pts.follow(id)]
 
 
-async def test_cancel_and_delete(home: Home) -> None:
-    async with ptstream.open(home.path) as pts:
+async def test_cancel_and_delete(place: str) -> None:
+    async with ptstream.open(place) as pts:
         id = await pts.create()
         reader = pts.drive(id, never)
         assert (await anext(reader)).text == "Begun. "
@@ -170,33 +191,33 @@ async def test_cancel_and_delete(home: Home) -> None:
             await pts.body(running)
 
 
-async def test_an_offset_inside_a_character(home: Home) -> None:
+async def test_an_offset_inside_a_character(place: str) -> None:
     async def umlaut(stream: Stream) -> AsyncIterator[str]:
         yield "ü"
 
-    async with ptstream.open(home.path) as pts:
+    async with ptstream.open(place) as pts:
         id = await pts.create()
         [piece async for piece in pts.drive(id, umlaut)]
         with pytest.raises(ValueError, match="inside a character"):
             await anext(pts.follow(id, 1))
 
 
-async def test_lone_surrogates_are_replaced(home: Home) -> None:
+async def test_lone_surrogates_are_replaced(place: str) -> None:
     async def halves(stream: Stream) -> AsyncIterator[str]:
         yield "a\ud83d"
         yield "\ude42b\ud83d"
         yield "c"
 
-    async with ptstream.open(home.path) as pts:
+    async with ptstream.open(place) as pts:
         id = await pts.create()
         assert "".join([piece.text async for piece in pts.drive(id, halves)]) == "a🙂b\ufffdc"
 
 
-async def test_events_begin_at_a_character(home: Home) -> None:
+async def test_events_begin_at_a_character(place: str) -> None:
     async def generate(_: Stream) -> AsyncIterator[str]:
         yield "é"
 
-    async with ptstream.open(home.path) as pts:
+    async with ptstream.open(place) as pts:
         id = await pts.create()
         async for _ in pts.drive(id, generate):
             pass
@@ -255,8 +276,8 @@ RIGHT: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize("shape", RIGHT)
-async def test_generators_of_many_shapes(home: Home, shape: str) -> None:
-    async with ptstream.open(home.path) as pts:
+async def test_generators_of_many_shapes(place: str, shape: str) -> None:
+    async with ptstream.open(place) as pts:
         assert "".join([piece.text async for piece in pts.drive(await pts.create(), RIGHT[shape])]) == "By x."
 
 
@@ -303,9 +324,9 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("shape", WRONG)
-async def test_a_wrong_shape_is_refused_at_once(home: Home, shape: str) -> None:
+async def test_a_wrong_shape_is_refused_at_once(place: str, shape: str) -> None:
     make, problem = WRONG[shape]
-    async with ptstream.open(home.path) as pts:
+    async with ptstream.open(place) as pts:
         id = await pts.create()
         for take in (pts.drive, pts.response):
             with pytest.raises(TypeError, match=f"a generator is `async def .*{problem}"):
@@ -316,7 +337,7 @@ async def test_a_wrong_shape_is_refused_at_once(home: Home, shape: str) -> None:
 
 
 @pytest.mark.parametrize("given", [b"bytes", None, 7, ["list"]])
-async def test_what_is_no_text_is_named(home: Home, given: Any) -> None:
+async def test_what_is_no_text_is_named(place: str, given: Any) -> None:
     async def yields(_: Stream) -> AsyncIterator[Any]:
         yield "Before. "
         yield given
@@ -325,7 +346,7 @@ async def test_what_is_no_text_is_named(home: Home, given: Any) -> None:
         await append("Before. ")
         await append(given)
 
-    async with ptstream.open(home.path) as pts:
+    async with ptstream.open(place) as pts:
         for function in (yields, appends):
             id = await pts.create()
             with pytest.raises(ptstream.StreamFailed, match=rf"text \(str\), not {type(given).__name__}"):
@@ -336,8 +357,8 @@ async def test_what_is_no_text_is_named(home: Home, given: Any) -> None:
 # --- what it gives
 
 
-async def test_what_it_gives_is_an_object_to_json(home: Home) -> None:
-    async with ptstream.open(home.path) as pts:
+async def test_what_it_gives_is_an_object_to_json(place: str) -> None:
+    async with ptstream.open(place) as pts:
         id = await pts.create(prompt="hello", name="n")
         assert "".join([piece.text async for piece in pts.drive(id, greet)])
         (piece,) = [piece async for piece in pts.follow(id, 26)]
@@ -401,13 +422,11 @@ async def main():
 
 
 @pytest.mark.parametrize("way", ["asyncio.run(main())", "kept = asyncio.new_event_loop().run_until_complete(main())"])
-def test_no_way_out_hangs(home: Home, way: str) -> None:
+def test_no_way_out_hangs(place: str, way: str) -> None:
     """Everything cancelled at once, as `asyncio.run` does at its end; and a loop that is simply left."""
-    done = subprocess.run([sys.executable, "-c", ENDS + way, home.path], capture_output=True, timeout=LIMIT)
+    done = subprocess.run([sys.executable, "-c", ENDS + way, place], capture_output=True, timeout=LIMIT)
     assert done.returncode == 0, done.stderr
-    with Store(home) as store:
-        id = store.find("n").id
-        found = recover_if_orphaned(store, id).standing
+    found = named(place, "n")
     cause = "its program ended" if "run(main" in way else "its owner died"
     assert (found.status, found.error, found.bytes) == (Status.ERROR, f"{cause} at byte 7", 7)
 
@@ -415,67 +434,69 @@ def test_no_way_out_hangs(home: Home, way: str) -> None:
 # --- persist
 
 
-def test_persist_keeps_each_piece_first(home: Home) -> None:
+def test_persist_keeps_each_piece_first(place: str) -> None:
     seen = []
-    with Store(home) as store:
-        for text in ptstream.persist(iter(["One. ", "Two. ", "Three."]), name="loop", path=home.path):
-            seen.append(text)
-            assert read(store, store.find("loop").id).decode() == "".join(seen)
-        assert store.find("loop").status is Status.DONE
+    for text in ptstream.persist(iter(["One. ", "Two. ", "Three."]), name="loop", path=place):
+        seen.append(text)
+        assert text_of(place, "loop") == "".join(seen)
+    assert named(place, "loop").status is Status.DONE
 
 
-def test_persist_ends(home: Home) -> None:
+def test_persist_ends(place: str) -> None:
     def source() -> Any:
         yield "One. "
         raise LookupError("gone")
 
-    with Store(home) as store:
-        with pytest.raises(LookupError):
-            list(ptstream.persist(source(), name="raised", path=home.path))
-        assert store.find("raised").error == "LookupError: gone"
-        loop = ptstream.persist(iter(["One. ", "Two. "]), name="left", path=home.path)
-        for _ in loop:
-            break
-        loop.close()  # type: ignore[attr-defined]
-        assert (store.find("left").status, store.find("left").error) == (Status.ERROR, "left at byte 5")
-        cancelled = iter(ptstream.persist((f"{n}. " for n in range(10**9)), name="cancelled", path=home.path))
-        next(cancelled)
-        store.cancel(store.find("cancelled").id)
-        with pytest.raises(ptstream.StreamCancelled):
-            list(cancelled)
+    with pytest.raises(LookupError):
+        list(ptstream.persist(source(), name="raised", path=place))
+    assert named(place, "raised").error == "LookupError: gone"
+    loop = ptstream.persist(iter(["One. ", "Two. "]), name="left", path=place)
+    for _ in loop:
+        break
+    loop.close()  # type: ignore[attr-defined]
+    left = named(place, "left")
+    assert (left.status, left.error) == (Status.ERROR, "left at byte 5")
+    cancelled = iter(ptstream.persist((f"{n}. " for n in range(10**9)), name="cancelled", path=place))
+    next(cancelled)
+    id = named(place, "cancelled").id
+    asked(place, lambda pts: pts._engine.cancel(id))  # `pts.cancel` waits until its owner, this loop, has ended it
+    with pytest.raises(ptstream.StreamCancelled):
+        list(cancelled)
 
 
-def test_persist_with_a_taken_name_pulls_nothing(home: Home) -> None:
-    with Store(home) as store:
-        store.cancel(store.create(name="taken").id)
+def test_persist_with_a_taken_name_pulls_nothing(place: str) -> None:
+
+    async def taken(pts: ptstream.PersistentStreams) -> None:
+        await pts.cancel(await pts.create(name="taken"))
+
+    asked(place, taken)
     source = iter(["One. "])
     with pytest.raises(ptstream.NameTaken):
-        next(iter(ptstream.persist(source, name="taken", path=home.path)))
+        next(iter(ptstream.persist(source, name="taken", path=place)))
     assert next(source) == "One. "
 
 
-async def test_persist_async(home: Home) -> None:
+async def test_persist_async(place: str) -> None:
     async def source() -> AsyncIterator[str]:
         yield "One. "
         yield "Two."
 
-    assert [text async for text in ptstream.persist(source(), name="a", path=home.path)] == ["One. ", "Two."]
-    with Store(home) as store:
-        assert (store.find("a").status, store.find("a").bytes) == (Status.DONE, 9)
+    assert [text async for text in ptstream.persist(source(), name="a", path=place)] == ["One. ", "Two."]
+    async with ptstream.open(place) as pts:
+        (kept,) = await pts.streams()
+    assert (kept.name, kept.status, kept.bytes) == ("a", Status.DONE, 9)
 
 
-def test_a_killed_program_is_recovered(home: Home) -> None:
+def test_a_killed_program_is_recovered(place: str) -> None:
     script = (
         "import os, sys, ptstream\n"
         "for n, text in enumerate(ptstream.persist((f'{n} ' for n in range(10**9)), name='p', path=sys.argv[1])):\n"
         "    print(text, end='', flush=True)\n"
-        "    if n == 500: os.kill(os.getpid(), 9)\n"
+        "    if n == 100: os.kill(os.getpid(), 9)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, home.path], stdout=subprocess.PIPE)
-    with Store(home) as store:
-        id = store.find("p").id
-        assert read(store, id).startswith(done.stdout)
-        assert str(store.state(id).error).startswith("its owner died at byte")
+    done = subprocess.run([sys.executable, "-c", script, place], stdout=subprocess.PIPE)
+    assert str(named(place, "p").error).startswith("its owner died at byte")
+    assert text_of(place, "p").startswith(done.stdout.decode())
 
 
 @pytest.mark.parametrize(
@@ -492,22 +513,23 @@ def test_a_killed_program_is_recovered(home: Home) -> None:
     ],
     ids=["held", "left", "left async", "held async", "forked"],
 )
-def test_a_program_that_ends_in_its_loop_has_left_it(home: Home, script: str) -> None:
+def test_a_program_that_ends_in_its_loop_has_left_it(place: str, script: str) -> None:
     head = (
         "import asyncio, os, sys, ptstream\npath = sys.argv[1]\nasync def source():\n for each in 'abc': yield each\n"
     )
-    done = subprocess.run([sys.executable, "-c", head + script, home.path], capture_output=True, timeout=LIMIT)
+    done = subprocess.run([sys.executable, "-c", head + script, place], capture_output=True, timeout=LIMIT)
     assert (done.returncode, done.stdout) == (0, b""), done.stderr
-    with Store(home) as store:
-        assert (store.find("p").status, store.find("p").error) == (Status.ERROR, "left at byte 1")
+    left = named(place, "p")
+    assert (left.status, left.error) == (Status.ERROR, "left at byte 1")
 
 
-async def test_an_async_loop_is_left_at_once(home: Home) -> None:
+async def test_an_async_loop_is_left_at_once(place: str) -> None:
     async def source() -> AsyncIterator[str]:
         yield "One. "
         yield "Two."
 
-    async for _ in ptstream.persist(source(), name="a", path=home.path):
+    async for _ in ptstream.persist(source(), name="a", path=place):
         break
-    with Store(home) as store:
-        assert store.find("a").error == "left at byte 5"
+    async with ptstream.open(place) as pts:
+        (left,) = await pts.streams()
+    assert left.error == "left at byte 5"

@@ -94,9 +94,11 @@ class Lane:
 
     async def _answer(self, work: Work[T], answer: Answer[T], retry_for: float) -> None:
         try:
-            async with self._lock:
-                with anyio.CancelScope() as self._scope:
-                    await self._persist(work, answer, retry_for)
+            # When its program is cancelled, what its writer still has to say is said; `close` ends it.
+            with anyio.CancelScope(shield=True):
+                async with self._lock:
+                    with anyio.CancelScope() as self._scope:
+                        await self._persist(work, answer, retry_for)
         except Exception as error:
             answer.fail(error)
         finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import anyio
+from psycopg.rows import TupleRow
 
 from ptstream.bell import Bell
 from ptstream.engine.postgres import schema
@@ -41,6 +42,8 @@ class KeptTail:
         self.lost = False
         self.held = False
         """Whether nothing is kept now, since the stream's end is being written."""
+        self.on_its_way: Answer[list[TupleRow]] | None = None
+        """To the last batch that had something of it."""
         self._changed = changed
         self._closed = closed
         self._open = True
@@ -128,8 +131,6 @@ class Keeper:
         self._location = location
         self._bell = Bell()
         self._waiting: dict[KeptTail, None] = {}
-        self._under_way: frozenset[KeptTail] = frozenset()
-        self._kept = Bell()
         self.trouble: str | None = None
 
     def tail(self, claim: Claim, closed: Callable[[], None]) -> KeptTail:
@@ -145,8 +146,8 @@ class Keeper:
     async def hold(self, tail: KeptTail) -> None:
         """Keep nothing more of it; returns when nothing of it is on its way."""
         tail.held = True
-        while tail in self._under_way:
-            await self._kept.next().wait()
+        if tail.on_its_way:
+            await tail.on_its_way.done.wait()
 
     def go_on(self, tail: KeptTail) -> None:
         """Keep it again."""
@@ -164,12 +165,7 @@ class Keeper:
                 await rung.wait()
                 continue
             began = anyio.current_time()
-            self._under_way = frozenset(batch)
-            try:
-                await self._keep(batch)
-            finally:
-                self._under_way = frozenset()
-                self._kept.ring()
+            await self._keep(batch)
             await anyio.sleep(max(0.0, began + WINDOW - anyio.current_time()))
 
     async def _keep(self, batch: list[KeptTail]) -> None:
@@ -183,6 +179,8 @@ class Keeper:
         }
         stops = {n: start + len(text) for n, _, start, text in rows}
         answer = self._lane.begin(lambda connection: connection.rows(schema.KEEP, values), retry_for=float("inf"))
+        for tail in batch:
+            tail.on_its_way = answer
         await self._wait(answer, batch)
         try:
             kept = {n for (n,) in answer.value}
@@ -200,7 +198,7 @@ class Keeper:
             else:
                 tail.lose()
 
-    async def _wait(self, answer: Answer[list[tuple[int]]], batch: list[KeptTail]) -> None:
+    async def _wait(self, answer: Answer[list[TupleRow]], batch: list[KeptTail]) -> None:
         while not answer.done.is_set():
             with anyio.move_on_after(SLOW):
                 await answer.done.wait()
