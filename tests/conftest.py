@@ -182,11 +182,11 @@ async def owning(store: Store) -> AsyncIterator[Owner]:
         yield owner
 
 
-def engaged(store: Store, work: Callable[..., Awaitable[T]], *words: Any) -> T:
-    """What `work` gives for an engine over the store, in an event loop of its own."""
+def engaged(home: Home, work: Callable[..., Awaitable[T]], *words: Any) -> T:
+    """What `work` gives for an engine over the home, in an event loop of its own."""
 
     async def run() -> T:
-        async with attached(store) as engine:
+        async with open_engine(home) as engine:
             return await work(engine, *words)
 
     return anyio.run(run)

@@ -28,7 +28,7 @@ from ptstream.errors import ConfigurationError
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Parent, Status
 from tests import postgres
-from tests.conftest import FIRST, SECOND, Cli, Gate, ended, stop_daemon, until
+from tests.conftest import FIRST, SECOND, Cli, Gate, ended, engaged, stop_daemon, until
 from tests.terminal import Terminal
 
 LARGE = 24 * 1024 * 1024
@@ -68,16 +68,6 @@ def there(request: pytest.FixtureRequest, folder: Path) -> Iterator[Cli]:
 def named(cli: Cli) -> str:
     """How a line names the place."""
     return cli.home.path if cli.home.is_local else cli.home.store
-
-
-def engaged(home: Home, work: Callable[..., Any], *words: Any) -> Any:
-    """What `work` gives for an engine over the place."""
-
-    async def run() -> Any:
-        async with open_engine(home) as engine:
-            return await work(engine, *words)
-
-    return anyio.run(run)
 
 
 async def fill(engine: Engine, chance: random.Random, count: int = 12) -> None:

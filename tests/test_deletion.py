@@ -12,13 +12,15 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from ptstream.engine import open_engine
+from ptstream.engine.protocol import Engine
 from ptstream.engine.sqlite import migration
 from ptstream.engine.sqlite.checkpoints import VACUUM_PAGES
-from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
+from ptstream.errors import StreamNotFound
 from ptstream.settings import Home
-from ptstream.streams import GenerationRequest, Status
-from tests.conftest import FIRST, Cli, Gate, detached, ended, engaged, read_exactly, until
+from ptstream.streams import GenerationRequest
+from tests.conftest import FIRST, Cli, Gate, detached, ended, engaged, locked, read_exactly, sqlite_itself, tails, until
 
 SECRET = b"the-password-is-xyzzy"
 
@@ -28,6 +30,7 @@ def bytes_of(home: Home) -> bytes:
     return b"".join(path.read_bytes() for path in Path(home.path).rglob("*") if path.is_file())
 
 
+@sqlite_itself
 def test_deleted_text_is_gone_from_every_file(cli: Cli, home: Home) -> None:
     cli.run("tee", "--name", "secret", "--title", "t", input=SECRET * 3000)
     cli.run("tee", "--name", "other", input="something else")
@@ -38,6 +41,7 @@ def test_deleted_text_is_gone_from_every_file(cli: Cli, home: Home) -> None:
     cli.run("cat", "secret", code=3)
 
 
+@sqlite_itself
 def test_space_goes_back(cli: Cli, home: Home) -> None:
     cli.run("tee", "--name", "large", input=b"x" * 3_000_000)
     with Store(home) as store:  # the log is brought into the file
@@ -60,6 +64,7 @@ def test_space_goes_back_many_pages_a_step(store: Store) -> None:
     assert sum("incremental_vacuum" in statement for statement in said) == math.ceil(free / VACUUM_PAGES) > 1
 
 
+@sqlite_itself
 def test_a_reader_that_holds_on_delays_only_the_log(cli: Cli, home: Home) -> None:
     cli.run("tee", "--name", "secret", input=SECRET)
     reader = migration.connect_writer(home)
@@ -74,7 +79,7 @@ def test_a_reader_that_holds_on_delays_only_the_log(cli: Cli, home: Home) -> Non
     assert SECRET not in bytes_of(home)
 
 
-def test_rm_of_a_running_stream_ends_its_readers(cli: Cli, store: Store) -> None:
+def test_rm_of_a_running_stream_ends_its_readers(cli: Cli, home: Home) -> None:
     cli.run("drive", "-d", "--name", "runs", "--", "sh", "-c", "echo begun; exec sleep 1000")
     with cli.started("watch", "--live", "runs") as reader:
         assert reader.stdout is not None
@@ -84,22 +89,27 @@ def test_rm_of_a_running_stream_ends_its_readers(cli: Cli, store: Store) -> None
     # It may have read the end that the deletion began with, or find the stream gone.
     assert (reader.returncode, said.count(b"\n")) in ((3, 1), (6, 1))
     assert said.startswith(b"ptstream: stream ")
-    assert os.listdir(store.home.tails) == []
+    assert tails(home) == []
 
 
-def test_by_age(cli: Cli, store: Store) -> None:
-    ids = [store.create(name=f"n{n}").id for n in range(6)]
-    store.cancel(ids[0])
-    with store.database.writing() as connection:
-        connection.execute("UPDATE streams SET created_at = created_at - 86400, ended_at = ended_at - 86400")
-    fresh = store.create(name="fresh").id
+def ids_of(home: Home) -> list[str]:
+    """All streams, newest first."""
+    return [stream.id for stream in engaged(home, lambda engine: engine.listed())]
+
+
+def test_by_age(cli: Cli, home: Home) -> None:
+    ids = [engaged(home, lambda engine, n=n: engine.create(name=f"n{n}")).id for n in range(6)]
+    engaged(home, lambda engine: engine.cancel(ids[0]))
+    with locked(home) as sql:
+        sql("UPDATE streams SET created_at = created_at - 86400, ended_at = ended_at - 86400")
+    fresh = engaged(home, lambda engine: engine.create(name="fresh")).id
     listed = cli.out("rm", "--older-than", "23h", "--keep", "3", "--dry-run").splitlines()
     assert [line.split("\t")[:2] for line in listed] == [[ids[0], "cancelled"]] + [[id, "pending"] for id in ids[1:4]]
-    assert len(store.streams()) == 7
+    assert len(ids_of(home)) == 7
     cli.run("rm", "--older-than", "23h", "--status", "cancelled")
-    assert ids[0] not in {stream.id for stream in store.streams()}
+    assert ids[0] not in ids_of(home)
     cli.run("rm", "--older-than", "1d")
-    assert [stream.id for stream in store.streams()] == [fresh]
+    assert ids_of(home) == [fresh]
     for wrong in (
         ["rm"],
         ["rm", "--older-than", "soon"],
@@ -109,47 +119,42 @@ def test_by_age(cli: Cli, store: Store) -> None:
         cli.run(*wrong, code=2)
 
 
-def test_a_time_to_live(cli: Cli, home: Home, store: Store) -> None:
+def test_a_time_to_live(cli: Cli, home: Home) -> None:
     cli.run("tee", "--ttl", "30d", "--name", "month", input=SECRET)
     cli.run("tee", "--name", "ever", input="x")
-    assert engaged(store, lambda engine: engine.delete_expired()) == 0
-    with store.database.writing() as connection:
-        connection.execute("UPDATE streams SET ended_at = ended_at - 31 * 86400")
-    store.close()
+    assert engaged(home, lambda engine: engine.delete_expired()) == 0
+    with locked(home) as sql:
+        sql("UPDATE streams SET ended_at = ended_at - 31 * 86400")
     cli.run("daemon", "start")
-    until(lambda: [stream.name for stream in store.streams()] == ["ever"])
+    until(lambda: [stream.name for stream in engaged(home, lambda engine: engine.listed())] == ["ever"])
     cli.run("daemon", "stop")
-    store.close()
     assert SECRET not in bytes_of(home)
 
 
-def test_no_keep(cli: Cli, store: Store) -> None:
+def test_no_keep(cli: Cli, home: Home) -> None:
     done = cli.run("drive", "--no-keep", "--", "sh", "-c", "echo shown; exit 3", code=5)
     assert done.stdout == b"shown\n"
-    assert store.streams() == []
+    assert ids_of(home) == []
 
 
 @pytest.mark.anyio
-async def test_waiting_for_a_deleted_stream(store: Store) -> None:
-    from ptstream.errors import StreamNotFound
-
-    id = store.create().id
+async def test_waiting_for_a_deleted_stream(engine: Engine, home: Home) -> None:
+    id = (await engine.create()).id
     gone: list[StreamNotFound] = []
 
     async def wait() -> None:
         try:
-            async with attached(store) as engine:
-                await engine.ended(id)
+            await engine.ended(id)
         except StreamNotFound as error:
             gone.append(error)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await anyio.lowlevel.checkpoint()
-        with Store(store.home) as other:
-            other.delete(id)
+        async with open_engine(home) as other:
+            await other.delete(id)
     assert len(gone) == 1
-    assert store.streams(status=(Status.PENDING,)) == []
+    assert await engine.listed() == []
 
 
 def test_readers_of_a_running_stream_are_told_that_it_is_deleted(served: Cli, gate: Gate) -> None:
