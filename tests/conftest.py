@@ -162,10 +162,16 @@ def store(home: Home) -> Iterator[Store]:
         yield opened
 
 
-@pytest.fixture
-def place(home: Home) -> str:
-    """What a program that uses the library is told of the home: its path, or the URL of its engine."""
+def named(home: Home) -> str:
+    """How a program names where the home's streams are: its path, or the URL of its engine."""
     return home.path if home.is_local else home.store
+
+
+@pytest.fixture
+def place(home: Home, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a program that uses the library is told; a home in which it finds a config file is the test's, too."""
+    monkeypatch.setenv("PTSTREAM_HOME", home.path)
+    return named(home)
 
 
 @pytest.fixture

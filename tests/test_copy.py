@@ -28,7 +28,7 @@ from ptstream.errors import ConfigurationError
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Parent, Status
 from tests import postgres
-from tests.conftest import FIRST, SECOND, Cli, Gate, ended, engaged, stop_daemon, until
+from tests.conftest import FIRST, SECOND, Cli, Gate, ended, engaged, named, stop_daemon, until
 from tests.terminal import Terminal
 
 LARGE = 24 * 1024 * 1024
@@ -63,11 +63,6 @@ def there(request: pytest.FixtureRequest, folder: Path) -> Iterator[Cli]:
         yield Cli(Home(f"{folder}/there"))
     else:
         yield Cli(Home(f"{folder}/nowhere", f"file://{folder}/there.db"))
-
-
-def named(cli: Cli) -> str:
-    """How a line names the place."""
-    return cli.home.path if cli.home.is_local else cli.home.store
 
 
 async def fill(engine: Engine, chance: random.Random, count: int = 12) -> None:
@@ -132,7 +127,7 @@ def seeded() -> random.Random:
 
 def test_both_ways_all_is_the_same(cli: Cli, there: Cli, folder: Path) -> None:
     engaged(cli.home, fill, seeded())
-    done = cli.run("copy", "--to", named(there))
+    done = cli.run("copy", "--to", named(there.home))
     assert b"12 streams copied to " in done.stderr
     assert b"SHA-256" in done.stderr
     assert done.stdout == b""
@@ -143,10 +138,10 @@ def test_both_ways_all_is_the_same(cli: Cli, there: Cli, folder: Path) -> None:
         assert there.out("show", "--json", id) == cli.out("show", "--json", id)
         assert there.run("cat", id).stdout == cli.run("cat", id).stdout
     back = Cli(Home(f"{folder}/back"))
-    back.run("copy", "--from", named(there))
+    back.run("copy", "--from", named(there.home))
     assert engaged(back.home, visible) == engaged(cli.home, visible)
     assert back.out("ls", "-q").split() == ids
-    said = json.loads(back.out("copy", "--from", named(there), "--json"))
+    said = json.loads(back.out("copy", "--from", named(there.home), "--json"))
     assert (said["copied"], said["there"], said["refused"]) == (0, 12, 0)
 
 
@@ -257,11 +252,11 @@ def test_what_is_made_or_deleted_meanwhile_is_left_out(cli: Cli, folder: Path) -
 def test_another_stream_there_is_left_alone_and_the_others_are_copied(cli: Cli, there: Cli, folder: Path) -> None:
     taken = cli.out("drive", "--detach", "--name", "x", "--", "echo", "mine").strip()
     cli.run("wait", taken)
-    cli.run("copy", "--to", named(there))
+    cli.run("copy", "--to", named(there.home))
     cli.run("rm", taken)
     for words in (("--name", "x"), ()):
         cli.run("drive", *words, "--", "echo", "another")
-    refused = cli.run("copy", "--to", named(there), code=1)
+    refused = cli.run("copy", "--to", named(there.home), code=1)
     assert f"its name 'x' is stream {taken}'s".encode() in refused.stderr
     assert b"1 stream copied" in refused.stderr
     assert there.out("cat", "x") == "mine\n"
@@ -367,13 +362,13 @@ def broken_off(cli: Cli, there: Cli, number: signal.Signals) -> None:
     engaged(cli.home, fill, seeded())
     large = engaged(cli.home, fill_large)
     all_of_it = engaged(cli.home, visible)
-    with cli.started("copy", "--to", named(there)) as process:
+    with cli.started("copy", "--to", named(there.home)) as process:
         engaged(there.home, begun, large, process.poll)
         process.send_signal(number)
         assert process.wait() in (-number, 128 + number)
     assert len(there.out("ls", "-q").split()) >= 12
     assert engaged(there.home, whole, all_of_it)
-    cli.run("copy", "--to", named(there))
+    cli.run("copy", "--to", named(there.home))
     assert engaged(there.home, visible) == all_of_it
 
 

@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import socketserver
-import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable
@@ -22,10 +21,6 @@ import httpx
 import pytest
 
 from ptstream import __version__, wire
-from ptstream.engine.sqlite import schema
-from ptstream.engine.sqlite.liveness import Lease, boot_id
-from ptstream.engine.sqlite.store import Store
-from ptstream.engine.sqlite.tail import FileTail
 from ptstream.generators.process_group import descendants
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Status
@@ -40,10 +35,14 @@ from tests.conftest import (
     Gate,
     detached,
     ended,
+    engaged,
     gone,
     kept,
+    locked,
     needs,
+    program,
     read_exactly,
+    tails,
     told,
     until,
 )
@@ -123,7 +122,7 @@ def test_killed_in_mid_stream_nothing_shown_is_lost(cli: Cli, endless: tuple[str
         f"its owner died at byte {len(text)}",
         len(text),
     )
-    assert os.listdir(cli.home.tails) == []
+    assert tails(cli.home) == []
 
 
 def test_a_watcher_and_a_waiter_are_told_of_the_death(cli: Cli, gate: Gate) -> None:
@@ -217,7 +216,8 @@ def test_a_broken_body_is_not_an_end(cli: Cli, gate: Gate) -> None:
         kill(pid_of(cli))
         with pytest.raises(httpx.TransportError):
             list(body)
-    assert told(cli, id)["status"] == "streaming"  # nobody has looked yet
+    with locked(cli.home) as sql:
+        assert sql("SELECT status FROM streams").fetchall() == [("streaming",)]  # nobody has looked yet
     cli.run("wait", id, code=5)
 
 
@@ -238,15 +238,14 @@ def test_sigterm_ends_each_stream_with_its_text_and_the_cause(cli: Cli, endless:
     assert told(cli, command)["error"] == "the daemon was stopped at byte 9"
     assert kept(cli, command) == FIRST
     assert not os.path.exists(cli.home.socket)
-    assert os.listdir(cli.home.tails) == os.listdir(cli.home.owners) == []
+    assert tails(cli.home) == os.listdir(cli.home.owners) == []
 
 
 def test_no_work_is_taken_while_it_stops(cli: Cli, gate: Gate) -> None:
     id = detached(cli, *gate.command)
     pending = cli.out("create", "x").strip()
     pid = pid_of(cli)
-    with http(cli) as client, contextlib.closing(sqlite3.connect(cli.home.database, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")  # so that the stream's end has to wait
+    with http(cli) as client, locked(cli.home):  # so that the stream's end has to wait
         os.kill(pid, signal.SIGTERM)
         asked = {"directory": "/", "environment": {}, "umask": 0o22, "python": "python3", "stderr": False}
         asked["on_drop"] = False
@@ -258,7 +257,6 @@ def test_no_work_is_taken_while_it_stops(cli: Cli, gate: Gate) -> None:
         answer = until(refused)
         assert answer.status_code == 503
         assert answer.json()["error"]["code"] == "daemon-stopping"
-        other.execute("ROLLBACK")
     until(lambda: gone(pid))
     assert told(cli, id)["error"] == "the daemon was stopped at byte 9"
 
@@ -340,8 +338,9 @@ def test_twenty_first_commands_make_one_home(cli: Cli) -> None:
             assert code == 0 or (words[0], code) == ("cat", 3), (words, said)
             assert "Traceback" not in said
     assert len(cli.out("ls", "-q").split()) == 4 + 4 + 1
-    assert oct(os.stat(cli.home.path).st_mode)[-3:] == "700"
-    assert oct(os.stat(cli.home.database).st_mode)[-3:] == "600"
+    if cli.home.is_local:
+        assert oct(os.stat(cli.home.path).st_mode)[-3:] == "700"
+        assert oct(os.stat(cli.home.database).st_mode)[-3:] == "600"
 
 
 def test_two_drives_of_one_stream_run_it_once(served: Cli, folder: Path) -> None:
@@ -515,7 +514,8 @@ class DyingDaemon(BaseHTTPRequestHandler):
     """Begins a drive, and is gone before it answers."""
 
     def do_GET(self) -> None:
-        body = json.dumps({"version": __version__, "store": "sqlite:", "running": 0}).encode()
+        assert isinstance(self.server, DyingServer)
+        body = json.dumps({"version": __version__, "store": self.server.home.store_name, "running": 0}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -543,23 +543,32 @@ class DyingServer(socketserver.UnixStreamServer):
         return connection, ("a driver", 0)
 
 
-def test_a_daemon_that_dies_while_it_is_asked(cli: Cli, store: Store) -> None:
+DIES = """
+import os, signal, sys, anyio
+from ptstream.engine import open_engine
+from ptstream.settings import Home
+
+async def main():
+    async with open_engine(Home(*sys.argv[1:3])) as engine, engine.writer() as writer:
+        tail = await writer.tail(await writer.claim(sys.argv[3], "m", "p"))
+        tail.append(b"begun")
+        await tail.caught_up()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+anyio.run(main)
+"""
+
+
+def test_a_daemon_that_dies_while_it_is_asked(cli: Cli) -> None:
     """What it had begun is in the store, and the driver reads it there."""
-    id = store.create(GenerationRequest(command=("true",))).id
+    cli.home.make()
+    id = engaged(cli.home, lambda engine: engine.create(GenerationRequest(command=("true",)))).id
 
     def begin() -> None:
-        with Store(store.home) as own:
-            dead = Lease(own.home)
-            begun = own.database.writer().execute(
-                schema.CLAIM, {"id": id, "owner": dead.id, "boot": boot_id(), "at": 0.0, "model": "m", "place": "p"}
-            )
-            assert begun.fetchall() == [(1, 0)]
-            tail = FileTail(own.tail_path(id, 1), 0)
-            tail.append(b"begun")
-            tail.close()
-            dead.void()
+        with program(DIES, cli.home.path, cli.home.store, id) as process:
+            assert process.wait() == -signal.SIGKILL
 
-    with DyingServer(store.home, begin) as server:
+    with DyingServer(cli.home, begin) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

@@ -23,12 +23,11 @@ import pexpect
 import pytest
 
 import ptstream
-from ptstream.engine.sqlite.store import Store
 from ptstream.http.read_response import EVENT_SIZE
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Status
 from tests import web
-from tests.conftest import LIMIT, ROOT, ended, needs, until
+from tests.conftest import LIMIT, ROOT, ended, engaged, named, needs, until
 from tests.endpoint import PIECES, TEXT, Server
 from tests.test_examples import CHAT
 
@@ -36,9 +35,9 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def app(server: Server, tmp_path: Path) -> Iterator[str]:
+def app(server: Server, place: str, tmp_path: Path) -> Iterator[str]:
     """Its address. It asks the scripted endpoint."""
-    with web.app(CHAT, tmp_path, OPENAI_BASE_URL=server.base_url, MODEL="slow") as url:
+    with web.app(web.kept_in(place, CHAT), tmp_path, OPENAI_BASE_URL=server.base_url, MODEL="slow") as url:
         yield url
 
 
@@ -176,11 +175,11 @@ async def test_events_until_now(app: str, server: Server) -> None:
         assert end_in([last]) == END
 
 
-async def test_events_hold_little_each(tmp_path: Path) -> None:
+async def test_events_hold_little_each(place: str) -> None:
     text = "数据a" * 9000
-    async for _ in ptstream.persist(once(text), name="large", path=str(tmp_path)):
+    async for _ in ptstream.persist(once(text), name="large", path=place):
         pass
-    async with ptstream.open(str(tmp_path)) as pts:
+    async with ptstream.open(place) as pts:
         (id,) = [stream.id for stream in await pts.streams()]
         app: Any = lambda scope, receive, send: pts.events(id, 7)(scope, receive, send)  # noqa: E731
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as http:
@@ -261,9 +260,9 @@ async def follow(id: str, offset: int = 0):
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[httpx.Client]:
+def own(place: str, tmp_path: Path) -> Iterator[httpx.Client]:
     """A client of an app with generators that fail."""
-    with web.app(OWN, tmp_path) as url, httpx.Client(base_url=url, timeout=LIMIT) as http:
+    with web.app(web.kept_in(place, OWN), tmp_path) as url, httpx.Client(base_url=url, timeout=LIMIT) as http:
         yield http
 
 
@@ -337,18 +336,16 @@ def test_an_app_whose_generator_is_none(tmp_path: Path) -> None:
 # --- what is given away as it is
 
 
-def test_fastapi_gives_objects(tmp_path: Path) -> None:
+def test_fastapi_gives_objects(home: Home, place: str) -> None:
     from fastapi import FastAPI  # takes a while: not for those who collect the tests alone
     from fastapi.testclient import TestClient
 
-    home = Home(str(tmp_path / "home"))
-    with Store(home) as store:
-        id = store.create(GenerationRequest(prompt="Why?")).id
+    id = engaged(home, lambda engine: engine.create(GenerationRequest(prompt="Why?"))).id
     app = FastAPI()
 
     @app.get("/body")
     async def body() -> object:
-        async with ptstream.open(home.path) as pts:
+        async with ptstream.open(place) as pts:
             return await pts.body(id)
 
     @app.get("/in-a-table", response_model=None)
@@ -357,7 +354,7 @@ def test_fastapi_gives_objects(tmp_path: Path) -> None:
 
     @app.get("/streams", response_model=list[ptstream.Stream])
     async def streams() -> object:
-        async with ptstream.open(home.path) as pts:
+        async with ptstream.open(place) as pts:
             return await pts.streams()
 
     @app.get("/typed")
@@ -420,11 +417,12 @@ async def test_nobody_on_the_way_may_collect(app: str) -> None:
 class Served:
     """The chat app on a terminal, an answer of it under way, which does not go on."""
 
-    def __init__(self, server: Server, folder: Path, *options: str, program: str = CHAT) -> None:
-        (folder / "chat.py").write_text(program)
+    def __init__(self, server: Server, home: Home, folder: Path, *options: str, program: str = CHAT) -> None:
+        (folder / "chat.py").write_text(web.kept_in(named(home), program))
         environment = os.environ | {"OPENAI_BASE_URL": server.base_url, "MODEL": "stall", "PYTHONPATH": str(ROOT)}
+        environment["PTSTREAM_HOME"] = home.path
         line = ["-m", "uvicorn", "--port", "0", *options, "chat:app"]
-        self.folder = folder
+        self.home = home
         self.terminal = pexpect.spawn(
             sys.executable, line, cwd=folder, env=environment, timeout=LIMIT, encoding="utf-8"
         )
@@ -453,8 +451,7 @@ class Served:
         """Whatever else it says, until both the process and the stream have ended."""
         self.terminal.expect(pexpect.EOF)
         self.terminal.wait()
-        with Store(Home(str(self.folder / "chats"))) as store:
-            state = store.state(self.id)
+        state = engaged(self.home, lambda engine: engine.recovered(self.id))
         assert (state.status, state.error) == (Status.ERROR, f"its program ended at byte {state.bytes}")
         assert state.bytes >= len(PIECES[0])
         return str(self.terminal.before)
@@ -472,7 +469,7 @@ async def on_a_terminal(check: Callable[[Served], object], *where: Any, **more: 
 
 @needs("curl")
 @pytest.mark.parametrize("stays", [True, False], ids=["a reader stays", "its reader left"])
-async def test_ctrl_c_ends_the_app(server: Server, tmp_path: Path, stays: bool) -> None:
+async def test_ctrl_c_ends_the_app(server: Server, home: Home, tmp_path: Path, stays: bool) -> None:
     def check(app: Served) -> None:
         follower = app.reads("GET") if stays else None
         if not stays:
@@ -486,12 +483,12 @@ async def test_ctrl_c_ends_the_app(server: Server, tmp_path: Path, stays: bool) 
             assert b"streamClosed" not in follower.communicate()[0]  # it comes back, and is told then
             assert follower.returncode == 0
 
-    await on_a_terminal(check, server, tmp_path)
+    await on_a_terminal(check, server, home, tmp_path)
 
 
 @needs("curl")
 @pytest.mark.parametrize("gap", [0.02, 0.1, 0.2, 0.5])
-async def test_two_ctrl_c_end_it_at_once(server: Server, tmp_path: Path, gap: float) -> None:
+async def test_two_ctrl_c_end_it_at_once(server: Server, home: Home, tmp_path: Path, gap: float) -> None:
     """Whenever the second comes: before uvicorn looks, while it waits for connections, in the lifespan's end."""
 
     def check(app: Served) -> None:
@@ -502,15 +499,15 @@ async def test_two_ctrl_c_end_it_at_once(server: Server, tmp_path: Path, gap: fl
             app.terminal.sendintr()  # the two were taken for one
         app.ended()
 
-    await on_a_terminal(check, server, tmp_path, program=CHAT.replace("grace=3", "grace=None"))
+    await on_a_terminal(check, server, home, tmp_path, program=CHAT.replace("grace=3", "grace=None"))
 
 
 @needs("curl")
 @pytest.mark.parametrize("options", [("--timeout-graceful-shutdown", "1"), ("--http", "h11")])
-async def test_sigterm_ends_it_too(server: Server, tmp_path: Path, options: tuple[str, ...]) -> None:
+async def test_sigterm_ends_it_too(server: Server, home: Home, tmp_path: Path, options: tuple[str, ...]) -> None:
     def check(app: Served) -> None:
         app.terminal.kill(signal.SIGTERM)
         assert "Traceback" not in app.ended()
         assert ended(app.reader) == 18
 
-    await on_a_terminal(check, server, tmp_path, *options)
+    await on_a_terminal(check, server, home, tmp_path, *options)

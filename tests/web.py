@@ -45,6 +45,13 @@ def site(*directories: Path) -> Iterator[str]:
         server.shutdown()
 
 
+def kept_in(place: str, program: str) -> str:
+    """The program, its streams kept there."""
+    text, count = re.subn(r'ptstream\.open\("\w+"', f"ptstream.open({place!r}", program)
+    assert count == 1
+    return text
+
+
 @contextlib.contextmanager
 def app(program: str, folder: Path, **environment: str) -> Iterator[str]:
     """The address of a Starlette app called `app`, run by uvicorn in `folder`; its log, there, complains of nothing.
