@@ -313,21 +313,27 @@ class Cli:
         more.setdefault("stdin", subprocess.DEVNULL)
         more.setdefault("stdout", subprocess.PIPE)
         more.setdefault("stderr", subprocess.PIPE)
-        environment, sessions = self.environment | more.pop("env", {}), f"r{os.urandom(6).hex()}"
-        if not self.home.is_local:
-            environment["PTSTREAM_STORE"] += f"&application_name={sessions}"
-        with started(words, environment, **more) as process:
+        sessions, named = self.session()
+        with started(words, self.environment | more.pop("env", {}) | named, **more) as process:
             self._sessions[process.pid] = sessions
             try:
                 yield process
             finally:
                 process.kill()
 
-    def waits(self, process: Any) -> bool:
-        """Whether what was started has come so far as to watch the database for news of its stream."""
+    def session(self) -> tuple[str, dict[str, str]]:
+        """A name for a command's sessions at the database's server, and what of its environment gives it them."""
+        name = f"r{os.urandom(6).hex()}"
+        return name, {} if self.home.is_local else {"PTSTREAM_STORE": f"{self.home.store}&application_name={name}"}
+
+    def waits(self, process: Any, sessions: str | None = None) -> bool:
+        """Whether a command has come so far as to watch the database for news of its stream.
+
+        It was `started`, or its sessions are called as is said.
+        """
         if self.home.is_local:
             return watches_files(process.pid)
-        return postgres.looks(self._sessions[process.pid])
+        return postgres.looks(sessions or self._sessions[process.pid])
 
 
 @contextlib.contextmanager
@@ -438,7 +444,9 @@ def listening(config: str = "") -> Iterator[Face]:
 
 @pytest.fixture
 def small() -> Iterator[Cli]:
-    """The command against a home on a file system of 4 MiB of its own."""
+    """The command against a home on a file system of 4 MiB of its own, with its streams in it."""
+    if ON_POSTGRES:
+        pytest.skip("tests SQLite itself")
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("needs root, to mount a small file system")
     path = tempfile.mkdtemp(prefix="pts-")

@@ -20,8 +20,8 @@ import pytest
 
 from ptstream import wire
 from ptstream.config import load
+from ptstream.engine.protocol import Engine
 from ptstream.engine.sqlite import schema
-from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ConfigurationError
 from ptstream.settings import Home
 from tests.conftest import (
@@ -33,11 +33,13 @@ from tests.conftest import (
     Lines,
     detached,
     ended,
+    engaged,
     gone,
     kept,
     needs,
     read_exactly,
     remount,
+    sqlite_itself,
     stop_daemon,
     together,
     told,
@@ -101,10 +103,12 @@ def test_ids_that_are_none(served: Cli) -> None:
 
 
 def test_ambiguous_ids(served: Cli) -> None:
-    with Store(served.home) as store:
+    async def made(engine: Engine) -> list[str]:
         for _ in range(40):
-            store.create()
-        ids = sorted(stream.id for stream in store.streams())
+            await engine.create()
+        return sorted(stream.id for stream in await engine.listed())
+
+    ids = engaged(served.home, made)
     first = next(a for a, b in itertools.pairwise(ids) if a[0] == b[0])
     said = refused(served, "cat", first[0], code=2)
     assert "several" in said
@@ -206,6 +210,7 @@ def test_a_model_that_its_endpoint_does_not_list_is_told_before_its_stream(
 
 
 def test_bad_configuration(cli: Cli) -> None:
+    cli.home.make()
     cli.run("create", "x")
     lines: Lines = (("models",), ("drive", "-d", "-p", "x", "-m", "a/b"))
     for text in ("foo = 1\n", "nonsense", 'first_timeout = "long"\n', "[endpoints.a]\nbase_url = 3\n", "\xff"):
@@ -305,6 +310,7 @@ def every_command(cli: Cli, code: int) -> Iterator[str]:
     yield from all_refused(cli, *lines, code=code)
 
 
+@sqlite_itself
 def test_a_database_that_is_none(cli: Cli) -> None:
     os.makedirs(os.path.dirname(cli.home.database))
     garbage = b"this is no database, but it is long enough to look like one. " * 100
@@ -314,6 +320,7 @@ def test_a_database_that_is_none(cli: Cli) -> None:
     assert Path(cli.home.database).read_bytes() == garbage
 
 
+@sqlite_itself
 def test_somebody_elses_database(cli: Cli) -> None:
     os.makedirs(os.path.dirname(cli.home.database))
     with contextlib.closing(sqlite3.connect(cli.home.database)) as other:
@@ -323,6 +330,7 @@ def test_somebody_elses_database(cli: Cli) -> None:
         assert "not a ptstream database" in said
 
 
+@sqlite_itself
 def test_a_newer_database(cli: Cli) -> None:
     cli.run("create", "--name", "x", "the prompt")
     with contextlib.closing(sqlite3.connect(cli.home.database)) as other:

@@ -105,7 +105,7 @@ from ptstream.http import connection_limits, uvicorn_protocol
 from ptstream.settings import Home
 connection_limits.CONNECTIONS = 8
 uvicorn_protocol.HEAD_TIME, uvicorn_protocol.BODY_TIME = float(sys.argv[2]), 300
-process.run(Home(sys.argv[1]), listen="127.0.0.1:0")
+process.run(Home(sys.argv[1], sys.argv[3]), listen="127.0.0.1:0")
 """
 """A daemon that has room for few."""
 
@@ -113,7 +113,7 @@ process.run(Home(sys.argv[1]), listen="127.0.0.1:0")
 @contextlib.contextmanager
 def crowded(cli: Cli, head_time: float) -> Iterator[Face]:
     """One, in which a stranger has so many seconds for what it asks."""
-    words = [CROWDED, cli.home.path, str(head_time)]
+    words = [CROWDED, cli.home.path, str(head_time), cli.home.store]
     with started(words, cli.environment, module=CODE, stderr=subprocess.PIPE) as process:
         until(lambda: os.path.exists(cli.home.socket) or process.poll() is not None)
         url, token = daemon_status(cli.home)["listen"], Path(cli.home.token).read_text().strip()

@@ -24,8 +24,7 @@ from ptstream import wire
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import StreamNotFound, UsageError
 from ptstream.names import as_name, is_name, references, shown
-from ptstream.settings import Home
-from tests.conftest import Cli, ended, listening, needs, together, told, until
+from tests.conftest import Cli, ended, listening, needs, sqlite_itself, together, told, until
 from tests.test_completion import HOSTILE, UNSEEN, plant
 
 GOOD = [
@@ -179,19 +178,20 @@ def test_over_http() -> None:
 
 
 @pytest.mark.anyio
-async def test_in_the_library(home: Home) -> None:
-    async with ptstream.open(home.path) as pts:
+async def test_in_the_library(place: str) -> None:
+    async with ptstream.open(place) as pts:
         with pytest.raises(UsageError):
             await pts.create(name="$(id)")
         assert (await pts.stream(await pts.create(name="cafe\u0301"))).name == "café"
         assert [stream.name for stream in await pts.streams()] == ["café"]
     with pytest.raises(UsageError):
-        next(iter(ptstream.persist(iter("never pulled"), name="a b", path=home.path)))
+        next(iter(ptstream.persist(iter("never pulled"), name="a b", path=place)))
 
 
 # --- what is there already
 
 
+@sqlite_itself
 def test_an_older_name_is_shown_quoted_and_means_its_stream(cli: Cli) -> None:
     plant(cli.home, HOSTILE)
     listed = [line.split("\t") for line in cli.out("ls").splitlines()]
@@ -206,6 +206,7 @@ def test_an_older_name_is_shown_quoted_and_means_its_stream(cli: Cli) -> None:
     assert cli.out("ls") == ""
 
 
+@sqlite_itself
 def test_a_name_that_cannot_be_typed_is_shown_by_what_it_is_made_of(cli: Cli) -> None:
     plant(cli.home, UNSEEN)
     rows = [line.split("\t") for line in cli.out("ls").splitlines()]
@@ -214,6 +215,7 @@ def test_a_name_that_cannot_be_typed_is_shown_by_what_it_is_made_of(cli: Cli) ->
     cli.run("rm", *(row[0] for row in rows))
 
 
+@sqlite_itself
 def test_an_older_name_in_another_normal_form_is_found(cli: Cli) -> None:
     plant(cli.home, ["cafe\u0301"])
     with Store(cli.home) as store:

@@ -31,7 +31,6 @@ from tests.conftest import (
     together,
     told,
     until,
-    watches_files,
 )
 from tests.emulator import Emulator
 from tests.endpoint import TEXT
@@ -114,8 +113,9 @@ def test_ctrl_c_leaves_a_watch(served: Cli, gate: Gate) -> None:
         child.expect_exact("one two.")
         child.sendintr()
         assert over(child)[1] == 130
-    child = terminal(served, "wait", id)
-    until(lambda: watches_files(child.pid))
+    sessions, environment = served.session()
+    child = Terminal(("wait", id), served.environment | environment)
+    until(lambda: served.waits(child, sessions))
     child.sendintr()
     said, code = over(child)
     assert code == 130
