@@ -1,8 +1,9 @@
 """Copying streams from one engine to another: oldest first, some at a time, each whole or not at all.
 
 It knows an engine's protocols, and no engine. What was copied is read again and compared by its SHA-256 before anybody
-can see it. To go on after a break is to begin again: what is there with the same text is left as it is. A stream that
-runs is copied once it has ended. One that is pending stays where it is: in two places it would be driven twice.
+can see it. To go on after a break is to begin again: what is there with the same text is left as it is, but for usage
+that became known after the stream's end. A stream that runs is copied once it has ended. One that is pending stays
+where it is: in two places it would be driven twice.
 """
 
 from __future__ import annotations
@@ -183,8 +184,12 @@ class Copy:
         intact = {id for id, total in sent.items() if total == got[id] and total.end == records[id].stream.bytes}
         await self._publish(intake, [new[id] for id in new if id in intact])
         await self._give_up(intake, [id for id in new if id not in intact])
+        late = []
         for id, record in there.items():
-            self._compare(records[id], record, same_text=id in intact)
+            if self._compare(records[id], record, same_text=id in intact) and _is_later(records[id], record):
+                late.append(records[id])
+        if late:
+            await intake.set_usage(late)
         self.tally.done += len(entries)
         self.tally.done_bytes = begun + sum(entry.size for entry in entries)
         self._progressed(self.tally)
@@ -249,12 +254,15 @@ class Copy:
                 f" {self._source.location} (one of the disks may be damaged)"
             )
 
-    def _compare(self, mine: Record, theirs: Record, *, same_text: bool) -> None:
+    def _compare(self, mine: Record, theirs: Record, *, same_text: bool) -> bool:
+        """Whether they are the same."""
         here, there = mine.stream, theirs.stream
-        if same_text and (here.status, here.created_at) == (there.status, there.created_at):
+        same = same_text and (here.status, here.created_at) == (there.status, there.created_at)
+        if same:
             self.tally.there += 1
         else:
             self._refuse(f"stream {here.id} is another one at {self._target.location}: nothing of it was changed")
+        return same
 
     def _refuse_name(self, record: Record, holder: str) -> None:
         self._refuse(
@@ -265,6 +273,19 @@ class Copy:
     def _refuse(self, why: str) -> None:
         self.tally.refused += 1
         self._say(PtstreamError(why))
+
+
+def _is_later(mine: Record, theirs: Record) -> bool:
+    """Whether usage has become known since it was copied: that of a generator which went on after its stream's end."""
+    pairs = zip(mine.attempts, theirs.attempts, strict=False)
+    return any(_counted(here.usage) > _counted(there.usage) for here, there in pairs)
+
+
+def _counted(usage: object) -> float:
+    """All that is counted in it, which only grows; less than nothing where there is none."""
+    if isinstance(usage, Mapping):
+        return sum(max(0.0, _counted(value)) for value in usage.values())
+    return usage if isinstance(usage, int | float) else -1.0
 
 
 class _Sum:

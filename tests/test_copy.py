@@ -26,9 +26,9 @@ from ptstream.engine.protocol import Engine
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ConfigurationError
 from ptstream.settings import Home
-from ptstream.streams import GenerationRequest, Parent, Status
+from ptstream.streams import Claim, GenerationRequest, Parent, Status
 from tests import postgres
-from tests.conftest import FIRST, SECOND, Cli, Gate, ended, engaged, named, stop_daemon, until
+from tests.conftest import FIRST, SECOND, Cli, Gate, ended, engaged, locked, named, stop_daemon, until
 from tests.terminal import Terminal
 
 LARGE = 24 * 1024 * 1024
@@ -143,6 +143,31 @@ def test_both_ways_all_is_the_same(cli: Cli, there: Cli, folder: Path) -> None:
     assert back.out("ls", "-q").split() == ids
     said = json.loads(back.out("copy", "--from", named(there.home), "--json"))
     assert (said["copied"], said["there"], said["refused"]) == (0, 12, 0)
+
+
+def test_usage_that_became_known_later_follows_and_stays(cli: Cli, there: Cli) -> None:
+    """A drained generator goes on after its stream's end, and tells it last."""
+
+    async def ended(engine: Engine) -> Claim:
+        async with engine.writer() as writer:
+            claim = await writer.claim((await engine.create(name="drained")).id)
+            await writer.finish(claim, 0, "One.", 1, Status.CANCELLED, "cancelled", {"of": {"asked": 3}})
+            return claim
+
+    async def told(engine: Engine) -> None:
+        async with engine.writer() as writer:
+            await writer.report_usage(claim, usage)
+
+    usage = {"of": {"asked": 3, "answered": 9}}
+    claim = engaged(cli.home, ended)
+    cli.run("copy", "--to", named(there.home))
+    engaged(cli.home, told)
+    assert b"1 there already" in cli.run("copy", "--to", named(there.home)).stderr
+    assert [attempt.usage for attempt in engaged(there.home, lambda engine: engine.attempts(claim.id))] == [usage]
+    with locked(cli.home) as sql:
+        sql("UPDATE attempts SET usage = NULL")
+    cli.run("copy", "--to", named(there.home))
+    assert [attempt.usage for attempt in engaged(there.home, lambda engine: engine.attempts(claim.id))] == [usage]
 
 
 def test_a_file_is_alone_and_is_a_database_like_any_other(cli: Cli, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ptstream import strict_json
@@ -36,8 +37,12 @@ def columns_of_record(record: Record) -> dict[str, Any]:
     }
 
 
-def columns_of_attempt(id: str, attempt: Attempt) -> dict[str, Any]:
-    """The columns of `attempts` that an attempt at a copied stream has."""
+def columns_of_attempts(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """The same of `attempts`, for all attempts at copied streams."""
+    return [_columns_of_attempt(record.stream.id, attempt) for record in records for attempt in record.attempts]
+
+
+def _columns_of_attempt(id: str, attempt: Attempt) -> dict[str, Any]:
     return {
         "stream": id,
         "epoch": attempt.epoch,

@@ -90,5 +90,8 @@ class Intake(Protocol):
         live stay; what an engine has no place for (NUL in a title, say) is replaced.
         """
 
+    async def set_usage(self, records: Sequence[Record]) -> None:
+        """Give the attempts at these streams, which are there already, the usage that these records have."""
+
     async def discard(self, ids: Sequence[str]) -> None:
         """Forget what was staged of these and not published."""

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from ptstream.engine.copied_rows import columns_of_attempt, columns_of_record
+from ptstream.engine.copied_rows import columns_of_attempts, columns_of_record
 from ptstream.engine.postgres.connections import Connections
 from ptstream.engine.postgres.queries import LASTING, WHOLE, whole_stream
 from ptstream.engine.postgres.server import Connection
@@ -120,6 +120,13 @@ INSERT INTO attempts ({", ".join(ATTEMPT_TYPES)})
 """
 
 
+USAGE = """
+UPDATE attempts a SET usage = v.usage
+FROM unnest(%(stream)b::text[], %(epoch)b::int[], %(usage)b::text[]) v (stream, epoch, usage)
+WHERE a.stream = v.stream AND a.epoch = v.epoch
+"""
+
+
 class PostgresArchive:
     """Reading a database, page by page."""
 
@@ -196,7 +203,7 @@ class PostgresIntake:
     async def publish(self, records: Sequence[Record]) -> set[str]:
         """See `transfer.Intake`. Said twice, where its answer was lost with the connection, it does nothing more."""
         rows = [columns_of_record(record) for record in records]
-        attempts = [columns_of_attempt(each.stream.id, attempt) for each in records for attempt in each.attempts]
+        attempts = columns_of_attempts(records)
         prompts = [prompts_of(record.stream.request) for record in records]
         values: dict[str, list[Any]] = {
             **{column: [_kept(row[column]) for row in rows] for column in STREAM_TYPES},
@@ -206,6 +213,11 @@ class PostgresIntake:
         await self._rows(PUBLISH, values)
         ids = [row["id"] for row in rows]
         return {id for (id,) in await self._rows(PUBLISHED, (ids,))}
+
+    async def set_usage(self, records: Sequence[Record]) -> None:
+        """See `transfer.Intake`."""
+        attempts = columns_of_attempts(records)
+        await self._rows(USAGE, {column: [row[column] for row in attempts] for column in ("stream", "epoch", "usage")})
 
     async def discard(self, ids: Sequence[str]) -> None:
         """See `transfer.Intake`."""

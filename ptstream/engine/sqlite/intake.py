@@ -16,7 +16,7 @@ import aiosqlite
 import anyio
 import anyio.to_thread
 
-from ptstream.engine.copied_rows import columns_of_attempt, columns_of_record
+from ptstream.engine.copied_rows import columns_of_attempts, columns_of_record
 from ptstream.engine.requests import prompts_of
 from ptstream.engine.sqlite import migration, schema
 from ptstream.engine.sqlite.checkpoints import Checkpoints
@@ -58,6 +58,8 @@ END_OF_ATTEMPT = "UPDATE attempts SET ended_at = :ended_at, cause = :cause WHERE
 
 NO_ATTEMPT = "DELETE FROM attempts WHERE stream = ? AND NOT EXISTS (SELECT 1 FROM streams WHERE id = attempts.stream)"
 """Of a stream whose name was given to another one just now."""
+
+USAGE = "UPDATE attempts SET usage = :usage WHERE stream = :stream AND epoch = :epoch"
 
 PROMPTS = "INSERT INTO prompts (seq, prompt, system) SELECT seq, :prompt, :system FROM streams WHERE id = :id"
 
@@ -107,7 +109,7 @@ class SqliteIntake:
         if not records:
             return set()
         rows = [columns_of_record(record) for record in records]
-        attempts = [columns_of_attempt(each.stream.id, attempt) for each in records for attempt in each.attempts]
+        attempts = columns_of_attempts(records)
         prompts = [prompts_of(each.stream.request) | {"id": each.stream.id} for each in records]
         marks = ", ".join(f":{column}" for column in rows[0])
         await self._commit(
@@ -120,6 +122,10 @@ class SqliteIntake:
         ids = [row["id"] for row in rows]
         marks = ",".join("?" * len(ids))
         return {id for (id,) in await self._rows(f"SELECT id FROM streams WHERE id IN ({marks})", ids)}
+
+    async def set_usage(self, records: Sequence[Record]) -> None:
+        """See `transfer.Intake`."""
+        await self._commit((USAGE, columns_of_attempts(records)))
 
     async def discard(self, ids: Sequence[str]) -> None:
         """See `transfer.Intake`. Each by itself: a large one takes seconds."""
