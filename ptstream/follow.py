@@ -88,7 +88,8 @@ class Follow:
             self._given = self.cursor.offset
             await self._audience.turn()
         while True:
-            if data := await self.cursor.read():
+            # A look costs a server what it costs to give text: one is enough for each.
+            if (not self.cursor.up_to_date or self._audience.is_over) and (data := await self.cursor.read()):
                 return data
             if self.cursor.ended or self._audience.is_over:
                 self.cursor.close()

@@ -433,6 +433,20 @@ async def test_who_is_cancelled_while_it_writes_leaves_nothing_half_done(engine:
         assert await engine.text(claim.id) in (b"", b"One. ")
 
 
+async def test_a_program_that_is_cancelled_writes_its_ends(engine: Engine, place: Place) -> None:
+    with anyio.CancelScope() as program:
+        async with place.open() as own, own.writer() as writer:
+            claim = await claimed(own, writer)
+            tail = await writer.tail(claim)
+            tail.append(b"On its way. ")
+            program.cancel()
+            with anyio.CancelScope(shield=True):
+                await writer.finish(claim, 0, "On its way. ", 1, Status.ERROR, "its program ended", None)
+            tail.discard()
+    assert (await engine.recovered(claim.id)).error == "its program ended"
+    assert await engine.text(claim.id) == b"On its way. "
+
+
 # --- the tail
 
 
@@ -629,6 +643,43 @@ async def test_a_stream_that_is_deleted_while_it_is_read(engine: Engine, writer:
     await other.delete(id)
     with pytest.raises(StreamNotFound):
         await late.read()
+
+
+@pytest.mark.parametrize("live", [True, False])
+async def test_nothing_falls_between_a_look_and_a_wait(
+    engine: Engine, other: Engine, writer: Writer, live: bool
+) -> None:
+    """Who is up to date waits without another look, and is told of what came since: text, then the end."""
+    claim = await claimed(engine, writer)
+    tail = await writer.tail(claim)
+    cursors = [other.cursor(claim.id, live=live), engine.cursor(claim.id, live=live)]
+    found, said = [b"", b""], b""
+
+    async def come(cursor: Cursor, n: int) -> None:
+        while len(found[n]) < len(said) and not cursor.ended:
+            if cursor.up_to_date:
+                await cursor.wait()
+            assert not cursor.up_to_date
+            found[n] += await cursor.read()
+
+    with anyio.fail_after(LIMIT):
+        for text in [*"abcdefgh", "large " * 100_000, "i", "j"]:
+            tail.append(text.encode())
+            if not live:
+                await writer.append(claim, len(said), text, 1)
+            said += text.encode()
+            async with anyio.create_task_group() as tasks:
+                for n, cursor in enumerate(cursors):
+                    tasks.start_soon(come, cursor, n)
+        start = 0 if live else len(said)
+        await writer.finish(claim, start, said[start:].decode(), 1, Status.DONE, None, None)
+        tail.discard()
+        for cursor in cursors:
+            while not cursor.ended:
+                if cursor.up_to_date:
+                    await cursor.wait()
+                assert await cursor.read() == b""
+    assert found == [said, said]
 
 
 # --- to end, and to remove
@@ -935,6 +986,16 @@ async def test_a_copied_stream_is_one_like_any_other(engine: Engine, writer: Wri
     assert await kept_of(target, [id]) == ({}, [])
 
 
+async def test_usage_that_became_known_later_can_be_given(engine: Engine, writer: Writer, target: Engine) -> None:
+    first, *ids = await of_every_kind(engine, writer)
+    async with target.intake() as intake:
+        await put(intake, engine, [first, *ids])
+        await writer.report_usage(Claim(first, 2, 0), {"tokens": 9})
+        await intake.set_usage([*(await engine.archive.records([first])).values()])
+    assert [attempt.usage for attempt in await target.attempts(first)] == [None, {"tokens": 9}]
+    assert await kept_of(target, [first, *ids]) == await kept_of(engine, [first, *ids])
+
+
 async def test_nothing_is_seen_of_what_was_only_begun(engine: Engine, writer: Writer, target: Engine) -> None:
     id = await said(engine, writer, "One. ", "Two. ")
     async with target.intake() as intake:
@@ -1078,17 +1139,3 @@ async def test_what_a_place_needs_is_made_once(place: Place) -> None:
         await engine.migrate()
         await engine.migrate()
         assert await engine.listed() == []
-
-
-async def test_a_program_that_is_cancelled_writes_its_ends(engine: Engine, place: Place) -> None:
-    with anyio.CancelScope() as program:
-        async with place.open() as own, own.writer() as writer:
-            claim = await claimed(own, writer)
-            tail = await writer.tail(claim)
-            tail.append(b"On its way. ")
-            program.cancel()
-            with anyio.CancelScope(shield=True):
-                await writer.finish(claim, 0, "On its way. ", 1, Status.ERROR, "its program ended", None)
-            tail.discard()
-    assert (await engine.recovered(claim.id)).error == "its program ended"
-    assert await engine.text(claim.id) == b"On its way. "

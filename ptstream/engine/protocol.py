@@ -163,6 +163,10 @@ class Cursor(Protocol):
     def ended(self) -> bool:
         """Whether the stream has ended and all its text has been read."""
 
+    @property
+    def up_to_date(self) -> bool:
+        """Whether the last `read` is known to have given all that there was: `wait` comes next, not another one."""
+
     async def read(self) -> bytes:
         """The next run of whole characters, b"" if there is none now. Never waits for text.
 

@@ -28,6 +28,7 @@ from ptstream.engine.postgres import schema
 from ptstream.engine.postgres.looks import LOOK
 from ptstream.engine.postgres.recovery import joined
 from ptstream.engine.protocol import Engine, Tail, Writer
+from ptstream.follow import Follow
 from ptstream.ids import new_id
 from ptstream.settings import Home
 from ptstream.streams import Claim, Status
@@ -296,12 +297,8 @@ async def _read_ours(place: str, ids: list[str], late: Late) -> None:
     async with engine_at(place) as engine, anyio.create_task_group() as tasks:
 
         async def read(id: str) -> None:
-            cursor = engine.cursor(id)
-            while not cursor.ended:
-                if data := await cursor.read():
-                    late.take(id, data)
-                elif not cursor.ended:
-                    await cursor.wait()
+            async for data in Follow(engine.cursor(id)):
+                late.take(id, data)
 
         for id in ids:
             tasks.start_soon(read, id)

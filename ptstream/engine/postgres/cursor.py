@@ -18,6 +18,9 @@ from ptstream.engine.postgres.tail import KeptTail
 from ptstream.errors import OffsetBeyondEnd, StreamNotFound, UsageError
 from ptstream.streams import State
 
+LONGEST = 4
+"""Bytes of a character at most: so many may be missing of a page that is full."""
+
 
 class TextCursor:
     """Reads from `offset` (bytes): pieces as they are kept if `live`, else chunks alone."""
@@ -36,6 +39,7 @@ class TextCursor:
         self._tails = tails
         self._standing: Standing | None = None
         self._looked_at = float("-inf")
+        self.up_to_date = False
         self._rung: anyio.Event | None = None
         self._news: Look | None = None
 
@@ -53,8 +57,11 @@ class TextCursor:
 
     async def read(self) -> bytes:
         """The next run of whole characters, b"" if there is none now."""
-        if self.ended:
-            return b""
+        data = b"" if self.ended else await self._read()
+        self.up_to_date = len(data) < PAGE - LONGEST
+        return data
+
+    async def _read(self) -> bytes:
         tail = self._tails.get(self.id) if self._live else None
         self._rung = tail.bell.next() if tail else None  # before the look, so that nothing falls between
         if data := tail.read(self.offset, PAGE) if tail and self._standing else b"":
@@ -81,6 +88,7 @@ class TextCursor:
 
     async def wait(self) -> None:
         """Until the tail's bell rings, or a poll has something."""
+        self.up_to_date = False
         if self._rung is not None:
             with anyio.move_on_after(KNOWN):
                 await self._rung.wait()

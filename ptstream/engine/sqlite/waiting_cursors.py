@@ -26,6 +26,7 @@ class _Reading:
 
     def __init__(self, text: TextCursor) -> None:
         self._text = text
+        self.up_to_date = False
 
     @property
     def offset(self) -> int:
@@ -62,10 +63,13 @@ class LiveCursor(_Reading):
         now = time.monotonic()
         if due := now >= self._looked_at + SLOW_LOOK:
             self._looked_at = now
-        return self._text.read(look=due)
+        data = self._text.read(look=due)
+        self.up_to_date = not data
+        return data
 
     async def wait(self) -> None:
         """Until the bell rings, or as long as a poll takes."""
+        self.up_to_date = False
         if self._rung is None:
             await anyio.sleep(TAIL_POLL)
         else:
@@ -98,10 +102,12 @@ class StoredCursor(_Reading):
         version = self._version = self._store.version()
         if data := self._text.read():
             self._backoff.found(version)
+        self.up_to_date = not data
         return data
 
     async def wait(self) -> None:
         """Until there may be another commit."""
+        self.up_to_date = False
         await self._backoff.wait(self._version)
 
     async def size(self) -> int:
