@@ -29,8 +29,13 @@ def log_changes(folder: str, log: str) -> AsyncGenerator[None, None]:
 
 async def by_inotify(folder: str, log: str) -> AsyncGenerator[None, None]:
     """See `log_changes` (inotify(7))."""
+    import ctypes
+
+    import inotify_simple
     from inotify_simple import INotify, flags, parse_events
 
+    # The C library that Python has loaded: to look for one, it would start ldconfig, which takes 20 ms.
+    inotify_simple._libc = inotify_simple._libc or ctypes.CDLL(None, use_errno=True)
     with INotify(nonblocking=True) as inotify:
         inotify.add_watch(folder, flags.CREATE | flags.MODIFY)
         while True:
