@@ -22,7 +22,7 @@ from ptstream.cli.grammar import WORDS
 from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Status
-from tests.conftest import LIMIT, PTSTREAM, Cli, Gate, detached, needs, until
+from tests.conftest import LIMIT, PTSTREAM, Cli, Gate, detached, needs, sqlite_itself, until
 from tests.docs import grammar
 
 HOSTILE = [
@@ -152,6 +152,7 @@ def line(request: pytest.FixtureRequest, cli: Cli, folder: Path) -> Iterator[Lin
 SHELLS = [pytest.param(shell, marks=needs(shell)) for shell in complete.SHELLS]
 
 
+@sqlite_itself
 @pytest.mark.parametrize("line", SHELLS, indirect=True)
 def test_no_name_is_a_command(line: Line, cli: Cli) -> None:
     plant(cli.home, HOSTILE)
@@ -162,6 +163,7 @@ def test_no_name_is_a_command(line: Line, cli: Cli) -> None:
     assert not line.ran.exists()
 
 
+@sqlite_itself
 @pytest.mark.parametrize("line", SHELLS, indirect=True)
 def test_every_name_that_can_be_given_is_completed(line: Line, cli: Cli) -> None:
     with Store(cli.home) as store:
@@ -183,6 +185,7 @@ def test_every_name_that_can_be_given_is_completed(line: Line, cli: Cli) -> None
     assert line.entered(f"ptstream copy --to {cli.home.path}/ans\t") == ["copy", "--to", f"{cli.home.path}/answer.md"]
 
 
+@sqlite_itself
 @pytest.mark.parametrize("line", [pytest.param("bash", marks=needs("bash"))], indirect=True)
 def test_bash_goes_on_where_its_user_has_begun(line: Line, cli: Cli) -> None:
     plant(cli.home, [*HOSTILE, "builds:of.mine"])
@@ -202,6 +205,7 @@ def test_bash_goes_on_where_its_user_has_begun(line: Line, cli: Cli) -> None:
     assert not line.ran.exists()
 
 
+@sqlite_itself
 @pytest.mark.parametrize("line", [pytest.param("zsh", marks=needs("zsh"))], indirect=True)
 def test_zsh_finds_the_script_as_a_file(line: Line, cli: Cli, folder: Path) -> None:
     plant(cli.home, HOSTILE)
@@ -214,6 +218,7 @@ def test_zsh_finds_the_script_as_a_file(line: Line, cli: Cli, folder: Path) -> N
     assert not line.ran.exists()
 
 
+@sqlite_itself
 def test_a_script_that_does_not_quote_is_offered_no_such_name(cli: Cli) -> None:
     """As one has that was saved years ago."""
     plant(cli.home, [*HOSTILE, *UNSEEN, *PLAIN])
@@ -221,6 +226,7 @@ def test_a_script_that_does_not_quote_is_offered_no_such_name(cli: Cli) -> None:
     assert {word for word in offered if len(word) != 12} == {*PLAIN, "@last"}
 
 
+@sqlite_itself
 def test_what_cannot_be_typed_is_offered_by_its_id(cli: Cli) -> None:
     plant(cli.home, UNSEEN)
     lines = cli.out("__complete", complete.QUOTING, "cat", "").splitlines()
@@ -256,6 +262,7 @@ def offered(cli: Cli, *words: str) -> list[str]:
     return [line.partition("\t")[0] for line in cli.out("__complete", *words).splitlines()]
 
 
+@sqlite_itself
 def test_each_word_where_it_belongs(cli: Cli, gate: Gate) -> None:
     cli.home.make()
     endpoint = '[endpoints.mine]\nbase_url = "http://[::1]:1"\nmodel = "big"\n'

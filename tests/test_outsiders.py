@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-import sqlite3
 
 import pexpect
 import pytest
 
-from ptstream.engine.sqlite.store import Store
 from ptstream.errors import DaemonUnreachable
 from ptstream.stream_json import as_json, from_json
 from ptstream.streams import GenerationRequest
-from tests.conftest import PTSTREAM, Cli
+from tests.conftest import PTSTREAM, Cli, engaged, locked
 
 HOSTILE = "a\x1b]0;PWN\x07\x1b[2Jb\u202e\u200f\U000e0041\rstatus       faked\u2028owner        faked"
 
@@ -30,13 +28,10 @@ def on_a_terminal(cli: Cli, *words: str, before: str = "") -> str:
 @pytest.fixture
 def hostile(cli: Cli) -> Cli:
     """A home in which every field of a stream is hostile."""
-    with Store(cli.home) as store:
-        id = store.create(GenerationRequest(prompt=HOSTILE, model=HOSTILE, generator=None), title=HOSTILE).id
-    with sqlite3.connect(cli.home.database) as connection:
-        connection.execute(
-            "UPDATE streams SET status = 'error', error = ?, note = ? WHERE id = ?", (HOSTILE, HOSTILE, id)
-        )
-    connection.close()
+    request = GenerationRequest(prompt=HOSTILE, model=HOSTILE, generator=None)
+    engaged(cli.home, lambda engine: engine.create(request, title=HOSTILE))
+    with locked(cli.home) as sql:
+        sql(f"UPDATE streams SET status = 'error', error = '{HOSTILE}', note = '{HOSTILE}'")
     return cli
 
 
@@ -64,8 +59,7 @@ def test_a_pipe_whose_tee_was_mistyped(cli: Cli) -> None:
 
 
 def test_an_id_from_elsewhere_is_no_command(cli: Cli) -> None:
-    with Store(cli.home) as store:
-        fields = as_json(store.create())
+    fields = as_json(engaged(cli.home, lambda engine: engine.create()))
     assert from_json(fields).id == fields["id"]
     for id in ("x;touch ran", "$(touch ran)", "", fields["id"].upper(), fields["id"] + "\n", None, ["a"] * 12):
         with pytest.raises(DaemonUnreachable):

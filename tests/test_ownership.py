@@ -37,7 +37,7 @@ from ptstream.generators.models.api_keys import key_for
 from ptstream.generators.models.discovery import discover
 from ptstream.settings import Home, find_home
 from ptstream.streams import GenerationRequest
-from tests.conftest import PTSTREAM, Cli, Lines, together
+from tests.conftest import PTSTREAM, Cli, Lines, sqlite_itself, together
 
 STRANGER = 65534
 
@@ -196,6 +196,7 @@ def test_what_others_could_write_is_not_mended_in_silence(folder: Path, mode: in
     find_home(home.path).make()
 
 
+@sqlite_itself
 def test_what_others_can_only_look_into_is_read_and_closed_by_who_writes(cli: Cli) -> None:
     cli.home.make()
     os.chmod(cli.home.path, 0o755)

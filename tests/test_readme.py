@@ -13,7 +13,7 @@ from typing import Any
 
 from ptstream.cli.app import COMMANDS, load
 from ptstream.settings import Home
-from tests.conftest import ROOT, Cli, kept, needs, on_path
+from tests.conftest import ROOT, Cli, kept, needs, on_path, sqlite_itself
 from tests.docs import README, blocks
 
 TEXT = README.read_text("utf-8")
@@ -91,6 +91,7 @@ class Tour:
         return out.decode()
 
 
+@sqlite_itself
 @needs("awk")
 @needs("sqlite3")
 def test_its_tour_twice_in_a_row(home: Home, cli: Cli, folder: Path) -> None:

@@ -554,7 +554,7 @@ def test_some_commands_work_here_alone(box: Box) -> None:
 
 def test_a_home_that_the_line_names_is_here(box: Box, home: Home) -> None:
     id = box.cli.out("--home", home.path, "create", "x").strip()
-    assert told(Cli(home), id)["prompt"] == "x"
+    assert told(Cli(Home(home.path)), id)["prompt"] == "x"
 
 
 def test_completion_and_help_open_no_connection(box: Box) -> None:

@@ -26,7 +26,7 @@ from ptstream.generators.openai.refusals import refused
 from ptstream.generators.openai.upstream import Upstream
 from ptstream.settings import Home
 from tests import endpoint as module
-from tests.conftest import ROOT, Cli, Face, listening, together
+from tests.conftest import ROOT, Cli, Face, listening, locked, together
 from tests.test_openai import ask
 
 LONG = "9" * 5000
@@ -168,8 +168,8 @@ def test_all_that_is_said_of_such_a_stream_is_json(face: Face) -> None:
 def test_what_has_been_stored_so_is_read(face: Face) -> None:
     """By an earlier version, or by whoever writes there."""
     id = face.cli.run("drive", "-m", "mine/ok", "-p", "x").stderr.decode().split()[0]
-    with closing(sqlite3.connect(Path(face.cli.home.path, "db", "ptstream.db"))) as database, database:
-        database.execute("UPDATE attempts SET usage = ?", (f'{{"a": NaN, "b": [-Infinity, {LONG}], "c": 1}}',))
+    with locked(face.cli.home) as sql:
+        sql(f"""UPDATE attempts SET usage = '{{"a": NaN, "b": [-Infinity, {LONG}], "c": 1}}'""")
     usage = {"a": None, "b": [None, None], "c": 1}
     assert strictly(face.cli.out("show", "--json", id))["attempts"][0]["usage"] == usage
     assert strictly(face.http.get(f"/streams/{id}").content)["attempts"][0]["usage"] == usage

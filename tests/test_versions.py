@@ -38,6 +38,7 @@ from tests.conftest import (
     kept,
     read_exactly,
     remount,
+    sqlite_itself,
     together,
     until,
 )
@@ -141,6 +142,7 @@ def test_every_version_has_a_step_to_the_next() -> None:
     assert sorted(schema.STEPS) == list(range(1, schema.VERSION))
 
 
+@sqlite_itself
 def test_a_migrated_database_is_what_a_new_one_is(older: Cli, newer: Cli, packages: Path, folder: Path) -> None:
     fresh = of(packages / "newer", Home(str(folder / "fresh")))
     older.run("create", "x")
@@ -159,6 +161,7 @@ def test_a_migrated_database_is_what_a_new_one_is(older: Cli, newer: Cli, packag
     assert tables(newer.home) == tables(fresh.home)
 
 
+@sqlite_itself
 def test_a_newer_command_replaces_an_older_idle_daemon(older: Cli, newer: Cli) -> None:
     older.run("drive", "--name", "old", "--title", "t", "--", "echo", "hi")
     before = status(older)
@@ -171,6 +174,7 @@ def test_a_newer_command_replaces_an_older_idle_daemon(older: Cli, newer: Cli) -
     assert titles == ["tcalm", "told"]
 
 
+@sqlite_itself
 @pytest.mark.parametrize("end", ["by itself", "daemon stop"])
 def test_nothing_migrates_beneath_a_running_stream(older: Cli, newer: Cli, gate: Gate, end: str) -> None:
     id = detached(older, *gate.command, words=("--name", "old"))
@@ -196,6 +200,7 @@ def test_nothing_migrates_beneath_a_running_stream(older: Cli, newer: Cli, gate:
     assert newer.out("drive", "--", "echo", "hi") == "hi\n"
 
 
+@sqlite_itself
 def test_an_older_command_changes_nothing_in_a_newer_database(older: Cli, newer: Cli) -> None:
     older.run("tee", "--name", "old", input="text\n")
     newer.run("ls")
@@ -208,6 +213,7 @@ def test_an_older_command_changes_nothing_in_a_newer_database(older: Cli, newer:
     assert newer.out("cat", "old") == "text\n"
 
 
+@sqlite_itself
 def test_older_ones_that_run_while_it_is_migrated_say_so_and_end(older: Cli, newer: Cli, gate: Gate) -> None:
     pending = older.out("create", "x").strip()
     with older.started("daemon", "run") as daemon:
@@ -230,6 +236,7 @@ def test_older_ones_that_run_while_it_is_migrated_say_so_and_end(older: Cli, new
     assert newer.out("drive", pending, "--", "cat") == "x"
 
 
+@sqlite_itself
 def test_a_dead_owners_stream_does_not_stand_in_the_way(older: Cli, newer: Cli) -> None:
     text = b"whole line\nhalf"
     with older.started("tee", "--name", "old", stdin=subprocess.PIPE) as process:
@@ -244,6 +251,7 @@ def test_a_dead_owners_stream_does_not_stand_in_the_way(older: Cli, newer: Cli) 
     assert os.listdir(newer.home.tails) == os.listdir(newer.home.owners) == []
 
 
+@sqlite_itself
 def test_twenty_newer_first_commands_migrate_once(older: Cli, newer: Cli) -> None:
     """Beside an older idle daemon; a second migration would fail, as the column is there."""
     older.run("drive", "--name", "old", "--", "echo", "hi")
@@ -263,6 +271,7 @@ def test_twenty_newer_first_commands_migrate_once(older: Cli, newer: Cli) -> Non
     assert Path(newer.home.log).read_text().count("listening on") == 2
 
 
+@sqlite_itself
 def test_a_migration_that_fails_changes_nothing(older: Cli, packages: Path) -> None:
     older.run("tee", "--name", "old", input="text\n")
     before = content(older.home)
@@ -286,6 +295,7 @@ def test_a_read_only_home_of_an_older_one(small: Cli, packages: Path) -> None:
     assert newer.out("cat", "old") == "text\n"
 
 
+@sqlite_itself
 def test_a_stopped_owner_is_alive(older: Cli, newer: Cli, gate: Gate) -> None:
     id = detached(older, *gate.command)
     pid = status(older)["pid"]
@@ -299,6 +309,7 @@ def test_a_stopped_owner_is_alive(older: Cli, newer: Cli, gate: Gate) -> None:
     assert kept(older, id) == FIRST + SECOND
 
 
+@sqlite_itself
 def test_streams_of_the_version_before_have_no_options_and_take_them(older: Cli) -> None:
     made = older.out("create", "--name", "old", "x").strip()
     with contextlib.closing(sqlite3.connect(older.home.database)) as database:
