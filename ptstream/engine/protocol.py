@@ -174,8 +174,8 @@ class Cursor(Protocol):
     async def wait(self) -> None:
         """Returns when there may be more than the last `read` saw: soon after there is, and now and then without.
 
-        For a stream driven in this process at once; for another's within 20 ms live, and stored within some ms of the
-        commit. A dead owner is noticed within a second.
+        For a stream driven in this process at once; for another's live within 20 ms at most, and stored within some ms
+        of the commit. A dead owner is noticed within a second.
         """
 
     async def size(self) -> int:

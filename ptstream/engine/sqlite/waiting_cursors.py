@@ -6,19 +6,20 @@ What there is to read now is `cursor.py`'s, when a watcher of the log is woken `
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import anyio
 
 from ptstream.engine.sqlite.cursor import TextCursor
+from ptstream.engine.sqlite.file_changes import Watch
 from ptstream.engine.sqlite.recovery import live_size, recover_if_orphaned
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import FileTail
-from ptstream.engine.sqlite.wakeups import SLOW_LOOK, Backoff
+from ptstream.engine.sqlite.wakeups import SLOW_LOOK, Backoff, Wakes
 from ptstream.streams import State
 
 TAIL_POLL = 0.02
-"""Seconds between two looks at the tail of a stream that another process drives."""
+"""Seconds between two looks at the tail of a stream that another process drives, where nothing tells of its writes."""
 
 
 class _Reading:
@@ -44,20 +45,24 @@ class _Reading:
 
 
 class LiveCursor(_Reading):
-    """Reads the tail: at once for a stream of this process, within 20 ms for another's. See `protocol.Cursor`."""
+    """Reads the tail, woken by its writer, or by the kernel if that is another process. See `protocol.Cursor`."""
 
-    def __init__(self, store: Store, tails: Mapping[str, FileTail], id: str, offset: int) -> None:
-        """`tails` are those that this process writes."""
+    def __init__(
+        self, store: Store, tails: Mapping[str, FileTail], wakes: Callable[[], Wakes], id: str, offset: int
+    ) -> None:
+        """`tails` are those that this process writes; `wakes` is called for what it does not."""
         super().__init__(TextCursor(store, id, offset))
         self.id = id
         self._store = store
         self._tails = tails
+        self._wakes = wakes
+        self._watch: Watch | None = None
         self._looked_at = float("-inf")
         self._rung: anyio.Event | None = None
 
     async def read(self) -> bytes:
         """Of the store only if something was committed, or an owner may have died unseen."""
-        tail = self._tails.get(self.id)
+        tail = self._tails.get(self.id) or self._others_tail()
         self._rung = tail.bell.next() if tail else None  # before the look, so that nothing falls between
         now = time.monotonic()
         if due := now >= self._looked_at + SLOW_LOOK:
@@ -78,8 +83,23 @@ class LiveCursor(_Reading):
             self._store.home, self.id, self._text.standing or recover_if_orphaned(self._store, self.id).standing
         )
 
+    def _others_tail(self) -> Watch | None:
+        """What watches the tail that is open, if anything does."""
+        path = self._text.tail_path
+        if self._watch and self._watch.path != path:
+            self._leave()
+        if path and not self._watch:
+            self._watch = self._wakes().watch(path)
+        return self._watch
+
+    def _leave(self) -> None:
+        if self._watch:
+            self._wakes().leave(self._watch)
+        self._watch = None
+
     def close(self) -> None:
         """Let go of the tail."""
+        self._leave()
         self._text.close()
 
 
