@@ -285,6 +285,10 @@ class Engine(ListsHandedOver, Hears, Protocol):
 
     # --- to read on, and to wait
 
+    @property
+    def wakes_live_readers(self) -> bool:
+        """Whether a live reader is woken by each piece, whatever process drives: no daemon has it sooner."""
+
     def cursor(self, id: str, offset: int = 0, *, live: bool = True) -> Cursor:
         """A reader from byte `offset` on: every piece as it is kept if `live`, else chunks alone.
 

@@ -180,6 +180,11 @@ class SqliteEngine:
 
     # --- to read on, and to wait
 
+    @property
+    def wakes_live_readers(self) -> bool:
+        """See `protocol.Engine`."""
+        return self._woken_by().tells_of_tails
+
     def cursor(self, id: str, offset: int = 0, *, live: bool = True) -> LiveCursor | StoredCursor:
         """See `protocol.Engine`."""
         if live:
@@ -202,6 +207,7 @@ class SqliteEngine:
     def _woken_by(self) -> Wakes:
         if not self._woken:
             self._woken = True
+            self._wakes.begin()
             self._tasks.start_soon(self._wakes.run)
         return self._wakes
 

@@ -39,6 +39,9 @@ class FileChanges(Protocol):
     def of_log(self) -> AsyncGenerator[None, None]:
         """Yields when the log, which comes and goes, has been written to: once for several writes."""
 
+    watches_files: bool
+    """Whether it watches anything but the log."""
+
     def watch(self, path: str) -> Watch | None:
         """Begin to watch a single file; None where that cannot be. Its bell is rung while `of_log` is iterated."""
 
@@ -56,6 +59,8 @@ def file_changes(folder: str, log: str) -> FileChanges:
 
 class ByInotify:
     """See `FileChanges` and inotify(7)."""
+
+    watches_files = True
 
     def __init__(self, folder: str, log: str) -> None:
         import ctypes
@@ -114,7 +119,9 @@ class ByInotify:
 
 
 class ByWatchfiles:
-    """See `FileChanges`. It watches the log alone."""
+    """See `FileChanges`."""
+
+    watches_files = False
 
     def __init__(self, folder: str, log: str) -> None:
         if not os.path.isdir(folder):

@@ -15,11 +15,12 @@ from ptstream.engine.sqlite.file_changes import Watch
 from ptstream.engine.sqlite.recovery import live_size, recover_if_orphaned
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import FileTail
-from ptstream.engine.sqlite.wakeups import SLOW_LOOK, Backoff, Wakes
+from ptstream.engine.sqlite.wakeups import GROWTH, SLOW_LOOK, Backoff, Wakes
 from ptstream.streams import State
 
-TAIL_POLL = 0.02
-"""Seconds between two looks at the tail of a stream that another process drives, where nothing tells of its writes."""
+FIRST_POLL, TAIL_POLL = 0.001, 0.02
+"""Seconds between two looks at a stream that another process drives, where nothing tells of its writes, or not yet: at
+first, and later."""
 
 
 class _Reading:
@@ -57,8 +58,11 @@ class LiveCursor(_Reading):
         self._tails = tails
         self._wakes = wakes
         self._watch: Watch | None = None
+        self._silent = False  # whether nothing rang for so long that a look was due
+        self._deaf = False  # whether that look found text all the same: a file system that tells of nothing
         self._looked_at = float("-inf")
         self._rung: anyio.Event | None = None
+        self._poll = FIRST_POLL
 
     async def read(self) -> bytes:
         """Of the store only if something was committed, or an owner may have died unseen."""
@@ -67,15 +71,20 @@ class LiveCursor(_Reading):
         now = time.monotonic()
         if due := now >= self._looked_at + SLOW_LOOK:
             self._looked_at = now
-        return self._text.read(look=due)
+        data = self._text.read(look=due)
+        self._deaf = self._deaf or bool(data and self._silent and self._watch)
+        self._silent = False
+        return data
 
     async def wait(self) -> None:
         """Until the bell rings, or as long as a poll takes."""
         if self._rung is None:
-            await anyio.sleep(TAIL_POLL)
+            await anyio.sleep(self._poll)
+            self._poll = min(self._poll * GROWTH, TAIL_POLL)
         else:
             with anyio.move_on_after(SLOW_LOOK):
                 await self._rung.wait()
+            self._silent = not self._rung.is_set()
 
     async def size(self) -> int:
         """Where the tail ends now."""
@@ -88,7 +97,9 @@ class LiveCursor(_Reading):
         path = self._text.tail_path
         if self._watch and self._watch.path != path:
             self._leave()
-        if path and not self._watch:
+        if self._deaf:
+            self._leave()
+        elif path and not self._watch:
             self._watch = self._wakes().watch(path)
         return self._watch
 

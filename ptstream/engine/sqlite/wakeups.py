@@ -46,6 +46,13 @@ class Wakes(Protocol):
     async def hint(self, seconds: float) -> bool:
         """Wait for a hint, for so long at most; whether there was one."""
 
+    @property
+    def tells_of_tails(self) -> bool:
+        """Whether `watch` does, once it has begun."""
+
+    def begin(self) -> None:
+        """Comes before `run`: what happens from now on is told."""
+
     def watch(self, tail: str) -> Watch | None:
         """What tells when this tail has been written to, or is done with; None where it has to be looked at."""
 
@@ -72,6 +79,19 @@ class Watched:
             await hint.wait()
         return hint.is_set()
 
+    @property
+    def tells_of_tails(self) -> bool:
+        """See `Wakes`."""
+        return self._changes is not None and self._changes.watches_files
+
+    def begin(self) -> None:
+        """See `Wakes`. Without a watch, there are no hints."""
+        folder, database = os.path.split(self._store.home.database)
+        try:
+            self._changes = file_changes(folder, f"{database}-wal")
+        except OSError:
+            self.hinted_at = math.inf
+
     def watch(self, tail: str) -> Watch | None:
         """See `Wakes`."""
         return self._changes.watch(tail) if self._changes else None
@@ -82,10 +102,11 @@ class Watched:
             self._changes.leave(watch)
 
     async def run(self) -> None:
-        """See `Wakes`. Without a watch, there are no hints."""
-        folder, database = os.path.split(self._store.home.database)
+        """See `Wakes`."""
+        if self._changes is None:
+            return
         try:
-            with closing(file_changes(folder, f"{database}-wal")) as self._changes:
+            with closing(self._changes):
                 async with aclosing(self._changes.of_log()) as written:
                     async for _ in written:
                         self.hinted_at = time.monotonic()
@@ -109,6 +130,11 @@ class Polled:
         """There is none."""
         await anyio.sleep(seconds)
         return False
+
+    tells_of_tails = False
+
+    def begin(self) -> None:
+        """Nothing to be done."""
 
     def watch(self, tail: str) -> Watch | None:
         """None is watched."""
