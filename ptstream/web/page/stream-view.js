@@ -1,49 +1,76 @@
-// The stream on the right: what it is, what can be done with it, and its text, or its two panes.
+// What is open on the right: a conversation up to one stream, what can be done with that, and its text, or its two panes.
 
 import { StreamError } from "../ptstream.js"
-import { Refusal, StreamNews, Unreachable, hasEnded, pathOf } from "./daemon.js"
+import { isAnswer, turnsUpTo } from "./conversation.js"
+import { News, Refusal, Unreachable, hasEnded, pathOf } from "./daemon.js"
 import { element, only } from "./elements.js"
-import { followed } from "./follow.js"
 import { Header } from "./header.js"
-import { isLost, mark, show } from "./highlight.js"
-import { Markdown } from "./markdown.js"
-import { remarks } from "./remarks.js"
 import { panes } from "./panes.js"
-import { PlainText } from "./plain-text.js"
 import { hashOf } from "./route.js"
-import { TextView } from "./text-view.js"
+import { Scroller } from "./scroller.js"
+import { Turn, viewOf } from "./turn.js"
 
 /** Milliseconds before a daemon that is out of reach is asked again. */
 const AGAIN = 1000
 
 /** @typedef {import("./daemon.js").Stream} Stream */
 /** @typedef {import("./route.js").Route} Route */
+/** @typedef {import("./conversation.js").Part} Part */
 
-/** Sends "stream" with what is known of the open one, whenever that changes, and "deleted". */
-export class StreamView extends StreamNews {
+/**
+ * Turns below each other; `view` is what they are shown in if one was chosen.
+ * @typedef {{ view: string | null, frame: HTMLElement, page: HTMLElement, scroller: Scroller, turns: Turn[] }} Reading
+ */
+
+/** Sends "stream" with what is known of the open one, whenever that changes, "conversation", and "deleted". */
+export class StreamView extends News {
   #article
   #dialog
   #daemon
   #notice
+  #waiting
+  #answering
   #left = new AbortController()
+  #gone = new AbortController()
+  /** @type {Route | null} */
+  #route = null
   #id = ""
   /** @type {Stream | null} */
   #stream = null
   /** @type {Header | null} */
   #header = null
+  /** @type {Reading | null} */
+  #reading = null
+  /** @type {Map<string, Stream>} What is known of streams that were open, their prompts whole. */
+  #known = new Map()
+  #asked = ""
 
   /**
    * @param {HTMLElement} article
    * @param {HTMLDialogElement} dialog
    * @param {import("./daemon.js").Daemon} daemon
    * @param {import("./notice.js").Notice} notice
+   * @param {HTMLElement} waiting what is to be asked when the open stream has ended
+   * @param {(id: string) => Stream[]} answering the streams that answer one, as far as the list has them
    */
-  constructor(article, dialog, daemon, notice) {
+  constructor(article, dialog, daemon, notice, waiting, answering) {
     super()
     this.#article = article
     this.#dialog = dialog
     this.#daemon = daemon
     this.#notice = notice
+    this.#waiting = waiting
+    this.#answering = answering
+  }
+
+  /** The stream that is open. */
+  get id() {
+    return this.#id
+  }
+
+  /** The streams of the conversation that is open, the last one included. */
+  get ids() {
+    return this.#reading?.turns.map(({ stream }) => stream.id) ?? []
   }
 
   /**
@@ -51,8 +78,11 @@ export class StreamView extends StreamNews {
    * @param {Route} route
    */
   async open(route) {
-    this.close()
+    this.#left.abort()
+    this.#left = new AbortController()
+    if (!route.id || !this.#isNear(route)) this.close()
     if (!route.id) return
+    this.#route = route
     this.#id = route.id
     const { signal } = this.#left
     try {
@@ -68,9 +98,15 @@ export class StreamView extends StreamNews {
   close() {
     this.#left.abort()
     this.#left = new AbortController()
+    this.#gone.abort()
+    this.#gone = new AbortController()
+    for (const turn of this.#reading?.turns ?? []) turn.leave()
+    this.#reading = null
     this.#article.hidden = true
     this.#article.replaceChildren()
+    this.#route = null
     this.#stream = null
+    this.#id = ""
     document.title = "ptstream"
   }
 
@@ -79,9 +115,55 @@ export class StreamView extends StreamNews {
    * @param {Stream} seen
    */
   know(seen) {
+    if (seen.parent && this.ids.includes(seen.parent)) this.#tellNext()
     if (seen.id !== this.#stream?.id) return
     if (seen.status !== this.#stream.status) this.#look(this.#left.signal).catch(ignored(this.#left.signal))
     else this.#header?.resize(seen)
+  }
+
+  /**
+   * A stream that was made here: it is shown at its end when it is opened.
+   * @param {Stream} stream
+   */
+  made(stream) {
+    this.#known.set(stream.id, stream)
+    this.#asked = stream.id
+  }
+
+  /** To the end of the text. */
+  toEnd() {
+    this.#reading?.scroller.jump()
+  }
+
+  /**
+   * Where a stream is to be shown: as the next turn of what is open, in its view.
+   * @param {Stream} stream
+   */
+  placeOf({ id, parent }) {
+    const view = parent && parent === this.#id && this.#reading ? this.#reading.view : null
+    return hashOf({ id, view })
+  }
+
+  /**
+   * A stream that somebody has begun: as the next turn of what is open here it is shown below it, and is open then.
+   * @param {Stream} stream
+   */
+  async goOnWith(stream) {
+    const { signal } = this.#left
+    if (!this.#reading || !isAnswer(stream) || stream.parent !== this.#stream?.id || this.#route?.at !== null) return
+    const known = await this.#get(stream.id, signal).catch(ignored(signal))
+    if (!known || signal.aborted) return
+    location.replace(this.placeOf(stream))
+  }
+
+  /**
+   * Whether a route leads to what is shown, to the next turn of it, or to one before.
+   * @param {Route} route
+   */
+  #isNear({ id, view, at }) {
+    const ids = this.ids
+    const parent = this.#known.get(id ?? "")?.parent
+    return this.#reading?.view === view && at === null && [id, parent].some((each) => ids.includes(each ?? ""))
   }
 
   /**
@@ -90,66 +172,107 @@ export class StreamView extends StreamNews {
    * @param {AbortSignal} signal
    */
   async #read(id, route, signal) {
-    const stream = await this.#known(id, signal)
-    const view = route.view ?? (stream.command ? "raw" : "markdown")
-    const header = new Header(view, route, {
+    const stream = await this.#get(id, signal)
+    const inPanes = route.view === "panes"
+    const parts = inPanes ? [{ stream, end: null }] : await turnsUpTo(stream, (each) => this.#get(each, signal))
+    signal.throwIfAborted()
+    this.#header = new Header(route.view ?? viewOf(stream), route, parts.length, {
       cancel: () => this.#do("POST", "cancel"),
       start: () => this.#do("POST", "drive"),
       goOn: () => this.#goOn(),
       remove: () => this.#remove(),
     })
-    const frame = element("div", { className: view === "panes" ? "panes" : "reading" })
-    this.#header = header
-    this.#article.replaceChildren(header.element, frame)
+    const begins = !this.#reading
+    const reading = inPanes ? null : this.#shown(parts, route)
+    const frame = reading?.frame ?? element("div", { className: "panes" })
+    this.#article.replaceChildren(this.#header.element, frame)
     this.#article.hidden = false
     this.#learn(stream)
+    this.#tellNext()
+    this.tell("conversation")
     const seen = (/** @type {number} */ bytes) => this.#see(bytes, signal)
-    const end =
-      view === "panes"
-        ? await panes(frame, stream.id, this.#daemon, seen, signal)
-        : await this.#text(frame, view, route, stream, header, seen, signal)
+    const end = reading
+      ? await this.#readTurns(reading, route, begins, signal)
+      : await panes(frame, stream.id, this.#daemon, seen, signal)
+    signal.throwIfAborted()
     if (end?.status !== this.#stream?.status) await this.#look(signal)
   }
 
   /**
-   * The text, and what stands above it; its end.
-   * @param {HTMLElement} frame
-   * @param {string} view
+   * The turns of a conversation below each other: those that are there stay.
+   * @param {Part[]} parts
    * @param {Route} route
-   * @param {Stream} stream
-   * @param {Header} header
-   * @param {(offset: number) => void} seen
+   */
+  #shown(parts, route) {
+    const { stream } = parts[parts.length - 1]
+    const stuck = !hasEnded(stream.status) && route.at === null
+    const reading = (this.#reading ??= this.#begun(route.view, stuck))
+    const { turns, page, scroller } = reading
+    const same = turns.findIndex((turn, number) => !parts[number] || !turn.is(parts[number]))
+    for (const turn of turns.splice(same < 0 ? turns.length : same)) turn.leave()
+    for (const [number, part] of parts.entries()) {
+      if (number < turns.length) continue
+      const system = parts[number - 1]?.stream.system
+      const turn = new Turn(part, { view: route.view, system }, this.#daemon, scroller)
+      turn.addEventListener("seen", () => turn.stream.id === this.#id && this.#see(turn.bytes, this.#left.signal))
+      turns.push(turn)
+      this.#waiting.before(turn.element)
+    }
+    for (const turn of turns) turn.tell(turn.stream, turn === turns.at(-1))
+    page.classList.toggle("conversation", turns.length > 1)
+    return reading
+  }
+
+  /**
+   * @param {string | null} view
+   * @param {boolean} stuck
+   */
+  #begun(view, stuck) {
+    const page = element("div", { className: "page" }, this.#waiting)
+    const box = element("div", { className: "scroller", tabIndex: 0, ariaLabel: "Text" }, page)
+    box.role = "region"
+    const jump = element("button", { type: "button", className: "jump", hidden: true }, "Jump to end ↓")
+    const scroller = new Scroller(box, page, { stuck, signal: this.#gone.signal })
+    scroller.addEventListener("end", () => (jump.hidden = scroller.atEnd))
+    jump.addEventListener("click", () => scroller.jump())
+    /** @type {Reading} */
+    return { view, frame: element("div", { className: "reading" }, box, jump), page, scroller, turns: [] }
+  }
+
+  /**
+   * The last turn's end; the turns before it are read as well.
+   * @param {Reading} reading
+   * @param {Route} route
+   * @param {boolean} begins whether nothing of the conversation was shown yet
    * @param {AbortSignal} signal
    */
-  async #text(frame, view, route, stream, header, seen, signal) {
-    const content = element("div", { className: `text ${view}` })
-    const above = [header.prompt(stream), remarks(this.#daemon, stream.id, () => hasEnded(this.#stream?.status ?? "done"), signal)]
-    const page = element("div", { className: `page ${view}` }, ...above, content)
-    const scroller = element("div", { className: "scroller", tabIndex: 0, ariaLabel: "Text" }, page)
-    scroller.role = "region"
-    const jump = element("button", { type: "button", className: "jump", hidden: true }, "Jump to end ↓")
-    frame.append(scroller, jump)
-    const renderer = view === "raw" ? new PlainText(content) : new Markdown(content)
-    const text = new TextView(scroller, page, renderer, { stuck: !hasEnded(stream.status) && route.at === null, signal })
-    text.addEventListener("end", () => (jump.hidden = text.atEnd))
-    jump.addEventListener("click", () => text.jump())
-    let sought = route.at
-    for await (const piece of followed(this.#daemon, stream.id, { signal })) {
-      if (piece.status !== "streaming") {
-        await text.end()
-        if (route.at !== null && isLost()) this.#seek(renderer, route)
-        return piece
-      }
-      seen(piece.offset)
-      await text.take(piece.text)
-      if (sought !== null && piece.offset > sought) {
-        await text.shown()
-        this.#seek(renderer, route)
-        sought = null
-      } else if (route.at !== null && isLost()) {
-        await text.shown()
-        this.#seek(renderer, route, mark)
-      }
+  async #readTurns({ turns, scroller }, route, begins, signal) {
+    const [last, ...above] = [...turns].reverse()
+    if (this.#asked === last.stream.id) scroller.jump()
+    else if (begins && above.length && hasEnded(last.stream.status) && route.at === null) scroller.show(last.element)
+    this.#asked = ""
+    const all = this.#readAbove(above, signal)
+    const end = await last.read(route, all)
+    await all
+    return end
+  }
+
+  /**
+   * One after the other, the nearest first.
+   * @param {Turn[]} turns
+   * @param {AbortSignal} signal
+   */
+  async #readAbove(turns, signal) {
+    for (const turn of turns) {
+      if (!signal.aborted) await turn.readAbove()
+    }
+  }
+
+  /** What answers each turn and is not below it, as far as is known. */
+  #tellNext() {
+    const ids = this.ids
+    for (const turn of this.#reading?.turns ?? []) {
+      turn.tellNext(this.#answering(turn.stream.id).filter(({ id }) => !ids.includes(id)))
     }
   }
 
@@ -164,13 +287,14 @@ export class StreamView extends StreamNews {
   }
 
   /**
-   * @param {import("./text-view.js").Renderer} renderer
-   * @param {Route} route
-   * @param {(node: Element, words: string, before: number) => unknown} how
+   * What was known of a stream, or is found out.
+   * @param {string} id
+   * @param {AbortSignal} signal
    */
-  #seek(renderer, { words, at }, how = show) {
-    const found = renderer.at(at ?? 0)
-    if (found?.node instanceof Element) how(found.node, words, found.before)
+  async #get(id, signal) {
+    const stream = this.#known.get(id) ?? (await this.#askFor(id, signal))
+    this.#known.set(stream.id, stream)
+    return stream
   }
 
   /**
@@ -179,7 +303,7 @@ export class StreamView extends StreamNews {
    * @param {AbortSignal} signal
    * @returns {Promise<Stream>}
    */
-  async #known(id, signal) {
+  async #askFor(id, signal) {
     while (true) {
       try {
         return await this.#daemon.ask(pathOf(id), { signal })
@@ -193,17 +317,19 @@ export class StreamView extends StreamNews {
 
   /** @param {AbortSignal} signal */
   async #look(signal) {
-    const stream = await this.#known(this.#id, signal)
+    const stream = await this.#askFor(this.#id, signal)
     signal.throwIfAborted()
     this.#learn(stream)
   }
 
   /** @param {Stream} stream */
   #learn(stream) {
+    this.#known.set(stream.id, stream)
     this.#stream = stream
     this.#id = stream.id // of `@last` from then on, too
     this.#header?.tell(stream)
-    this.tell(stream)
+    this.#reading?.turns.at(-1)?.tell(stream, true)
+    this.tell("stream", stream)
   }
 
   /**
@@ -238,8 +364,9 @@ export class StreamView extends StreamNews {
     const { signal } = this.#left
     try {
       await this.#daemon.ask(pathOf(id), { method: "DELETE" })
+      this.#known.delete(id)
       if (!signal.aborted) location.hash = ""
-      this.dispatchEvent(new Event("deleted"))
+      this.tell("deleted")
     } catch (error) {
       this.#complain(error, signal)
     }
