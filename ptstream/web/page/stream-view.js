@@ -44,6 +44,7 @@ export class StreamView extends News {
   /** @type {Map<string, Stream>} What is known of streams that were open, their prompts whole. */
   #known = new Map()
   #asked = ""
+  #followed = ""
 
   /**
    * @param {HTMLElement} article
@@ -153,6 +154,7 @@ export class StreamView extends News {
     if (!this.#reading || !isAnswer(stream) || stream.parent !== this.#stream?.id || this.#route?.at !== null) return
     const known = await this.#get(stream.id, signal).catch(ignored(signal))
     if (!known || signal.aborted) return
+    this.#followed = stream.id
     location.replace(this.placeOf(stream))
   }
 
@@ -190,6 +192,8 @@ export class StreamView extends News {
     this.#learn(stream)
     this.#tellNext()
     this.tell("conversation")
+    const next = this.#followed === stream.id && this.#answering(stream.id).at(-1)
+    if (next) this.goOnWith(next) // which began before this one was open
     const seen = (/** @type {number} */ bytes) => this.#see(bytes, signal)
     const end = reading
       ? await this.#readTurns(reading, route, begins, signal)

@@ -34,7 +34,7 @@ export class Turn extends EventTarget {
   #scroller
   #left = new AbortController()
   #content
-  #error = element("p", { className: "error", hidden: true, dir: "auto" })
+  #why = element("p", { className: "why", hidden: true, dir: "auto" })
   #next = element("p", { className: "next", hidden: true })
   /** @type {import("./text-view.js").Renderer} */
   #renderer
@@ -59,7 +59,7 @@ export class Turn extends EventTarget {
     this.element.classList.add(this.#view)
     this.element.append(...asked(stream, system))
     if (!hasEnded(stream.status) || end === null) this.element.append(this.#remarks())
-    this.element.append(this.#content, this.#error, this.#next)
+    this.element.append(this.#content, this.#why, this.#next)
   }
 
   get stream() {
@@ -81,8 +81,8 @@ export class Turn extends EventTarget {
    */
   tell(stream, last) {
     this.#stream = stream
-    this.#error.textContent = clean(stream.error)
-    this.#error.hidden = last || !stream.error
+    this.#why.textContent = clean(stream.error)
+    this.#why.hidden = last || !stream.error
   }
 
   /**
@@ -118,8 +118,8 @@ export class Turn extends EventTarget {
     } catch (error) {
       if (this.#left.signal.aborted) return
       if (!(error instanceof Refusal || error instanceof StreamError)) throw error
-      this.#error.textContent = clean(error.message)
-      this.#error.hidden = false
+      this.#why.textContent = clean(error.message)
+      this.#why.hidden = false
     }
   }
 
@@ -188,7 +188,7 @@ function asked({ prompt, system, command }, above) {
   const line = command && `$ ${oneLine(command.join(" "))}`
   const said = [system && system !== above && `System: ${system}`, line, prompt].filter(Boolean).join("\n\n")
   if (!said) return []
-  const text = element("div", { className: "prompt", dir: "auto" }, clean(said))
+  const text = element("div", { className: line ? "prompt command" : "prompt", dir: "auto" }, clean(said))
   if (said.length <= SHORT) return [text]
   return [element("details", { className: "long" }, element("summary", {}, `${oneLine(said).slice(0, 80)}…`), text)]
 }

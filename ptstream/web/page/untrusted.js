@@ -25,7 +25,7 @@ const UNWANTED = new RegExp(`\\r\\n?|${CSI}[@-~]|${STRING}(?:\\x07|\\x9c|\\x1b\\
 const TOO_MANY = new RegExp(`([${UNSEEN}]{${IN_A_ROW}})[${UNSEEN}]+`, "gu")
 const LAST_UNSEEN = new RegExp(`[${UNSEEN}]{0,${IN_A_ROW}}$`, "u")
 
-const SGR = /^(?:\x1b\[|\x9b)([\d;:]{0,64})m$/
+const SGR = /^(?:\x1b\[([\d;:]*)|\x9b([\d;:]+))m$/
 
 const RETURN = /\r+(\n?)/g
 
@@ -36,7 +36,7 @@ const nothing = (found) => ("\r\u2028\u2029".includes(found[0]) ? "\n" : "")
 function kept(found) {
   if (found[0] === "\r") return found
   const sgr = SGR.exec(found)
-  return sgr ? `\x1b[${sgr[1]}m` : nothing(found)
+  return sgr ? `\x1b[${sgr[1] ?? sgr[2]}m` : nothing(found)
 }
 
 /** Takes a text in pieces and gives it back harmless, the same however it was cut. */
