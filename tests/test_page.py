@@ -313,7 +313,19 @@ def test_what_is_asked_while_an_answer_comes_is_its_next_turn(site: Site, page: 
 
 
 def test_a_question_whose_answer_before_fails_is_given_back(site: Site, page: Page) -> None:
-    site.enter(page)
+    id = site.cli.out("create", "-m", "slow/error_inside", "To fail.").strip()
+    site.enter(page, id)
+    status(page, "pending")
+    page.get_by_label("Prompt").fill("And then?")
+    page.get_by_label("Prompt").press("Enter")
+    prompts(page, "To fail.", "And then?")
+    page.get_by_role("button", name="Start").click()
+    status(page, "error")
+    expect(page.get_by_label("Prompt")).to_have_value("And then?")
+    expect(page.get_by_role("alert")).to_contain_text("in the prompt box again")
+    prompts(page, "To fail.")
+    page.get_by_label("Prompt").fill("")
+    page.get_by_role("link", name="New conversation").click()
     sent(page, "Stall.", "stalling/stall")
     status(page, "streaming")
     page.get_by_label("Prompt").fill("And then?")
@@ -329,10 +341,15 @@ def test_a_question_whose_answer_before_fails_is_given_back(site: Site, page: Pa
 # --- reading
 
 
-def test_a_command_is_shown_as_written_and_can_be_rendered(site: Site, page: Page) -> None:
-    id = site.cli.out("drive", "--detach", "--", "printf", "# one\\n\\n*two*\\033[31m\\n9%%\\r\\033[32m10%%\\n").strip()
-    until(lambda: site.told(id)["status"] == "done")
+def test_a_command_is_shown_as_written_and_can_be_rendered(site: Site, page: Page, tmp_path: Path) -> None:
+    written = "# one\\n\\n*two*\\033[31m\\n9%%\\r\\033[32m10%%\\n"
+    program = f"printf '1%%\\r2%%\\r\\n' >&2; until [ -e {tmp_path}/go ]; do sleep 0.05; done; printf '{written}'"
+    id = site.cli.out("drive", "--detach", "--", "sh", "-c", program).strip()
     site.enter(page, id)
+    page.locator(".remarks summary").click()
+    expect(page.locator(".remarks .stderr")).to_have_text("2%\n", use_inner_text=False)
+    (tmp_path / "go").touch()
+    status(page, "done")
     expect(page.locator(".text.raw")).to_have_text("# one\n\n*two*\n10%\n", use_inner_text=False)
     expect(page.locator(".text.raw .ansi-2")).to_have_text("10%")
     page.get_by_role("link", name="Rendered").click()

@@ -16,7 +16,7 @@ const daemon = new Daemon()
 const notice = new Notice(only("#notice"))
 const list = new List(only("#list"), daemon)
 const questions = new Questions(daemon, notice)
-const view = new StreamView(only("#stream"), only("dialog"), daemon, notice, questions.element, (id) => list.answering(id))
+const view = new StreamView(only("#stream"), only("dialog"), daemon, notice, questions.element, list)
 const composer = new Composer(only("#composer"), daemon, notice, questions)
 const search = new Search(only("#search"), only("#results"), daemon)
 

@@ -24,6 +24,7 @@ export class Composer {
   /** @type {string | null} */
   #models = null
   #sending = false
+  #wanted = ""
 
   /**
    * @param {HTMLFormElement} form
@@ -52,6 +53,7 @@ export class Composer {
       this.#send()
     })
     this.#model.addEventListener("focus", () => this.#askModels())
+    this.#model.addEventListener("change", () => (this.#wanted = ""))
     this.#askModels()
   }
 
@@ -75,7 +77,15 @@ export class Composer {
    */
   takeBack({ prompt, model }) {
     this.#type([prompt, this.#prompt.value].filter(Boolean).join("\n\n"))
-    if (model) this.#model.value = model
+    this.#wanted = model ?? ""
+    this.#choose()
+  }
+
+  /** The models may not be known yet. */
+  #choose() {
+    if (![...this.#model.options].some(({ value }) => value === this.#wanted)) return
+    this.#model.value = this.#wanted
+    this.#wanted = ""
   }
 
   #describe() {
@@ -126,13 +136,13 @@ export class Composer {
     if (known === this.#models) return
     this.#models = known
     const select = this.#model
-    const chosen = select.value
+    this.#wanted ||= select.value
     const first = new Option("default", "")
     const found = models.find((model) => model.default)
     first.dataset.name = found ? `${oneLine(found.name)} (default)` : "no model found"
     const others = models.filter(({ name }) => !name.startsWith("gguf:") && !name.startsWith("replay:"))
     select.replaceChildren(first, ...others.map(optionOf))
-    select.value = [...select.options].some(({ value }) => value === chosen) ? chosen : ""
+    this.#choose()
     this.#describe()
   }
 

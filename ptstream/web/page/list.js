@@ -107,6 +107,16 @@ export class List extends News {
   }
 
   /**
+   * The ids of what a stream comes after, as far as the list has them.
+   * @param {Stream} stream
+   */
+  above({ parent }) {
+    const ids = new Set()
+    for (let id = parent; id && !ids.has(id); id = this.#rows.get(id)?.stream?.parent) ids.add(id)
+    return [...ids]
+  }
+
+  /**
    * Move by so many rows from the one that has the focus, or is open; as `open`, open it.
    * @param {number} by
    * @param {boolean} open

@@ -29,7 +29,7 @@ export class StreamView extends News {
   #daemon
   #notice
   #waiting
-  #answering
+  #list
   #left = new AbortController()
   #gone = new AbortController()
   /** @type {Route | null} */
@@ -52,16 +52,16 @@ export class StreamView extends News {
    * @param {import("./daemon.js").Daemon} daemon
    * @param {import("./notice.js").Notice} notice
    * @param {HTMLElement} waiting what is to be asked when the open stream has ended
-   * @param {(id: string) => Stream[]} answering the streams that answer one, as far as the list has them
+   * @param {import("./list.js").List} list
    */
-  constructor(article, dialog, daemon, notice, waiting, answering) {
+  constructor(article, dialog, daemon, notice, waiting, list) {
     super()
     this.#article = article
     this.#dialog = dialog
     this.#daemon = daemon
     this.#notice = notice
     this.#waiting = waiting
-    this.#answering = answering
+    this.#list = list
   }
 
   /** The stream that is open. */
@@ -105,6 +105,7 @@ export class StreamView extends News {
     this.#reading = null
     this.#article.hidden = true
     this.#article.replaceChildren()
+    for (const id of this.#known.keys()) if (id !== this.#asked) this.#known.delete(id)
     this.#route = null
     this.#stream = null
     this.#id = ""
@@ -176,7 +177,7 @@ export class StreamView extends News {
   async #read(id, route, signal) {
     const stream = await this.#get(id, signal)
     const inPanes = route.view === "panes"
-    const parts = inPanes ? [{ stream, end: null }] : await turnsUpTo(stream, (each) => this.#get(each, signal))
+    const parts = inPanes ? [{ stream, end: null }] : await this.#partsUpTo(stream, signal)
     signal.throwIfAborted()
     this.#header = new Header(route.view ?? viewOf(stream), route, parts.length, {
       cancel: () => this.#do("POST", "cancel"),
@@ -192,7 +193,7 @@ export class StreamView extends News {
     this.#learn(stream)
     this.#tellNext()
     this.tell("conversation")
-    const next = this.#followed === stream.id && this.#answering(stream.id).at(-1)
+    const next = this.#followed === stream.id && this.#list.answering(stream.id).at(-1)
     if (next) this.goOnWith(next) // which began before this one was open
     const seen = (/** @type {number} */ bytes) => this.#see(bytes, signal)
     const end = reading
@@ -200,6 +201,16 @@ export class StreamView extends News {
       : await panes(frame, stream.id, this.#daemon, seen, signal)
     signal.throwIfAborted()
     if (end?.status !== this.#stream?.status) await this.#look(signal)
+  }
+
+  /**
+   * @param {Stream} stream
+   * @param {AbortSignal} signal
+   */
+  async #partsUpTo(stream, signal) {
+    // Those that the list names are asked for at once: each step from one to the next would be a round trip.
+    await Promise.all(this.#list.above(stream).map((id) => this.#get(id, signal).catch(ignored(signal))))
+    return turnsUpTo(stream, (id) => this.#get(id, signal))
   }
 
   /**
@@ -276,7 +287,7 @@ export class StreamView extends News {
   #tellNext() {
     const ids = this.ids
     for (const turn of this.#reading?.turns ?? []) {
-      turn.tellNext(this.#answering(turn.stream.id).filter(({ id }) => !ids.includes(id)))
+      turn.tellNext(this.#list.answering(turn.stream.id).filter(({ id }) => !ids.includes(id)))
     }
   }
 
