@@ -291,7 +291,7 @@ def test_what_is_asked_while_an_answer_comes_is_its_next_turn(site: Site, page: 
     begun = "".join(PIECES[:3])
     for tab in (page, other):
         expect(tab.locator(".turn .text")).to_have_text([begun.strip(), TEXT, TEXT])
-        expect(tab.locator("#list a.turn .title")).to_have_text(["↳ Three?", "↳ Two?", "Stall."])
+        expect(tab.locator("#list a.before .title")).to_have_text(["↳ Three?", "↳ Two?", "Stall."])
     expect(page.locator(".turn .why:visible")).to_have_text(f"cancelled at byte {len(begun)}")
     page.wait_for_function("""() => { const s = document.querySelector('.scroller')
         return s.scrollHeight - s.clientHeight - s.scrollTop < 2 }""")

@@ -81,11 +81,11 @@ export class List extends News {
    */
   mark(id, turns = []) {
     this.#rows.get(this.#marked ?? "")?.link.removeAttribute("aria-current")
-    for (const each of this.#turns) this.#rows.get(each)?.link.classList.remove("turn")
+    for (const each of this.#turns) this.#rows.get(each)?.link.classList.remove("before")
     this.#marked = id
     this.#turns = turns
     this.#rows.get(id ?? "")?.link.setAttribute("aria-current", "page")
-    for (const each of turns) this.#rows.get(each)?.link.classList.add("turn")
+    for (const each of turns) this.#rows.get(each)?.link.classList.add("before")
   }
 
   /**
@@ -176,7 +176,7 @@ export class List extends News {
     /** @type {Row} */
     const row = { item: element("li", {}, link), link, title, about, size: element("span"), age: element("span"), stream: null }
     if (stream.id === this.#marked) link.setAttribute("aria-current", "page")
-    if (this.#turns.includes(stream.id)) link.classList.add("turn")
+    if (this.#turns.includes(stream.id)) link.classList.add("before")
     if (isAnswer(stream)) link.title = `Answers ${stream.parent}`
     this.#rows.set(stream.id, row)
     return row
