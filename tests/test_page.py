@@ -296,6 +296,17 @@ def test_what_is_asked_while_an_answer_comes_is_its_next_turn(site: Site, page: 
     page.wait_for_function("""() => { const s = document.querySelector('.scroller')
         return s.scrollHeight - s.clientHeight - s.scrollTop < 2 }""")
 
+    thread = [line.split("\t")[0] for line in site.cli.out("show", "--thread", third).splitlines()]
+    assert [each.get_attribute("href") for each in page.locator("#list a.before").all()][::-1] == [
+        f"#{id}" for id in thread
+    ]
+    again = site.cli.out("drive", "--detach", "--again", third).strip()
+    page.goto(f"{site.room}/#{again}")
+    expect(page.locator("#stream .about")).to_contain_text(f"turn 3, asked again, like {third}")
+    prompts(page, "Stall.", "Two?", "Three?")
+    page.go_back()
+    expect(page.locator("#stream .about")).to_contain_text("turn 3, comes after")
+
     page.go_back()
     prompts(page, "Stall.", "Two?")
     expect(page.locator(".turn .next:visible")).to_have_text("↳ Three?")

@@ -400,26 +400,21 @@ def test_a_link_whose_text_names_another_host_shows_where_it_leads(site: Site, p
     assert shown == [[text, True] for text in LINKS.values()]
 
 
-STYLED = """
-  globalThis.styled = (target) => {
-    const walker = document.createTreeWalker(target, NodeFilter.SHOW_TEXT)
-    let said = ""
-    for (let node; (node = walker.nextNode()); ) {
-      if (!node.data) continue
-      const [bold, italic] = ["strong", "em"].map((name) => node.parentElement.closest(name))
-      const text = italic ? `<i>${node.data}</i>` : node.data
-      said += bold ? `<b>${text}</b>` : text
-    }
-    return said
-  }
-"""
-
-
 def test_what_models_write_beyond_commonmark_is_shown_as_on_a_terminal(site: Site, page: Page) -> None:
     site.enter(page)
     shown = page.evaluate(
-        """async ([texts, styled]) => {
-          eval?.(styled)
+        """async (texts) => {
+          const styled = (target) => {
+            const walker = document.createTreeWalker(target, NodeFilter.SHOW_TEXT)
+            let said = ""
+            for (let node; (node = walker.nextNode()); ) {
+              if (!node.data) continue
+              const [bold, italic] = ["strong", "em"].map((name) => node.parentElement.closest(name))
+              const text = italic ? `<i>${node.data}</i>` : node.data
+              said += bold ? `<b>${text}</b>` : text
+            }
+            return said
+          }
           const { Markdown } = await import("/web/page/markdown.js")
           return texts.map((text) => {
             const target = document.createElement("div")
@@ -429,10 +424,10 @@ def test_what_models_write_beyond_commonmark_is_shown_as_on_a_terminal(site: Sit
               markdown.draw()
             }
             markdown.end()
-            return globalThis.styled(target)
+            return styled(target)
           })
         }""",
-        [list(CASES), STYLED],
+        list(CASES),
     )
     assert shown == list(CASES.values())
 

@@ -2,11 +2,14 @@
 
 import { Refusal, Unreachable, hasEnded, pathOf } from "./daemon.js"
 import { only } from "./elements.js"
+import { titleOf } from "./list.js"
 import { hashOf } from "./route.js"
+
+/** @typedef {import("./daemon.js").Stream} Stream */
 
 /**
  * The stream that is open: what is known of it, and a signal that is aborted when it is no more.
- * @typedef {{ stream: import("./daemon.js").Stream, signal: AbortSignal }} Open
+ * @typedef {{ stream: Stream, signal: AbortSignal }} Open
  */
 
 export class Actions {
@@ -44,11 +47,11 @@ export class Actions {
     })
 
   remove = () =>
-    this.#try(async ({ stream: { id, status }, signal }) => {
-      if (!(await this.#sure(status))) return
-      await this.#daemon.ask(pathOf(id), { method: "DELETE" })
+    this.#try(async ({ stream, signal }) => {
+      if (!(await this.#sure(stream))) return
+      await this.#daemon.ask(pathOf(stream.id), { method: "DELETE" })
       if (!signal.aborted) location.hash = ""
-      this.#done.deleted(id)
+      this.#done.deleted(stream.id)
     })
 
   /** @param {string} what */
@@ -73,15 +76,15 @@ export class Actions {
 
   /**
    * Whether the text is really to go.
-   * @param {string} status
+   * @param {Stream} stream
    */
-  async #sure(status) {
+  async #sure(stream) {
     /** @type {PromiseWithResolvers<boolean>} */
     const { promise, resolve } = Promise.withResolvers()
     const dialog = this.#dialog
     const listening = new AbortController()
-    const running = hasEnded(status) ? "" : " It is still being written, and would be cancelled."
-    only("p", dialog).textContent = `Delete this stream and its text, for good?${running}`
+    const running = hasEnded(stream.status) ? "" : " It is still being written, and would be cancelled."
+    only("p", dialog).textContent = `Delete “${titleOf(stream)}” and its text, for good?${running}`
     dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { signal: listening.signal })
     for (const button of dialog.querySelectorAll("button")) {
       button.addEventListener("click", () => dialog.close(button.value), { signal: listening.signal })

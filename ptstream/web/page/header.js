@@ -97,7 +97,7 @@ export class Header {
   #origin({ parent, parent_offset: at, seam }) {
     const link = element("a", { href: hashOf({ id: parent ?? "" }) }, parent)
     const turn = this.#number > 1 ? `turn ${this.#number}, ` : ""
-    const said = seam === 0 ? `${turn}comes after ` : "goes on from "
+    const said = seam !== 0 ? "goes on from " : at ? `${turn}comes after ` : `${turn}asked again, like `
     return element("span", {}, said, link, seam ? ` at byte ${at?.toLocaleString("en")}` : "")
   }
 
