@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from typing import Any
@@ -103,7 +102,20 @@ class Reflowing:
         """The last rows. They must be whole lines, unless they reach up to the top of the screen."""
         while rows > 0:
             line = self.lines.pop()
-            rows -= max(1, math.ceil(cells(line) / self.columns))
+            begins = self._rows(line)
+            rows -= len(begins)
             if rows < 0:
-                self.lines.append(line[: -rows * self.columns])
+                self.lines.append(line[: begins[-rows]])  # what comes goes on with it
+                return
         self.lines.append("")
+
+    def _rows(self, line: str) -> list[int]:
+        """Where the rows begin that a line is wrapped to."""
+        begins, used = [0], 0
+        for at, character in enumerate(line):
+            width = cells(character)
+            if used + width > self.columns:
+                begins.append(at)
+                used = 0
+            used += width
+        return begins

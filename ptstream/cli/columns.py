@@ -73,7 +73,24 @@ def height(line: str, columns: int) -> int:
     agree, the least: who erases must not touch what stands above."""
     import re
 
-    return max(1, -(-cells(re.sub(r"\x1b\[[\d;:]*m", "", line)) // columns))
+    return len(row_begins(re.sub(r"\x1b\[[\d;:]*m", "", line), columns))
+
+
+def row_begins(text: str, columns: int) -> list[int]:
+    """Where the rows begin that a terminal of so many columns makes of a line: no wide character is cut in two."""
+    if is_narrow(text):
+        return list(range(0, len(text), columns)) or [0]
+    from wcwidth import iter_graphemes, width
+
+    begins, used, at = [0], 0, 0
+    for part in iter_graphemes(text):
+        needed = width(part)
+        if used and used + needed > columns:
+            begins.append(at)
+            used = 0
+        used += needed
+        at += len(part)
+    return begins
 
 
 def is_narrow(text: str) -> bool:

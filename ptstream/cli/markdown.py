@@ -9,18 +9,14 @@ text comes, is left to `screen.py`.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from typing import NamedTuple
-
-from markdown_it.token import Token
+from collections.abc import Callable, Sequence
 
 from ptstream.cli.columns import erased
 from ptstream.cli.columns import height as cells_high
 from ptstream.cli.control_sequences import Filter
-from ptstream.cli.markdown_blocks import Block, groups
-from ptstream.cli.markdown_syntax import parser
-from ptstream.cli.rendering import Line, Place, Rendering, Room, Row, rows, words_end
+from ptstream.cli.markdown_source import Source
+from ptstream.cli.rows import Place, Room, Row, rows, words_end
+from ptstream.cli.wrapped import Wrapped
 
 FRAMES = 15
 """How often a second the terminal is written to, at most."""
@@ -43,8 +39,10 @@ class Rendered:
         self._size = size
         self._clock = clock
         self._filter = Filter()
-        self._blocks = _Blocks()
+        self._source = Source()
         self._begin = Place(0)  # what stands before it is final, of the lines that are not printed to their end
+        self._wrapped = Wrapped()  # what stands before it in the same row
+        self._above = 0  # rows that were printed
         self._tail: list[Row] = []
         self._hides = False  # whether rows above the tail are not shown: there is no room
         self._drawn_for = (0, 0)
@@ -53,7 +51,7 @@ class Rendered:
 
     def feed(self, text: str) -> str:
         """Takes the next piece."""
-        self._blocks.add(self._filter.feed(text))
+        self._source.add(self._filter.feed(text))
         self._stale = True
         return self.draw()
 
@@ -74,6 +72,7 @@ class Rendered:
         """Takes away what is not final, and leaves the cursor at the beginning of a line."""
         self._leave_unreachable()
         tail, self._tail = self._tail, []
+        self._wrapped = self._wrapped._replace(above="")
         self._stale = True
         return erased([row.text for row in tail], self._size()[0]) if tail else ""
 
@@ -84,9 +83,9 @@ class Rendered:
 
     def end(self) -> str:
         """Shows everything, in its final form. Another text may follow."""
-        self._blocks.add(self._filter.end())
+        self._source.add(self._filter.end())
         shown = self._redrawn(final=True)
-        self._blocks, self._begin = _Blocks(), Place(0)
+        self._source, self._begin = Source(), Place(0)
         self._stale = False
         return shown
 
@@ -95,20 +94,22 @@ class Rendered:
         self._leave_unreachable()
         columns, height = self._drawn_for = self._size()
         room = Room(max(columns - 1, LEAST), max(height - 1, 1))
-        finished = self._blocks.finished(room, final)
-        lines, settled = self._blocks.tail(room)
+        finished = self._source.finished(room, final)
+        lines, settled = self._source.tail(room)
         lines = [*finished, *lines]
         settled = words_end(lines, Place(settled.line + len(finished), settled.character))
+        begin = self._wrapped.end(lines, self._begin)
         if part:
-            drawn, tail = list(rows(lines, self._begin, room, settled)), list[Row]()
+            drawn, tail = list(rows(lines, begin, room, settled, self._wrapped.lead)), list[Row]()
         else:
-            drawn = list(rows(lines, self._begin, room))
+            drawn = list(rows(lines, begin, room, lead=self._wrapped.lead))
             stay = sum(row.end < settled or row.end == (settled.line, 0) for row in drawn)
             drawn, tail = drawn[:stay], drawn[stay:]
         if drawn:
-            self._begin = max(self._begin, drawn[-1].end)
-        self._begin = Place(*max((self._begin.line - len(finished), self._begin.character), (0, 0)))
-        tail = [Row(row.text, Place(row.end.line - len(finished), row.end.character)) for row in tail]
+            self._begin, self._wrapped = max(self._begin, drawn[-1].end), Wrapped()
+            self._above += len(drawn)
+        self._begin = max(self._begin.moved(-len(finished)), Place(0))
+        tail = [row.moved(-len(finished)) for row in tail]
         fitting = _fitting(tail, columns, room.height)
         self._hides = len(fitting) < len(tail)
         return self._changed([row.text for row in drawn], fitting)
@@ -133,15 +134,42 @@ class Rendered:
 
     def _leave_unreachable(self) -> None:
         """Takes for final what a resize has pushed off the screen: it cannot be drawn again."""
-        columns, height = self._size()
-        if (columns, height) == self._drawn_for or self._hides:
+        size = self._size()
+        if size == self._drawn_for or self._hides:
             return
-        reachable, tail = height, self._tail
+        reachable, tail = self._reachable(*size), self._tail
         for at in range(len(tail) - 1, -1, -1):
-            reachable -= cells_high(tail[at].text, columns)
-            if reachable < 0 and tail[at].end != tail[min(at + 1, len(tail) - 1)].end:
-                self._begin, self._tail = tail[at].end, tail[at + 1 :]
+            row, before = tail[at], self._wrapped if at == 0 else Wrapped()
+            needed = cells_high(before.above + row.text, size[0])
+            if row.begin and reachable > 0 and (needed > reachable or before.above):
+                self._take(tail[:at], row.begin)
+                row, self._wrapped = self._wrapped.again(row, size[0], min(needed, reachable))
+                self._tail = [row, *tail[at + 1 :]]
                 return
+            if needed > reachable and row.end != tail[min(at + 1, len(tail) - 1)].end:
+                self._take(tail[: at + 1], row.end)
+                self._tail = tail[at + 1 :]
+                return
+            reachable -= needed
+
+    def _take(self, final: Sequence[Row], end: Place) -> None:
+        """Takes these rows for final, the tail's first, which reach up to this place."""
+        if not final:
+            return
+        raw = [row.raw for row in final if row.begin and row.begin.line == end.line]
+        if self._begin.line < end.line:
+            self._begin, self._wrapped = Place(end.line), Wrapped()
+        self._wrapped = Wrapped(raw="".join([self._wrapped.raw, *raw]))
+
+    def _reachable(self, columns: int, height: int) -> int:
+        """How many rows above the cursor's end are certainly still on the screen, its own among them.
+
+        A screen that becomes narrower wraps rows. tmux pushes as many off its top, be it empty below the cursor.
+        """
+        lines = [self._wrapped.above + row.text if not at else row.text for at, row in enumerate(self._tail)]
+        before = sum(cells_high(line, self._drawn_for[0]) for line in lines)
+        now = sum(cells_high(line, columns) for line in lines)
+        return min(height, now - max(0, now - before - self._above))
 
 
 def _fitting(tail: list[Row], columns: int, room: int) -> list[Row]:
@@ -151,144 +179,3 @@ def _fitting(tail: list[Row], columns: int, room: int) -> list[Row]:
         if room < 0:
             return tail[min(at + 1, len(tail) - 1) :]
     return tail
-
-
-class _Blocks:
-    """The text that is not printed yet, and what it stands in and below."""
-
-    def __init__(self) -> None:
-        self._parser = parser()
-        self._source = ""
-        self._new: list[str] = []
-        self._below = False  # whether there is a block above it
-        self._fence: _Fence | None = None  # whose first lines are printed
-        self._number: int | None = None  # of the next item, in a list whose first items are printed
-
-    def add(self, text: str) -> None:
-        """Takes more text."""
-        self._new.append(text)
-
-    def finished(self, room: Room, final: bool = False) -> list[Line]:
-        """Gives out the blocks that no further text can change, or everything.
-
-        A line without its end can still become anything: it is left for the tail.
-        """
-        *lines, incomplete = "".join([self._source, *self._new]).split("\n")
-        self._new.clear()
-        if final and incomplete:
-            lines, incomplete = [*lines, incomplete], ""
-        rendering = Rendering(self._below, room)
-        self._source = "\n".join([*self._print(rendering, lines, final), incomplete])
-        self._below = rendering.used
-        return rendering.lines
-
-    def tail(self, room: Room) -> tuple[list[Line], Place]:
-        """What is not given out yet, as it stands now, and as far as where no further text can change it."""
-        rendering = Rendering(self._below, room)
-        if not self._source.strip():
-            return [], Place(0)
-        if self._fence:
-            if not self._fence.may_end_with(self._source):
-                rendering.put_code(self._fence.code(self._source), self._fence.language)
-        else:
-            number = self._number
-            for block in self._parsed(self._source):
-                rendering.put_block(block, number)
-                number = None
-        return rendering.lines, rendering.settled
-
-    def _print(self, rendering: Rendering, lines: list[str], final: bool) -> list[str]:
-        """Prints those of the complete lines that are finished, or all; gives back the others."""
-        while lines:
-            used = self._print_code(rendering, lines) if self._fence else self._print_blocks(rendering, lines, final)
-            if not used:
-                break
-            lines = lines[used:]
-        return lines
-
-    def _print_code(self, rendering: Rendering, lines: list[str]) -> int:
-        """Prints code line by line, as far as the fence goes. How many lines that used."""
-        assert self._fence
-        for used, line in enumerate(lines, 1):
-            if self._fence.ends_with(line):
-                self._fence = None
-                return used
-            rendering.put_code(self._fence.code(line), self._fence.language)
-        return len(lines)
-
-    def _print_blocks(self, rendering: Rendering, lines: list[str], final: bool) -> int:
-        """Prints blocks up to a fence, or up to the one that may go on. How many lines that used."""
-        blocks = self._parsed("\n".join(lines))
-        for block in blocks:
-            is_last = block is blocks[-1]
-            if block.kind == "fence":
-                self._fence = _Fence.opened(block.tokens[0], lines[block.begin])
-                rendering.put_gap()
-                if is_last:
-                    self._number = None
-                    return block.begin + 1
-                self._print_code(rendering, lines[block.begin + 1 : block.end])
-                self._fence = None
-            elif is_last and not final and not block.is_closed(len(lines)):
-                return self._print_items(rendering, block)
-            else:
-                rendering.put_block(block, self._number)
-            self._number = None
-        return len(lines)
-
-    def _print_items(self, rendering: Rendering, block: Block) -> int:
-        """Prints all items but the last, if the block is a list. How many lines of the text that used."""
-        *before, last = block.items() or [block]
-        if before:
-            rendering.put_block(block.without(last), self._number)
-            self._number = (block.start if self._number is None else self._number) + len(before)
-        return last.begin
-
-    def _parsed(self, source: str) -> list[Block]:
-        # An item by itself may be something else, the header of a table say: one stands before it, as in its list.
-        item = _ITEM.match(source) if self._number is not None else None
-        tokens = self._parser.parse(f"{item[0]} x\n{source}" if item else source)
-        lines = source.split("\n")
-        return [Block(group, lines) for group in groups(_without_first_item(tokens) if item else tokens, level=0)]
-
-
-_ITEM = re.compile(r" *([-+*]|[0-9]{1,9}[.)])")
-"""The beginning of a list's item (CommonMark 5.2)."""
-
-
-def _without_first_item(tokens: list[Token]) -> list[Token]:
-    """Of a list, whose first item is one line; the lines' numbers are those without it."""
-    end = next(at for at, token in enumerate(tokens) if token.type == "list_item_close" and token.level == 1)
-    rest = [tokens[0], *tokens[end + 1 :]]
-    if rest[1].nesting < 0:  # there is no other item
-        rest = rest[2:]
-    for token in rest:
-        if token.map:
-            token.map = [max(0, line - 1) for line in token.map]
-    return rest
-
-
-class _Fence(NamedTuple):
-    """A fence of the top level, printed line by line: an open one rendered again and again takes too long."""
-
-    mark: str
-    indent: int
-    language: str
-
-    @classmethod
-    def opened(cls, token: Token, line: str) -> _Fence:
-        """The fence that this line opens."""
-        return cls(token.markup, len(line) - len(line.lstrip(" ")), token.info.partition(" ")[0])
-
-    def ends_with(self, line: str) -> bool:
-        """Whether this line closes it."""
-        mark = line.strip()
-        return len(mark) >= len(self.mark) and self.may_end_with(line)
-
-    def may_end_with(self, line: str) -> bool:
-        """Whether this beginning of a line may become one that closes it."""
-        return not line.strip(f" \t{self.mark[0]}") and not line.startswith("    ") and bool(line.strip())
-
-    def code(self, line: str) -> str:
-        """The line as it is code."""
-        return line[min(self.indent, len(line) - len(line.lstrip(" "))) :]

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 from markdown_it.token import Token
 from rich.color import ColorSystem
@@ -21,8 +20,9 @@ from rich.syntax import Syntax
 from ptstream.cli.control_sequences import clean
 from ptstream.cli.markdown_blocks import Block
 from ptstream.cli.markdown_inline import inline
-from ptstream.cli.table_layout import HEADER, Cell, rows_of, settled_rows
-from ptstream.cli.wrapping import SGR, Span, ends, last_piece, most_cells, painted
+from ptstream.cli.rows import Line, Place, Room, Table
+from ptstream.cli.table_layout import HEADER, Cell, settled_rows
+from ptstream.cli.wrapping import SGR, Span, last_piece
 
 THEME = "ansi_dark"
 """The sixteen colours that the user chose."""
@@ -31,105 +31,6 @@ _CONSOLE = Console(file=io.StringIO(), force_terminal=True, legacy_windows=False
 _DEEP = 16  # of the 20 levels that the parser reads
 _HEADINGS = {"h1": "1;4", "h2": "1;35", "h3": "1", "h4": "1;2"}
 _CONTAINERS = ("blockquote_open", "bullet_list_open", "ordered_list_open", "list_item_open")
-
-
-class Place(NamedTuple):
-    """A place in lines: before this character of that line."""
-
-    line: int
-    character: int = 0
-
-
-class Row(NamedTuple):
-    """A row of the terminal, and the place where the next one begins."""
-
-    text: str
-    end: Place
-
-
-class Room(NamedTuple):
-    """Columns and rows that may be drawn in."""
-
-    width: int
-    height: int
-
-    def beside(self, before: str) -> Room:
-        """What is left of a row beside what stands before it."""
-        return self._replace(width=max(self.width - most_cells(SGR.sub("", before)), 4))
-
-
-class Line(NamedTuple):
-    """A line of the text, before it is wrapped."""
-
-    spans: Sequence[Span] = ()
-    first: str = ""
-    """What stands before its first row; `rest` before the others, as wide."""
-    rest: str = ""
-    is_code: bool = False
-    """Whether the terminal wraps it if it must, so that it can be copied as one."""
-    table_row: tuple[int, Table] | None = None
-    """The row of a table that it is."""
-
-    @property
-    def text(self) -> str:
-        return "".join(text for _, text in self.spans)
-
-
-class Table(NamedTuple):
-    """The cells of a table, row by row, its header first."""
-
-    rows: list[list[Cell]]
-    aligns: list[str]
-
-
-def rows(lines: Sequence[Line], begin: Place, room: Room, stop: Place | None = None) -> Iterator[Row]:
-    """The rows of these lines from one place on, and up to another."""
-    width = room.width
-    tables: dict[int, list[list[str]]] = {}
-    for number in range(begin.line, len(lines) if stop is None else min(len(lines), stop.line + 1)):
-        line, at = lines[number], begin.character if number == begin.line else 0
-        last = stop.character if stop and number == stop.line else None
-        if last == 0:
-            return
-        if line.table_row:
-            row, table = line.table_row
-            if id(table) not in tables:
-                tables[id(table)] = rows_of(table.rows, table.aligns, *room.beside(line.first))
-            for count, text in enumerate(tables[id(table)][row]):
-                yield Row(f"{line.rest if count else line.first}{text}".rstrip(), Place(number + 1))
-        elif line.is_code:
-            if last is None:
-                # What the terminal wraps is only ever added to: plain, as colours change while a word is written.
-                wide = most_cells(line.text) > width
-                yield Row(line.text.rstrip() if wide else painted(line.spans, at), Place(number + 1))
-        else:
-            yield from _wrapped(line, number, at, width, last)
-
-
-def _wrapped(line: Line, number: int, at: int, width: int, last: int | None) -> Iterator[Row]:
-    text = line.text[:last]
-    at += len(text[at:]) - len(text[at:].lstrip(" ")) if at else 0
-    if at and at >= len(text):
-        return
-    indent = most_cells(SGR.sub("", line.first))
-    before, rest = (line.first, line.rest) if indent <= width // 2 else ("", "")
-    room = width - indent if before else width
-    if at:
-        before = rest
-    *inner, end = ends(text, room, at)
-    for stop in inner:
-        yield Row(before + painted(line.spans, at, stop), Place(number, stop))
-        at, before = stop, rest
-    yield Row(
-        (before + painted(line.spans, at, end)).rstrip(), Place(number + 1) if last is None else Place(number, end)
-    )
-
-
-def words_end(lines: Sequence[Line], place: Place) -> Place:
-    """Where the word begins that this place stands in or after: a row that ends before it ends there for ever."""
-    if place.line >= len(lines) or not place.character:
-        return place
-    return Place(place.line, last_piece(lines[place.line].text[: place.character]))
 
 
 class Rendering:

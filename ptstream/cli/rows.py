@@ -1,0 +1,137 @@
+"""Lines of a text as rows of a terminal, and places in the text, whatever width it is wrapped to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from ptstream.cli.table_layout import Cell, rows_of
+from ptstream.cli.wrapping import SGR, Span, ends, last_piece, most_cells, painted
+
+
+class Place(NamedTuple):
+    """A place in lines: before this character of that line."""
+
+    line: int
+    character: int = 0
+
+    def moved(self, lines: int) -> Place:
+        """The same place where so many more lines stand before it."""
+        return self._replace(line=self.line + lines)
+
+
+class Row(NamedTuple):
+    """A row of the terminal, and the place where the next one begins."""
+
+    text: str
+    end: Place
+    begin: Place | None = None
+    """The place of its first character that is the text's, of a line that is wrapped; `indent` others come before."""
+    indent: int = 0
+
+    @property
+    def raw(self) -> str:
+        """Its characters that are the text's."""
+        return SGR.sub("", self.text)[self.indent :]
+
+    def moved(self, lines: int) -> Row:
+        """The same row where so many more lines stand before it."""
+        begin = self.begin and self.begin.moved(lines)
+        return self._replace(end=self.end.moved(lines), begin=begin)
+
+
+class Room(NamedTuple):
+    """Columns and rows that may be drawn in."""
+
+    width: int
+    height: int
+
+    def beside(self, before: str) -> Room:
+        """What is left of a row beside what stands before it."""
+        return self._replace(width=max(self.width - most_cells(SGR.sub("", before)), 4))
+
+
+class Line(NamedTuple):
+    """A line of the text, before it is wrapped."""
+
+    spans: Sequence[Span] = ()
+    first: str = ""
+    """What stands before its first row; `rest` before the others, as wide."""
+    rest: str = ""
+    is_code: bool = False
+    """Whether the terminal wraps it if it must, so that it can be copied as one."""
+    table_row: tuple[int, Table] | None = None
+    """The row of a table that it is."""
+
+    @property
+    def text(self) -> str:
+        return "".join(text for _, text in self.spans)
+
+
+class Table(NamedTuple):
+    """The cells of a table, row by row, its header first."""
+
+    rows: list[list[Cell]]
+    aligns: list[str]
+
+
+def rows(
+    lines: Sequence[Line], begin: Place, room: Room, stop: Place | None = None, lead: str | None = None
+) -> Iterator[Row]:
+    """The rows of these lines from one place on, and up to another.
+
+    With a `lead` the first goes on with a row that the terminal has wrapped, of which that is left before this place.
+    """
+    width = room.width
+    tables: dict[int, list[list[str]]] = {}
+    for number in range(begin.line, len(lines) if stop is None else min(len(lines), stop.line + 1)):
+        line, at = lines[number], begin.character if number == begin.line else 0
+        last = stop.character if stop and number == stop.line else None
+        if last == 0:
+            return
+        if line.table_row:
+            row, table = line.table_row
+            if id(table) not in tables:
+                tables[id(table)] = rows_of(table.rows, table.aligns, *room.beside(line.first))
+            for count, text in enumerate(tables[id(table)][row]):
+                yield Row(f"{line.rest if count else line.first}{text}".rstrip(), Place(number + 1))
+        elif line.is_code:
+            if last is None:
+                # What the terminal wraps is only ever added to: plain, as colours change while a word is written.
+                wide, before = most_cells(line.text) > width, lead or "" if number == begin.line else ""
+                text = before + (line.text[at:].rstrip() if wide else painted(line.spans, at))
+                yield Row(text, Place(number + 1), Place(number, at), len(before))
+        else:
+            yield from _wrapped(line, number, at, width, last, lead if number == begin.line else None)
+
+
+def _wrapped(line: Line, number: int, at: int, width: int, last: int | None, lead: str | None) -> Iterator[Row]:
+    text = line.text[:last]
+    at += len(text[at:]) - len(text[at:].lstrip(" ")) if at and lead is None else 0
+    if at and at >= len(text):
+        return
+    indent = most_cells(SGR.sub("", line.first))
+    before, rest = (line.first, line.rest) if indent <= width // 2 else ("", "")
+    room = width - indent if before else width
+    if lead is not None:
+        before = lead
+    elif at:
+        before = rest
+    *inner, end = ends(text, room, at)
+    for stop in inner:
+        yield _row(line, before, Place(number, at), Place(number, stop))
+        at, before = stop, rest
+    row = _row(line, before, Place(number, at), Place(number, end))
+    yield row._replace(text=row.text.rstrip(), end=Place(number + 1) if last is None else row.end)
+
+
+def _row(line: Line, before: str, begin: Place, end: Place) -> Row:
+    text = before + painted(line.spans, begin.character, end.character)
+    return Row(text, end, begin, len(SGR.sub("", before)))
+
+
+def words_end(lines: Sequence[Line], place: Place) -> Place:
+    """Where the word begins that this place stands in or after: a row that ends before it ends there for ever."""
+    if place.line >= len(lines) or not place.character:
+        return place
+    return Place(place.line, last_piece(lines[place.line].text[: place.character]))
