@@ -657,13 +657,15 @@ def test_every_word_stands_out_in_both_schemes(site: Site, page: Page, scheme: L
     text = "# Title\n\nSome *text* with `code` and [a link](https://example.org).\n\n> quoted\n\n"
     text += "```js\nlet it = 1\n```\n\n|a|\n|-|\n|1|\n"
     id = site.replayed(text)
-    bad = site.cli.out("drive", "--detach", "--", "sh", "-c", "echo bad; exit 3").strip()
+    colours = "".join(f"\\033[{code}mcolour \\033[m" for code in (2, *range(30, 38), *range(90, 98)))
+    bad = site.cli.out("drive", "--detach", "--", "sh", "-c", f"printf '{colours}'; exit 3").strip()
     page.emulate_media(color_scheme=scheme)
     site.enter(page, id)
     expect(page.locator(".text h2")).to_have_text("Title")
     assert page.evaluate(CONTRAST) == []
     page.goto(f"{site.room}/#{bad}")
     expect(page.locator("#stream .error")).to_be_visible()
+    expect(page.locator(".text pre > span")).to_have_count(17)
     assert page.evaluate(CONTRAST) == []
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
     assert dark == (scheme == "dark")

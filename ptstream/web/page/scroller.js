@@ -4,6 +4,9 @@
 /** Pixels from the end within which a reader is at the end. */
 const NEAR = 40
 
+/** Pixels that are left above a place. */
+const ABOVE = 16
+
 /** What a reader scrolls by. */
 const MOVES = ["wheel", "touchmove", "keydown", "pointerdown"]
 
@@ -68,7 +71,7 @@ export class Scroller extends EventTarget {
   follow() {
     const element = this.#element
     if (this.#stuck) element.scrollTop = element.scrollHeight
-    else if (this.#place) element.scrollTop += this.#place.getBoundingClientRect().top - element.getBoundingClientRect().top
+    else if (this.#place) element.scrollTop += topOf(this.#place) - topOf(element) - ABOVE
     else return
     this.#last = element.scrollTop
   }
@@ -99,3 +102,6 @@ export class Scroller extends EventTarget {
     this.dispatchEvent(new Event("end"))
   }
 }
+
+/** @param {Element} element */
+const topOf = (element) => element.getBoundingClientRect().top
