@@ -88,7 +88,7 @@ class Follow:
             self._given = self.cursor.offset
             await self._audience.turn()
         while True:
-            # A look costs a server what it costs to give text: one is enough for each.
+            # Where a look asks a server, one for each text is enough: to wait is to be told of what came since.
             if (not self.cursor.up_to_date or self._audience.is_over) and (data := await self.cursor.read()):
                 return data
             if self.cursor.ended or self._audience.is_over:
