@@ -18,6 +18,7 @@ from starlette.types import Message
 from ptstream import wire
 from ptstream.daemon.daemon import Daemon
 from ptstream.daemon.read_routes import find_text
+from ptstream.engine.protocol import Engine, Hit
 from ptstream.engine.sqlite import database_search as module
 from ptstream.engine.sqlite.database_search import search
 from ptstream.engine.sqlite.store import Store
@@ -28,13 +29,23 @@ from ptstream.settings import Home
 from ptstream.streams import Flush
 from ptstream.text_search import LONGEST_QUERY, folded
 from tests.bounded import processor_seconds
-from tests.conftest import FIRST, Cli, Gate, detached, kept, owning, stop_daemon
+from tests.conftest import FIRST, Cli, Gate, detached, engaged, kept, owning, stop_daemon
 
 
 def kept_as(cli: Cli, text: str) -> str:
     """The id of an ended stream with this text."""
     done = cli.run("tee", input=text)
     return str(done.stderr.decode().split()[0])
+
+
+def hits(home: Home, query: str) -> list[Hit]:
+    """Every place, as an engine finds it."""
+
+    async def found(engine: Engine) -> list[Hit]:
+        async with engine.search(query) as hits:
+            return [hit async for hit in hits]
+
+    return engaged(home, found)
 
 
 def test_offsets_are_those_of_cat(cli: Cli) -> None:
@@ -79,9 +90,9 @@ def test_wherever_the_blocks_begin(cli: Cli, store: Store, monkeypatch: pytest.M
     assert [hit.offset for hit in search(store, query)] == expected
 
 
-def test_a_line_is_as_much_as_is_shown(cli: Cli, store: Store) -> None:
+def test_a_line_is_as_much_as_is_shown(cli: Cli, home: Home) -> None:
     kept_as(cli, "x" * 1000 + "HERE" + "y" * 1000)
-    (hit,) = search(store, "HERE")
+    (hit,) = hits(home, "HERE")
     assert hit.line == "x" * 80 + "HERE" + "y" * 80
 
 
@@ -90,9 +101,9 @@ def test_it_ends_when_it_is_enough(cli: Cli, store: Store) -> None:
     assert list(search(store, "found", lambda: True)) == []
 
 
-def test_nothing(home: Home, store: Store, cli: Cli) -> None:
+def test_nothing(home: Home, cli: Cli) -> None:
     with pytest.raises(UsageError):
-        next(search(store, ""))
+        hits(home, "")
     assert cli.run("search", "x", code=1).stderr == b""
 
 
@@ -166,9 +177,9 @@ def test_lines_are_not_looked_for_far_away(cli: Cli, store: Store) -> None:
     assert sum(1 for _ in search(store, "aa")) == 100_000
 
 
-def test_a_query_is_bounded(cli: Cli, store: Store) -> None:
+def test_a_query_is_bounded(cli: Cli, home: Home) -> None:
     kept_as(cli, "x" * 3000)
-    assert len(list(search(store, "x" * LONGEST_QUERY))) == 3
+    assert len(hits(home, "x" * LONGEST_QUERY)) == 3
     said = cli.run("search", "x" * (LONGEST_QUERY + 1), code=2).stderr.decode()
     assert "1000 characters at most" in said
 
