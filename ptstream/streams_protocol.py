@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from ptstream.errors import PtstreamError
 from ptstream.roll_call import RunningDaemon
-from ptstream.streams import Attempt, GenerationRequest, Kept, Status, Stream
+from ptstream.streams import Attempt, GenerationRequest, Kept, Status, Stream, TerminalSize
 
 
 class Driven(NamedTuple):
@@ -145,11 +145,14 @@ class Streams(Protocol):
         """
         ...
 
-    async def drive(self, id: str, *, stderr: bool = False, on_drop: bool = False) -> Driven:
+    async def drive(
+        self, id: str, *, stderr: bool = False, on_drop: bool = False, terminal: TerminalSize | None = None
+    ) -> Driven:
         """Have a pending stream driven; one that is driven, or has ended, is left as it is. Returns once it has begun.
 
-        `stderr` makes what a command writes there text as well. With `on_drop` it goes on when its provider breaks
-        off. Raises what stood in the way, the stream being pending still: ConfigurationError, UsageError.
+        `stderr` makes what a command writes there text as well; `terminal` is the size of the pseudo-terminal of a
+        command that has one. With `on_drop` it goes on when its provider breaks off. Raises what stood in the way, the
+        stream being pending still: ConfigurationError, UsageError.
         """
         ...
 

@@ -36,7 +36,7 @@ from ptstream.errors import (
     UsageError,
 )
 from ptstream.here import Here
-from ptstream.streams import GenerationRequest, Status, Stream
+from ptstream.streams import GenerationRequest, Status, Stream, TerminalSize
 from ptstream.streams_protocol import Streams
 from tests.conftest import LIMIT, Face, forked_command, hear_nothing, listening
 from tests.endpoint import PIECES
@@ -427,6 +427,17 @@ async def test_over_the_network_nothing_but_models_is_driven(face: Face) -> None
         pending = await streams.create(GenerationRequest())
         with pytest.raises(NotAllowed, match="only models"):
             await streams.fill(pending.id, command)
+
+
+async def test_a_commands_terminal_is_as_large_as_the_callers(request: pytest.FixtureRequest, streams: Streams) -> None:
+    """But over the network, where no command is driven."""
+    if "https" in request.node.callspec.id:
+        return
+    sizes = GenerationRequest(command=("sh", "-c", "stty size <&1"), options={"tty": True})
+    for size, said in ((TerminalSize(132, 50), b"50 132\n"), (None, b"24 80\n")):
+        made = await streams.create(sizes)
+        await streams.drive(made.id, terminal=size)
+        assert await joined(streams.follow(made.id)) == said
 
 
 async def test_over_the_network_the_token_lets_in(face: Face) -> None:

@@ -18,7 +18,7 @@ from ptstream.cli.text_output import OutputFormat, format_of, say_end, show
 from ptstream.cli.timing import Timing
 from ptstream.errors import PtstreamError
 from ptstream.stream_json import as_json
-from ptstream.streams import Attempt, Stream
+from ptstream.streams import Attempt, Stream, TerminalSize
 from ptstream.streams_protocol import Streams
 
 LAST_REMARKS = 1.0
@@ -109,7 +109,9 @@ class Drive:
         """Ask for the drive, and say what is asked where, or that what follows was said before."""
         on_drop = self._manner.on_drop is OnDrop.CONTINUE
         try:
-            driven = await self._streams.drive(self._stream.id, stderr=self._manner.stderr, on_drop=on_drop)
+            driven = await self._streams.drive(
+                self._stream.id, stderr=self._manner.stderr, on_drop=on_drop, terminal=self._terminal
+            )
         except PtstreamError:
             if not await self._streams.begun(self._stream.id):  # nothing that was said is lost
                 self._screen.note(await how_it_goes_on(self._streams, self._stream.id))
@@ -121,6 +123,11 @@ class Drive:
         self._what = driven.model or "text"
         if driven.place and not stream.request.command and not self._manner.detach:
             self._screen.note(f"model {driven.model} at {driven.place}")
+
+    @property
+    def _terminal(self) -> TerminalSize | None:
+        """As large as ours, if it has one."""
+        return TerminalSize(*self._screen.size) if self._stream.request.tty else None
 
     @property
     def _waits(self) -> bool:

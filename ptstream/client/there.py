@@ -20,7 +20,7 @@ from ptstream.client.reconnect import PAUSES, Reconnecting
 from ptstream.errors import DaemonUnreachable, NotFinished, PtstreamError
 from ptstream.names import as_name, references
 from ptstream.roll_call import RunningDaemon
-from ptstream.streams import GenerationRequest, Status, Stream
+from ptstream.streams import GenerationRequest, Status, Stream, TerminalSize
 from ptstream.streams_protocol import Chunks, Details, Driven, Listing, Match, NumberedRemark
 
 LAST = "@last"
@@ -129,10 +129,15 @@ class There:
 
         return answers.checked(answers.AnsweredDoubt, await self._again(ask), self._client.place).doubt
 
-    async def drive(self, id: str, *, stderr: bool = False, on_drop: bool = False) -> Driven:
+    async def drive(
+        self, id: str, *, stderr: bool = False, on_drop: bool = False, terminal: TerminalSize | None = None
+    ) -> Driven:
+        # Over the network, where no command is driven, nobody takes what is a command's.
+        of_commands = {"stderr": stderr, "terminal": terminal}
+        fields = {"on_drop": on_drop} | {name: value for name, value in of_commands.items() if value}
+
         async def ask() -> Any:
-            fields = {**await self._asker(), "on_drop": on_drop} | ({"stderr": stderr} if stderr else {})
-            return await self._client.ask("POST", wire.DRIVE.format(id=id), fields)
+            return await self._client.ask("POST", wire.DRIVE.format(id=id), {**await self._asker(), **fields})
 
         driven = answers.driven_of(await self._again(ask), self._client.place)
         self._pending.discard(id)
