@@ -24,6 +24,7 @@ WORDS: dict[str, dict[str, str | tuple[str, ...]]] = {
         "--again": "",
         "--on-drop": ("end", "continue"),
         "--stderr": "",
+        "--tty": "",
         "--title": "TEXT",
         "--name": "TEXT",
         "--flush": ("sentences", "lines"),
