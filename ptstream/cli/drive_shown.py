@@ -15,7 +15,7 @@ from ptstream.cli.describe import age
 from ptstream.cli.detach import detachable, how_it_goes_on
 from ptstream.cli.screen import Screen
 from ptstream.cli.text_output import OutputFormat, format_of, say_end, show
-from ptstream.cli.timing import Timing
+from ptstream.cli.timing import Timing, tells, what_writes
 from ptstream.errors import PtstreamError
 from ptstream.stream_json import as_json
 from ptstream.streams import Attempt, Stream, TerminalSize
@@ -78,7 +78,9 @@ class Drive:
         await self._streams.cancel(self._stream.id)
 
     async def _work(self) -> int:
-        id, shown, timing = self._stream.id, self._manner, Timing()
+        id, shown = self._stream.id, self._manner
+        timing = Timing(whole=not self._stream.bytes)
+        is_told = tells(self._screen, self._stream, quiet=shown.quiet)
         for line in self._notes if shown.detach else (id, *self._notes):
             self._screen.note(line)
         await self._ask()
@@ -87,7 +89,7 @@ class Drive:
             return 0
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._show_remarks)
-            if self._waits:
+            if is_told:
                 tasks.start_soon(timing.wait, self._screen, self._what)
             async with aclosing(self._streams.follow(id)) as runs:
                 await show(self._screen, runs, self._form, timing=timing)
@@ -96,8 +98,8 @@ class Drive:
             await self._show_remarks()
         await self._screen.aside_end()
         code = say_end(self._screen, await self._streams.get(id), self._form)
-        if self._waits:
-            await self._say_how_it_went(timing)
+        if is_told:
+            await timing.say_how_it_went(self._screen, self._streams, id)
         if shown.exit_code:
             code = _own_exit((await self._streams.details(id)).attempts, code)
         if shown.no_keep:
@@ -120,7 +122,7 @@ class Drive:
         if driven.attached and stream.status.ended and stream.ended_at is not None:
             ago = age(stream.ended_at)
             self._screen.note(f"{stream.id} ended {ago} ago: this is what it said, nothing is run again")
-        self._what = driven.model or "text"
+        self._what = driven.model or what_writes(self._stream.request)
         if driven.place and not stream.request.command and not self._manner.detach:
             self._screen.note(f"model {driven.model} at {driven.place}")
 
@@ -128,15 +130,6 @@ class Drive:
     def _terminal(self) -> TerminalSize | None:
         """As large as ours, if it has one."""
         return TerminalSize(*self._screen.size) if self._stream.request.tty else None
-
-    @property
-    def _waits(self) -> bool:
-        """Whether somebody is told what is waited for: not of a text that is there already."""
-        return self._screen.err_terminal and not self._manner.quiet and not self._stream.status.ended
-
-    async def _say_how_it_went(self, timing: Timing) -> None:
-        details = await self._streams.details(self._stream.id)
-        self._screen.note(timing.summary(details.stream, details.attempts[-1] if details.attempts else None))
 
     async def _say_detached(self) -> None:
         """Print which stream it is that goes on alone."""
