@@ -51,6 +51,8 @@ WORDS: dict[str, dict[str, str | tuple[str, ...]]] = {
         "-t": "",
         "--cursor-file": "FILE",
         "--live": "",
+        "--quiet": "",
+        "-q": "",
         "--plain": "",
         "--raw": "",
         "--json": "",
