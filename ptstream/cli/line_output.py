@@ -19,8 +19,8 @@ from ptstream.streams import Stream, whole
 LONGEST = 64 * 1024
 """Bytes of a line from which on it is shown in parts, so that memory does not grow with it."""
 
-_COLORS = ("36", "33", "32", "35", "34", "31", "96", "93", "92", "95", "94", "91")
-"""SGR's (ECMA-48, 8.3.117), each to be read on light and on dark."""
+_COLORS = ("36", "33", "32", "35", "34", "31", "1;36", "1;33", "1;32", "1;35", "1;34", "1;31")
+"""SGR's (ECMA-48, 8.3.117), each to be read on light and on dark: the bright ones are not."""
 
 _SHORT = 4
 """Letters of an id that name a stream, unless another one has the same."""

@@ -6,28 +6,19 @@ further text can change it. Drawing rows is left to `markdown.py`.
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Sequence
-from functools import lru_cache
 
 from markdown_it.token import Token
-from rich.color import ColorSystem
-from rich.console import Console
-from rich.style import Style
-from rich.syntax import Syntax
 
+from ptstream.cli.code import highlighted
 from ptstream.cli.control_sequences import clean
 from ptstream.cli.markdown_blocks import Block
 from ptstream.cli.markdown_inline import inline
 from ptstream.cli.rows import Line, Place, Room, Table
 from ptstream.cli.table_layout import HEADER, Cell, settled_rows
-from ptstream.cli.wrapping import SGR, Span, last_piece
+from ptstream.cli.wrapping import Span, last_piece
 
-THEME = "ansi_dark"
-"""The sixteen colours that the user chose."""
-
-_CONSOLE = Console(file=io.StringIO(), force_terminal=True, legacy_windows=False)
 _DEEP = 16  # of the 20 levels that the parser reads
 _HEADINGS = {"h1": "1;4", "h2": "1;35", "h3": "1", "h4": "1;2"}
 _CONTAINERS = ("blockquote_open", "bullet_list_open", "ordered_list_open", "list_item_open")
@@ -224,23 +215,3 @@ def _end(tokens: Sequence[Token], at: int) -> int:
         if depth == 0:
             return number + 1
     return len(tokens)
-
-
-@lru_cache(1024)
-def highlighted(line: str, language: str) -> tuple[Span, ...]:
-    """A line of code in colour."""
-    text = _syntax(language).highlight(line)
-    text.rstrip()
-    text.expand_tabs(4)
-    return tuple((_parameters(style), part) for part, style, _ in text.render(_CONSOLE) if part)
-
-
-@lru_cache(64)
-def _syntax(language: str) -> Syntax:
-    return Syntax("", language or "text", theme=THEME, background_color="default")
-
-
-@lru_cache(256)
-def _parameters(style: Style | None) -> str:
-    drawn = SGR.match(style.render("x", color_system=ColorSystem.STANDARD)) if style else None
-    return drawn[0][2:-1] if drawn else ""
