@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ptstream.cli.markdown import Rendered
+from ptstream.cli.markdown_whole import WholeMarkdown
 from tests.conftest import needs, until
 from tests.emulator import Emulator, Reflowing
 
@@ -96,7 +97,10 @@ class Drawn:
         self.terminal = Emulator(*size, spacing)
         self.terminal.feed("".join(f"{line}\n" for line in ABOVE))
         self.now = 0.0
-        self.rendered = Rendered(lambda: size, lambda: self.now)
+        self.rendered = Rendered(self.size, lambda: self.now)
+
+    def size(self) -> tuple[int, int]:
+        return self.terminal.columns, self.terminal.lines
 
     def feed(self, piece: str) -> None:
         self.now += 1
@@ -250,3 +254,19 @@ def test_resized_in_tmux_no_word_is_missing_or_there_twice(folder: Path, seed: i
             assert seen() == wanted
     finally:
         said("kill-server")
+
+
+def test_what_is_there_already_gets_the_same_rows() -> None:
+    """Cut anywhere, by `cat --render`; and in a pipe the same without colours."""
+    for seed in seeds(8):
+        print("seed", seed)
+        text = Text(seed)
+        source, size = text.blocks(4)[:3000], text.size()
+        drawn = Drawn(size, 0)
+        drawn.feed(source)
+        formatters = [WholeMarkdown(drawn.size, color=color) for color in (True, False)]
+        rows, plain = ("".join([*map(each.feed, text.pieces(source)), each.end()]) for each in formatters)
+        terminal = Emulator(*size)
+        terminal.feed("".join(f"{line}\n" for line in ABOVE) + rows)
+        assert terminal.rows == drawn.end()
+        assert plain == re.sub(r"\x1b\[[\d;]*m", "", rows)

@@ -112,6 +112,13 @@ class Screen:
         self._formatter = self._rendered = Rendered(lambda: self.size, monotonic)
         return True
 
+    def render_whole(self) -> None:
+        """Shows the text that follows as Markdown, wherever it goes to: all that is there of it is there at once."""
+        from ptstream.cli.markdown_whole import WholeMarkdown
+
+        self.filtered = True
+        self._formatter = WholeMarkdown(lambda: self.size, color=self.color)
+
     async def redraw(self) -> None:
         """Shows what came last of a rendered text while nothing comes. Runs until it is cancelled."""
         from anyio import sleep
@@ -237,13 +244,13 @@ class Screen:
     def _last(self) -> bytes:
         """The bytes that end the text."""
         self._clear_status()
-        if not self.terminal:
+        if not (self.terminal or self.filtered):
             return b""
         data = self._placed(self._formatter.feed(self._decoder.decode(b"", True)) + self._formatter.end())
         if self._mid_line is not self._out:
             return data
         self._mid_line = None
-        return data if self._rendered else data + b"\n"
+        return data if self._rendered or not self.terminal else data + b"\n"
 
     def _say(self, text: str, style: str = "", fresh: bool = False) -> None:
         self._err.try_write(self._said(text, style, fresh))

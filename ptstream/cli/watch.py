@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -13,9 +13,20 @@ import typer
 
 from ptstream.cli.app import screen_of
 from ptstream.cli.beginning import Beginning, beginning_of
-from ptstream.cli.cursor_file import CursorFile
+from ptstream.cli.cursor_file import cursors_in
 from ptstream.cli.detach import detachable
-from ptstream.cli.options import Json, Plain, Quiet, Raw, Since, Statuses, TailLines, moment_of, statuses_of
+from ptstream.cli.options import (
+    CursorFileName,
+    Json,
+    Plain,
+    Quiet,
+    Raw,
+    Since,
+    Statuses,
+    TailLines,
+    moment_of,
+    statuses_of,
+)
 from ptstream.cli.screen import Screen
 from ptstream.cli.several import first_bad, named, streams_of
 from ptstream.cli.text_output import format_of, say_end, show
@@ -65,10 +76,7 @@ def command(
     timestamps: Annotated[
         bool, typer.Option("--timestamps", "-t", help="Before each line, when it came (UTC).")
     ] = False,
-    cursor_file: Annotated[
-        str | None,
-        typer.Option("--cursor-file", metavar="FILE", help="Go on where the last call with FILE ended."),
-    ] = None,
+    cursor_file: CursorFileName = None,
     live: Annotated[bool, typer.Option("--live", help="Every piece as it comes, instead of sentences.")] = False,
     quiet: Quiet = False,
     plain: Plain = False,
@@ -100,7 +108,7 @@ async def watch(
         return await detachable(
             screen, streams, ids, partial(_one, streams, screen, found[0], shown), partial(_only_reads, screen, ids)
         )
-    with CursorFile.opened(shown.cursor_file) if shown.cursor_file else nullcontext() as cursors:
+    with cursors_in(shown.cursor_file) as cursors:
         many = WatchMany(
             streams,
             screen,
