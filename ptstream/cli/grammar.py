@@ -65,6 +65,8 @@ WORDS: dict[str, dict[str, str | tuple[str, ...]]] = {
         "--since": "TEXT",
         "--wait": "",
         "--thread": "",
+        "--render": "",
+        "--cursor-file": "FILE",
         "--raw": "",
     },
     "create": {
