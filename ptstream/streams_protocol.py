@@ -47,6 +47,13 @@ class Listing(NamedTuple):
     complete: bool
 
 
+class DetailedListing(NamedTuple):
+    """The same with all that is known of each but its text."""
+
+    details: list[Details]
+    complete: bool
+
+
 class Chunks(NamedTuple):
     """When a text came: its chunks, oldest first, and where the last of all ends; what comes after that is newer."""
 
@@ -98,6 +105,12 @@ class Streams(Protocol):
 
         Of these statuses, if any is given; made at the moment `since` (Unix seconds) or later, if that is.
         """
+        ...
+
+    async def list_details(
+        self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> DetailedListing:
+        """As `list`, with what `details` has of each, but for the prompts."""
         ...
 
     async def chunks(self, id: str, offset: int = 0, since: float = 0) -> Chunks:

@@ -21,7 +21,7 @@ from ptstream.errors import DaemonUnreachable, NotFinished, PtstreamError
 from ptstream.names import as_name, references
 from ptstream.roll_call import RunningDaemon
 from ptstream.streams import GenerationRequest, Status, Stream, TerminalSize
-from ptstream.streams_protocol import Chunks, Details, Driven, Listing, Match, NumberedRemark
+from ptstream.streams_protocol import Chunks, DetailedListing, Details, Driven, Listing, Match, NumberedRemark
 
 LAST = "@last"
 
@@ -74,13 +74,26 @@ class There:
     async def list(
         self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
     ) -> Listing:
-        wanted = MOST + 1 if limit is None else limit
-        query: dict[str, Any] = {"limit": max(1, min(wanted, MOST))}
-        query |= {"status": ",".join(each.value for each in status)} if status else {}
-        query |= {} if since is None else {"since": since}
-        answer = await self._again(lambda: self._client.ask("GET", wire.STREAMS, query=query))
+        answer, wanted = await self._listed({}, limit, status, since)
         streams = answers.streams_of(answer, self._client.place)
         return Listing(streams[:wanted], complete=not len(streams) == MOST < wanted)
+
+    async def list_details(
+        self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> DetailedListing:
+        answer, wanted = await self._listed({"details": 1}, limit, status, since)
+        details = answers.list_details_of(answer, self._client.place)
+        return DetailedListing(details[:wanted], complete=not len(details) == MOST < wanted)
+
+    async def _listed(
+        self, query: dict[str, Any], limit: int | None, status: Sequence[Status], since: float | None
+    ) -> tuple[Any, int]:
+        """What is answered, and how many are wanted of it."""
+        wanted = MOST + 1 if limit is None else limit
+        query |= {"limit": max(1, min(wanted, MOST))}
+        query |= {"status": ",".join(each.value for each in status)} if status else {}
+        query |= {} if since is None else {"since": since}
+        return await self._again(lambda: self._client.ask("GET", wire.STREAMS, query=query)), wanted
 
     async def chunks(self, id: str, offset: int = 0, since: float = 0) -> Chunks:
         query = {"offset": offset, "since": since}
