@@ -24,7 +24,8 @@ from ptstream.cli.options import Model, Options, Plain, Quiet, Raw, System, opti
 from ptstream.cli.output import OutputClosed
 from ptstream.cli.screen import Screen
 from ptstream.cli.several import attempted
-from ptstream.cli.text_output import RENDERED_BYTES, OutputFormat, say_end, show
+from ptstream.cli.text_output import RENDERED_BYTES, OutputFormat, end_line, say_end, show
+from ptstream.cli.terminal_modes import unechoed
 from ptstream.cli.thread import markdown, quoted
 from ptstream.cli.timing import Timing
 from ptstream.cli.with_streams import run
@@ -129,7 +130,7 @@ class Chat:
         """The exit code."""
         code = 0
         if self._reader.interactive:
-            self._screen.note("/help tells what can be typed · Ctrl-D leaves")
+            self._screen.note("/help shows the keys · Ctrl-D leaves")
             code = await attempted(self._screen, self._show_before, SHOWN)
         while code not in LEAVES:
             line = await self._reader.line(self._draft, edits=self._edits)
@@ -163,10 +164,11 @@ class Chat:
         """Wait for an answer that runs on: only what has ended can be answered. Its exit code."""
 
         async def wait() -> int:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(Timing().wait, self._screen, "the answer before")
-                ended = await self._streams.wait(stream.id)
-                tasks.cancel_scope.cancel()
+            with unechoed(self._screen.out):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(Timing().wait, self._screen, "the answer before")
+                    ended = await self._streams.wait(stream.id)
+                    tasks.cancel_scope.cancel()
             return 0 if ended.status is Status.CANCELLED else say_end(self._screen, ended)
 
         self._screen.note("the answer before still runs: this is asked when it has ended · Ctrl-\\ ends it")
@@ -245,7 +247,7 @@ class Chat:
             case "watch":
                 return await self._answer(await self._talk.asked(), [])
             case "cancel":
-                await self._streams.cancel((await self._talk.asked()).id)
+                self._screen.note(end_line(await self._streams.cancel((await self._talk.asked()).id)))
             case _:
                 await self._screen.remark("".join(f"{line}\n" for line in help_lines()), fresh=True)
         return 0

@@ -9,25 +9,26 @@ from typing import NamedTuple
 from ptstream.errors import UsageError
 
 COMMANDS = {
-    "retry": "ask the last question again",
-    "edit": "change the last question",
-    "model": "ask another model; alone: which",
-    "save": "write all of it to FILE, Markdown",
-    "watch": "see the last answer, all of it",
+    "retry": "ask the question again",
+    "edit": "change the question",
+    "model": "which model, or another",
+    "save": "all of it, as Markdown",
+    "watch": "the last answer, whole",
     "cancel": "end the last answer",
     "help": "this",
 }
 
-ARGUMENTS = {"model": "NAME", "save": "FILE"}
+ARGUMENTS = {"model": "[NAME]", "save": "FILE"}
 """What stands behind a command."""
 
 KEYS = {
-    "Alt-Enter": "another line (Esc, Enter as well)",
+    "Alt-Enter": "next line (or Esc Enter)",
     "Ctrl-X Ctrl-E": "write it in your editor",
     "Ctrl-R, Up": "what was asked before",
-    "Ctrl-C": "leave an answer; clear the line",
+    "Ctrl-C": "leave answer, clear line",
     "Ctrl-\\": "end an answer",
     "Ctrl-D": "leave",
+    "Space /...": "a question, no command",
 }
 
 _COMMAND = re.compile(r"/(\w*)(?:[ \t]+(.*?))?\s*")
@@ -59,8 +60,8 @@ def command_of(line: str) -> Typed | None:
 
 
 def help_lines() -> list[str]:
-    """All of it; the lines fit into 40 columns as far as they can."""
+    """All of it; each line fits into 40 columns."""
     words = {f"/{word} {ARGUMENTS.get(word, '')}".rstrip(): what for word, what in COMMANDS.items()}
-    every = words | KEYS | {"' /…'": "a question that begins so"}
+    every = words | KEYS
     width = max(map(len, every))
     return [f"{word:{width}}  {what}" for word, what in every.items()]
