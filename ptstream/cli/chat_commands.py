@@ -80,12 +80,12 @@ def help_lines() -> list[str]:
 
 async def model(streams: Streams, screen: Screen, talk: Talk, name: str) -> None:
     """Ask this model from now on; without a name, say which it is. Raises what keeps it from being asked."""
+    last = await talk.last()
     if name:
         if doubt := await streams.check(GenerationRequest(prompt="?", model=name)):
             screen.note(doubt)
         talk.given = talk.given._replace(model=name)
         return
-    last = await talk.last()
     used = talk.given.model or (last.model if last else None)
     screen.note(f"model {used}" if used else "the default model: ptstream models shows which it is")
 

@@ -124,7 +124,7 @@ class Chat:
                 self._draft = prompt
                 return code
             stream = await self._unless_left(lambda: self._talk.ask(prompt, notes.append, instead=instead))
-        except Interrupted:
+        except PtstreamError:  # it was not stored
             self._draft, self._edits = prompt, instead
             raise
         return await self._answer(stream, notes)
