@@ -30,7 +30,7 @@ ptstream chat -m ollama/qwen3      with another one
 ptstream chat -s "Answer briefly"  with a system prompt
 ptstream chat -c                   go on with the newest conversation
 ptstream chat -c 7h2k              with that one
-ptstream chat < questions.txt      a question a line
+cat questions | ptstream chat      a question a line
 """
 
 
