@@ -604,7 +604,7 @@ def test_dial_stdio_ends_with_the_daemon(home: Home, cli: Cli) -> None:
 def test_a_chat_goes_on_over_new_connections(box: Box, tmp_path: Path) -> None:
     """One ends when nothing is asked for a while, and by Ctrl-C, which is every process's at the terminal."""
     (tmp_path / "text").write_text("One two three four.")
-    chat = Terminal(("chat", "-m", f"replay:{tmp_path}/text?rate=4"), box.cli.environment | {"NO_COLOR": "1"})
+    chat: Any = Terminal(("chat", "-m", f"replay:{tmp_path}/text?rate=4"), box.cli.environment | {"NO_COLOR": "1"})
     chat.expect_exact("Ctrl-D leaves")
     chat.send("Why?\r")
     chat.expect_exact("One two three four.")

@@ -25,7 +25,7 @@ async def show_before(streams: Streams, screen: Screen, turns: list[Turn], *, pl
     small = sum(turn.stream.bytes for turn in turns) <= RENDERED_BYTES
     form = OutputFormat.MARKDOWN if small and not plain else OutputFormat.TEXT
     async with aclosing(_encoded(streams, turns)) as runs:
-        await show(screen, runs, form, unseen=True)
+        await show(screen, runs, form, keys=False)
 
 
 async def _encoded(streams: Streams, turns: list[Turn]) -> AsyncGenerator[bytes, None]:

@@ -26,7 +26,7 @@ from ptstream.cli.chat_turns import is_a_question
 from ptstream.cli.detach import Signals
 from ptstream.cli.screen import Screen
 from ptstream.engine.requests import OPENING
-from ptstream.errors import PtstreamError
+from ptstream.errors import PtstreamError, StreamNotFound
 from ptstream.streams import Stream
 from ptstream.streams_protocol import Streams
 
@@ -55,7 +55,6 @@ class Past(History):
             yield text
         if self._loaded:
             return
-        self._loaded = True
         with suppress(PtstreamError):  # the next question says what stands in the way
             listed = (await self._streams.list(REMEMBERED)).streams
             with suppress(PtstreamError):
@@ -65,10 +64,13 @@ class Past(History):
                 if text not in self._loaded_strings and len(text) <= LONGEST:
                     self._loaded_strings.append(text)
                     yield text
+            self._loaded = True  # not before: the line may be over before all of it is here
 
     async def _prompt(self, stream: Stream) -> str:
-        opening = stream.prompt or ""
-        return opening if len(opening) < OPENING else (await self._streams.get(stream.id)).prompt or ""
+        if len(stream.prompt or "") >= OPENING:
+            with suppress(StreamNotFound):  # it has been deleted meanwhile
+                stream = await self._streams.get(stream.id)
+        return stream.prompt or ""
 
     def load_history_strings(self) -> Iterable[str]:
         return ()

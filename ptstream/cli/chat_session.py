@@ -17,7 +17,7 @@ from ptstream.cli.drive_shown import Drive, Manner
 from ptstream.cli.output import OutputClosed
 from ptstream.cli.screen import Screen
 from ptstream.cli.several import attempted
-from ptstream.cli.terminal_modes import unechoed
+from ptstream.cli.terminal_modes import stopped_with, unechoed
 from ptstream.cli.text_output import end_line, say_end
 from ptstream.cli.timing import Timing
 from ptstream.errors import PtstreamError, UsageError, ungrouped
@@ -73,19 +73,28 @@ class Chat:
         code = 0
         if self._reader.interactive:
             self._screen.note("/help shows the keys · Ctrl-D leaves")
-            code = await attempted(self._screen, self._show_before, self._talk)
+            code = await self._unseen(self._show_before, "")
         while code not in LEAVES:
             line = await self._reader.line(self._draft, edits=self._edits)
             if line is None:
                 return self._reader.left
-            code = await attempted(self._screen, self._take, line)
+            code = await self._unseen(self._take, line)
             if code and not self._reader.interactive:
                 break
         return code
 
-    async def _show_before(self, talk: Talk) -> int:
+    async def _unseen(self, work: Callable[[str], Awaitable[int]], line: str) -> int:
+        """Do the work for a line; its exit code. Keys that are pressed meanwhile are the next prompt's."""
+        with ungrouped(), unechoed(0 if self._reader.interactive else self._screen.out) as echo:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(stopped_with, self._screen.part, echo)
+                code = await attempted(self._screen, work, line)
+                tasks.cancel_scope.cancel()
+        return code
+
+    async def _show_before(self, _: str) -> int:
         """What was said; the exit code of the last answer, which may still run."""
-        turns = await self._unless_left(talk.turns)
+        turns = await self._unless_left(self._talk.turns)
         if not turns or not self._screen.terminal:
             return 0
         await self._unless_left(lambda: show_before(self._streams, self._screen, turns, plain=self._manner.plain))
@@ -133,11 +142,10 @@ class Chat:
         """Wait for an answer that runs on: only what has ended can be answered. The exit code of its end."""
 
         async def wait() -> int:
-            with unechoed(self._screen.out):
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(Timing().wait, self._screen, "the answer before")
-                    ended = await self._streams.wait(stream.id)
-                    tasks.cancel_scope.cancel()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(Timing().wait, self._screen, "the answer before")
+                ended = await self._streams.wait(stream.id)
+                tasks.cancel_scope.cancel()
             return 0 if ended.status is Status.CANCELLED else say_end(self._screen, ended)
 
         self._screen.note("the answer before still runs: this is asked when it has ended · Ctrl-\\ ends it")

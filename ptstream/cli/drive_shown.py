@@ -45,7 +45,7 @@ class Manner:
     exit_code: bool = False
     quiet: bool = False
     chat: bool = False
-    """Whether it is a turn among others: no key is shown while it comes, and its id is said once, with its end."""
+    """Whether it is a turn among others: its id is said once, with its end, and keys are the chat's business."""
 
 
 def _own_exit(attempts: Sequence[Attempt], otherwise: int) -> int:
@@ -95,7 +95,7 @@ class Drive:
             if self._waits:
                 tasks.start_soon(timing.wait, self._screen, self._what)
             async with aclosing(self._streams.follow(id)) as runs:
-                await show(self._screen, runs, self._form, timing=timing, unseen=shown.chat)
+                await show(self._screen, runs, self._form, timing=timing, keys=not shown.chat)
             tasks.cancel_scope.cancel()
         with anyio.move_on_after(LAST_REMARKS):  # what is still to come, over a connection that stands
             await self._show_remarks()

@@ -48,11 +48,11 @@ async def show(
     offset: int = 0,
     timing: Timing | None = None,
     *,
-    unseen: bool = False,
+    keys: bool = True,
 ) -> None:
     """Print the runs of a stream, which begin at byte `offset`, as they come; `timing` takes note of when.
 
-    With `unseen`, keys that are pressed meanwhile are not shown, as they never are where the text is rendered.
+    While it is rendered, keys that are pressed are not shown, unless its caller sees to `keys` by itself.
     """
     if form is OutputFormat.JSON:
         await _show_json(screen, runs, offset)
@@ -62,9 +62,8 @@ async def show(
             async with anyio.create_task_group() as tasks:
                 if form is OutputFormat.MARKDOWN and screen.render():
                     tasks.start_soon(screen.redraw)
-                    unseen = True
-                if unseen:
-                    tasks.start_soon(stopped_with, screen.part, modes.enter_context(unechoed(screen.out)))
+                    if keys:
+                        tasks.start_soon(stopped_with, screen.part, modes.enter_context(unechoed(screen.out)))
                 async for data in runs:
                     if timing:
                         timing.took(data)
