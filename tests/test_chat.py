@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,8 +17,9 @@ import anyio.to_thread
 import pexpect
 import pytest
 
+from ptstream import wire
 from tests import endpoint
-from tests.conftest import LIMIT, Cli, ended, listening, playing, stop_daemon, told
+from tests.conftest import LIMIT, Cli, ended, listening, on_socket, playing, stop_daemon, told
 from tests.emulator import Emulator
 from tests.terminal import Terminal
 
@@ -209,9 +211,12 @@ async def test_after_its_terminal_is_gone_it_comes_back_to_the_whole_answer(cli:
         server.release.set()
         await beside(partial(whole, back))
         assert said(server) == ["Who?", ANSWER, "Why?", ANSWER, "So?"]
-        # Ended, it is shown as a part of what was said.
+        # What was stored, and not asked when its terminal was killed, is asked; the rest is what was said.
+        last = json.loads(cli.out("ls", "--json", "-n", "1"))["id"]
+        with on_socket(cli.home) as http:
+            http.post(wire.STREAMS, json={"prompt": "Anew?", "parent": last}).raise_for_status()
         again = await beside(partial(Talk, cli, "-c"))
-        await beside(partial(again.sees, "Who?", ANSWER, "Why?", ANSWER, "So?", ANSWER, "\n>"))
+        await beside(partial(again.sees, "Who?", ANSWER, "Why?", ANSWER, "So?", ANSWER, "Anew?", ANSWER, "done", "\n>"))
         again.child.close()
 
 
