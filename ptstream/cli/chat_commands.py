@@ -84,6 +84,7 @@ async def model(streams: Streams, screen: Screen, talk: Talk, name: str) -> None
     if name:
         if doubt := await streams.check(GenerationRequest(prompt="?", model=name)):
             screen.note(doubt)
+            talk.doubt = doubt
         talk.given = talk.given._replace(model=name)
         return
     used = talk.given.model or (last.model if last else None)

@@ -21,7 +21,7 @@ class Lines:
 
     async def line(self, draft: str, *, edits: bool) -> str | None:
         """The next line; None at the end, or when a signal came, whose exit code is `left`."""
-        if number := await left_by(self._signals, self._read, _nothing):
+        if number := await left_by(self._signals, self._read):
             self.left = 128 + signal.Signals(number)
             return None
         if not self._data:
@@ -34,7 +34,3 @@ class Lines:
             data = await next_bytes()
             self._ended = not data
             self._data += data
-
-
-async def _nothing() -> None:
-    """What Ctrl-\\ does here."""

@@ -118,7 +118,7 @@ class Chat:
             found.append(await work())
 
         with ungrouped():
-            left = await left_by(self._signals, working, _nothing)
+            left = await left_by(self._signals, working)
         if left:
             raise Interrupted(left)
         return found[0]
@@ -210,7 +210,3 @@ class Chat:
     async def _cancel(self) -> None:
         stream = await self._talk.asked()
         self._screen.note(end_line(await self._streams.cancel(stream.id)))
-
-
-async def _nothing() -> None:
-    """What Ctrl-\\ does where there is nothing to cancel."""

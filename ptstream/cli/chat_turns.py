@@ -16,6 +16,8 @@ class Talk:
 
     def __init__(self, streams: Streams, given: GenerationRequest) -> None:
         self.given = given
+        self.doubt = ""
+        """What was said last that speaks against its model: it is said once."""
         self._streams = streams
         self._last: str | None = None
 
@@ -58,7 +60,13 @@ class Talk:
             request = inherited(last.request, request)
             before = next(iter((await turns(self._streams.get, last))[-2:-1]), None)
         parent, end = before or (None, None)
-        await check(self._streams, request, parent, later)
+
+        def news(doubt: str) -> None:
+            if doubt != self.doubt:
+                later(doubt)
+            self.doubt = doubt
+
+        await check(self._streams, request, parent, news)
         stream = await self._streams.create(request, parent=parent.id if parent else None, parent_offset=end)
         self._last = stream.id
         return stream

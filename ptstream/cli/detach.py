@@ -26,7 +26,9 @@ def received() -> AbstractContextManager[Signals]:
 
 
 async def left_by(
-    signals: Signals, work: Callable[[], Awaitable[object]], quits: Callable[[], Coroutine[Any, Any, None]]
+    signals: Signals,
+    work: Callable[[], Awaitable[object]],
+    quits: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> int:
     """Run `work` to its end: 0, or the number of the signal that ended it. Ctrl-\\ runs `quits` beside it."""
     left = 0
@@ -39,7 +41,8 @@ async def left_by(
         tasks.start_soon(working, tasks.cancel_scope)
         async for number in signals:
             if number == signal.SIGQUIT:
-                tasks.start_soon(quits)
+                if quits:
+                    tasks.start_soon(quits)
                 continue
             left = number
             tasks.cancel_scope.cancel()
