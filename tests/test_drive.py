@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from ptstream.cancellation import cancel
 from ptstream.config import Limits, Settings
 from ptstream.drive import Drive, encoded
-from ptstream.engine.sqlite import log_changes, wakeups
+from ptstream.engine.sqlite import file_changes, wakeups
 from ptstream.engine.sqlite.cursor import TextCursor
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.writer import SqliteWriter
@@ -39,7 +39,7 @@ from tests.conftest import owning, read
 pytestmark = pytest.mark.anyio
 
 Generate = Callable[[], AsyncGenerator[Event, None]]
-Changes = Callable[[str, str], AsyncGenerator[None, None]]
+Changes = Callable[[str, str], file_changes.FileChanges]
 
 
 def source(generate: Generate, *, patient: bool = False, flush: Flush = Flush.SENTENCES) -> Source:
@@ -447,20 +447,22 @@ async def test_a_watcher_gets_every_sentence_and_the_end(store: Store) -> None:
 
 
 async def test_a_watcher_goes_on_without_a_watch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wakeups, "log_changes", lambda folder, log: log_changes.log_changes(f"{folder}/none", log))
+    monkeypatch.setattr(wakeups, "file_changes", lambda folder, log: file_changes.file_changes(f"{folder}/none", log))
     await test_a_watcher_gets_every_sentence_and_the_end(store)
 
 
-@pytest.mark.parametrize("changes", [log_changes.log_changes, log_changes.by_watchfiles])
+@pytest.mark.parametrize("changes", [file_changes.file_changes, file_changes.ByWatchfiles])
 async def test_what_is_written_to_the_log_is_told(changes: Changes, folder: Path) -> None:
     told = 0
-    async with aclosing(changes(str(folder), "db-wal")) as written, anyio.create_task_group() as tasks:
+    made = changes(str(folder), "db-wal")
+    async with aclosing(made.of_log()) as written, anyio.create_task_group() as tasks:
         tasks.start_soon(_write_now_and_then, folder)
         async for _ in written:
             told += 1
             if told == 3:
                 break
         tasks.cancel_scope.cancel()
+    made.close()
 
 
 async def _write_now_and_then(folder: Path) -> None:
@@ -471,10 +473,10 @@ async def _write_now_and_then(folder: Path) -> None:
         await anyio.sleep(0.05)
 
 
-async def test_where_nothing_can_be_watched_that_is_told(folder: Path) -> None:
-    for changes in (log_changes.log_changes, log_changes.by_watchfiles):
-        with pytest.raises(OSError):  # noqa: PT011 - the system's words differ
-            await anext(changes(str(folder / "none"), "db-wal"))
+def test_where_nothing_can_be_watched_that_is_told(folder: Path) -> None:
+    for changes in (file_changes.file_changes, file_changes.ByWatchfiles):
+        with pytest.raises(FileNotFoundError):
+            changes(str(folder / "none"), "db-wal")
 
 
 async def test_what_waited_long_enough_is_flushed(store: Store) -> None:

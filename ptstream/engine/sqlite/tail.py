@@ -86,6 +86,7 @@ class TailReader:
         """Open the file. Raises FileNotFoundError when it is gone (or not made yet), OSError."""
         self._fd = -1
         self._fd = opened(path)
+        self.path = path
         self.begin = begin
 
     def read(self, offset: int, limit: int) -> bytes:

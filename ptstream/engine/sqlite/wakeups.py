@@ -1,6 +1,6 @@
 """When to look again: hints from the write-ahead log, and a slow look that covers whatever the hints miss.
 
-A hint (`log_changes.py`) may come too early, too often or not at all. Under `synchronous=FULL` it comes *before* the
+A hint (`file_changes.py`) may come too early, too often or not at all. Under `synchronous=FULL` it comes *before* the
 row is visible: the log is written, then synced, then the commit counts. So after a hint the number of commits is
 polled until it changes; and without any hint a look is due once a second, which is also how a reader finds that an
 owner died. The truth is always what the look finds.
@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 import os
 import time
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from typing import Protocol
 
 import anyio
 
 from ptstream.bell import Bell
-from ptstream.engine.sqlite.log_changes import log_changes
+from ptstream.engine.sqlite.file_changes import FileChanges, Watch, file_changes
 from ptstream.engine.sqlite.store import Store
 
 SLOW_LOOK = 1.0
@@ -46,16 +46,30 @@ class Wakes(Protocol):
     async def hint(self, seconds: float) -> bool:
         """Wait for a hint, for so long at most; whether there was one."""
 
+    @property
+    def tells_of_tails(self) -> bool:
+        """Whether `watch` does, once it has begun."""
+
+    def begin(self) -> None:
+        """Comes before `run`: what happens from now on is told."""
+
+    def watch(self, tail: str) -> Watch | None:
+        """What tells when this tail has been written to, or is done with; None where it has to be looked at."""
+
+    def leave(self, watch: Watch) -> None:
+        """The end of that."""
+
     async def run(self) -> None:
         """Take hints, until cancelled."""
 
 
 class Watched:
-    """Wakes by one watch on the folder of the log."""
+    """Wakes by one watch on the folder of the log, and one on each tail that is read."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._bell = Bell()
+        self._changes: FileChanges | None = None
         self.hinted_at = -math.inf
 
     async def hint(self, seconds: float) -> bool:
@@ -65,17 +79,43 @@ class Watched:
             await hint.wait()
         return hint.is_set()
 
-    async def run(self) -> None:
+    @property
+    def tells_of_tails(self) -> bool:
+        """See `Wakes`."""
+        return self._changes is not None and self._changes.watches_files
+
+    def begin(self) -> None:
         """See `Wakes`. Without a watch, there are no hints."""
         folder, database = os.path.split(self._store.home.database)
         try:
-            async with aclosing(log_changes(folder, f"{database}-wal")) as changes:
-                async for _ in changes:
-                    self.hinted_at = time.monotonic()
-                    self._bell.ring()
+            self._changes = file_changes(folder, f"{database}-wal")
+        except OSError:
+            self.hinted_at = math.inf
+
+    def watch(self, tail: str) -> Watch | None:
+        """See `Wakes`."""
+        return self._changes.watch(tail) if self._changes else None
+
+    def leave(self, watch: Watch) -> None:
+        """See `Wakes`."""
+        if self._changes:
+            self._changes.leave(watch)
+
+    async def run(self) -> None:
+        """See `Wakes`."""
+        if self._changes is None:
+            return
+        try:
+            with closing(self._changes):
+                async with aclosing(self._changes.of_log()) as written:
+                    async for _ in written:
+                        self.hinted_at = time.monotonic()
+                        self._bell.ring()
         except OSError:
             self.hinted_at = math.inf
             self._bell.ring()
+        finally:
+            self._changes = None
 
 
 class Polled:
@@ -90,6 +130,18 @@ class Polled:
         """There is none."""
         await anyio.sleep(seconds)
         return False
+
+    tells_of_tails = False
+
+    def begin(self) -> None:
+        """Nothing to be done."""
+
+    def watch(self, tail: str) -> Watch | None:
+        """None is watched."""
+        return None
+
+    def leave(self, watch: Watch) -> None:
+        """Nor is one left."""
 
     async def run(self) -> None:
         """Nothing to be done."""
