@@ -234,8 +234,9 @@ async def test_a_paste_is_one_question_and_what_was_asked_can_be_had_again(cli: 
             chat.shows(BEGUN)
             chat.child.send(f"{PASTE}four\rfive{PASTED}\r")  # while it answers
             chat.sees(ANSWER, "done", "\n> four\n  five", ANSWER, "done")
+            chat.asks("si\x00x", ANSWER, "done")  # as Ctrl-D comes that was pressed while it answered
             other = Talk(cli)
-            other.types("\x1b[A")
+            other.types("\x1b[A\x1b[A")
             other.shows("four\n  five")
             other.child.send("\x03")
             other.types("\x12earlier")
@@ -249,7 +250,7 @@ async def test_a_paste_is_one_question_and_what_was_asked_can_be_had_again(cli: 
         await beside(talk)
         assert said(server) == ["An earlier question"]
     prompts = [told(cli, line.split("\t")[0])["prompt"] for line in cli.out("ls").splitlines()]
-    assert prompts[1:4] == ["four\nfive", "Slowly?", "one\ntwo\n\nthree"]
+    assert prompts[1:5] == ["six", "four\nfive", "Slowly?", "one\ntwo\n\nthree"]
 
 
 def test_without_a_terminal_each_line_is_a_question(cli: Cli, folder: Path) -> None:

@@ -110,6 +110,10 @@ def _keys() -> KeyBindings:
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.newline(copy_margin=False)
 
+    @keys.add("c-@")
+    def _(event: KeyPressEvent) -> None:
+        """Selects nothing: it is what becomes of a Ctrl-D that was pressed while an answer came."""
+
     return keys
 
 
