@@ -289,6 +289,27 @@ def test_a_running_answer_is_waited_for_without_a_terminal_too(cli: Cli) -> None
             assert ended(process) == 0
 
 
+def test_on_a_terminal_that_draws_nothing_no_control_sequence_is_written(cli: Cli) -> None:
+    with playing() as url:
+        cli.environment |= {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "k", "PTSTREAM_MODEL": "ok"}
+        chat = Terminal(("chat",), cli.environment | {"TERM": "dumb"})
+        chat.expect_exact("> ")
+        chat.send("dropped")
+        chat.expect_exact("dropped")
+        chat.sendintr()
+        chat.expect_exact("\r\n> ")
+        chat.send("Why?\r")
+        chat.expect_exact(ANSWER)
+        assert "\x1b" not in str(chat.before)
+        chat.expect_exact("\r\n> ")
+        chat.sendeof()
+        chat.expect(pexpect.EOF)
+        assert "\x1b" not in str(chat.before)
+        chat.close()
+        assert chat.exitstatus == 0
+    assert told(cli, "@last")["prompt"] == "Why?"
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signals_leave_the_prompt(cli: Cli, number: int, code: int) -> None:
     chat = Talk(cli)

@@ -18,7 +18,7 @@ from ptstream.cli.chat_turns import Talk
 from ptstream.cli.detach import Signals, received
 from ptstream.cli.drive_shown import Manner
 from ptstream.cli.options import Model, Options, Plain, Quiet, Raw, System, options_of, text_of
-from ptstream.cli.screen import Screen
+from ptstream.cli.screen import Screen, is_smart
 from ptstream.cli.with_streams import run
 from ptstream.errors import UsageError
 from ptstream.streams import GenerationRequest
@@ -70,9 +70,10 @@ def command(
 
 @contextmanager
 def _reader(line: Line, streams: Streams, screen: Screen, signals: Signals) -> Iterator[Reader]:
-    """A prompt where there is a terminal, else the lines of standard input."""
-    if not (os.isatty(0) and (screen.err_terminal or screen.terminal)):
-        yield Lines(signals)
+    """A prompt where there is a terminal that can be drawn on, else the lines of standard input."""
+    seen = os.isatty(0) and (screen.err_terminal or screen.terminal)
+    if not (seen and is_smart(os.environ)):
+        yield Lines(signals, interactive=seen)
         return
     from ptstream.cli.chat_prompt import Past, Prompt  # prompt_toolkit, which nothing else needs
 

@@ -121,6 +121,7 @@ class Prompt:
     """Where questions are typed. Made by `opened`."""
 
     interactive = True
+    edits = True
 
     def __init__(self, screen: Screen, past: Past, signals: Signals) -> None:
         self.left = 0

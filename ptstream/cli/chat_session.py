@@ -35,6 +35,8 @@ class Reader(Protocol):
 
     interactive: bool
     """Whether there is a person, who sees what stands in the way, and asks on."""
+    edits: bool
+    """Whether a line can begin with a draft."""
     left: int
     """The exit code, once there is no line any more."""
 
@@ -72,7 +74,7 @@ class Chat:
         """The exit code."""
         code = 0
         if self._reader.interactive:
-            self._screen.note("/help shows the keys · Ctrl-D leaves")
+            self._screen.note("/help shows the keys · Ctrl-D leaves" if self._reader.edits else "Ctrl-D leaves")
             code = await self._unseen(self._show_before, "")
         while code not in LEAVES:
             line = await self._reader.line(self._draft, edits=self._edits)
@@ -202,8 +204,8 @@ class Chat:
         return await self._answer(last, notes)
 
     async def _edit(self) -> None:
-        if not self._reader.interactive:
-            raise UsageError("/edit needs a terminal")
+        if not self._reader.edits:
+            raise UsageError("/edit needs a terminal on which a line can be edited")
         self._draft = (await self._talk.asked()).prompt or ""
         self._edits = True
 
