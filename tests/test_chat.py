@@ -152,9 +152,11 @@ async def test_leaving_an_answer_and_asking_on(cli: Cli) -> None:
             chat.child.send("\x03")
             chat.sees("goes on · ptstream watch")
             chat.asks("And then?", "still runs")
+            assert "And then?" in cli.out("ls", "--status", "pending")  # it is not lost, whatever happens
             chat.child.send("\x03")
             chat.sees("goes on")
             chat.shows("\n> And then?")
+            assert cli.out("ls", "--status", "pending") == ""
             chat.child.send("\x15/model ok\rSo?\r")
             chat.sees("/model ok", "So?", "still runs")
             return chat

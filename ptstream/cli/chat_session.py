@@ -131,7 +131,12 @@ class Chat:
         notes: list[str] = []
         try:
             last = await self._unless_left(self._talk.last)
-            if last and last.status is Status.STREAMING and not instead and (code := await self._wait_for(last)):
+            if (
+                last
+                and last.status is Status.STREAMING
+                and not instead
+                and (code := await self._wait_for(last, prompt))
+            ):
                 self._draft = prompt
                 return code
             stream = await self._unless_left(lambda: self._talk.ask(prompt, notes.append, instead=instead))
@@ -140,8 +145,11 @@ class Chat:
             raise
         return await self._answer(stream, notes)
 
-    async def _wait_for(self, stream: Stream) -> int:
-        """Wait for an answer that runs on: only what has ended can be answered. The exit code of its end."""
+    async def _wait_for(self, stream: Stream, prompt: str) -> int:
+        """Wait for an answer that runs on: only what has ended can be answered. The exit code of its end.
+
+        Meanwhile the question is a pending stream without a parent: it is there as well if nobody is, then.
+        """
 
         async def wait() -> int:
             async with anyio.create_task_group() as tasks:
@@ -150,10 +158,17 @@ class Chat:
                 tasks.cancel_scope.cancel()
             return 0 if ended.status is Status.CANCELLED else say_end(self._screen, ended)
 
+        kept = await self._unless_left(lambda: self._streams.create(self._talk.given._replace(prompt=prompt)))
         self._screen.note("the answer before still runs: this is asked when it has ended · Ctrl-\\ ends it")
-        return await detachable(
-            self._screen, self._streams, [stream.id], wait, lambda: self._streams.cancel(stream.id), self._signals
-        )
+        code = 0
+        try:
+            code = await detachable(
+                self._screen, self._streams, [stream.id], wait, lambda: self._streams.cancel(stream.id), self._signals
+            )
+            return code
+        finally:
+            if code not in LEAVES:
+                await self._streams.delete([kept.id])
 
     async def _answer(self, stream: Stream, notes: list[str]) -> int:
         """Show an answer as it comes; the exit code of its end."""
