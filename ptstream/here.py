@@ -64,6 +64,7 @@ class Here(EngineStreams):
 
         fields = {**own_context(), "stderr": stderr, "on_drop": on_drop}
         try:
+            await self._stack.aclose()  # a chat drives many, one after the other
             self._client = await self._stack.enter_async_context(connect_or_start(self._home))
             answer = await self._client.ask("POST", wire.DRIVE.format(id=id), fields)
         except DaemonUnreachable:
