@@ -214,37 +214,36 @@ class Drive:
     # --- pieces
 
     async def _take(self, event: Event) -> None:
+        now = self._timeouts.progress(event.seconds if isinstance(event, Quiet) else 0.0)
         if isinstance(event, str):
-            self._timeouts.progress()
             if event:
                 self._report.last = None
                 if self._outcome is None:
-                    await self._take_piece(event)
-        elif isinstance(event, Quiet):
-            self._timeouts.progress(event.seconds)
-        else:
-            self._timeouts.progress()
-            if isinstance(event, Usage):
-                self._report.usage = event.counts
-            else:
-                self._report.add(event)
-        await self._fairness.checkpoint()
+                    await self._take_piece(event, now)
+        elif isinstance(event, Usage):
+            self._report.usage = event.counts
+        elif not isinstance(event, Quiet):
+            self._report.add(event)
+        if self._fairness.is_over(now):
+            await self._fairness.checkpoint()
 
-    async def _take_piece(self, piece: str) -> None:
+    async def _take_piece(self, piece: str, now: float) -> None:
         """Of any size: in slices, between which others have their turn, and an end may come."""
         self.pieces += 1
         self._timeouts.begun = True
         if self._resumption:
             self._resumption.got_text()
+        if len(piece) <= self._flusher.at_once:
+            await self._take_slice(piece, now)
+            return
         for part in slices(piece, self._flusher.at_once):
             if self._outcome is not None:
                 return
-            await self._take_slice(part)
+            await self._take_slice(part, self._timeouts.progress())
             await self._fairness.checkpoint()
 
-    async def _take_slice(self, part: str) -> None:
+    async def _take_slice(self, part: str, now: float) -> None:
         data, part = encoded(part)
-        now = self._timeouts.progress()
         # First into the cutter: a cancellation while the disk is full must not part the store from the tail.
         self._flusher.push(part, now)
         more = self._tail.append(data)

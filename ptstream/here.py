@@ -66,6 +66,7 @@ class Here(EngineStreams):
 
         fields = {**own_context(), "stderr": stderr, "on_drop": on_drop, "terminal": terminal}
         try:
+            await self._stack.aclose()  # a chat drives many, one after the other
             self._client = await self._stack.enter_async_context(connect_or_start(self._home))
             answer = await self._client.ask("POST", wire.DRIVE.format(id=id), fields)
         except DaemonUnreachable:
@@ -82,16 +83,24 @@ class Here(EngineStreams):
     async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[NumberedRemark, None]:
         if self._client is None:
             return
-        with contextlib.suppress(DaemonUnreachable):  # the text is read on without it
-            async with aclosing(self._client.remarks(id, after)) as entries:
-                async for entry in entries:
-                    yield entry
+        for _ in ("this one's", "the next one's"):
+            with contextlib.suppress(DaemonUnreachable):  # the text is read on without it
+                async with aclosing(self._client.remarks(id, after)) as entries:
+                    async for entry in entries:
+                        after = entry.number
+                        yield entry
+                return
+            with contextlib.suppress(DaemonUnreachable):
+                self._client = await self._next_daemon()
+        if self._engine.wakes_live_readers:
+            await self._say_if_it_waits(id)
 
     # --- reading
 
     async def follow(self, id: str, offset: int = 0, *, live: bool = True) -> AsyncGenerator[bytes, None]:
-        """What is driven from here is read from the daemon, else from one that came after it, else from the engine."""
-        if live and self._client is not None:
+        """What is driven from here is read from the daemon if its pieces come sooner so, else from one that came after
+        it, else from the engine."""
+        if live and self._client is not None and not self._engine.wakes_live_readers:
             async with aclosing(self._from_daemons(self._client, id, offset)) as runs:
                 async for data in runs:
                     if data is None:
@@ -126,8 +135,6 @@ class Here(EngineStreams):
 
     async def _from_daemons(self, client: Client, id: str, offset: int) -> AsyncGenerator[bytes | None, None]:
         """The text as the daemon has it, then as one that came after it has; None where its end was reached."""
-        from ptstream.client.unix_socket import connect
-
         with contextlib.suppress(DaemonUnreachable):
             async for data in client.text(id, offset):
                 offset += len(data)
@@ -135,10 +142,16 @@ class Here(EngineStreams):
             yield None
             return
         with contextlib.suppress(DaemonUnreachable):
-            self._client = await self._stack.enter_async_context(connect(self._home))
+            self._client = await self._next_daemon()
             async for data in self._client.text(id, offset):
                 yield data
             yield None
+
+    async def _next_daemon(self) -> Client:
+        """The one that came after it. Raises DaemonUnreachable."""
+        from ptstream.client.unix_socket import connect
+
+        return await self._stack.enter_async_context(connect(self._home))
 
     async def _say_if_it_waits(self, id: str) -> None:
         """For whoever sees nothing more, until a daemon goes on with it: here there is no other than the next one."""

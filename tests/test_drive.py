@@ -8,7 +8,9 @@ import os
 import sqlite3
 import weakref
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -20,6 +22,7 @@ from hypothesis import strategies as st
 from ptstream.cancellation import cancel
 from ptstream.config import Limits, Settings
 from ptstream.drive import Drive, encoded
+from ptstream.engine.sqlite import file_changes, wakeups
 from ptstream.engine.sqlite.cursor import TextCursor
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.writer import SqliteWriter
@@ -36,6 +39,7 @@ from tests.conftest import owning, read
 pytestmark = pytest.mark.anyio
 
 Generate = Callable[[], AsyncGenerator[Event, None]]
+Changes = Callable[[str, str], file_changes.FileChanges]
 
 
 def source(generate: Generate, *, patient: bool = False, flush: Flush = Flush.SENTENCES) -> Source:
@@ -442,14 +446,37 @@ async def test_a_watcher_gets_every_sentence_and_the_end(store: Store) -> None:
         assert follow.cursor.state.status is Status.DONE
 
 
-async def test_a_watcher_goes_on_without_inotify(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    import watchfiles
-
-    def exhausted(*_: object, **__: object) -> object:
-        raise watchfiles._rust_notify.WatchfilesRustInternalError("Too many open files")
-
-    monkeypatch.setattr(watchfiles, "awatch", exhausted)
+async def test_a_watcher_goes_on_without_a_watch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wakeups, "file_changes", lambda folder, log: file_changes.file_changes(f"{folder}/none", log))
     await test_a_watcher_gets_every_sentence_and_the_end(store)
+
+
+@pytest.mark.parametrize("changes", [file_changes.file_changes, file_changes.ByWatchfiles])
+async def test_what_is_written_to_the_log_is_told(changes: Changes, folder: Path) -> None:
+    told = 0
+    made = changes(str(folder), "db-wal")
+    async with aclosing(made.of_log()) as written, anyio.create_task_group() as tasks:
+        tasks.start_soon(_write_now_and_then, folder)
+        async for _ in written:
+            told += 1
+            if told == 3:
+                break
+        tasks.cancel_scope.cancel()
+    made.close()
+
+
+async def _write_now_and_then(folder: Path) -> None:
+    while True:
+        (folder / "other").write_text("x")
+        with open(folder / "db-wal", "a") as log:
+            log.write("x")
+        await anyio.sleep(0.05)
+
+
+def test_where_nothing_can_be_watched_that_is_told(folder: Path) -> None:
+    for changes in (file_changes.file_changes, file_changes.ByWatchfiles):
+        with pytest.raises(FileNotFoundError):
+            changes(str(folder / "none"), "db-wal")
 
 
 async def test_what_waited_long_enough_is_flushed(store: Store) -> None:

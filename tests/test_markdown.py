@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
+import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ptstream
 from ptstream.cli.markdown import FRAMES, Rendered
+from ptstream.cli.markdown_syntax import _is_east_asian, _is_punctuation
+from tests.conftest import needs
 from tests.emulator import Reflowing
+from tests.markdown_cases import CASES
 
 SIZES = [(80, 24), (40, 10)]
 
@@ -179,6 +188,52 @@ def test_any_text_cut_anywhere_ends_as_the_whole_does(lines: list[str], end: str
 )
 def test_what_is_written_is_shown(text: str, lines: list[str]) -> None:
     assert whole(text, (40, 10)) == lines
+
+
+def styled(drawn: str) -> str:
+    """A text with its styles as the table of cases has them."""
+    runs: list[tuple[list[str], str]] = []
+    style: list[str] = []
+    for code, text in re.findall(r"\x1b\[([\d;]*)m|([^\x1b]+)", drawn):
+        if text:
+            runs.append((style, text))
+        style = [] if text else [each for each in code.split(";") if each in ("1", "3")]
+    return "".join(tagged(text, bold="1" in style, italic="3" in style) for style, text in runs)
+
+
+def tagged(text: str, *, bold: bool, italic: bool) -> str:
+    text = f"<i>{text}</i>" if italic else text
+    return f"<b>{text}</b>" if bold else text
+
+
+def test_what_models_write_beyond_commonmark() -> None:
+    for text, shown in CASES.items():
+        rendered = Rendered(lambda: (600, 50), Clock())
+        assert styled((rendered.feed(text) + rendered.end()).rstrip("\n")) == shown
+
+
+@needs("node")
+def test_the_page_knows_the_same_characters() -> None:
+    """Those that Unicode has had for long; since then some symbols have become wide."""
+    symbols = re.compile("[\u3248-\u324f\u4dc0-\u4dff\u2630-\u2637\u268a-\u268f\U0001d300-\U0001d3ff]")
+    old = unicodedata.ucd_3_2_0
+    known = [
+        chr(code)
+        for code in range(sys.maxunicode)
+        if old.category(chr(code)) not in ("Cn", "Cs") and not symbols.match(chr(code))
+    ]
+    source = Path(ptstream.__file__).parent / "web" / "page" / "markdown-syntax.js"
+    program = f"""
+        import {{ readFileSync }} from "node:fs"
+        const source = readFileSync({json.dumps(str(source))}, "utf8") + "; export {{ EAST_ASIAN, PUNCTUATION }}"
+        const {{ EAST_ASIAN, PUNCTUATION }} = await import("data:text/javascript," + encodeURIComponent(source))
+        const known = JSON.parse(readFileSync(0, "utf8"))
+        console.log(JSON.stringify(known.map((each) => [EAST_ASIAN.test(each), PUNCTUATION.test(each)])))
+    """
+    line = ["node", "--input-type=module", "-e", program]
+    done = subprocess.run(line, input=json.dumps(known), capture_output=True, check=True, encoding="utf-8")
+    found = zip(known, json.loads(done.stdout), strict=True)
+    assert [each for each, is_ in found if is_ != [_is_east_asian(each), _is_punctuation(each)]] == []
 
 
 def test_a_table_cuts_no_cell() -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from ptstream.engine.sqlite.store import Store
 from ptstream.streams import GenerationRequest
@@ -190,7 +190,6 @@ def test_cancel_and_go_on_from_there_and_answer(site: Site, page: Page) -> None:
     expect(page.locator(".text")).to_have_text(begun.strip())
     status(page, "streaming")
     expect(page.get_by_role("button", name="Go on from here")).to_be_hidden()
-    expect(page.get_by_label("answer this one")).to_be_disabled()
     page.get_by_role("button", name="Cancel").click()
     status(page, "cancelled")
     assert site.text(first) == begun
@@ -204,14 +203,15 @@ def test_cancel_and_go_on_from_there_and_answer(site: Site, page: Page) -> None:
     page.get_by_role("button", name="Cancel").click()
     status(page, "cancelled")
 
-    expect(page.get_by_label("answer this one")).to_be_checked()
     third = sent(page, "And then?", "slow/slow")
     status(page, "done")
     assert (site.told(third)["parent"], site.text(third)) == (second, TEXT)
-    expect(page.locator("#stream .about")).to_contain_text(f"comes after {second}")
-    expect(page.locator(".prompt")).to_have_text("And then?")
+    expect(page.locator("#stream .about")).to_contain_text(f"turn 2, comes after {second}")
+    expect(page.locator(".turn .prompt")).to_have_text(["Stall.", "And then?"])
+    expect(page.locator(".turn .text")).to_have_text([(begun + begun).strip(), TEXT])
     page.locator("#stream .about a").click()
-    expect(page.locator(".text")).to_have_text((begun + begun).strip())
+    expect(page.locator(".turn .text")).to_have_text([(begun + begun).strip()])
+    expect(page.locator(".turn .next")).to_have_text("↳ And then?")
 
 
 def test_what_is_refused_is_said(site: Site, page: Page) -> None:
@@ -250,14 +250,119 @@ def test_delete_asks_first(site: Site, page: Page) -> None:
     assert site.cli.run("show", id, code=3)
 
 
+# --- a conversation
+
+
+def prompts(page: Page, *words: str) -> None:
+    """Wait until just these are shown, in this order; those that wait included."""
+    expect(page.locator(".prompt")).to_have_text(list(words))
+
+
+def test_what_is_asked_while_an_answer_comes_is_its_next_turn(site: Site, page: Page, context: BrowserContext) -> None:
+    """In this tab, in another one, reloaded, and on the way back."""
+    site.enter(page)
+    first = sent(page, "Stall.", "stalling/stall")
+    page.locator("#stream .status", has_text="streaming").wait_for()
+    expect(page.locator("#composer .place")).to_contain_text("Next turn of this conversation")
+    other = context.new_page()
+    site.enter(other, first)
+    status(other, "streaming")
+    for words in ("Two?", "Three?", "Never."):
+        page.get_by_label("Model").select_option("slow/slow")
+        page.get_by_label("Prompt").fill(words)
+        page.get_by_label("Prompt").press("Enter")
+    prompts(page, "Stall.", "Two?", "Three?", "Never.")
+    page.get_by_role("button", name="Take back").last.click()
+    expect(page.get_by_label("Prompt")).to_have_value("Never.")
+    page.reload()
+    prompts(page, "Stall.", "Two?", "Three?")
+    assert page.url.endswith(first)
+    page.get_by_role("button", name="Cancel").click()
+    prompts(page, "Stall.", "Two?", "Three?")
+    expect(page.locator("#stream .about")).to_contain_text("turn 3, comes after")
+    status(page, "done")
+    third = page.url.partition("#")[2]
+    second = site.told(third)["parent"]
+    assert (site.told(second)["parent"], site.told(second)["prompt"], site.told(third)["prompt"]) == (
+        first,
+        "Two?",
+        "Three?",
+    )
+    begun = "".join(PIECES[:3])
+    for tab in (page, other):
+        expect(tab.locator(".turn .text")).to_have_text([begun.strip(), TEXT, TEXT])
+        expect(tab.locator("#list a.before .title")).to_have_text(["↳ Three?", "↳ Two?", "Stall."])
+    expect(page.locator(".turn .why:visible")).to_have_text(f"cancelled at byte {len(begun)}")
+    page.wait_for_function("""() => { const s = document.querySelector('.scroller')
+        return s.scrollHeight - s.clientHeight - s.scrollTop < 2 }""")
+
+    thread = [line.split("\t")[0] for line in site.cli.out("show", "--thread", third).splitlines()]
+    assert [each.get_attribute("href") for each in page.locator("#list a.before").all()][::-1] == [
+        f"#{id}" for id in thread
+    ]
+    again = site.cli.out("drive", "--detach", "--again", third).strip()
+    page.goto(f"{site.room}/#{again}")
+    expect(page.locator("#stream .about")).to_contain_text(f"turn 3, asked again, like {third}")
+    prompts(page, "Stall.", "Two?", "Three?")
+    page.go_back()
+    expect(page.locator("#stream .about")).to_contain_text("turn 3, comes after")
+
+    page.go_back()
+    prompts(page, "Stall.", "Two?")
+    expect(page.locator(".turn .next:visible")).to_have_text("↳ Three?")
+    page.go_forward()
+    prompts(page, "Stall.", "Two?", "Three?")
+    page.get_by_role("link", name="As written").click()
+    expect(page.locator(".turn .text.raw")).to_have_text([begun, TEXT, TEXT], use_inner_text=False)
+    page.get_by_role("link", name="New conversation").click()
+    expect(page.locator("#composer .place span")).to_have_text("A new conversation")
+    expect(page.get_by_label("Prompt")).to_be_focused()
+    page.get_by_label("Prompt").fill("")
+    alone = sent(page, "Alone.", "slow/slow")
+    prompts(page, "Alone.")
+    assert site.told(alone)["parent"] is None
+
+
+def test_a_question_whose_answer_before_fails_is_given_back(site: Site, page: Page) -> None:
+    id = site.cli.out("create", "-m", "slow/error_inside", "To fail.").strip()
+    site.enter(page, id)
+    status(page, "pending")
+    page.get_by_label("Prompt").fill("And then?")
+    page.get_by_label("Prompt").press("Enter")
+    prompts(page, "To fail.", "And then?")
+    page.get_by_role("button", name="Start").click()
+    status(page, "error")
+    expect(page.get_by_label("Prompt")).to_have_value("And then?")
+    expect(page.get_by_role("alert")).to_contain_text("in the prompt box again")
+    prompts(page, "To fail.")
+    page.get_by_label("Prompt").fill("")
+    page.get_by_role("link", name="New conversation").click()
+    sent(page, "Stall.", "stalling/stall")
+    status(page, "streaming")
+    page.get_by_label("Prompt").fill("And then?")
+    page.get_by_label("Prompt").press("Enter")
+    prompts(page, "Stall.", "And then?")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_label("Prompt")).to_have_value("And then?")
+    expect(page.locator("#hello")).to_be_visible()
+    page.get_by_label("Prompt").fill("")
+
+
 # --- reading
 
 
-def test_a_command_is_shown_as_written_and_can_be_rendered(site: Site, page: Page) -> None:
-    id = site.cli.out("drive", "--detach", "--", "printf", "# one\\n\\n*two*\\033[31m\\n").strip()
-    until(lambda: site.told(id)["status"] == "done")
+def test_a_command_is_shown_as_written_and_can_be_rendered(site: Site, page: Page, tmp_path: Path) -> None:
+    written = "# one\\n\\n*two*\\033[31m\\n9%%\\r\\033[32m10%%\\n"
+    program = f"printf '1%%\\r2%%\\r\\n' >&2; until [ -e {tmp_path}/go ]; do sleep 0.05; done; printf '{written}'"
+    id = site.cli.out("drive", "--detach", "--", "sh", "-c", program).strip()
     site.enter(page, id)
-    expect(page.locator(".text.raw")).to_have_text("# one\n\n*two*\n", use_inner_text=False)
+    page.locator(".remarks summary").click()
+    expect(page.locator(".remarks .stderr")).to_have_text("2%\n", use_inner_text=False)
+    (tmp_path / "go").touch()
+    status(page, "done")
+    expect(page.locator(".text.raw")).to_have_text("# one\n\n*two*\n10%\n", use_inner_text=False)
+    expect(page.locator(".text.raw .ansi-2")).to_have_text("10%")
     page.get_by_role("link", name="Rendered").click()
     expect(page.locator(".text h2")).to_have_text("one")
     assert page.url.endswith(f"#{id}/markdown")
@@ -451,10 +556,10 @@ def test_everything_is_reached_by_keyboard(site: Site, page: Page) -> None:
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(older))
-    page.keyboard.press("n")
+    page.keyboard.press("r")
     expect(page.get_by_label("Prompt")).to_be_focused()
-    page.keyboard.type("jk/n")
-    expect(page.get_by_label("Prompt")).to_have_value("jk/n")
+    page.keyboard.type("jk/nr")
+    expect(page.get_by_label("Prompt")).to_have_value("jk/nr")
     page.get_by_label("Prompt").fill("")
     page.keyboard.press("Escape")
     expect(page.get_by_label("Prompt")).not_to_be_focused()
@@ -484,6 +589,12 @@ def test_everything_is_reached_by_keyboard(site: Site, page: Page) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     page.wait_for_url(f"{site.room}/#")
+    expect(page.locator("#hello")).to_be_visible()
+    page.go_back()
+    expect(page.locator(".text")).to_have_text("The older.")
+    page.keyboard.press("n")
+    page.wait_for_url(f"{site.room}/#new")
+    expect(page.get_by_label("Prompt")).to_be_focused()
     expect(page.locator("#hello")).to_be_visible()
 
 
@@ -546,13 +657,15 @@ def test_every_word_stands_out_in_both_schemes(site: Site, page: Page, scheme: L
     text = "# Title\n\nSome *text* with `code` and [a link](https://example.org).\n\n> quoted\n\n"
     text += "```js\nlet it = 1\n```\n\n|a|\n|-|\n|1|\n"
     id = site.replayed(text)
-    bad = site.cli.out("drive", "--detach", "--", "sh", "-c", "echo bad; exit 3").strip()
+    colours = "".join(f"\\033[{code}mcolour \\033[m" for code in (2, *range(30, 38), *range(90, 98)))
+    bad = site.cli.out("drive", "--detach", "--", "sh", "-c", f"printf '{colours}'; exit 3").strip()
     page.emulate_media(color_scheme=scheme)
     site.enter(page, id)
     expect(page.locator(".text h2")).to_have_text("Title")
     assert page.evaluate(CONTRAST) == []
     page.goto(f"{site.room}/#{bad}")
     expect(page.locator("#stream .error")).to_be_visible()
+    expect(page.locator(".text pre > span")).to_have_count(17)
     assert page.evaluate(CONTRAST) == []
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
     assert dark == (scheme == "dark")

@@ -11,6 +11,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser import browser, needs_browser  # noqa: F401
 from tests.conftest import until
+from tests.markdown_cases import CASES
 from tests.page import ALONE, Network, Site, context, network, page, site, user  # noqa: F401
 
 pytestmark = needs_browser
@@ -315,6 +316,7 @@ def test_rendered_in_pieces_it_is_what_it_is_at_once(site: Site, page: Page) -> 
         "```py\nx = 1\n\n\ny\n```",
         "---",
     ]
+    blocks += ["$$\nx*y*z\n$$", "\\\\[\na * b", "so \\\\(a*b*c\\\\) and $a_1*b$\nmore*。*a"]
     blocks += [
         "1. a\n2. b\n   - c\n3. d",
         "- <div>\n- b\n\n- c\n- d\n\n  e",
@@ -396,6 +398,86 @@ def test_a_link_whose_text_names_another_host_shows_where_it_leads(site: Site, p
         list(LINKS),
     )
     assert shown == [[text, True] for text in LINKS.values()]
+
+
+def test_what_models_write_beyond_commonmark_is_shown_as_on_a_terminal(site: Site, page: Page) -> None:
+    site.enter(page)
+    shown = page.evaluate(
+        """async (texts) => {
+          const styled = (target) => {
+            const walker = document.createTreeWalker(target, NodeFilter.SHOW_TEXT)
+            let said = ""
+            for (let node; (node = walker.nextNode()); ) {
+              if (!node.data) continue
+              const [bold, italic] = ["strong", "em"].map((name) => node.parentElement.closest(name))
+              const text = italic ? `<i>${node.data}</i>` : node.data
+              said += bold ? `<b>${text}</b>` : text
+            }
+            return said
+          }
+          const { Markdown } = await import("/web/page/markdown.js")
+          return texts.map((text) => {
+            const target = document.createElement("div")
+            const markdown = new Markdown(target)
+            for (const character of text) {
+              markdown.add(character)
+              markdown.draw()
+            }
+            markdown.end()
+            return styled(target)
+          })
+        }""",
+        list(CASES),
+    )
+    assert shown == list(CASES.values())
+
+
+LINES = {
+    "plain\n": "plain\n",
+    "\r 10%\r 20%\r\n": " 20%\n",
+    "one\ntwo\rthree": "one\nthree",
+    "one\r\r\ntwo\r": "one\ntwo",
+    "a\rb\nc\n\rd\re": "b\nc\ne",
+    "\x1b[31mred\x1b[0m plain": "<ansi-1>red</> plain",
+    "\x1b[1;32mok\x1b[22;39m: \x9b4mline\x1b[24m": "<bold ansi-2>ok</>: <underlined>line</>",
+    "\x1b[31m10%\r\x1b[32m20%\x1b[m\rdone\n": "done\n",
+    "a \x1b[33mb\x1b[m c\rd": "d",
+    "x\n\x1b[91m1\r2\x1b[m3\n": "x\n<ansi-9>2</>3\n",
+    "\x1b[8mhidden\x1b[38;2;1;1;1mx\x1b[48;5;1my\x1b[38;5;12mz\x1b[38:5:1mw": "hiddenxy<ansi-12>zw</>",
+    "\x1b[2J\x1b[5A\x1b]0;t\x07<b>a</b>\x1b[3": "<b>a</b>3",
+}
+"""What a command writes, and what stands there: a run with its classes before it."""
+
+
+def test_a_command_redraws_its_line_and_has_colours(site: Site, page: Page) -> None:
+    """Wherever it is cut; and the page does not grow with a line that is drawn again and again."""
+    site.enter(page)
+    shown, nodes = page.evaluate(
+        """async (texts) => {
+          const { PlainText } = await import("/web/page/plain-text.js")
+          const { LineFilter } = await import("/web/page/untrusted.js")
+          const shown = (pieces) => {
+            const target = document.createElement("div")
+            const [text, filter] = [new PlainText(target), new LineFilter()]
+            for (const piece of pieces) text.add(filter.feed(piece))
+            text.add(filter.end())
+            return target
+          }
+          const named = (node) => node.textContent && `<${node.className}>${node.textContent}</>`
+          const written = (node) => node instanceof Text ? node.data : named(node)
+          const read = (target) => [...target.querySelectorAll("pre")]
+            .flatMap((block) => [...block.childNodes].map(written)).join("")
+          const state = (step) => `\\r\\x1b[3${step % 8}m${step}\\x1b[m of 3000 ${"#".repeat(50)}`
+          const long = shown(Array.from({ length: 3000 }, (_, step) => state(step)))
+          const [block] = long.querySelectorAll("pre")
+          const kept = [long.textContent, long.querySelectorAll("*").length, block.childNodes.length]
+          return [texts.map((text) => [read(shown([text])), read(shown(text))]), kept]
+        }""",
+        list(LINES),
+    )
+    assert shown == [[text, text] for text in LINES.values()]
+    assert nodes[0] == f"2999 of 3000 {'#' * 50}"
+    assert max(nodes[1:]) < 10
 
 
 # --- its length

@@ -345,17 +345,20 @@ KEPT = """() => new Promise((resolve) => {
 
 @needs_browser
 def test_the_page_goes_on_with_the_next_daemon(own: Site, page: Page, browser: Browser) -> None:
-    id = own.passed("Before and after.")
+    id = own.cli.out("create", "Before and after.").strip()
     with page.expect_response("**/session?kept"):
         own.enter(page, id)
-    expect(page.locator(".text")).to_have_text("Before and after.")
+    page.get_by_label("Prompt").fill("And then?")
+    page.get_by_label("Prompt").press("Enter")  # waits for an answer
+    prompts = ["Before and after.", "And then?"]
+    expect(page.locator(".prompt")).to_have_text(prompts)
     assert page.evaluate(KEPT)
     cookie = page.context.cookies()[0]["value"]
     before = page.url
     stop_daemon(own.cli.home)
     own.cli.run("daemon", "start")
     page.wait_for_url(lambda url: url != before)
-    expect(page.locator(".text")).to_have_text("Before and after.")
+    expect(page.locator(".prompt")).to_have_text(prompts)
     assert page.url.endswith(f"#{id}")
     assert cookie not in {each["value"] for each in page.context.cookies(page.url)}
     page.goto(own.url)  # as a bookmark

@@ -679,7 +679,7 @@ def test_a_newer_database(home: Home, store: Store) -> None:
 
 
 def test_a_path_with_every_character(folder: Path) -> None:
-    home = Home(str(folder / "a?b#c%20d é"))
+    home = Home(str(folder / os.fsdecode(b"a?b#c%20d \xc3\xa9 \xff")))
     with Store(home) as store:
         id = store.create().id
     with Store(home) as store:

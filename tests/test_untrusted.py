@@ -22,6 +22,8 @@ from tests.conftest import needs
 
 PAGE = Path(ptstream.__file__).parent / "web" / "page" / "untrusted.js"
 
+SGR = r"\x1b\[[\d;:]*m"
+
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """All that have Unicode's property Bidi_Control."""
 
@@ -219,21 +221,24 @@ def test_the_page_takes_out_the_same() -> None:
     program = f"""
         import {{ readFileSync }} from "node:fs"
         const source = readFileSync({json.dumps(str(PAGE))}, "utf8")
-        const {{ Filter, clean, oneLine }} = await import("data:text/javascript," + encodeURIComponent(source))
-        const filtered = (texts) => {{
-          const filter = new Filter()
+        const module = "data:text/javascript," + encodeURIComponent(source)
+        const {{ Filter, LineFilter, clean, oneLine }} = await import(module)
+        const filtered = (texts, filter = new Filter()) => {{
           return texts.map((text) => filter.feed(text)).join("") + filter.end()
         }}
         const texts = JSON.parse(readFileSync(0, "utf8"))
-        const shown = texts.map((text) => [clean(text), filtered([...text]), oneLine(text)])
+        const shown = texts.map((text) => [clean(text), filtered([...text]), oneLine(text),
+          filtered([text], new LineFilter()), filtered([...text], new LineFilter())])
         console.log(JSON.stringify(shown))
     """
     line = ["node", "--input-type=module", "-e", program]
     done = subprocess.run(line, input=json.dumps(texts), capture_output=True, check=True, encoding="utf-8")
-    for text, (whole, cut, in_one_line) in zip(texts, json.loads(done.stdout), strict=True):
+    for text, (whole, cut, in_one_line, *as_lines) in zip(texts, json.loads(done.stdout), strict=True):
         assert whole == cut == clean(text), ascii(text)
         if "\ufeff" not in text:
             assert in_one_line.split() == clean(text, one_line=True).split(), ascii(text)
+        drawn = re.sub(SGR, "", commanded(text).replace("\r\x1b[K", "\r"))
+        assert [re.sub(SGR, "", each) for each in as_lines] == [drawn, drawn], ascii(text)
 
 
 @given(HOSTILE)

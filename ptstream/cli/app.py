@@ -60,6 +60,7 @@ class Line:
 
 COMMANDS = {
     "drive": Command("drive", "Run a model or a command as a stream, printing every piece live."),
+    "chat": Command("chat", "Talk with a model at a prompt, each turn a stream."),
     "watch": Command("watch", "Follow a stream from anywhere, until it ends."),
     "cat": Command("cat", "Print a stream's text."),
     "create": Command("create", "Make a pending stream and print its id."),

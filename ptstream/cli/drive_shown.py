@@ -12,7 +12,7 @@ import anyio
 
 from ptstream import wire
 from ptstream.cli.describe import age
-from ptstream.cli.detach import detachable, how_it_goes_on
+from ptstream.cli.detach import Signals, detachable, how_it_goes_on
 from ptstream.cli.screen import Screen
 from ptstream.cli.text_output import OutputFormat, format_of, say_end, show
 from ptstream.cli.timing import Timing, tells, what_writes
@@ -44,6 +44,8 @@ class Manner:
     no_keep: bool = False
     exit_code: bool = False
     quiet: bool = False
+    chat: bool = False
+    """Whether it is a turn among others: its id is said once, with its end, and keys are the chat's business."""
 
 
 def _own_exit(attempts: Sequence[Attempt], otherwise: int) -> int:
@@ -69,10 +71,12 @@ class Drive:
         self._form = format_of(stream.request, stream.bytes, plain=manner.plain, json=manner.json)
         self._remark = 0
         self._what = ""
+        self.asked = ""
+        """Which model is asked where, as it was said last: it is said again only if it is another one."""
 
-    async def run(self) -> int:
-        """Show it; its exit code."""
-        return await detachable(self._screen, self._streams, [self._stream.id], self._work, self._cancel)
+    async def run(self, signals: Signals | None = None) -> int:
+        """Show it; its exit code. `signals` are those that the caller takes already."""
+        return await detachable(self._screen, self._streams, [self._stream.id], self._work, self._cancel, signals)
 
     async def _cancel(self) -> None:
         await self._streams.cancel(self._stream.id)
@@ -81,7 +85,8 @@ class Drive:
         id, shown = self._stream.id, self._manner
         timing = Timing(whole=not self._stream.bytes)
         is_told = tells(self._screen, self._stream, quiet=shown.quiet)
-        for line in self._notes if shown.detach else (id, *self._notes):
+        is_said_later = shown.detach or (shown.chat and is_told)
+        for line in self._notes if is_said_later else (id, *self._notes):
             self._screen.note(line)
         await self._ask()
         if shown.detach:
@@ -92,7 +97,7 @@ class Drive:
             if is_told:
                 tasks.start_soon(timing.wait, self._screen, self._what)
             async with aclosing(self._streams.follow(id)) as runs:
-                await show(self._screen, runs, self._form, timing=timing)
+                await show(self._screen, runs, self._form, timing=timing, keys=not shown.chat)
             tasks.cancel_scope.cancel()
         with anyio.move_on_after(LAST_REMARKS):  # what is still to come, over a connection that stands
             await self._show_remarks()
@@ -124,7 +129,9 @@ class Drive:
             self._screen.note(f"{stream.id} ended {ago} ago: this is what it said, nothing is run again")
         self._what = driven.model or what_writes(self._stream.request)
         if driven.place and not stream.request.command and not self._manner.detach:
-            self._screen.note(f"model {driven.model} at {driven.place}")
+            before, self.asked = self.asked, f"model {driven.model} at {driven.place}"
+            if self.asked != before:
+                self._screen.note(self.asked)
 
     @property
     def _terminal(self) -> TerminalSize | None:

@@ -3,8 +3,8 @@
 A row that no further text can change is printed once and never touched again: it can be scrolled back to and
 copied, and survives every resize. Below it stands the tail: the row that is being written, a table whose columns
 are not known yet, a paragraph from an asterisk on that may still begin emphasis, which reaches no further than the
-screen has room for. Of the tail only what changes is drawn again, at most `FRAMES` times a second. This module makes strings; writing them, and asking for one while no
-text comes, is left to `screen.py`.
+screen has room for. Of the tail only what changes is drawn again, at most `FRAMES` times a second. This module makes
+strings; writing them, and asking for one while no text comes, is left to `screen.py`.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class Screen:
         self.err_color = _wanted(color, environ, self.err_terminal)
         self.filtered = self.terminal and not raw
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        smart = _is_smart(environ)
+        smart = is_smart(environ)
         self._formatter: TextFormatter = CommandFilter(self.color) if smart else Filter()
         self._rendered: Rendered | None = None
         self._remark_filter: TextFormatter = CommandFilter(self.err_color) if self.err_terminal and smart else Filter()
@@ -280,7 +280,7 @@ class Screen:
         return b"\n" if before is not None and self.terminal and self.err_terminal else b""
 
 
-def _is_smart(environ: Mapping[str, str]) -> bool:
+def is_smart(environ: Mapping[str, str]) -> bool:
     """Whether the terminal knows more than the ends of lines."""
     return environ.get("TERM", "dumb") not in ("", "dumb")
 
@@ -288,7 +288,7 @@ def _is_smart(environ: Mapping[str, str]) -> bool:
 def _wanted(color: When, environ: Mapping[str, str], terminal: bool) -> bool:
     if color != "auto":
         return color == "always"
-    return terminal and not environ.get("NO_COLOR") and _is_smart(environ)
+    return terminal and not environ.get("NO_COLOR") and is_smart(environ)
 
 
 def _painted(text: str, style: str) -> str:

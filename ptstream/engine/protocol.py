@@ -174,8 +174,8 @@ class Cursor(Protocol):
     async def wait(self) -> None:
         """Returns when there may be more than the last `read` saw: soon after there is, and now and then without.
 
-        For a stream driven in this process at once; for another's within 20 ms live, and stored within some ms of the
-        commit. A dead owner is noticed within a second.
+        For a stream driven in this process at once; for another's live within 20 ms at most, and stored within some ms
+        of the commit. A dead owner is noticed within a second.
         """
 
     async def size(self) -> int:
@@ -284,6 +284,10 @@ class Engine(ListsHandedOver, Hears, Protocol):
         """
 
     # --- to read on, and to wait
+
+    @property
+    def wakes_live_readers(self) -> bool:
+        """Whether a live reader is woken by each piece, whatever process drives: no daemon has it sooner."""
 
     def cursor(self, id: str, offset: int = 0, *, live: bool = True) -> Cursor:
         """A reader from byte `offset` on: every piece as it is kept if `live`, else chunks alone.

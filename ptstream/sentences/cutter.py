@@ -80,7 +80,8 @@ class Cutter:
 
     def take(self, now: float) -> str:
         """The text that may be flushed at `now`; it leaves the cutter. Empty if there is none."""
-        text = self._leave(self._scanner.boundary)
+        boundary = self._scanner.boundary
+        text = self._leave(boundary) if boundary > self._begin else ""
         if self._pieces and self._arrivals[0][1] + self._max_delay <= now:
             text += self._leave(self._word_boundary())
         if self._bytes > self._max_bytes:

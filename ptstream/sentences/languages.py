@@ -133,24 +133,33 @@ _WORD = re.compile("[\\w\u0900-\u0dff]+")
 @lru_cache(maxsize=8)
 def identify(text: str) -> str:
     """The language (ISO 639-1) that `text`, a few hundred characters of it, is most likely in."""
+    codes = _SCRIPTS.get(_main_script(text), FALLBACK).split()
+    if len(codes) == 1:
+        return codes[0]
+    low = text.lower()
+    signs = [_BY_WORD[word] for word in _WORD.findall(low) if word in _BY_WORD]
+    if not low.isascii():
+        signs += [_BY_LETTER[char] for char in low if char in _BY_LETTER]
+    votes = dict.fromkeys(codes, 0)
+    for spoken_for in signs:
+        weight = _WEIGHT // len(spoken_for)
+        for code in spoken_for:
+            if code in votes:
+                votes[code] += weight
+    return max(votes, key=votes.__getitem__)
+
+
+def _main_script(text: str) -> str:
+    """The script that most of the letters are of, or one that only Japanese has."""
+    if text.isascii():
+        return "LATIN"
     scripts: Counter[str] = Counter()
     for char, times in Counter(text).items():
         if char.isalpha():
             scripts[_script(char)] += times
     if scripts["HIRAGANA"] or scripts["KATAKANA"]:
-        return "ja"
-    script = max(scripts, key=scripts.__getitem__, default="LATIN")
-    codes = _SCRIPTS.get(script, FALLBACK).split()
-    if len(codes) == 1:
-        return codes[0]
-    low = text.lower()
-    said = [_BY_WORD[word] for word in _WORD.findall(low) if word in _BY_WORD]
-    spelt = [_BY_LETTER[char] for char in low if char in _BY_LETTER]
-    votes: Counter[str] = Counter()
-    for codes_of_sign in said + spelt:
-        for code in codes_of_sign:
-            votes[code] += _WEIGHT // len(codes_of_sign)
-    return max(codes, key=lambda code: votes[code])
+        return "HIRAGANA"
+    return max(scripts, key=scripts.__getitem__, default="LATIN")
 
 
 def is_common(word: str, language: str) -> bool:

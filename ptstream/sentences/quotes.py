@@ -18,12 +18,16 @@ _OUTSIDE_WORDS = r"(?<![^\W\u2e80-\u9fff\uac00-\ud7af])"
 """What follows does not stand behind a letter, unless of a script without spaces."""
 
 _CLOSED = re.compile(rf'`[^`]*`|{_OUTSIDE_WORDS}"[^"]*"')
+_OPENER = re.compile('[`"(（「『《【„“«»]')
 _OPEN = re.compile(rf'{_OUTSIDE_WORDS}[`"](?=\S)')
 
 
 def is_open_at_end(text: str) -> bool:
     """Whether `text` ends inside brackets, quotes or code that are still open."""
-    near = text[-MEMORY:].replace(":(", "").replace(":-(", "")
+    near = text[-MEMORY:]
+    if not _OPENER.search(near):
+        return False
+    near = near.replace(":(", "").replace(":-(", "")
     if _OPEN.search(_CLOSED.sub("", near[near.rfind("\n") + 1 :])):
         return True
     return any(near.rfind(opener) > max(map(near.rfind, closers)) for opener, closers in _delimiters(near))

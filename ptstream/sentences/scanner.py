@@ -32,8 +32,14 @@ LONG_LINE = 60
 """Characters from which on a line without a terminator may be a paragraph's that somebody wrapped, and a list's item
 is a paragraph itself."""
 
+POLITE = "\u0e00-\u0e7f"
+"""Thai."""
+
 _CANDIDATE = re.compile(rf"[\n•{TERMINATORS}]|(?<=\s\w)\)|(?<=\s\w\w)\)|(?<=ครับ)\s|(?<=ค่ะ)\s")
 """Where the text may be cut. In Thai, what is said politely ends in a word for it."""
+
+_MAY_MATTER = re.compile(rf"[\n•){TERMINATORS}{POLITE}]")
+"""A character without which, and without one of them before it, there is no such place in a text."""
 
 _LINE_END = ".!?:…：" + UNSPACED + FULLWIDTH
 _NO_SPACE_BEHIND = UNSPACED + FULLWIDTH
@@ -64,9 +70,24 @@ class SentenceScanner:
         self._kind: str | None = None  # the current line's, one of WHOLE, ITEM and PROSE
         self._fence = ""  # what opened the code that we are in
         self._earlier = ""  # what has left the window, for the language
+        self._held: list[str] = []  # pieces in which the text cannot be cut, not in the window yet
+        self._room = AT_ONCE  # for further characters there
+        self._waits = False  # whether the next piece decides about what came before it
 
     def push(self, piece: str) -> None:
         """Adds a piece."""
+        if not self._waits and not _MAY_MATTER.search(piece):
+            self._held.append(piece)
+            self._room -= len(piece)
+            if self._room > 0:
+                return
+            piece = ""
+        if self._held:
+            piece = "".join([*self._held, piece])
+            self._held, self._room = [], AT_ONCE
+        self._look_through(piece)
+
+    def _look_through(self, piece: str) -> None:
         for at in range(0, len(piece), CONTEXT):
             self._text += piece[at : at + CONTEXT]
             while self._step():
@@ -79,9 +100,11 @@ class SentenceScanner:
         found = self._find()
         if found < 0:
             self._next = len(self._text)
+            self._waits = POLITE[0] <= self._text[-1:] <= POLITE[-1]
             return False
         behind = self._newline(found) if self._text[found] == "\n" else self._candidate(found)
         self._next = found if behind is None else behind
+        self._waits = behind is None
         return behind is not None
 
     def _find(self) -> int:

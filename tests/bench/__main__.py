@@ -1,14 +1,18 @@
 """`python -m tests.bench`: what ptstream costs, each row against something plain in the same run, as a ratio.
 
-All of it takes about two minutes and a half; `--quick` a fifth of it, with less certainty; `--only NAME` one part.
+All of it takes about two minutes and a half; `--quick` a fifth of it, with less certainty; `--only NAME` one part;
+`--json FILE` writes the rows for programs, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 from tests.bench import report, surroundings
 
@@ -33,14 +37,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a fifth of the time, less certainty")
     parser.add_argument("--only", metavar="NAME", choices=PARTS, action="append", help=f"one of {', '.join(PARTS)}")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="where the rows are written for programs")
     words = parser.parse_args()
     surroundings.die_with_terminal()
     began = time.monotonic()
+    rows: list[dict[str, Any]] = []
     for name in words.only or PARTS:
         section = importlib.import_module(f"tests.bench.{PARTS[name]}").measure(quick=words.quick)
         for line in report.lines(section):
             sys.stdout.write(line + "\n")
         sys.stdout.flush()
+        rows += report.as_json(section)
+        if words.json:  # after each part: what was measured is there, whatever comes
+            words.json.write_text(json.dumps({"rows": rows}, indent=1), encoding="utf-8")
     sys.stdout.write(f"ratios are ours / the other's, one run of {time.monotonic() - began:.0f} s\n")
 
 

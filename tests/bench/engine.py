@@ -26,13 +26,16 @@ from ptstream.engine.sqlite import migration
 from ptstream.ids import new_id
 from ptstream.settings import Home
 from tests.bench.engine_peers import engine_at
-from tests.bench.report import Row, Section, compared, percentile
+from tests.bench.report import Goal, Row, Section, compared, percentile
 from tests.bench.surroundings import module, running, temporary_home
 from tests.faults.cluster.nodes import Servers, servers
 from tests.faults.ears import Ears
 from tests.postgres import programs
 
 Turn = TypeVar("Turn")
+
+BARE = Goal(1.5, "the same statements, and what is made of their rows")
+BARE_RATE = Goal(0.67, "the same statements, and what is made of their rows", at_least=True)
 
 RATE = 50
 """Pieces a second of a stream."""
@@ -76,13 +79,13 @@ def _pieces(nodes: Servers, home: Home, quick: bool) -> Iterator[Row]:
         for share, name in ((0.5, "p50"), (0.99, "p99")):
             late = {way: median(percentile(turn.late, share) for turn in turns) / 1e6 for way, turns in found.items()}
             label = f"a piece to a reader, {count} stream{'s'[: count - 1]}, {name}"
-            yield compared(label, late["ours"], late["bare"], "ms", "psycopg")
+            yield compared(label, late["ours"], late["bare"], "ms", "psycopg", BARE)
             yield compared(f"… on SQLite, {name}", late["sqlite"], late["ours"], "ms", "PostgreSQL")
         for what in ("owner", "reader", "server"):
             cost = {
                 way: median(getattr(turn, what) / turn.pieces for turn in turns) * 1e6 for way, turns in found.items()
             }
-            yield compared(f"… CPU of the {what} a piece", cost["ours"], cost["bare"], "us", "psycopg")
+            yield compared(f"… CPU of the {what} a piece", cost["ours"], cost["bare"], "us", "psycopg", BARE)
 
 
 class Flow:
@@ -149,7 +152,7 @@ def _chunks(nodes: Servers, home: Home, quick: bool) -> Iterator[Row]:
             found = _turns(ways, 1 if quick else 3, partial(_append, count, owners, groups))
             rates = {way: median(turns) for way, turns in found.items()}
             label = f"chunks/s, {count} stream{'s'[: count - 1]}, {owners} owner{'s'[: owners - 1]}"
-            yield compared(label, rates["ours"], rates["bare"], "/s", "psycopg")
+            yield compared(label, rates["ours"], rates["bare"], "/s", "psycopg", BARE_RATE)
             yield compared("… on SQLite", rates["sqlite"], rates["ours"], "/s", "PostgreSQL")
 
 
@@ -183,7 +186,7 @@ def _stored(nodes: Servers, home: Home, sizes: Sequence[int]) -> Iterator[Row]:
         plain = anyio.run(_bare_looks, url, ids)
         for what, taken in ours.items():
             if what in plain:
-                yield compared(f"{what}, {size:,} stored", taken * 1e3, plain[what] * 1e3, "ms", "psycopg")
+                yield compared(f"{what}, {size:,} stored", taken * 1e3, plain[what] * 1e3, "ms", "psycopg", BARE)
             yield compared(f"{what}, {size:,} stored, beside", taken * 1e3, local[what] * 1e3, "ms", "SQLite")
 
 

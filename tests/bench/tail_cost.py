@@ -231,4 +231,5 @@ def measure(quick: bool) -> Section:
         "A piece through the heart, as fast as it goes",
         [compared("Tail.append", appended, written, "µs", "os.write"), *rows],
         f"{BLOCK:,} pieces of English, {sum(map(len, data)) / BLOCK:.1f} bytes each, {rounds} times; µs a piece",
+        rounds,
     )

@@ -1,7 +1,7 @@
 """`python -m tests.bench.watchers WAY HOME ID`: watches a stream of times; says at its end how late each one came.
 
-WAY is `as it is` (ptstream's own watcher), `step=N` (the same with another step of watchfiles), or `raw inotify`: no
-library, no event loop, one `select` over the folder's events and one SELECT over the rows.
+WAY is `as it is` (ptstream's own watcher), or `raw inotify`: no library, no event loop, one `select` over the folder's
+events and one SELECT over the rows.
 """
 
 from __future__ import annotations
@@ -13,12 +13,8 @@ import select
 import sqlite3
 import sys
 import time
-from collections.abc import AsyncIterator
-from typing import Any
-from unittest import mock
 
 import anyio
-import watchfiles
 
 from ptstream.engine.sqlite.engine import attached
 from ptstream.engine.sqlite.store import Store
@@ -53,16 +49,6 @@ async def watch(home: Home, id: str, lateness: Lateness) -> None:
             _ready()
             async for data in Follow(engine.cursor(id, live=False)):
                 lateness.take(data)
-
-
-def with_step(step: int) -> Any:
-    """watchfiles told another step, whatever `engine/sqlite/wakeups.py` tells it."""
-    real = watchfiles.awatch
-
-    def awatch(*paths: str, **options: Any) -> AsyncIterator[Any]:
-        return real(*paths, **options | {"step": step, "debounce": 2 * step})
-
-    return mock.patch.object(watchfiles, "awatch", awatch)
 
 
 class Inotify:
@@ -119,11 +105,8 @@ def main() -> None:
     lateness = Lateness()
     if way == "raw inotify":
         watch_raw(Home(path), id, lateness)
-    elif way == "as it is":
-        anyio.run(watch, Home(path), id, lateness)
     else:
-        with with_step(int(way.removeprefix("step="))):
-            anyio.run(watch, Home(path), id, lateness)
+        anyio.run(watch, Home(path), id, lateness)
     sys.stdout.write(json.dumps(lateness.found))
 
 

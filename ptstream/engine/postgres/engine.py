@@ -142,6 +142,8 @@ class PostgresEngine:
 
     # --- to read on, and to wait
 
+    wakes_live_readers = False
+
     def cursor(self, id: str, offset: int = 0, *, live: bool = True) -> TextCursor:
         """See `protocol.Engine`."""
         return TextCursor(self._looks, self._recovery, self._tails, id, offset, live=live)

@@ -42,6 +42,11 @@ class TextCursor:
         return State(standing.status, standing.bytes, max(self.offset, self._end), standing.error, standing.note)
 
     @property
+    def tail_path(self) -> str | None:
+        """The file of the tail that is open."""
+        return self._tail.path if self._tail else None
+
+    @property
     def ended(self) -> bool:
         """Whether the stream has ended and all its text has been read."""
         return self.standing is not None and self.standing.status.ended and self.offset >= self._end

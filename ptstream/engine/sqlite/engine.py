@@ -180,10 +180,15 @@ class SqliteEngine:
 
     # --- to read on, and to wait
 
+    @property
+    def wakes_live_readers(self) -> bool:
+        """See `protocol.Engine`."""
+        return self._woken_by().tells_of_tails
+
     def cursor(self, id: str, offset: int = 0, *, live: bool = True) -> LiveCursor | StoredCursor:
         """See `protocol.Engine`."""
         if live:
-            return LiveCursor(self._store, self._tails, id, offset)
+            return LiveCursor(self._store, self._tails, self._woken_by, id, offset)
         return StoredCursor(self._store, self._backoff(), id, offset)
 
     async def ended(self, id: str) -> State:
@@ -197,10 +202,14 @@ class SqliteEngine:
             await backoff.wait(version)
 
     def _backoff(self) -> Backoff:
+        return Backoff(self._woken_by(), self._store)
+
+    def _woken_by(self) -> Wakes:
         if not self._woken:
             self._woken = True
+            self._wakes.begin()
             self._tasks.start_soon(self._wakes.run)
-        return Backoff(self._wakes, self._store)
+        return self._wakes
 
     # --- to end, and to remove
 

@@ -6,7 +6,6 @@ the plain `sqlite3` shell.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 
 from ptstream.engine.handover import AFTER_NOBODY, NOBODY
@@ -179,10 +178,9 @@ UPDATE attempts SET cause = (SELECT error FROM streams WHERE id = :id), ended_at
 
 
 def uri(home: Home, query: str) -> str:
-    """The database's URI; a path may hold any character."""
-    import urllib.parse
-
-    return "file:" + urllib.parse.quote(os.fsencode(home.database)) + "?" + query
+    """The database's URI; a path may hold any character (https://sqlite.org/uri.html, 3.1)."""
+    path = home.database.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return f"file:{path}?{query}"
 
 
 def translate(error: sqlite3.Error | OSError, home: Home) -> StoreUnusable:

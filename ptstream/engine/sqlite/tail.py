@@ -41,7 +41,7 @@ class FileTail:
 
     def append(self, data: bytes) -> bool:
         """Write it. False when the disk takes no more now; what it did not take is remembered."""
-        self._rest += data
+        self._rest = self._rest + data if self._rest else data
         return self._write()
 
     async def caught_up(self) -> None:
@@ -86,6 +86,7 @@ class TailReader:
         """Open the file. Raises FileNotFoundError when it is gone (or not made yet), OSError."""
         self._fd = -1
         self._fd = opened(path)
+        self.path = path
         self.begin = begin
 
     def read(self, offset: int, limit: int) -> bytes:

@@ -6,19 +6,21 @@ What there is to read now is `cursor.py`'s, when a watcher of the log is woken `
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import anyio
 
 from ptstream.engine.sqlite.cursor import TextCursor
+from ptstream.engine.sqlite.file_changes import Watch
 from ptstream.engine.sqlite.recovery import live_size, recover_if_orphaned
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import FileTail
-from ptstream.engine.sqlite.wakeups import SLOW_LOOK, Backoff
+from ptstream.engine.sqlite.wakeups import GROWTH, SLOW_LOOK, Backoff, Wakes
 from ptstream.streams import State
 
-TAIL_POLL = 0.02
-"""Seconds between two looks at the tail of a stream that another process drives."""
+FIRST_POLL, TAIL_POLL = 0.001, 0.02
+"""Seconds between two looks at a stream that another process drives, where nothing tells of its writes, or not yet: at
+first, and later."""
 
 
 class _Reading:
@@ -44,33 +46,45 @@ class _Reading:
 
 
 class LiveCursor(_Reading):
-    """Reads the tail: at once for a stream of this process, within 20 ms for another's. See `protocol.Cursor`."""
+    """Reads the tail, woken by its writer, or by the kernel if that is another process. See `protocol.Cursor`."""
 
-    def __init__(self, store: Store, tails: Mapping[str, FileTail], id: str, offset: int) -> None:
-        """`tails` are those that this process writes."""
+    def __init__(
+        self, store: Store, tails: Mapping[str, FileTail], wakes: Callable[[], Wakes], id: str, offset: int
+    ) -> None:
+        """`tails` are those that this process writes; `wakes` is called for what it does not."""
         super().__init__(TextCursor(store, id, offset))
         self.id = id
         self._store = store
         self._tails = tails
+        self._wakes = wakes
+        self._watch: Watch | None = None
+        self._silent = False  # whether nothing rang for so long that a look was due
+        self._deaf = False  # whether that look found text all the same: a file system that tells of nothing
         self._looked_at = float("-inf")
         self._rung: anyio.Event | None = None
+        self._poll = FIRST_POLL
 
     async def read(self) -> bytes:
         """Of the store only if something was committed, or an owner may have died unseen."""
-        tail = self._tails.get(self.id)
+        tail = self._tails.get(self.id) or self._others_tail()
         self._rung = tail.bell.next() if tail else None  # before the look, so that nothing falls between
         now = time.monotonic()
         if due := now >= self._looked_at + SLOW_LOOK:
             self._looked_at = now
-        return self._text.read(look=due)
+        data = self._text.read(look=due)
+        self._deaf = self._deaf or bool(data and self._silent and self._watch)
+        self._silent = False
+        return data
 
     async def wait(self) -> None:
         """Until the bell rings, or as long as a poll takes."""
         if self._rung is None:
-            await anyio.sleep(TAIL_POLL)
+            await anyio.sleep(self._poll)
+            self._poll = min(self._poll * GROWTH, TAIL_POLL)
         else:
             with anyio.move_on_after(SLOW_LOOK):
                 await self._rung.wait()
+            self._silent = not self._rung.is_set()
 
     async def size(self) -> int:
         """Where the tail ends now."""
@@ -78,8 +92,25 @@ class LiveCursor(_Reading):
             self._store.home, self.id, self._text.standing or recover_if_orphaned(self._store, self.id).standing
         )
 
+    def _others_tail(self) -> Watch | None:
+        """What watches the tail that is open, if anything does."""
+        path = self._text.tail_path
+        if self._watch and self._watch.path != path:
+            self._leave()
+        if self._deaf:
+            self._leave()
+        elif path and not self._watch:
+            self._watch = self._wakes().watch(path)
+        return self._watch
+
+    def _leave(self) -> None:
+        if self._watch:
+            self._wakes().leave(self._watch)
+        self._watch = None
+
     def close(self) -> None:
         """Let go of the tail."""
+        self._leave()
         self._text.close()
 
 

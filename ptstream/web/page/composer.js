@@ -1,8 +1,8 @@
-// The prompt box: makes a stream and has it driven; or answers the one that is open.
+// The prompt box: what is typed there is the next turn of the conversation that is open, else begins one.
 
-import { Refusal, Unreachable, pathOf, hasEnded } from "./daemon.js"
+import { canBeAnswered } from "./conversation.js"
+import { Refusal, Unreachable } from "./daemon.js"
 import { only } from "./elements.js"
-import { hashOf } from "./route.js"
 import { oneLine } from "./untrusted.js"
 
 /** Where a prompt that is not sent yet outlives a reload. */
@@ -10,29 +10,35 @@ const DRAFT = "ptstream-draft"
 
 /** @typedef {{ name: string, place?: string | null, problem?: string | null }} Model */
 
-/** Sends "created". */
-export class Composer extends EventTarget {
+export class Composer {
   #form
   #prompt
   #model
+  #place
+  #fresh
   #daemon
   #notice
-  /** @type {import("./daemon.js").Stream | null} */
-  #stream = null
+  #questions
+  /** @type {import("./daemon.js").Stream | null} What is typed answers it. */
+  #parent = null
   /** @type {string | null} */
   #models = null
   #sending = false
+  #wanted = ""
 
   /**
    * @param {HTMLFormElement} form
    * @param {import("./daemon.js").Daemon} daemon
    * @param {import("./notice.js").Notice} notice
+   * @param {import("./questions.js").Questions} questions
    */
-  constructor(form, daemon, notice) {
-    super()
+  constructor(form, daemon, notice, questions) {
     this.#form = form
     this.#daemon = daemon
     this.#notice = notice
+    this.#questions = questions
+    this.#place = only(".place span", form)
+    this.#fresh = only(".place a", form)
     this.#prompt = /** @type {HTMLTextAreaElement} */ (only("[name=prompt]", form))
     this.#model = /** @type {HTMLSelectElement} */ (only("[name=model]", form))
     this.#prompt.value = sessionStorage.getItem(DRAFT) ?? ""
@@ -46,8 +52,8 @@ export class Composer extends EventTarget {
       event.preventDefault()
       this.#send()
     })
-    form.addEventListener("change", () => this.#describe())
     this.#model.addEventListener("focus", () => this.#askModels())
+    this.#model.addEventListener("change", () => (this.#wanted = ""))
     this.#askModels()
   }
 
@@ -56,28 +62,36 @@ export class Composer extends EventTarget {
   }
 
   /**
-   * The stream that is open, or null: a prompt can answer it, once it has ended.
+   * The stream that is open, or null.
    * @param {import("./daemon.js").Stream | null} stream
    */
   about(stream) {
-    const [fresh, answer] = /** @type {NodeListOf<HTMLInputElement>} */ (this.#form.querySelectorAll("[name=way]"))
-    const can = Boolean(stream?.prompt && hasEnded(stream.status) && !stream.command && !stream.generator)
-    const other = stream?.id !== this.#stream?.id
-    // It has ended just now: what is being typed stays what it was meant to be.
-    if (other || !can || (answer.disabled && !this.#prompt.value)) (can ? answer : fresh).checked = true
-    answer.disabled = !can
-    this.#stream = stream
-    only("fieldset", this.#form).hidden = !stream
+    this.#parent = stream && canBeAnswered(stream) ? stream : null
+    this.#fresh.hidden = !this.#parent
     this.#describe()
   }
 
-  get #answers() {
-    return new FormData(this.#form).get("way") === "answer"
+  /**
+   * A prompt that was not sent: before what is being typed.
+   * @param {{ prompt: string, model?: string }} question
+   */
+  takeBack({ prompt, model }) {
+    this.#type([prompt, this.#prompt.value].filter(Boolean).join("\n\n"))
+    this.#wanted = model ?? ""
+    this.#choose()
+  }
+
+  /** The models may not be known yet. */
+  #choose() {
+    if (![...this.#model.options].some(({ value }) => value === this.#wanted)) return
+    this.#model.value = this.#wanted
+    this.#wanted = ""
   }
 
   #describe() {
-    const answering = this.#answers
-    this.#prompt.placeholder = answering ? "Answer it" : "Ask something"
+    const answering = this.#parent !== null
+    this.#place.textContent = answering ? "Next turn of this conversation" : "A new conversation"
+    this.#prompt.placeholder = answering ? "Ask on" : "Ask something"
     const first = this.#model.options[0]
     if (first) first.textContent = answering ? "its model" : (first.dataset.name ?? "default")
   }
@@ -85,24 +99,23 @@ export class Composer extends EventTarget {
   async #send() {
     const prompt = this.#prompt.value
     if (!prompt.trim() || this.#sending) return
-    /** @type {{ prompt: string, model?: string, parent?: string }} */
-    const body = { prompt }
-    if (this.#model.value) body.model = this.#model.value
-    if (this.#answers && this.#stream) body.parent = this.#stream.id
     this.#sending = true
     try {
-      const { id } = await this.#daemon.ask("streams", { method: "POST", body })
-      this.#prompt.value = ""
-      sessionStorage.removeItem(DRAFT)
-      location.hash = hashOf({ id })
-      await this.#daemon.ask(pathOf(id, "drive"), { method: "POST" })
+      await this.#questions.ask(this.#model.value ? { prompt, model: this.#model.value } : { prompt }, this.#parent)
+      if (this.#prompt.value === prompt) this.#type("")
       this.#notice.say("")
     } catch (error) {
       this.#complain(error)
     } finally {
       this.#sending = false
-      this.dispatchEvent(new Event("created"))
     }
+  }
+
+  /** @param {string} text */
+  #type(text) {
+    this.#prompt.value = text
+    if (text) sessionStorage.setItem(DRAFT, text)
+    else sessionStorage.removeItem(DRAFT)
   }
 
   async #askModels() {
@@ -123,13 +136,13 @@ export class Composer extends EventTarget {
     if (known === this.#models) return
     this.#models = known
     const select = this.#model
-    const chosen = select.value
+    this.#wanted ||= select.value
     const first = new Option("default", "")
     const found = models.find((model) => model.default)
     first.dataset.name = found ? `${oneLine(found.name)} (default)` : "no model found"
     const others = models.filter(({ name }) => !name.startsWith("gguf:") && !name.startsWith("replay:"))
     select.replaceChildren(first, ...others.map(optionOf))
-    select.value = [...select.options].some(({ value }) => value === chosen) ? chosen : ""
+    this.#choose()
     this.#describe()
   }
 

@@ -108,16 +108,22 @@ export class Daemon extends EventTarget {
   }
 }
 
-/** Sends what is known of a stream, when that is news. */
-export class StreamNews extends EventTarget {
-  /** @param {(stream: Stream) => void} hears */
-  onStream(hears) {
-    this.addEventListener("stream", (event) => event instanceof CustomEvent && hears(event.detail))
+/** Sends news: events with something of which they tell. */
+export class News extends EventTarget {
+  /**
+   * @param {string} name
+   * @param {(detail: any) => void} hears
+   */
+  on(name, hears) {
+    this.addEventListener(name, (event) => event instanceof CustomEvent && hears(event.detail))
   }
 
-  /** @param {Stream} stream */
-  tell(stream) {
-    this.dispatchEvent(new CustomEvent("stream", { detail: stream }))
+  /**
+   * @param {string} name
+   * @param {object} [detail]
+   */
+  tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }))
   }
 }
 

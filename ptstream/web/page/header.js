@@ -1,4 +1,4 @@
-// What stands above a stream's text: its title, how it stands, what it comes from, and what can be done with it.
+// What stands above a conversation: of the stream that is open its title, how it stands, what it comes from, and what can be done with it.
 
 import { hasEnded } from "./daemon.js"
 import { dot, element } from "./elements.js"
@@ -8,9 +8,6 @@ import { hashOf } from "./route.js"
 import { clean, oneLine } from "./untrusted.js"
 
 const VIEWS = { markdown: "Rendered", raw: "As written", panes: "Two panes" }
-
-/** Characters of a prompt that are shown unfolded. */
-const SHORT = 600
 
 /**
  * @typedef {import("./daemon.js").Stream} Stream
@@ -22,6 +19,7 @@ const SHORT = 600
 export class Header {
   #view
   #route
+  #number
   #bytes = 0
   #title = element("h1", { dir: "auto" })
   #about = element("p", { className: "about" })
@@ -33,11 +31,13 @@ export class Header {
   /**
    * @param {string} view
    * @param {Route} route
+   * @param {number} number which turn of its conversation it is
    * @param {{ cancel: Action, start: Action, goOn: Action, remove: Action }} actions
    */
-  constructor(view, route, { cancel, start, goOn, remove }) {
+  constructor(view, route, number, { cancel, start, goOn, remove }) {
     this.#view = view
     this.#route = route
+    this.#number = number
     this.#actions = {
       cancel: button("Cancel", cancel),
       start: button("Start", start),
@@ -79,18 +79,6 @@ export class Header {
     this.#size.title = `${bytes.toLocaleString("en")} bytes`
   }
 
-  /**
-   * What it was asked, null if nothing.
-   * @param {Stream} stream
-   */
-  prompt({ prompt, system }) {
-    const said = [system && `System: ${system}`, prompt].filter(Boolean).join("\n\n")
-    if (!said) return null
-    const text = element("div", { className: "prompt", dir: "auto" }, clean(said))
-    if (said.length <= SHORT) return text
-    return element("details", { className: "long" }, element("summary", {}, `${oneLine(said).slice(0, 80)}…`), text)
-  }
-
   /** @param {Stream} stream */
   #describe(stream) {
     const attempt = stream.attempts.at(-1)
@@ -108,7 +96,8 @@ export class Header {
   /** @param {Stream} stream */
   #origin({ parent, parent_offset: at, seam }) {
     const link = element("a", { href: hashOf({ id: parent ?? "" }) }, parent)
-    const said = seam === 0 ? "comes after " : "goes on from "
+    const turn = this.#number > 1 ? `turn ${this.#number}, ` : ""
+    const said = seam !== 0 ? "goes on from " : at ? `${turn}comes after ` : `${turn}asked again, like `
     return element("span", {}, said, link, seam ? ` at byte ${at?.toLocaleString("en")}` : "")
   }
 

@@ -13,7 +13,8 @@ export function keys({ list, search, composer }) {
   /** @type {Record<string, () => void>} */
   const typed = {
     "/": () => search.focus(),
-    n: () => composer.focus(),
+    n: () => fresh(composer),
+    r: () => composer.focus(),
     j: () => list.move(1, true),
     k: () => list.move(-1, true),
   }
@@ -28,6 +29,15 @@ export function keys({ list, search, composer }) {
       if (event.key === "ArrowUp") take(event, () => list.move(-1, false))
     }
   })
+}
+
+/**
+ * A new conversation.
+ * @param {import("./composer.js").Composer} composer
+ */
+function fresh(composer) {
+  location.hash = "#new"
+  composer.focus()
 }
 
 /**

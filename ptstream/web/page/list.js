@@ -1,7 +1,8 @@
 // The list on the left: every stream with its status and its size as they are now.
 
 import { onWake } from "../ptstream.js"
-import { Refusal, StreamNews, Unreachable, hasEnded } from "./daemon.js"
+import { isAnswer } from "./conversation.js"
+import { News, Refusal, Unreachable, hasEnded } from "./daemon.js"
 import { dot, element, only } from "./elements.js"
 import { age, size } from "./format.js"
 import { hashOf } from "./route.js"
@@ -22,8 +23,8 @@ const MOST = 1000
  *   stream: Stream | null }} Row
  */
 
-/** Sends "stream" with what it knows of each one that has changed. */
-export class List extends StreamNews {
+/** Sends "stream" with what it knows of each one that has changed, and "begun" with each that was not there before. */
+export class List extends News {
   #daemon
   /** @type {Map<string, Row>} */
   #rows = new Map()
@@ -32,6 +33,9 @@ export class List extends StreamNews {
   #limit = STEP
   /** @type {string | null} */
   #marked = null
+  /** @type {string[]} */
+  #turns = []
+  #looked = false
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer
   #asking = false
@@ -71,13 +75,26 @@ export class List extends StreamNews {
   }
 
   /**
-   * The stream that is open.
+   * The stream that is open, and the conversation that it is a turn of.
    * @param {string | null} id
+   * @param {string[]} turns
    */
-  mark(id) {
+  mark(id, turns = []) {
     this.#rows.get(this.#marked ?? "")?.link.removeAttribute("aria-current")
+    for (const each of this.#turns) this.#rows.get(each)?.link.classList.remove("before")
     this.#marked = id
+    this.#turns = turns
     this.#rows.get(id ?? "")?.link.setAttribute("aria-current", "page")
+    for (const each of turns) this.#rows.get(each)?.link.classList.add("before")
+  }
+
+  /**
+   * The streams in the list that answer one, oldest first.
+   * @param {string} id
+   */
+  answering(id) {
+    const all = [...this.#rows.values()].flatMap(({ stream }) => stream ?? [])
+    return all.filter((stream) => stream.parent === id && isAnswer(stream)).sort((a, b) => (a.created_at < b.created_at ? -1 : 1))
   }
 
   /**
@@ -87,6 +104,16 @@ export class List extends StreamNews {
   know(stream) {
     const row = this.#rows.get(stream.id)
     if (!row || row.stream?.status !== stream.status) this.refresh()
+  }
+
+  /**
+   * The ids of what a stream comes after, as far as the list has them.
+   * @param {Stream} stream
+   */
+  above({ parent }) {
+    const ids = new Set()
+    for (let id = parent; id && !ids.has(id); id = this.#rows.get(id)?.stream?.parent) ids.add(id)
+    return [...ids]
   }
 
   /**
@@ -125,12 +152,16 @@ export class List extends StreamNews {
     }
     /** @type {HTMLElement | null} */
     let before = null
+    let begun = this.#looked // those above all that were there
+    this.#looked = true
     for (const stream of streams) {
+      begun &&= !this.#rows.has(stream.id)
       const row = this.#rows.get(stream.id) ?? this.#add(stream)
       /** @type {ChildNode | null} */
       const place = before ? before.nextSibling : this.#items.firstChild
       if (row.item !== place) this.#items.insertBefore(row.item, place)
       this.#update(row, stream)
+      if (begun) this.tell("begun", stream)
       before = row.item
     }
     this.#more.hidden = streams.length < this.#limit || this.#limit >= MOST
@@ -145,6 +176,8 @@ export class List extends StreamNews {
     /** @type {Row} */
     const row = { item: element("li", {}, link), link, title, about, size: element("span"), age: element("span"), stream: null }
     if (stream.id === this.#marked) link.setAttribute("aria-current", "page")
+    if (this.#turns.includes(stream.id)) link.classList.add("before")
+    if (isAnswer(stream)) link.title = `Answers ${stream.parent}`
     this.#rows.set(stream.id, row)
     return row
   }
@@ -156,7 +189,8 @@ export class List extends StreamNews {
   #update(row, stream) {
     const before = row.stream
     row.stream = stream
-    if (row.title.textContent !== titleOf(stream)) row.title.textContent = titleOf(stream)
+    const title = isAnswer(stream) ? `↳ ${titleOf(stream)}` : titleOf(stream)
+    if (row.title.textContent !== title) row.title.textContent = title
     if (before?.status !== stream.status) {
       row.size = element("span", { className: "size" })
       row.age = element("span", { className: "age" })
@@ -165,7 +199,7 @@ export class List extends StreamNews {
     row.size.textContent = size(stream.bytes)
     row.age.textContent = age(stream.created_at)
     if (before?.status !== stream.status || before?.bytes !== stream.bytes) {
-      this.tell(stream)
+      this.tell("stream", stream)
     }
   }
 }

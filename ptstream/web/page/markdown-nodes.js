@@ -3,6 +3,7 @@
 
 import MarkdownIt from "../vendor/markdown-it.js"
 import { misleads, targetOf } from "./links.js"
+import { teach } from "./markdown-syntax.js"
 import { clean } from "./untrusted.js"
 
 /** Levels that are shown; the parser leaves out what is nested deeper than it reads. */
@@ -31,7 +32,7 @@ const NAMES = {
 }
 
 const parser = new MarkdownIt("commonmark", { html: false, maxNesting: READ })
-parser.enable(["table", "strikethrough"]).disable(["reference"])
+teach(parser).enable(["table", "strikethrough"]).disable(["reference"])
 parser.validateLink = () => true // `link` below is who decides: what it refuses is shown as it was written
 
 /**
@@ -105,6 +106,7 @@ export function built({ tokens }, source) {
     else if (token.nesting === 1) open.push(alone.has(token) ? parent : opened(token, parent))
     else if (token.type === "inline") inline(token.children ?? [], parent)
     else if (token.type === "hr") parent.append(document.createElement("hr"))
+    else if (token.type === "math_block") parent.append(formula("div", token.content))
     else if (token.type === "fence" || token.type === "code_block") parent.append(code(token.content, token.info))
     else parent.append(token.content)
   }
@@ -196,6 +198,7 @@ function inline(tokens, parent) {
     else if (token.nesting === -1) open.pop()
     else if (token.type === "softbreak" || token.type === "hardbreak") inner.append(document.createElement("br"))
     else if (token.type === "code_inline") inner.append(text("code", token.content))
+    else if (token.type === "math") inner.append(formula("span", token.content))
     else if (token.type === "image") picture(token, inner)
     else inner.append(clean(token.content)) // a character reference brings back what was filtered
   }
@@ -242,6 +245,17 @@ function picture(token, parent) {
   const made = link(token.attrGet("src") ?? "", parent)
   made.append(clean(token.content) || "picture")
   close(made)
+}
+
+/**
+ * A formula as it was written.
+ * @param {string} name
+ * @param {string} content
+ */
+function formula(name, content) {
+  const made = text(name, clean(content))
+  made.className = "formula"
+  return made
 }
 
 /**

@@ -72,11 +72,8 @@ export class Markdown {
 
   /** No more text comes. */
   end() {
+    if (this.#rest && !this.#rest.endsWith("\n")) this.#rest += "\n"
     this.#finish(true)
-    if (this.#rest) {
-      this.#rest += "\n"
-      this.#finish(true)
-    }
     this.#rest = ""
     this.#tail.replaceChildren()
     if (this.#fence) this.#fence.tail.data = ""

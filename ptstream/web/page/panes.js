@@ -6,7 +6,9 @@ import { element } from "./elements.js"
 import { followed } from "./follow.js"
 import { counted } from "./format.js"
 import { PlainText } from "./plain-text.js"
+import { Scroller } from "./scroller.js"
 import { TextView } from "./text-view.js"
+import { LineFilter } from "./untrusted.js"
 
 /** Milliseconds between two looks at the counts that the database has. */
 const COUNT = 1000
@@ -98,7 +100,8 @@ class Pane {
     const scroller = element("div", { className: "scroller", tabIndex: 0, ariaLabel: title }, content)
     scroller.role = "region"
     this.element = element("section", { className: "pane" }, element("h2", {}, title), scroller, this.counts)
-    this.#text = new TextView(scroller, content, new PlainText(content), { stuck: true, signal })
+    const held = new Scroller(scroller, content, { stuck: true, signal })
+    this.#text = new TextView(new PlainText(content), new LineFilter(), held, signal)
     this.tell()
   }
 

@@ -3,7 +3,8 @@
 import { Backoff, Connection, EventParser, REMARKS, StreamRequest, isTemporary, takeSlot } from "../ptstream.js"
 import { pathOf } from "./daemon.js"
 import { element } from "./elements.js"
-import { clean } from "./untrusted.js"
+import { PlainText } from "./plain-text.js"
+import { LineFilter, clean } from "./untrusted.js"
 import { seen, visit } from "./visibility.js"
 
 /** Milliseconds for which it is listened where all connections are taken. */
@@ -83,6 +84,8 @@ class Remarks {
   #frame
   /** @type {HTMLElement | null} */
   #last = null
+  /** @type {(text: string) => void} */
+  #append = () => {}
   #again = false
 
   /**
@@ -109,9 +112,26 @@ class Remarks {
       this.#last = null
       this.#again = false
     }
-    if (this.#last?.className !== kind) this.#frame.append((this.#last = element("p", { className: kind })))
-    this.#last.append(clean(text))
+    if (this.#last?.className !== kind) this.#begin(kind)
+    this.#append(text)
     if (kind === "note") this.#last = null
     this.#fold.hidden = false
   }
+
+  /** @param {string} kind */
+  #begin(kind) {
+    const last = (this.#last = element("div", { className: kind }))
+    this.#append = kind === "stderr" ? intoLines(last) : (text) => last.append(clean(text))
+    this.#frame.append(last)
+  }
+}
+
+/**
+ * What a command says is shown as its text is: a line that it redraws stays one.
+ * @param {HTMLElement} target
+ * @returns {(text: string) => void}
+ */
+function intoLines(target) {
+  const [lines, filter] = [new PlainText(target), new LineFilter()]
+  return (text) => lines.add(filter.feed(text))
 }

@@ -1,49 +1,79 @@
-// The stream on the right: what it is, what can be done with it, and its text, or its two panes.
+// What is open on the right: a conversation up to one stream, and what can be done with that; or that one's two panes.
 
 import { StreamError } from "../ptstream.js"
-import { Refusal, StreamNews, Unreachable, hasEnded, pathOf } from "./daemon.js"
-import { element, only } from "./elements.js"
-import { followed } from "./follow.js"
+import { Actions } from "./actions.js"
+import { isAnswer } from "./conversation.js"
+import { ConversationView } from "./conversation-view.js"
+import { News, Refusal, hasEnded } from "./daemon.js"
+import { element } from "./elements.js"
 import { Header } from "./header.js"
-import { isLost, mark, show } from "./highlight.js"
-import { Markdown } from "./markdown.js"
-import { remarks } from "./remarks.js"
+import { KnownStreams } from "./known-streams.js"
 import { panes } from "./panes.js"
-import { PlainText } from "./plain-text.js"
 import { hashOf } from "./route.js"
-import { TextView } from "./text-view.js"
+import { viewOf } from "./turn.js"
 
-/** Milliseconds before a daemon that is out of reach is asked again. */
-const AGAIN = 1000
+/**
+ * @typedef {import("./daemon.js").Stream} Stream
+ * @typedef {import("./route.js").Route} Route
+ * @typedef {import("./conversation.js").Part} Part
+ */
 
-/** @typedef {import("./daemon.js").Stream} Stream */
-/** @typedef {import("./route.js").Route} Route */
-
-/** Sends "stream" with what is known of the open one, whenever that changes, and "deleted". */
-export class StreamView extends StreamNews {
+/** Sends "stream" with what is known of the open one, whenever that changes, "conversation", and "deleted". */
+export class StreamView extends News {
   #article
-  #dialog
   #daemon
   #notice
+  #waiting
+  #list
+  #known
+  #actions
   #left = new AbortController()
+  /** @type {Route | null} */
+  #route = null
   #id = ""
   /** @type {Stream | null} */
   #stream = null
   /** @type {Header | null} */
   #header = null
+  /** @type {ConversationView | null} */
+  #conversation = null
+  #made = ""
+  #followed = ""
 
   /**
    * @param {HTMLElement} article
    * @param {HTMLDialogElement} dialog
    * @param {import("./daemon.js").Daemon} daemon
    * @param {import("./notice.js").Notice} notice
+   * @param {HTMLElement} waiting what is to be asked when the open stream has ended
+   * @param {import("./list.js").List} list
    */
-  constructor(article, dialog, daemon, notice) {
+  constructor(article, dialog, daemon, notice, waiting, list) {
     super()
     this.#article = article
-    this.#dialog = dialog
     this.#daemon = daemon
     this.#notice = notice
+    this.#waiting = waiting
+    this.#list = list
+    this.#known = new KnownStreams(daemon, list)
+    const open = () => ({ stream: /** @type {Stream} */ (this.#stream), signal: this.#left.signal })
+    this.#actions = new Actions(dialog, daemon, notice, open, {
+      changed: ({ signal }) => this.#look(signal),
+      deleted: (id) => {
+        this.#known.forget(id)
+        this.tell("deleted")
+      },
+    })
+  }
+
+  /** The stream that is open. */
+  get id() {
+    return this.#id
+  }
+
+  /** The streams of the conversation that is open, the last one included. */
+  get ids() {
+    return this.#conversation?.ids ?? []
   }
 
   /**
@@ -51,8 +81,11 @@ export class StreamView extends StreamNews {
    * @param {Route} route
    */
   async open(route) {
-    this.close()
+    this.#left.abort()
+    this.#left = new AbortController()
+    if (!this.#isNear(route)) this.close()
     if (!route.id) return
+    this.#route = route
     this.#id = route.id
     const { signal } = this.#left
     try {
@@ -68,9 +101,14 @@ export class StreamView extends StreamNews {
   close() {
     this.#left.abort()
     this.#left = new AbortController()
+    this.#conversation?.leave()
+    this.#conversation = null
+    this.#known.forgetAllBut(this.#made)
     this.#article.hidden = true
     this.#article.replaceChildren()
+    this.#route = null
     this.#stream = null
+    this.#id = ""
     document.title = "ptstream"
   }
 
@@ -79,9 +117,54 @@ export class StreamView extends StreamNews {
    * @param {Stream} seen
    */
   know(seen) {
+    if (seen.parent && this.ids.includes(seen.parent)) this.#tellNext()
     if (seen.id !== this.#stream?.id) return
     if (seen.status !== this.#stream.status) this.#look(this.#left.signal).catch(ignored(this.#left.signal))
     else this.#header?.resize(seen)
+  }
+
+  /** To the end of the text. */
+  toEnd() {
+    this.#conversation?.scroller.jump()
+  }
+
+  /**
+   * A stream that was made here: it is shown at its end when it is opened.
+   * @param {Stream} stream
+   */
+  made(stream) {
+    this.#known.keep(stream)
+    this.#made = stream.id
+  }
+
+  /**
+   * Where a stream is to be shown: as the next turn of what is open, in its view.
+   * @param {Stream} stream
+   */
+  placeOf({ id, parent }) {
+    return hashOf({ id, view: parent === this.#id ? this.#conversation?.view : null })
+  }
+
+  /**
+   * A stream that somebody has begun: as the next turn of what is open here it is shown below it, and is open then.
+   * @param {Stream} stream
+   */
+  async goOnWith(stream) {
+    const { signal } = this.#left
+    if (!this.#conversation || !isAnswer(stream) || stream.parent !== this.#stream?.id || this.#route?.at !== null) return
+    const known = await this.#known.get(stream.id, signal).catch(ignored(signal))
+    if (!known || signal.aborted) return
+    this.#followed = stream.id
+    location.replace(this.placeOf(stream))
+  }
+
+  /**
+   * Whether a route leads to a turn of what is shown, or to the next one of it.
+   * @param {Route} route
+   */
+  #isNear({ id, view, at }) {
+    if (!id || at !== null || this.#conversation?.view !== view) return false
+    return this.ids.includes(id) || this.ids.includes(this.#known.parentOf(id) ?? "")
   }
 
   /**
@@ -90,110 +173,84 @@ export class StreamView extends StreamNews {
    * @param {AbortSignal} signal
    */
   async #read(id, route, signal) {
-    const stream = await this.#known(id, signal)
-    const view = route.view ?? (stream.command ? "raw" : "markdown")
-    const header = new Header(view, route, {
-      cancel: () => this.#do("POST", "cancel"),
-      start: () => this.#do("POST", "drive"),
-      goOn: () => this.#goOn(),
-      remove: () => this.#remove(),
-    })
-    const frame = element("div", { className: view === "panes" ? "panes" : "reading" })
-    this.#header = header
-    this.#article.replaceChildren(header.element, frame)
-    this.#article.hidden = false
+    const stream = await this.#known.get(id, signal)
+    const parts = route.view === "panes" ? [] : await this.#known.turnsUpTo(stream, signal)
+    signal.throwIfAborted()
+    const came = stream.id === this.#made ? "made" : stream.id === this.#followed ? "followed" : "opened"
+    this.#made = this.#followed = ""
+    this.#header = new Header(route.view ?? viewOf(stream), route, parts.length, this.#actions)
+    const conversation = parts.length ? this.#shown(parts, stream, route) : null
+    const frame = conversation?.frame ?? element("div", { className: "panes" })
+    this.#frame(this.#header.element, frame)
     this.#learn(stream)
-    const seen = (/** @type {number} */ bytes) => this.#see(bytes, signal)
-    const end =
-      view === "panes"
-        ? await panes(frame, stream.id, this.#daemon, seen, signal)
-        : await this.#text(frame, view, route, stream, header, seen, signal)
+    this.#tellNext()
+    this.tell("conversation")
+    if (conversation) this.#place(stream, route, came)
+    const seen = (/** @type {number} */ bytes) => this.#see(bytes)
+    const end = await (conversation?.read(route) ?? panes(frame, stream.id, this.#daemon, seen, signal))
+    signal.throwIfAborted()
     if (end?.status !== this.#stream?.status) await this.#look(signal)
   }
 
   /**
-   * The text, and what stands above it; its end.
-   * @param {HTMLElement} frame
-   * @param {string} view
-   * @param {Route} route
+   * The turns, below each other.
+   * @param {Part[]} parts
    * @param {Stream} stream
-   * @param {Header} header
-   * @param {(offset: number) => void} seen
-   * @param {AbortSignal} signal
+   * @param {Route} route
    */
-  async #text(frame, view, route, stream, header, seen, signal) {
-    const content = element("div", { className: `text ${view}` })
-    const above = [header.prompt(stream), remarks(this.#daemon, stream.id, () => hasEnded(this.#stream?.status ?? "done"), signal)]
-    const page = element("div", { className: `page ${view}` }, ...above, content)
-    const scroller = element("div", { className: "scroller", tabIndex: 0, ariaLabel: "Text" }, page)
-    scroller.role = "region"
-    const jump = element("button", { type: "button", className: "jump", hidden: true }, "Jump to end ↓")
-    frame.append(scroller, jump)
-    const renderer = view === "raw" ? new PlainText(content) : new Markdown(content)
-    const text = new TextView(scroller, page, renderer, { stuck: !hasEnded(stream.status) && route.at === null, signal })
-    text.addEventListener("end", () => (jump.hidden = text.atEnd))
-    jump.addEventListener("click", () => text.jump())
-    let sought = route.at
-    for await (const piece of followed(this.#daemon, stream.id, { signal })) {
-      if (piece.status !== "streaming") {
-        await text.end()
-        if (route.at !== null && isLost()) this.#seek(renderer, route)
-        return piece
-      }
-      seen(piece.offset)
-      await text.take(piece.text)
-      if (sought !== null && piece.offset > sought) {
-        await text.shown()
-        this.#seek(renderer, route)
-        sought = null
-      } else if (route.at !== null && isLost()) {
-        await text.shown()
-        this.#seek(renderer, route, mark)
-      }
+  #shown(parts, stream, route) {
+    if (!this.#conversation) {
+      const stuck = !hasEnded(stream.status) && route.at === null
+      this.#conversation = new ConversationView(route.view, stuck, this.#waiting, this.#daemon)
+      this.#conversation.addEventListener("seen", (event) => event instanceof CustomEvent && this.#see(event.detail))
     }
+    this.#conversation.show(parts)
+    return this.#conversation
+  }
+
+  /**
+   * @param {HTMLElement} header
+   * @param {HTMLElement} frame
+   */
+  #frame(header, frame) {
+    // What is taken out and put in again is scrolled to its beginning.
+    if (frame.isConnected) frame.previousElementSibling?.replaceWith(header)
+    else this.#article.replaceChildren(header, frame)
+    this.#article.hidden = false
+  }
+
+  /**
+   * Scrolls to where a reader goes on.
+   * @param {Stream} stream
+   * @param {Route} route
+   * @param {string} came how the stream came to be open
+   */
+  #place({ id, status }, { at }, came) {
+    if (came === "made") this.toEnd()
+    else if (came === "opened" && hasEnded(status) && at === null) this.#conversation?.showLast()
+    if (came !== "followed") return
+    const next = this.#list.answering(id).at(-1) // which may have begun before this one was open
+    if (next) this.goOnWith(next)
+  }
+
+  /** What answers each turn and is not below it, as far as is known. */
+  #tellNext() {
+    this.#conversation?.tellNext((id) => this.#list.answering(id))
   }
 
   /**
    * The text is there up to so many bytes.
    * @param {number} bytes
-   * @param {AbortSignal} signal
    */
-  #see(bytes, signal) {
+  #see(bytes) {
+    const { signal } = this.#left
     this.#header?.resize({ bytes })
     if (this.#stream?.status === "pending") this.#look(signal).catch(ignored(signal))
   }
 
-  /**
-   * @param {import("./text-view.js").Renderer} renderer
-   * @param {Route} route
-   * @param {(node: Element, words: string, before: number) => unknown} how
-   */
-  #seek(renderer, { words, at }, how = show) {
-    const found = renderer.at(at ?? 0)
-    if (found?.node instanceof Element) how(found.node, words, found.before)
-  }
-
-  /**
-   * What is known of a stream, as soon as the daemon is in reach.
-   * @param {string} id
-   * @param {AbortSignal} signal
-   * @returns {Promise<Stream>}
-   */
-  async #known(id, signal) {
-    while (true) {
-      try {
-        return await this.#daemon.ask(pathOf(id), { signal })
-      } catch (error) {
-        if (!(error instanceof Unreachable)) throw error
-      }
-      await new Promise((resolve) => setTimeout(resolve, AGAIN))
-      signal.throwIfAborted()
-    }
-  }
-
   /** @param {AbortSignal} signal */
   async #look(signal) {
-    const stream = await this.#known(this.#id, signal)
+    const stream = await this.#known.look(this.#id, signal)
     signal.throwIfAborted()
     this.#learn(stream)
   }
@@ -203,75 +260,8 @@ export class StreamView extends StreamNews {
     this.#stream = stream
     this.#id = stream.id // of `@last` from then on, too
     this.#header?.tell(stream)
-    this.tell(stream)
-  }
-
-  /**
-   * @param {string} method
-   * @param {string} what
-   */
-  async #do(method, what) {
-    const { signal } = this.#left
-    try {
-      await this.#daemon.ask(pathOf(this.#id, what), { method })
-      if (!signal.aborted) await this.#look(signal)
-    } catch (error) {
-      this.#complain(error, signal)
-    }
-  }
-
-  /** Another stream that begins with this one's text. */
-  async #goOn() {
-    const { signal } = this.#left
-    try {
-      const { id } = await this.#daemon.ask("streams", { method: "POST", body: { parent: this.#id } })
-      location.hash = hashOf({ id })
-      await this.#daemon.ask(pathOf(id, "drive"), { method: "POST" })
-    } catch (error) {
-      this.#complain(error, signal)
-    }
-  }
-
-  async #remove() {
-    const id = this.#id
-    if (!(await this.#sure())) return
-    const { signal } = this.#left
-    try {
-      await this.#daemon.ask(pathOf(id), { method: "DELETE" })
-      if (!signal.aborted) location.hash = ""
-      this.dispatchEvent(new Event("deleted"))
-    } catch (error) {
-      this.#complain(error, signal)
-    }
-  }
-
-  /** Whether the text is really to go. */
-  async #sure() {
-    /** @type {PromiseWithResolvers<boolean>} */
-    const { promise, resolve } = Promise.withResolvers()
-    const dialog = this.#dialog
-    const listening = new AbortController()
-    const running = hasEnded(this.#stream?.status ?? "done") ? "" : " It is still being written, and would be cancelled."
-    only("p", dialog).textContent = `Delete this stream and its text, for good?${running}`
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { signal: listening.signal })
-    for (const button of dialog.querySelectorAll("button")) {
-      button.addEventListener("click", () => dialog.close(button.value), { signal: listening.signal })
-    }
-    dialog.returnValue = ""
-    dialog.showModal()
-    const sure = await promise
-    listening.abort()
-    return sure
-  }
-
-  /**
-   * @param {unknown} error
-   * @param {AbortSignal} signal
-   */
-  #complain(error, signal) {
-    if (signal.aborted && error === signal.reason) return
-    if (!(error instanceof Refusal || error instanceof Unreachable)) throw error
-    this.#notice.say(error.message)
+    this.#conversation?.tell(stream)
+    this.tell("stream", stream)
   }
 }
 

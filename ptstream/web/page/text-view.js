@@ -1,8 +1,6 @@
-// One text in a scroller: fed in slices, one a frame, so that the page answers whatever comes; held at its end while
-// the reader is there, and nowhere else.
+// One text in a scroller: fed in slices, one a frame, so that the page answers whatever comes.
 
 import { soon } from "./frames.js"
-import { Filter } from "./untrusted.js"
 
 /** What one slice has at most: characters, and lines. */
 const SLICE = 32 * 1024
@@ -10,9 +8,6 @@ const LINES = 500
 
 /** Characters that wait to be shown, from which on no more are taken from the network. */
 const ENOUGH = 256 * 1024
-
-/** Pixels from the end within which a reader is at the end. */
-const NEAR = 40
 
 /**
  * What shows a text in the page.
@@ -24,13 +19,15 @@ const NEAR = 40
  */
 
 /**
- * Feeds `renderer` (`add`, `draw`, `end`), which writes into `content`, in `scroller`. Sends "end" when `atEnd`
- * may have changed.
+ * What takes out of a text, piece by piece, what would not be read but do something.
+ * @typedef {{ feed: (text: string) => string, end: () => string }} Sieve
  */
-export class TextView extends EventTarget {
+
+/** Feeds `renderer` in a scroller, with what `filter` leaves of a text. */
+export class TextView {
   #renderer
   #scroller
-  #filter = new Filter()
+  #filter
   /** @type {string[]} */
   #queue = []
   #waiting = 0
@@ -43,44 +40,18 @@ export class TextView extends EventTarget {
   #finished = Promise.withResolvers()
   #undo = () => {}
   #asked = false
-  #last = 0
-  #stuck
-  #inSight = true
 
   /**
-   * @param {HTMLElement} scroller
-   * @param {HTMLElement} content
    * @param {Renderer} renderer
-   * @param {{ stuck: boolean, signal: AbortSignal }} options
+   * @param {Sieve} filter
+   * @param {import("./scroller.js").Scroller} scroller
+   * @param {AbortSignal} signal
    */
-  constructor(scroller, content, renderer, { stuck, signal }) {
-    super()
-    this.#scroller = scroller
+  constructor(renderer, filter, scroller, signal) {
     this.#renderer = renderer
-    this.#stuck = stuck
-    scroller.classList.toggle("stuck", stuck)
-    scroller.addEventListener("scroll", () => this.#scrolled(), { signal, passive: true })
-    const sizes = new ResizeObserver(() => this.#stuck && this.#follow())
-    sizes.observe(scroller)
-    sizes.observe(content)
-    // The browser tells, behind the layout: what is asked in between is a guess, as runs have no size yet.
-    const end = document.createElement("div")
-    scroller.append(end)
-    const sight = new IntersectionObserver((seen) => this.#see(seen.at(-1)?.isIntersecting ?? false), {
-      root: scroller,
-      rootMargin: `0px 0px ${NEAR}px`,
-    })
-    sight.observe(end)
-    signal.addEventListener("abort", () => {
-      this.#undo()
-      sizes.disconnect()
-      sight.disconnect()
-    })
-  }
-
-  /** Whether the end is in sight. */
-  get atEnd() {
-    return this.#stuck || this.#inSight
+    this.#filter = filter
+    this.#scroller = scroller
+    signal.addEventListener("abort", () => this.#undo())
   }
 
   /**
@@ -111,12 +82,6 @@ export class TextView extends EventTarget {
     await this.#finished.promise
   }
 
-  /** To the end, to stay there. */
-  jump() {
-    this.#stick(true)
-    this.#follow()
-  }
-
   #ask() {
     if (this.#asked) return
     this.#asked = true
@@ -131,7 +96,7 @@ export class TextView extends EventTarget {
     this.#renderer.add(this.#filter.feed(slice))
     if (!this.#waiting && this.#ended) this.#close()
     else if (!this.#waiting) this.#renderer.draw()
-    if (this.#stuck) this.#follow()
+    this.#scroller.follow()
     if (this.#waiting) this.#ask()
     else {
       this.#idle?.resolve()
@@ -157,33 +122,6 @@ export class TextView extends EventTarget {
     if (length < text.length) this.#queue.unshift(text.slice(length))
     this.#waiting -= length
     return text.slice(0, length)
-  }
-
-  #follow() {
-    this.#scroller.scrollTop = this.#scroller.scrollHeight
-    this.#last = this.#scroller.scrollTop
-  }
-
-  /** Only a reader scrolls up; what else moves the text, a reflow, leaves the end in sight or below. */
-  #scrolled() {
-    const { scrollTop, scrollHeight, clientHeight } = this.#scroller
-    const below = scrollHeight - clientHeight - scrollTop
-    const stuck = this.#stuck ? scrollTop >= this.#last - 1 || below < 2 : scrollTop > this.#last && below < NEAR
-    this.#last = scrollTop
-    if (stuck !== this.#stuck) this.#stick(stuck)
-  }
-
-  /** @param {boolean} inSight */
-  #see(inSight) {
-    this.#inSight = inSight
-    this.dispatchEvent(new Event("end"))
-  }
-
-  /** @param {boolean} stuck */
-  #stick(stuck) {
-    this.#stuck = stuck
-    this.#scroller.classList.toggle("stuck", stuck)
-    this.dispatchEvent(new Event("end"))
   }
 }
 

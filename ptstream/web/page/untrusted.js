@@ -1,7 +1,7 @@
 // Text from a model, a command or another person: what would not be read but do something is taken out.
 //
-// The same as on a terminal (cli/untrusted.py, which says why): control sequences, control characters, what turns the
-// reading direction, what hides text. Where text goes, it goes as text: nothing here or elsewhere makes HTML of it.
+// The same as on a terminal (cli/control_sequences.py, which says why): control sequences, control characters, what turns
+// the reading direction, what hides text. Where text goes, it goes as text: nothing here or elsewhere makes HTML of it.
 
 /** Characters that the body of a title, clipboard or picture sequence may have. */
 const LIMIT = 8192
@@ -25,13 +25,30 @@ const UNWANTED = new RegExp(`\\r\\n?|${CSI}[@-~]|${STRING}(?:\\x07|\\x9c|\\x1b\\
 const TOO_MANY = new RegExp(`([${UNSEEN}]{${IN_A_ROW}})[${UNSEEN}]+`, "gu")
 const LAST_UNSEEN = new RegExp(`[${UNSEEN}]{0,${IN_A_ROW}}$`, "u")
 
-/** @param {string} text */
-const stripped = (text) => text.replace(UNWANTED, ([first]) => ("\r\u2028\u2029".includes(first) ? "\n" : ""))
+const SGR = /^(?:\x1b\[([\d;:]*)|\x9b([\d;:]+))m$/
+
+const RETURN = /\r+(\n?)/g
+
+/** @param {string} found */
+const nothing = (found) => ("\r\u2028\u2029".includes(found[0]) ? "\n" : "")
+
+/** @param {string} found */
+function kept(found) {
+  if (found[0] === "\r") return found
+  const sgr = SGR.exec(found)
+  return sgr ? `\x1b[${sgr[1] ?? sgr[2]}m` : nothing(found)
+}
 
 /** Takes a text in pieces and gives it back harmless, the same however it was cut. */
 export class Filter {
   #held = ""
   #unseen = ""
+  #instead
+
+  /** @param {(found: string) => string} instead what stands where something was taken out */
+  constructor(instead = nothing) {
+    this.#instead = instead
+  }
 
   /**
    * What can be shown; what may be a sequence is held back until that is known.
@@ -47,14 +64,14 @@ export class Filter {
     const undecided = UNDECIDED.exec(whole.slice(from))
     const decided = undecided ? from + undecided.index : whole.length
     this.#held = whole.slice(decided)
-    return this.#thinned(stripped(whole.slice(0, decided)))
+    return this.#thinned(whole.slice(0, decided).replace(UNWANTED, this.#instead))
   }
 
   /** What was held back. */
   end() {
     const rest = this.#held
     this.#held = ""
-    const last = this.#thinned(stripped(rest))
+    const last = this.#thinned(rest.replace(UNWANTED, this.#instead))
     this.#unseen = ""
     return last
   }
@@ -68,6 +85,35 @@ export class Filter {
     const kept = (this.#unseen + text).replace(TOO_MANY, "$1")
     this.#unseen = LAST_UNSEEN.exec(kept)?.[0] ?? ""
     return kept.slice(before)
+  }
+}
+
+/**
+ * The same for a text as a terminal shows it, for who knows what is left in: a lone CR, which begins its line anew, and
+ * colours, as ESC [ … m (SGR, ECMA-48 8.3.117).
+ */
+export class LineFilter {
+  #filter = new Filter(kept)
+  #returned = ""
+
+  /** @param {string} text */
+  feed(text) {
+    return this.#shown(this.#filter.feed(text))
+  }
+
+  end() {
+    return this.#shown(this.#filter.end())
+  }
+
+  /**
+   * What ends in CR stands there until something else does: CR CR LF is an end of a line, too.
+   * @param {string} text
+   */
+  #shown(text) {
+    if (!text) return ""
+    const whole = this.#returned + text
+    this.#returned = whole.endsWith("\r") ? "\r" : ""
+    return whole.replace(/\r+$/, "").replace(RETURN, (_, end) => end || "\r")
   }
 }
 

@@ -1,0 +1,165 @@
+"""What the kernel tells of writes to a home's files: on Linux inotify, as they happen; elsewhere watchfiles.
+
+watchfiles waits in a thread and looks for events in steps: ones short enough to be in time cost a percent of a core
+while nothing happens. inotify's descriptor is waited for by the event loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+import anyio
+
+from ptstream.bell import Bell
+
+STEP = 5
+"""Milliseconds between two looks of watchfiles: 5 cost half a percent of a core, 1 three times that."""
+
+READ = 64 * 1024
+"""Bytes of events that are taken at once."""
+
+
+class Watch:
+    """One file that is watched, by however many. `bell` is rung when it has been written to, closed or unlinked."""
+
+    def __init__(self, path: str, number: int) -> None:
+        self.path = path
+        self.bell = Bell()
+        self.number = number
+        self.users = 0
+
+
+class FileChanges(Protocol):
+    """Tells of changes until it is closed. Making one raises OSError where there is no watch: a user has 128 or so."""
+
+    def of_log(self) -> AsyncGenerator[None, None]:
+        """Yields when the log, which comes and goes, has been written to: once for several writes."""
+
+    watches_files: bool
+    """Whether it watches anything but the log."""
+
+    def watch(self, path: str) -> Watch | None:
+        """Begin to watch a single file; None where that cannot be. Its bell is rung while `of_log` is iterated."""
+
+    def leave(self, watch: Watch) -> None:
+        """The end of that."""
+
+    def close(self) -> None:
+        """Tell of nothing any more."""
+
+
+def file_changes(folder: str, log: str) -> FileChanges:
+    """Of the file `log` in this folder, and of others that are named later. Raises OSError."""
+    return ByInotify(folder, log) if sys.platform == "linux" else ByWatchfiles(folder, log)
+
+
+class ByInotify:
+    """See `FileChanges` and inotify(7)."""
+
+    watches_files = True
+
+    def __init__(self, folder: str, log: str) -> None:
+        import ctypes
+
+        import inotify_simple
+        from inotify_simple import INotify, flags
+
+        # The C library that Python has loaded: to look for one, it would start ldconfig, which takes 20 ms.
+        inotify_simple._libc = inotify_simple._libc or ctypes.CDLL(None, use_errno=True)
+        self._log = log
+        self._watches: dict[int, Watch] = {}
+        self._flags = flags
+        self._inotify = INotify(nonblocking=True)
+        try:
+            self._folder = self._inotify.add_watch(folder, flags.CREATE | flags.MODIFY)
+        except OSError:
+            self.close()
+            raise
+
+    async def of_log(self) -> AsyncGenerator[None, None]:
+        """See `FileChanges`."""
+        from inotify_simple import parse_events
+
+        while True:
+            await anyio.wait_readable(self._inotify)
+            written = False
+            for event in parse_events(os.read(self._inotify.fileno(), READ)):
+                if watch := self._watches.get(event.wd):
+                    watch.bell.ring()
+                # What has overflowed the queue has no name, and may have been anything.
+                written = written or event.name == self._log or bool(event.mask & self._flags.Q_OVERFLOW)
+            if written:
+                yield
+
+    def watch(self, path: str) -> Watch | None:
+        """See `FileChanges`. A process that dies closes what it has open, and an end unlinks it."""
+        try:
+            number = self._inotify.add_watch(path, self._flags.MODIFY | self._flags.CLOSE_WRITE | self._flags.ATTRIB)
+        except OSError:
+            return None
+        watch = self._watches.setdefault(number, Watch(path, number))
+        watch.users += 1
+        return watch
+
+    def leave(self, watch: Watch) -> None:
+        """See `FileChanges`."""
+        watch.users -= 1
+        if not watch.users:
+            self._watches.pop(watch.number, None)
+            with contextlib.suppress(OSError, ValueError):  # it went with its file, or all have been closed
+                self._inotify.rm_watch(watch.number)
+
+    def close(self) -> None:
+        """See `FileChanges`."""
+        self._inotify.close()
+
+
+class ByWatchfiles:
+    """See `FileChanges`."""
+
+    watches_files = False
+
+    def __init__(self, folder: str, log: str) -> None:
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(folder)
+        self._folder = folder
+        self._log = log
+        self._stop = anyio.Event()
+
+    async def of_log(self) -> AsyncGenerator[None, None]:
+        """See `FileChanges`; raises OSError."""
+        import watchfiles
+
+        changes = watchfiles.awatch(
+            self._folder,
+            # The default filter hides some paths.
+            watch_filter=lambda _, path: os.path.basename(path) == self._log,
+            recursive=False,
+            step=STEP,
+            debounce=2 * STEP,
+            rust_timeout=60_000,
+            stop_event=self._stop,
+        )
+        try:
+            async for _ in changes:
+                yield
+        # Its own error for a watch that is not to be had is a RuntimeError; it takes no path that is not UTF-8.
+        except (RuntimeError, ValueError) as error:
+            raise OSError(f"no watch on {self._folder}: {error}") from error
+        finally:
+            self.close()  # the thread that waits for changes cannot be cancelled
+
+    def watch(self, path: str) -> Watch | None:
+        """See `FileChanges`."""
+        return None
+
+    def leave(self, watch: Watch) -> None:
+        """See `FileChanges`."""
+
+    def close(self) -> None:
+        """See `FileChanges`."""
+        self._stop.set()
