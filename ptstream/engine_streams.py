@@ -15,7 +15,7 @@ from ptstream.follow import Follow
 from ptstream.roll_call import RunningDaemon, heard_of
 from ptstream.stream_json import title as title_of
 from ptstream.streams import GenerationRequest, Status, Stream
-from ptstream.streams_protocol import Chunks, Details, Listing, Match
+from ptstream.streams_protocol import Chunks, DetailedListing, Details, Listing, Match
 
 NOT_SHRUNK = "a reader holds on to the log: what was deleted leaves it with the next rm, or when all have ended"
 
@@ -45,6 +45,19 @@ class EngineStreams:
         self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
     ) -> Listing:
         return Listing(await self._engine.listed(limit, status, since), complete=True)
+
+    async def list_details(
+        self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> DetailedListing:
+        listing = await self.list(limit, status, since)
+        return DetailedListing([*await self.detailed(listing.streams)], listing.complete)
+
+    async def detailed(self, streams: Sequence[Stream]) -> Sequence[Details]:
+        """What is known of these, as they are given."""
+        return [
+            Details(stream, await self._engine.attempts(stream.id), *await self._engine.counts(stream.id))
+            for stream in streams
+        ]
 
     async def chunks(self, id: str, offset: int = 0, since: float = 0) -> Chunks:
         end = (await self._engine.recovered(id)).bytes  # before they are read: what is behind it is newer

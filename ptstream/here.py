@@ -18,7 +18,7 @@ from ptstream.engine.protocol import Engine
 from ptstream.engine_streams import EngineStreams
 from ptstream.errors import DaemonUnreachable, PtstreamError, StoreBusy
 from ptstream.settings import Home
-from ptstream.streams import GenerationRequest, Status, Stream
+from ptstream.streams import GenerationRequest, Status, Stream, TerminalSize
 from ptstream.streams_protocol import Driven, NumberedRemark
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ class Here(EngineStreams):
         check_model(request, caller, settings, self._home)
         return await doubt(request, caller, settings, self._home)
 
-    async def drive(self, id: str, *, stderr: bool = False, on_drop: bool = False) -> Driven:
+    async def drive(
+        self, id: str, *, stderr: bool = False, on_drop: bool = False, terminal: TerminalSize | None = None
+    ) -> Driven:
         """A stream that was begun by another one is left to that, if the daemon cannot be reached: the text is read.
 
         So it is if a daemon dies before it answers: it may have begun.
@@ -62,8 +64,9 @@ class Here(EngineStreams):
         from ptstream.client.caller import own_context
         from ptstream.client.launch import connect_or_start
 
-        fields = {**own_context(), "stderr": stderr, "on_drop": on_drop}
+        fields = {**own_context(), "stderr": stderr, "on_drop": on_drop, "terminal": terminal}
         try:
+            await self._stack.aclose()  # a chat drives many, one after the other
             self._client = await self._stack.enter_async_context(connect_or_start(self._home))
             answer = await self._client.ask("POST", wire.DRIVE.format(id=id), fields)
         except DaemonUnreachable:

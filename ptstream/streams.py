@@ -116,6 +116,17 @@ class Body(Record):
         super().__init__(text=text, status=status, offset=offset, error=error)
 
 
+class TerminalSize(NamedTuple):
+    """Of a terminal, in cells. One that nobody has given a size has this one."""
+
+    columns: int = 80
+    rows: int = 24
+
+
+TTY = "tty"
+"""The one option of a command: whether it has a pseudo-terminal."""
+
+
 class GenerationRequest(NamedTuple):
     """What a stream was asked to say, and by what. None means: not given yet, may be given when it is driven."""
 
@@ -126,7 +137,15 @@ class GenerationRequest(NamedTuple):
     generator: str | None = None
     flush: Flush | None = None
     options: Mapping[str, Any] | None = None
-    """Further fields of the request to a model: temperature, seed and the like. None as a value: not sent at all."""
+    """Further fields of the request to a model: temperature, seed and the like. None as a value: not sent at all.
+
+    Of a command there is one alone, `TTY`.
+    """
+
+    @property
+    def tty(self) -> bool:
+        """Whether it is a command that has a pseudo-terminal."""
+        return bool(self.command and self.options and self.options.get(TTY) is True)
 
 
 NOT_OPTIONS = frozenset(("model", "messages", "stream", "stream_options"))
@@ -145,9 +164,9 @@ def inherited(had: GenerationRequest, given: GenerationRequest) -> GenerationReq
     takes the place of the one that was.
     """
     if given.command or given.generator or given.model or (given.prompt is not None and had.command):
+        if given.command or had.command:  # a command's option is none of a model's
+            had = had._replace(options=None)
         had = had._replace(command=None, generator=None, model=None)
-    if given.command:
-        had = had._replace(options=None)
     if given.options is not None:
         given = given._replace(options={**(had.options or {}), **given.options})
     return had._replace(**{word: value for word, value in given._asdict().items() if value is not None})

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from ptstream.errors import PtstreamError
 from ptstream.roll_call import RunningDaemon
-from ptstream.streams import Attempt, GenerationRequest, Kept, Status, Stream
+from ptstream.streams import Attempt, GenerationRequest, Kept, Status, Stream, TerminalSize
 
 
 class Driven(NamedTuple):
@@ -44,6 +44,13 @@ class Listing(NamedTuple):
     """Streams, newest first; `complete`: whether no more of them are there than were asked for."""
 
     streams: list[Stream]
+    complete: bool
+
+
+class DetailedListing(NamedTuple):
+    """The same with all that is known of each but its text."""
+
+    details: list[Details]
     complete: bool
 
 
@@ -100,6 +107,12 @@ class Streams(Protocol):
         """
         ...
 
+    async def list_details(
+        self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> DetailedListing:
+        """As `list`, with what `details` has of each, but for the prompts."""
+        ...
+
     async def chunks(self, id: str, offset: int = 0, since: float = 0) -> Chunks:
         """When the text behind byte `offset` came: its chunks that were kept at `since` (Unix seconds) or later.
 
@@ -145,11 +158,14 @@ class Streams(Protocol):
         """
         ...
 
-    async def drive(self, id: str, *, stderr: bool = False, on_drop: bool = False) -> Driven:
+    async def drive(
+        self, id: str, *, stderr: bool = False, on_drop: bool = False, terminal: TerminalSize | None = None
+    ) -> Driven:
         """Have a pending stream driven; one that is driven, or has ended, is left as it is. Returns once it has begun.
 
-        `stderr` makes what a command writes there text as well. With `on_drop` it goes on when its provider breaks
-        off. Raises what stood in the way, the stream being pending still: ConfigurationError, UsageError.
+        `stderr` makes what a command writes there text as well; `terminal` is the size of the pseudo-terminal of a
+        command that has one. With `on_drop` it goes on when its provider breaks off. Raises what stood in the way, the
+        stream being pending still: ConfigurationError, UsageError.
         """
         ...
 

@@ -6,13 +6,14 @@ import itertools
 import random
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ptstream.cli.markdown import Rendered
+from ptstream.cli.markdown_whole import WholeMarkdown
 from tests.conftest import needs, until
 from tests.emulator import Emulator, Reflowing
 
@@ -96,7 +97,10 @@ class Drawn:
         self.terminal = Emulator(*size, spacing)
         self.terminal.feed("".join(f"{line}\n" for line in ABOVE))
         self.now = 0.0
-        self.rendered = Rendered(lambda: size, lambda: self.now)
+        self.rendered = Rendered(self.size, lambda: self.now)
+
+    def size(self) -> tuple[int, int]:
+        return self.terminal.columns, self.terminal.lines
 
     def feed(self, piece: str) -> None:
         self.now += 1
@@ -169,6 +173,43 @@ def test_an_asterisk_that_never_closes_holds_nothing_back_that_fits() -> None:
         assert len(re.findall(r"w\d\d", "".join(drawn.terminal.rows))) == number + 1
 
 
+@pytest.mark.parametrize(
+    "mark",
+    ["**", "*", "_", "~~", "`", "```` ``", "[", "[a](", "$", "$$\n", r"\\(", "<https://a.example/", "- > **", "a | "],
+)
+def test_a_mark_that_is_open_for_longer_than_the_screen_is_high_hides_nothing(mark: str) -> None:
+    """What has scrolled off is in the scrollback, once, and stays as it was; also when it is closed after all."""
+    words, size = [f"w{number:03}" for number in range(160)], (40, 12)
+    source = mark + " ".join(words) + f"{mark[::-1]} end"
+    whole, drawn = Drawn(size, 0), Drawn(size, 0)
+    whole.feed(source)
+    above: list[str] = []
+    come = ""
+    for piece in re.findall(r"(?:\S+\s*){1,3}", source):
+        drawn.feed(piece)
+        come += piece
+        assert re.findall(r"w\d\d\d", "".join(drawn.terminal.rows)) == re.findall(r"w\d\d\d", come)
+        assert drawn.terminal.above[: len(above)] == above
+        above = drawn.terminal.above
+    assert drawn.end() == whole.end()
+
+
+def test_of_any_text_all_is_seen_that_has_come() -> None:
+    """Whatever is open in it: but for tables, whose rows come whole."""
+    for seed in seeds(4):
+        print("seed", seed)
+        text = Text(seed)
+        source = _numbered(text, FORMS + OPENING)
+        drawn = Drawn((text.random.randint(40, 120), text.random.randint(12, 40)), 0)
+        come = ""
+        for piece in text.pieces(source):
+            drawn.feed(piece)
+            come += piece
+            said = re.findall(r"m\d\d\d", come)
+            assert re.findall(r"m\d\d\d", "".join(drawn.terminal.rows)) == said
+        drawn.end()
+
+
 def test_a_table_that_narrows_leaves_nothing_behind() -> None:
     drawn = Drawn((30, 12), 0)
     drawn.feed("| a | **b |\n|---|---|\n| c | averyveryvery long cell `of")
@@ -176,13 +217,16 @@ def test_a_table_that_narrows_leaves_nothing_behind() -> None:
     assert drawn.end()[3:] == ["a  **b", "─" * 29, "c  averyveryvery long cell of", "   two", "", "end"]
 
 
-def _numbered(text: Text) -> str:
+FORMS = ("{}", "{}", "{}", "**{}**", "*{}*", "`{}`", "[{}](u)", "空{}。")
+
+OPENING = ("{}", "{}", "{}", "{}", "**{}", "*{}", "`{}", "[{}", "[{}](", "${}", "~~{}", "{}**", "{}]", "<{}", "_{}")
+
+
+def _numbered(text: Text, forms: Sequence[str] = FORMS) -> str:
     """Blocks whose every word is another."""
     count = iter(range(1000))
 
     def word() -> str:
-        # Each closed: what is open for longer than the screen is high is not all there while the text comes.
-        forms = ("{}", "{}", "{}", "**{}**", "*{}*", "`{}`", "[{}](u)", "空{}。")
         return text.random.choice(forms).format(f"m{next(count):03}")
 
     def words(most: int) -> str:
@@ -250,3 +294,19 @@ def test_resized_in_tmux_no_word_is_missing_or_there_twice(folder: Path, seed: i
             assert seen() == wanted
     finally:
         said("kill-server")
+
+
+def test_what_is_there_already_gets_the_same_rows() -> None:
+    """Cut anywhere, by `cat --render`; and in a pipe the same without colours."""
+    for seed in seeds(8):
+        print("seed", seed)
+        text = Text(seed)
+        source, size = text.blocks(4)[:3000], text.size()
+        drawn = Drawn(size, 0)
+        drawn.feed(source)
+        formatters = [WholeMarkdown(drawn.size, color=color) for color in (True, False)]
+        rows, plain = ("".join([*map(each.feed, text.pieces(source)), each.end()]) for each in formatters)
+        terminal = Emulator(*size)
+        terminal.feed("".join(f"{line}\n" for line in ABOVE) + rows)
+        assert terminal.rows == drawn.end()
+        assert plain == re.sub(r"\x1b\[[\d;]*m", "", rows)

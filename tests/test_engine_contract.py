@@ -178,6 +178,8 @@ async def test_a_name_belongs_to_one_stream(engine: Engine, other: Engine) -> No
         (GenerationRequest(), "@last"),
         (GenerationRequest(command=("ls",), model="m"), None),
         (GenerationRequest(command=("ls",), options={"seed": 1}), None),
+        (GenerationRequest(command=("ls",), options={"tty": True, "seed": 1}), None),
+        (GenerationRequest(command=("ls",), options={"tty": "yes"}), None),
         (GenerationRequest(options={"messages": []}), None),
         (GenerationRequest(options={"": 1}), None),
         (GenerationRequest(options={"seed": math.inf}), None),
@@ -188,6 +190,13 @@ async def test_what_can_be_no_stream(engine: Engine, words: GenerationRequest, n
     with pytest.raises(UsageError):
         await engine.create(words, name=name)
     assert await engine.listed() == []
+
+
+async def test_a_command_may_have_a_terminal(engine: Engine) -> None:
+    request = GenerationRequest(command=("ls",), options={"tty": True})
+    id = (await engine.create(request)).id
+    assert (await engine.get(id)).request == request
+    assert (await engine.get(id)).request.tty
 
 
 async def test_large_words_come_back_whole(engine: Engine) -> None:

@@ -50,6 +50,7 @@ CALLS: dict[str, Callable[[There], Any]] = {
     "find": lambda there: there.find("x"),
     "details": lambda there: there.details("x"),
     "list": lambda there: there.list(5),
+    "list_details": lambda there: there.list_details(5),
     "create": lambda there: there.create(GenerationRequest(prompt="x")),
     "fill": lambda there: there.fill("x", GenerationRequest(prompt="x")),
     "check": lambda there: there.check(GenerationRequest(prompt="x")),

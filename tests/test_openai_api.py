@@ -68,7 +68,9 @@ async def test_an_answer_comes_and_is_kept(face: Face, server: endpoint.Server, 
         with face.client() as client:
             completions = client.chat.completions
             if not stream:
-                got = completions.with_raw_response.create(model="mine/as-asked", messages=ASKED)
+                got = completions.with_raw_response.create(
+                    model="mine/as-asked", messages=ASKED, temperature=0.5, stop=["\0"], user="u"
+                )
                 message = got.parse().choices[0].message
                 return message.content or "", message.reasoning_content, got.headers["stream-id"]  # type: ignore[attr-defined]
             text = thought = ""
@@ -97,6 +99,7 @@ async def test_an_answer_comes_and_is_kept(face: Face, server: endpoint.Server, 
         "Be brief.",
         "mine/as-asked",
     )
+    assert fields["options"] == (None if stream else {"temperature": 0.5, "stop": ["\0"]})
     (attempt,) = fields["attempts"]
     assert (attempt["model"], attempt["usage"]) == ("as-asked", endpoint.USAGE)
     async with httpx.AsyncClient(base_url=face.url, headers=face.headers) as http:

@@ -599,3 +599,25 @@ def test_dial_stdio_ends_with_the_daemon(home: Home, cli: Cli) -> None:
         assert "caller" in json.loads(process.stdout.readline())
         cli.run("daemon", "stop")
         assert ended(process) == 0
+
+
+def test_a_chat_goes_on_over_new_connections(box: Box, tmp_path: Path) -> None:
+    """One ends when nothing is asked for a while, and by Ctrl-C, which is every process's at the terminal."""
+    (tmp_path / "text").write_text("One two three four.")
+    chat: Any = Terminal(("chat", "-m", f"replay:{tmp_path}/text?rate=4"), box.cli.environment | {"NO_COLOR": "1"})
+    chat.expect_exact("Ctrl-D leaves")
+    chat.send("Why?\r")
+    chat.expect_exact("One two three four.")
+    chat.expect("done .*\r\n")
+    for connection in children(chat.pid, "ssh"):
+        os.kill(connection, signal.SIGTERM)
+    chat.send("And then?\r")
+    chat.expect_exact("One two")
+    chat.sendintr()
+    chat.expect("goes on .* watch ([0-9a-z]{12})")
+    chat.send("So?\r")
+    chat.expect_exact("One two three four.")
+    chat.expect("done .* ([0-9a-z]{12})\r\n")
+    assert len(box.there.out("show", "--thread", chat.match[1]).splitlines()) == 3
+    chat.send("\x04")
+    chat.expect(pexpect.EOF)

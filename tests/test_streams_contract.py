@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
 from ptstream.cli.at_once import AtOnce, result_of
@@ -36,7 +37,7 @@ from ptstream.errors import (
     UsageError,
 )
 from ptstream.here import Here
-from ptstream.streams import GenerationRequest, Status, Stream
+from ptstream.streams import GenerationRequest, Status, Stream, TerminalSize
 from ptstream.streams_protocol import Streams
 from tests.conftest import LIMIT, Face, forked_command, hear_nothing, listening
 from tests.endpoint import PIECES
@@ -80,12 +81,13 @@ async def by_ssh(face: Face, say: Say) -> AsyncIterator[Streams]:
 @contextlib.asynccontextmanager
 async def by_https(face: Face, say: Say) -> AsyncIterator[Streams]:
     """Without the s: on loopback. `test_https` has TLS."""
-
-    async def asker() -> dict[str, object]:
-        return {}
-
     async with https.connect(https.address_named(face.url, {"PTSTREAM_TOKEN": face.token})) as client:
-        yield There(client, asker, say)
+        yield There(client, nobody, say)
+
+
+async def nobody() -> dict[str, object]:
+    """Who asks over the network: there is only the token."""
+    return {}
 
 
 WAYS: dict[str, Way] = {"here": here, "socket": by_socket, "ssh": by_ssh, "https": by_https}
@@ -127,6 +129,33 @@ async def driven(streams: Streams, words: GenerationRequest = ASKED) -> Stream:
 
 
 # --- what there is
+
+
+async def test_a_list_has_the_details_of_each(streams: Streams) -> None:
+    """But of their prompts the openings alone."""
+    made = [await streams.create(ASKED), await driven(streams), await driven(streams, ASKED._replace(prompt="x" * 999))]
+    listing = await streams.list_details(3)
+    assert listing.complete
+    each = [await streams.details(stream.id) for stream in reversed(made)]
+    assert [details.stream.id for details in listing.details] == [details.stream.id for details in each]
+    assert [details[1:] for details in listing.details] == [details[1:] for details in each]
+    assert len(listing.details[0].stream.prompt or "") < 999 == len(each[0].stream.prompt or "")
+    assert (await streams.list_details(1, (Status.DONE,))).details == listing.details[:1]
+    assert (await streams.list_details(None, (), time.time() + 60)).details == []
+
+
+async def test_a_list_with_details_is_one_request(face: Face) -> None:
+    asked: list[str] = []
+
+    async def ask(request: httpx.Request) -> None:
+        asked.append(request.url.path)
+
+    async with https.connect(https.address_named(face.url, {"PTSTREAM_TOKEN": face.token})) as client:
+        there = There(client, nobody, print)
+        made = [(await there.create(ASKED)).id for _ in range(5)]
+        client.http.event_hooks["request"].append(ask)
+        assert [details.stream.id for details in (await there.list_details(5)).details] == made[::-1]
+    assert asked == ["/streams"]
 
 
 async def test_a_stream_is_found_by_its_id_its_name_its_beginning_and_as_the_newest(streams: Streams) -> None:
@@ -427,6 +456,17 @@ async def test_over_the_network_nothing_but_models_is_driven(face: Face) -> None
         pending = await streams.create(GenerationRequest())
         with pytest.raises(NotAllowed, match="only models"):
             await streams.fill(pending.id, command)
+
+
+async def test_a_commands_terminal_is_as_large_as_the_callers(request: pytest.FixtureRequest, streams: Streams) -> None:
+    """But over the network, where no command is driven."""
+    if "https" in request.node.callspec.id:
+        return
+    sizes = GenerationRequest(command=("sh", "-c", "stty size <&1"), options={"tty": True})
+    for size, said in ((TerminalSize(132, 50), b"50 132\n"), (None, b"24 80\n")):
+        made = await streams.create(sizes)
+        await streams.drive(made.id, terminal=size)
+        assert await joined(streams.follow(made.id)) == said
 
 
 async def test_over_the_network_the_token_lets_in(face: Face) -> None:

@@ -20,6 +20,7 @@ from typer._click.exceptions import ClickException
 from ptstream.cli.control_sequences import clean
 from ptstream.cli.entry import ALIASES
 from ptstream.cli.fast_path import failed
+from ptstream.cli.help import HelpContext
 from ptstream.cli.screen import Screen
 from ptstream.errors import PtstreamError, UsageError
 from ptstream.settings import Home, find_home
@@ -59,6 +60,7 @@ class Line:
 
 COMMANDS = {
     "drive": Command("drive", "Run a model or a command as a stream, printing every piece live."),
+    "chat": Command("chat", "Talk with a model at a prompt, each turn a stream."),
     "watch": Command("watch", "Follow a stream from anywhere, until it ends."),
     "cat": Command("cat", "Print a stream's text."),
     "create": Command("create", "Make a pending stream and print its id."),
@@ -86,6 +88,7 @@ COMMANDS = {
 class _Examples(typer.core.TyperCommand):
     """A command whose help begins with examples; what follows `--` on its line is a command of the user's."""
 
+    context_class = HelpContext
     examples = ""
     takes_command = False
 
@@ -97,23 +100,18 @@ class _Examples(typer.core.TyperCommand):
         return rest
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        _write_examples(formatter, self.examples)
+        formatter.write_examples(self.examples)
         super().format_help(ctx, formatter)
-
-
-def _write_examples(formatter: Any, examples: str) -> None:
-    with formatter.section("Examples"):
-        formatter.write("".join(f"  {line}\n" for line in examples.strip().splitlines()))
-    formatter.write("\n")
 
 
 class Group(typer.core.TyperGroup):
     """A group of commands whose help begins with examples."""
 
+    context_class = HelpContext
     examples = ""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        _write_examples(formatter, self.examples)
+        formatter.write_examples(self.examples)
         super().format_help(ctx, formatter)
 
 

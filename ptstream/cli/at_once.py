@@ -16,7 +16,7 @@ from ptstream.engine.sqlite.recovery import as_it_is, listed, state
 from ptstream.engine.sqlite.store import Store
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Status, Stream
-from ptstream.streams_protocol import Chunks, Details, Listing, Match
+from ptstream.streams_protocol import Chunks, DetailedListing, Details, Listing, Match
 
 T = TypeVar("T")
 
@@ -30,6 +30,9 @@ class Asked(Protocol):
     async def list(
         self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
     ) -> Listing: ...
+    async def list_details(
+        self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> DetailedListing: ...
     async def chunks(self, id: str, offset: int = 0, since: float = 0) -> Chunks: ...
     async def create(
         self, request: GenerationRequest, *, name: str | None = None, title: str | None = None, ttl: float | None = None
@@ -65,6 +68,15 @@ class AtOnce:
         self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
     ) -> Listing:
         return Listing(listed(self._store, limit, status, since), complete=True)
+
+    async def list_details(
+        self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> DetailedListing:
+        streams = listed(self._store, limit, status, since)
+        details = [
+            Details(stream, self._store.attempts(stream.id), *self._store.counts(stream.id)) for stream in streams
+        ]
+        return DetailedListing(details, complete=True)
 
     async def chunks(self, id: str, offset: int = 0, since: float = 0) -> Chunks:
         end = state(self._store, id).bytes

@@ -16,6 +16,8 @@ from ptstream.settings import Home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ptstream.streams import Stream
 
 HELP = ("-h", "--help")
@@ -110,7 +112,7 @@ def _values(home: Home, line: _Begun, kind: str | tuple[str, ...]) -> list[Candi
         if kind == "OPTION":
             return [(word, "") for word in OPTIONS]
         if kind == "MODEL":
-            return _models(home)
+            return [(word, "") for word in models_of(home, _newest(home, running=False))]
         if kind.startswith("ID"):
             return _streams(home, line)
     except PtstreamError:
@@ -118,13 +120,16 @@ def _values(home: Home, line: _Begun, kind: str | tuple[str, ...]) -> list[Candi
     return []
 
 
-def _models(home: Home) -> list[Candidate]:
-    from ptstream.config import load
+def models_of(home: Home | None, newest: Iterable[Stream]) -> list[str]:
+    """The models of the streams, which are the newest, and of the home's config file. Raises PtstreamError."""
+    names = [stream.model for stream in newest]
+    if home is not None:
+        from ptstream.config import load
 
-    settings = load(home)
-    configured = [settings.model, *(f"{name}/{each.model}" for name, each in settings.endpoints.items() if each.model)]
-    used = [stream.model for stream in _newest(home, running=False)]
-    return [(word, "") for word in dict.fromkeys([*used, *configured]) if word and word.isprintable()]
+        settings = load(home)
+        names.append(settings.model)
+        names += (f"{name}/{each.model}" for name, each in settings.endpoints.items() if each.model)
+    return [name for name in dict.fromkeys(names) if name and name.isprintable()]
 
 
 def _streams(home: Home, line: _Begun) -> list[Candidate]:

@@ -170,6 +170,11 @@ class CursorFile:
             self._appended += 1
 
 
+def cursors_in(path: str | None) -> contextlib.AbstractContextManager[CursorFile | None]:
+    """Those of the file, if there is one to be. Raises as `CursorFile.opened` does."""
+    return contextlib.nullcontext() if path is None else CursorFile.opened(path)
+
+
 class Place(NamedTuple):
     """Where the next byte of an output is written, which is a file."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import anyio
 
@@ -14,6 +16,39 @@ from ptstream.streams_protocol import Streams
 
 DETACHING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+Signals = AsyncIterator[signal.Signals]
+"""Those that a person or a terminal has sent, as they come."""
+
+
+def received() -> AbstractContextManager[Signals]:
+    """Takes the signals that are for a reader; until it is left they end no process."""
+    return anyio.open_signal_receiver(*DETACHING, signal.SIGQUIT)
+
+
+async def left_by(
+    signals: Signals,
+    work: Callable[[], Awaitable[object]],
+    quits: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> int:
+    """Run `work` to its end: 0, or the number of the signal that ended it. Ctrl-\\ runs `quits` beside it."""
+    left = 0
+
+    async def working(scope: anyio.CancelScope) -> None:
+        await work()
+        scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(working, tasks.cancel_scope)
+        async for number in signals:
+            if number == signal.SIGQUIT:
+                if quits:
+                    tasks.start_soon(quits)
+                continue
+            left = number
+            tasks.cancel_scope.cancel()
+            break
+    return left
+
 
 async def detachable(
     screen: Screen,
@@ -21,15 +56,16 @@ async def detachable(
     ids: Sequence[str],
     work: Callable[[], Awaitable[int]],
     cancel: Callable[[], Awaitable[object]],
+    signals: Signals | None = None,
 ) -> int:
     """Run `work`; its exit code, or that of the signal that ended it. Ctrl-\\ runs `cancel` beside it.
 
-    A note says how the streams go on. Raises what `work` raises; a closed output is an exit code, too.
+    A note says how the streams go on. `signals` are those that its caller takes already. Raises what `work` raises; a
+    closed output is an exit code, too.
     """
     outcome: int | PtstreamError = 1
-    left = 0
 
-    async def working(scope: anyio.CancelScope) -> None:
+    async def working() -> None:
         nonlocal outcome
         try:
             with ungrouped():
@@ -38,18 +74,9 @@ async def detachable(
             outcome = StreamNotFound(f"stream {ids[0]} has been deleted") if len(ids) == 1 else error
         except PtstreamError as error:  # not through the task group, which would wrap it
             outcome = error
-        scope.cancel()
 
-    with anyio.open_signal_receiver(*DETACHING, signal.SIGQUIT) as signals:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(working, tasks.cancel_scope)
-            async for number in signals:
-                if number == signal.SIGQUIT:
-                    tasks.start_soon(_try, screen, cancel)
-                    continue
-                left = number
-                tasks.cancel_scope.cancel()
-                break
+    with nullcontext(signals) if signals else received() as those:
+        left = await left_by(those, working, lambda: attempt(screen, cancel))
         if left:  # below the text, which ends when the work is cancelled
             screen.note(await how_they_go_on(streams, ids))
             return 128 + left
@@ -62,7 +89,8 @@ async def detachable(
     return outcome
 
 
-async def _try(screen: Screen, cancel: Callable[[], Awaitable[object]]) -> None:
+async def attempt(screen: Screen, cancel: Callable[[], Awaitable[object]]) -> None:
+    """Run `cancel`, and say what stands in its way."""
     try:
         await cancel()
     except PtstreamError as error:  # a locked store: the key may be pressed again

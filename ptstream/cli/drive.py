@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,7 +30,7 @@ from ptstream.cli.options import (
 from ptstream.cli.screen import Screen
 from ptstream.cli.with_streams import run
 from ptstream.errors import UsageError
-from ptstream.streams import GenerationRequest
+from ptstream.streams import TTY, GenerationRequest
 from ptstream.streams_protocol import Streams
 
 EXAMPLES = """
@@ -38,6 +38,7 @@ ptstream drive -p "Why is the sky blue?"   ask the default model
 git diff | ptstream drive -p "Review it"   a pipe comes before the prompt
 ptstream drive -- claude -p "A haiku"      any command becomes durable
 ptstream drive --stderr -d -- make -j4     print the id and return at once
+ptstream drive --tty -- npm run build      as on a terminal, in colour
 ptstream drive --exit-code -- make test    exit as it does
 ptstream drive 7h2k                        run it, or attach, or print it
 ptstream drive -c -p "And why?"            the next turn of the conversation
@@ -83,6 +84,9 @@ def command(
     stderr: Annotated[
         bool, typer.Option("--stderr", help="Keep what the command writes to stderr as text, too.")
     ] = False,
+    tty: Annotated[
+        bool, typer.Option("--tty", help="Give the command a terminal of this one's size: in colour, and at once.")
+    ] = False,
     title: Title = None,
     name: Name = None,
     flush: FlushRule = None,
@@ -107,7 +111,8 @@ def command(
         reference, after = None, reference
     if reference is not None and (name or title):
         raise UsageError("a stream is named when it is made: --name and --title do not go with an id")
-    request = GenerationRequest(None, text_of(system, "--system"), model, argv, generator, flush, options_of(options))
+    asked = _options_of(options, argv, tty=tty)
+    request = GenerationRequest(None, text_of(system, "--system"), model, argv, generator, flush, asked)
     if again and (answers or after is not None or prompt is not None or request != GenerationRequest()):
         raise UsageError("--again asks just what a stream was asked: it goes with nothing that is asked")
     if reference is not None and after is not None:
@@ -129,6 +134,13 @@ def command(
 
 
 command.takes_command = True  # type: ignore[attr-defined]
+
+
+def _options_of(pairs: list[str], argv: tuple[str, ...] | None, *, tty: bool) -> dict[str, Any] | None:
+    """A model's, or the one of a command. Raises UsageError."""
+    if tty and not argv:
+        raise UsageError("--tty goes with a command: -- COMMAND")
+    return {**(options_of(pairs) or {}), TTY: True} if tty else options_of(pairs)
 
 
 def _check_turn(reference: str | None, after: str | None, *others: object) -> None:

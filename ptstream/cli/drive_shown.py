@@ -12,13 +12,13 @@ import anyio
 
 from ptstream import wire
 from ptstream.cli.describe import age
-from ptstream.cli.detach import detachable, how_it_goes_on
+from ptstream.cli.detach import Signals, detachable, how_it_goes_on
 from ptstream.cli.screen import Screen
 from ptstream.cli.text_output import OutputFormat, format_of, say_end, show
-from ptstream.cli.timing import Timing
+from ptstream.cli.timing import Timing, tells, what_writes
 from ptstream.errors import PtstreamError
 from ptstream.stream_json import as_json
-from ptstream.streams import Attempt, Stream
+from ptstream.streams import Attempt, Stream, TerminalSize
 from ptstream.streams_protocol import Streams
 
 LAST_REMARKS = 1.0
@@ -44,6 +44,8 @@ class Manner:
     no_keep: bool = False
     exit_code: bool = False
     quiet: bool = False
+    chat: bool = False
+    """Whether it is a turn among others: its id is said once, with its end, and keys are the chat's business."""
 
 
 def _own_exit(attempts: Sequence[Attempt], otherwise: int) -> int:
@@ -69,17 +71,22 @@ class Drive:
         self._form = format_of(stream.request, stream.bytes, plain=manner.plain, json=manner.json)
         self._remark = 0
         self._what = ""
+        self.asked = ""
+        """Which model is asked where, as it was said last: it is said again only if it is another one."""
 
-    async def run(self) -> int:
-        """Show it; its exit code."""
-        return await detachable(self._screen, self._streams, [self._stream.id], self._work, self._cancel)
+    async def run(self, signals: Signals | None = None) -> int:
+        """Show it; its exit code. `signals` are those that the caller takes already."""
+        return await detachable(self._screen, self._streams, [self._stream.id], self._work, self._cancel, signals)
 
     async def _cancel(self) -> None:
         await self._streams.cancel(self._stream.id)
 
     async def _work(self) -> int:
-        id, shown, timing = self._stream.id, self._manner, Timing()
-        for line in self._notes if shown.detach else (id, *self._notes):
+        id, shown = self._stream.id, self._manner
+        timing = Timing(whole=not self._stream.bytes)
+        is_told = tells(self._screen, self._stream, quiet=shown.quiet)
+        is_said_later = shown.detach or (shown.chat and is_told)
+        for line in self._notes if is_said_later else (id, *self._notes):
             self._screen.note(line)
         await self._ask()
         if shown.detach:
@@ -87,17 +94,17 @@ class Drive:
             return 0
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._show_remarks)
-            if self._waits:
+            if is_told:
                 tasks.start_soon(timing.wait, self._screen, self._what)
             async with aclosing(self._streams.follow(id)) as runs:
-                await show(self._screen, runs, self._form, timing=timing)
+                await show(self._screen, runs, self._form, timing=timing, keys=not shown.chat)
             tasks.cancel_scope.cancel()
         with anyio.move_on_after(LAST_REMARKS):  # what is still to come, over a connection that stands
             await self._show_remarks()
         await self._screen.aside_end()
         code = say_end(self._screen, await self._streams.get(id), self._form)
-        if self._waits:
-            await self._say_how_it_went(timing)
+        if is_told:
+            await timing.say_how_it_went(self._screen, self._streams, id)
         if shown.exit_code:
             code = _own_exit((await self._streams.details(id)).attempts, code)
         if shown.no_keep:
@@ -109,7 +116,9 @@ class Drive:
         """Ask for the drive, and say what is asked where, or that what follows was said before."""
         on_drop = self._manner.on_drop is OnDrop.CONTINUE
         try:
-            driven = await self._streams.drive(self._stream.id, stderr=self._manner.stderr, on_drop=on_drop)
+            driven = await self._streams.drive(
+                self._stream.id, stderr=self._manner.stderr, on_drop=on_drop, terminal=self._terminal
+            )
         except PtstreamError:
             if not await self._streams.begun(self._stream.id):  # nothing that was said is lost
                 self._screen.note(await how_it_goes_on(self._streams, self._stream.id))
@@ -118,18 +127,16 @@ class Drive:
         if driven.attached and stream.status.ended and stream.ended_at is not None:
             ago = age(stream.ended_at)
             self._screen.note(f"{stream.id} ended {ago} ago: this is what it said, nothing is run again")
-        self._what = driven.model or "text"
+        self._what = driven.model or what_writes(self._stream.request)
         if driven.place and not stream.request.command and not self._manner.detach:
-            self._screen.note(f"model {driven.model} at {driven.place}")
+            before, self.asked = self.asked, f"model {driven.model} at {driven.place}"
+            if self.asked != before:
+                self._screen.note(self.asked)
 
     @property
-    def _waits(self) -> bool:
-        """Whether somebody is told what is waited for: not of a text that is there already."""
-        return self._screen.err_terminal and not self._manner.quiet and not self._stream.status.ended
-
-    async def _say_how_it_went(self, timing: Timing) -> None:
-        details = await self._streams.details(self._stream.id)
-        self._screen.note(timing.summary(details.stream, details.attempts[-1] if details.attempts else None))
+    def _terminal(self) -> TerminalSize | None:
+        """As large as ours, if it has one."""
+        return TerminalSize(*self._screen.size) if self._stream.request.tty else None
 
     async def _say_detached(self) -> None:
         """Print which stream it is that goes on alone."""

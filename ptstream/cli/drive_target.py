@@ -51,17 +51,25 @@ async def stream_of(streams: Streams, screen: Screen, order: Order, later: Calla
     parent = (
         await streams.find(after)
         if after is not None
-        else await _newest(streams, _is_a_models)
+        else await newest(streams, is_a_models)
         if order.answers
         else None
     )
     request = _request(screen, order, None, later)
-    if new and (said := await streams.check(inherited(parent.request, request) if parent else request)):
-        later(said)
+    if new:
+        await check(streams, request, parent, later)
     before = parent.id if parent else None
     return await streams.create(
         request, name=order.name, title=order.title, parent=before, parent_offset=offset, ttl=order.ttl
     )
+
+
+async def check(
+    streams: Streams, request: GenerationRequest, parent: Stream | None, later: Callable[[str], None]
+) -> None:
+    """Before a stream is made that answers `parent`: `later` gets what speaks against it. Raises what forbids it."""
+    if said := await streams.check(inherited(parent.request, request) if parent else request):
+        later(said)
 
 
 async def _found(streams: Streams, reference: str) -> Stream:
@@ -111,19 +119,20 @@ def _need(order: Order, request: GenerationRequest) -> Need:
 
 async def _asked_again(streams: Streams, order: Order, later: Callable[[str], None], *, new: bool) -> Stream:
     """A new stream of the same request, which comes where the old one came in its conversation."""
-    found = await (streams.find(order.after) if order.after is not None else _newest(streams, _is_a_commands))
+    found = await (streams.find(order.after) if order.after is not None else newest(streams, _is_a_commands))
     old = await streams.get(found.id)
     if not (old.command or old.generator or old.prompt):
         raise UsageError(f"stream {old.id} was not asked anything that could be asked again")
-    if new and (said := await streams.check(old.request)):
-        later(said)
+    if new:
+        await check(streams, old.request, None, later)
     title = order.title or old.title
     return await streams.create(
         old.request, name=order.name, title=title, parent=old.id, parent_offset=0, ttl=order.ttl
     )
 
 
-def _is_a_models(stream: Stream) -> bool:
+def is_a_models(stream: Stream) -> bool:
+    """Whether a model has begun to write it."""
     return bool(stream.model) and not stream.command and stream.status is not Status.PENDING
 
 
@@ -131,7 +140,7 @@ def _is_a_commands(stream: Stream) -> bool:
     return bool(stream.command)
 
 
-async def _newest(streams: Streams, wanted: Callable[[Stream], bool]) -> Stream:
+async def newest(streams: Streams, wanted: Callable[[Stream], bool]) -> Stream:
     """The newest stream of a kind. Raises StreamNotFound if there is none."""
     limit, listing = SOME, await streams.list(SOME)
     while True:

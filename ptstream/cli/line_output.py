@@ -5,12 +5,13 @@ A line that has no end yet waits for it, so that no two streams share one.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import cycle
 from typing import NamedTuple
 
 from ptstream.cli.columns import cells, cut
-from ptstream.cli.control_sequences import clean
+from ptstream.cli.control_sequences import CommandFilter
 from ptstream.cli.screen import Screen
 from ptstream.names import shown
 from ptstream.stream_json import iso
@@ -19,8 +20,8 @@ from ptstream.streams import Stream, whole
 LONGEST = 64 * 1024
 """Bytes of a line from which on it is shown in parts, so that memory does not grow with it."""
 
-_COLORS = ("36", "33", "32", "35", "34", "31", "96", "93", "92", "95", "94", "91")
-"""SGR's (ECMA-48, 8.3.117), each to be read on light and on dark."""
+_COLORS = ("36", "33", "32", "35", "34", "31", "1;36", "1;33", "1;32", "1;35", "1;34", "1;31")
+"""SGR's (ECMA-48, 8.3.117), each to be read on light and on dark: the bright ones are not."""
 
 _SHORT = 4
 """Letters of an id that name a stream, unless another one has the same."""
@@ -75,6 +76,7 @@ class LineOutput:
         self._ids: set[str] = set()
         self._labels: dict[str, tuple[str, str]] = {}
         self._colors = cycle(_COLORS)
+        self._filters: defaultdict[str, CommandFilter] = defaultdict(lambda: CommandFilter(screen.color))
         self._width = 0
 
     def introduce(self, *streams: Stream) -> None:
@@ -90,7 +92,7 @@ class LineOutput:
         """Lines of a stream for the screen, each behind the time (Unix seconds) when it came, if there are `times`."""
         label = self._label(id)
         stamps = [f"{iso(moment)} " for moment in times] or [""] * len(lines)
-        return "".join(f"{label}{stamp}{self._text(line)}\n" for stamp, line in zip(stamps, lines, strict=True))
+        return "".join(f"{label}{stamp}{self._text(id, line)}\n" for stamp, line in zip(stamps, lines, strict=True))
 
     def _label(self, id: str) -> str:
         if not self._labelled:
@@ -106,9 +108,13 @@ class LineOutput:
             length += 1
         return id[:length]
 
-    def _text(self, line: Line) -> str:
-        """As the screen may have it: what redraws its line is there as it was at last."""
+    def _text(self, id: str, line: Line) -> str:
+        """As the screen may have it: in its stream's colours, and what redraws its line as it is at last."""
         text = line.text.decode("utf-8", "replace")
         if not self._screen.filtered:
             return text
-        return clean(text.rstrip("\r").rpartition("\r")[2]).replace("\n", " ")
+        shown = ""
+        for state in text.rstrip("\r").split("\r"):
+            shown = self._filters[id].feed(f"{state}\n")  # no sequence goes on in the next line
+        before, _, after = shown.rpartition("\n")
+        return (before + after).replace("\n", " ")

@@ -15,10 +15,10 @@ from ptstream.cli.options import Json, Since, Statuses, moment_of, statuses_of
 from ptstream.cli.screen import Screen
 from ptstream.cli.stream_table import table_of
 from ptstream.cli.with_streams import run, run_at_once
-from ptstream.errors import StreamNotFound, UsageError
+from ptstream.errors import UsageError
 from ptstream.stream_json import as_json
-from ptstream.streams import Attempt, Status, Stream
-from ptstream.streams_protocol import Details, Listing
+from ptstream.streams import Attempt, Status
+from ptstream.streams_protocol import DetailedListing, Details, Listing
 
 EXAMPLES = """
 ptstream ls -n 10                   the ten newest
@@ -65,26 +65,21 @@ def command(
 
 async def ls(streams: Asked, screen: Screen, wanted: Wanted, *, quiet: bool, json: bool, long: bool = False) -> int:
     """List streams, newest first."""
-    listing = await streams.list(*wanted)
+    listing: Listing | DetailedListing
     if long and not quiet:
-        _show_long(screen, [found for stream in listing.streams if (found := await _details(streams, stream))], json)
+        listing = await streams.list_details(*wanted)
+        _show_long(screen, listing.details, json)
     else:
+        listing = await streams.list(*wanted)
         show_list(screen, listing.streams, quiet=quiet, json=json)
     say_incomplete(screen, listing)
     return 0
 
 
-def say_incomplete(screen: Screen, listing: Listing) -> None:
+def say_incomplete(screen: Screen, listing: Listing | DetailedListing) -> None:
     """Say that there may be more, if so."""
     if not listing.complete:
-        screen.note(f"the {len(listing.streams)} newest: there may be more")
-
-
-async def _details(streams: Asked, stream: Stream) -> Details | None:
-    try:
-        return await streams.details(stream.id)
-    except StreamNotFound:  # deleted meanwhile
-        return None
+        screen.note(f"the {len(listing[0])} newest: there may be more")
 
 
 def _show_long(screen: Screen, known: Sequence[Details], json: bool) -> None:

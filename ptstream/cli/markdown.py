@@ -2,9 +2,9 @@
 
 A row that no further text can change is printed once and never touched again: it can be scrolled back to and
 copied, and survives every resize. Below it stands the tail: the row that is being written, a table whose columns
-are not known yet, a paragraph from an asterisk on that may still begin emphasis. Of the tail only what changes is
-drawn again, at most `FRAMES` times a second. This module makes strings; writing them, and asking for one while no
-text comes, is left to `screen.py`.
+are not known yet, a paragraph from an asterisk on that may still begin emphasis, which reaches no further than the
+screen has room for. Of the tail only what changes is drawn again, at most `FRAMES` times a second. This module makes
+strings; writing them, and asking for one while no text comes, is left to `screen.py`.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Rendered:
         """Shows the finished lines and what stands below them now; all, or a part of that, as final."""
         self._leave_unreachable()
         columns, height = self._drawn_for = self._size()
-        room = Room(max(columns - 1, LEAST), max(height - 1, 1))
+        room = room_in(columns, height)
         finished = self._source.finished(room, final)
         lines, settled = self._source.tail(room)
         lines = [*finished, *lines]
@@ -170,6 +170,11 @@ class Rendered:
         before = sum(cells_high(line, self._drawn_for[0]) for line in lines)
         now = sum(cells_high(line, columns) for line in lines)
         return min(height, now - max(0, now - before - self._above))
+
+
+def room_in(columns: int, lines: int) -> Room:
+    """What is drawn in, of a terminal of that size: a row that is full would be wrapped by some."""
+    return Room(max(columns - 1, LEAST), max(lines - 1, 1))
 
 
 def _fitting(tail: list[Row], columns: int, room: int) -> list[Row]:

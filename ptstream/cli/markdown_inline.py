@@ -10,7 +10,7 @@ from markdown_it.token import Token
 
 from ptstream.cli.control_sequences import clean
 from ptstream.cli.markdown_syntax import FORMULA
-from ptstream.cli.wrapping import Span
+from ptstream.cli.wrapping import Span, most_cells
 
 CODE = "1;36"
 
@@ -33,9 +33,12 @@ class Inline(NamedTuple):
     settled: int
 
 
-def inline(tokens: Iterable[Token], style: str = "") -> Inline:
-    """The text that these tokens stand for, lines broken where the model broke them, each link's address shown."""
-    reading = _Reading(style)
+def inline(tokens: Iterable[Token], reach: int, style: str = "") -> Inline:
+    """The text that these tokens stand for, lines broken where the model broke them, each link's address shown.
+
+    `reach` is how far a mark may stand from what closes it, in cells.
+    """
+    reading = _Reading(reach, style)
     for token in tokens:
         reading.take(token)
     return Inline(reading.lines, reading.settled())
@@ -49,7 +52,8 @@ def leads_to(address: str) -> str:
 class _Reading:
     """Takes inline tokens in turn."""
 
-    def __init__(self, style: str) -> None:
+    def __init__(self, reach: int, style: str) -> None:
+        self._reach = reach
         self.lines: list[list[Span]] = [[]]
         self._styles = [style] if style else []
         self._text = ""
@@ -57,6 +61,7 @@ class _Reading:
         self._open: list[int] = []
         self._last = 0  # where the last thing that is no literal text begins, if nothing comes after it
         self._link = ("", 0)
+        self._addresses: list[range] = []
         self._formulas: list[int] = []
         self._hard_break = -1  # where the last one stands: at a paragraph's end it is a backslash
 
@@ -92,7 +97,9 @@ class _Reading:
         address, begin = self._link
         self._styles.pop()
         if token.type == "link_close" and address.removeprefix("mailto:") != self._text[begin:]:
+            end = len(self._text)
             self._put(f" ({clean(address)})")
+            self._addresses.append(range(end, len(self._text)))
         self._last = self._open[0]
         self._open.pop()
 
@@ -104,27 +111,54 @@ class _Reading:
             self._text += text
 
     def settled(self) -> int:
-        """How many characters stand before all that may still turn out to be markup."""
-        text, brackets = self._text, list[int]()
-        first = len(text) if len(text) - 1 in self._literal or not text else self._last
-        for match in _MAY_OPEN.finditer(text):
-            at = match.start()
-            if at >= first:
-                break
-            if at not in self._literal:
-                continue
-            if match[0] == "[":
-                brackets.append(at)
-            elif match[0] == "]":
-                if brackets and text[at + 1 : at + 2] not in ("", "("):
-                    brackets.pop()
-            elif self._may_open(match[0], at):
-                first = min(first, self._literal[at])
-        formulas = [at for at in self._formulas if len(text) - at <= FORMULA]
+        """How many characters stand before all that may still turn out to be markup.
+
+        What code, formulas and addresses are depends on themselves alone; what links are, on those as well; and what
+        emphasis is, on all of them: each is looked at only as far as those before it are settled.
+        """
+        text = self._text
+        settled = len(text) if len(text) - 1 in self._literal or not text else self._last
+        raw, brackets, runs = self._marks(settled)
         begin = text.rfind("\n")
         if begin >= 0 and begin == self._hard_break and _BLOCK.fullmatch(text, begin + 1):
-            first = min(first, begin)
-        return min([first, *(self._literal[at] for at in (*brackets, *formulas) if at in self._literal)])
+            settled = min(settled, begin)
+        end = len(text)
+        for marks in (raw, brackets, runs):
+            far = self._far(end)
+            settled = min([settled, *(self._literal[mark.start] for mark in marks if mark.stop > far)])
+            end = settled
+        return settled
+
+    def _marks(self, before: int) -> tuple[list[range], list[range], list[range]]:
+        """Where literal text stands that may turn out to begin code or the like, a link, or emphasis."""
+        text = self._text
+        raw = [range(at, at + 1) for at in self._formulas if len(text) - at <= FORMULA and at in self._literal]
+        brackets, runs = list[range](), list[range]()
+        for match in _MAY_OPEN.finditer(text, 0, before):
+            at, mark = match.start(), match[0]
+            if at not in self._literal:
+                continue
+            if mark == "[":
+                brackets.append(range(at, at + 1))
+            elif mark == "]":
+                if brackets and text[at + 1 : at + 2] not in ("", "("):
+                    brackets.pop()
+            elif self._may_open(mark, at):
+                (runs if mark[0] in "*_~" else raw).append(range(at, match.end()))
+        return raw, brackets, runs
+
+    def _far(self, place: int) -> int:
+        """Before where a mark is too far away from this place for what comes to close it.
+
+        Addresses do not count: in the source they may be shorter.
+        """
+        left = self._reach
+        for at in range(place - 1, -1, -1):
+            if not any(at in address for address in self._addresses):
+                left -= most_cells(self._text[at])
+            if left < 0:
+                return at
+        return 0
 
     def _may_open(self, mark: str, at: int) -> bool:
         """Whether literal text may turn out to be the beginning of markup."""

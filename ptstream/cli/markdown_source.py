@@ -11,7 +11,7 @@ from typing import NamedTuple
 from markdown_it.token import Token
 
 from ptstream.cli.markdown_blocks import Block, groups
-from ptstream.cli.markdown_syntax import parser
+from ptstream.cli.markdown_syntax import REACH, parser, reach_in
 from ptstream.cli.rendering import Rendering
 from ptstream.cli.rows import Line, Place, Room
 
@@ -21,6 +21,7 @@ class Source:
 
     def __init__(self) -> None:
         self._parser = parser()
+        self._reach = 0  # how far a mark reaches in this text, whatever its screen becomes
         self._source = ""
         self._new: list[str] = []
         self._below = False  # whether there is a block above it
@@ -36,18 +37,19 @@ class Source:
 
         A line without its end can still become anything: it is left for the tail.
         """
+        self._reach = self._reach or reach_in(room.width, room.height)
         *lines, incomplete = "".join([self._source, *self._new]).split("\n")
         self._new.clear()
         if final and incomplete:
             lines, incomplete = [*lines, incomplete], ""
-        rendering = Rendering(self._below, room)
+        rendering = Rendering(self._below, room, self._reach)
         self._source = "\n".join([*self._print(rendering, lines, final), incomplete])
         self._below = rendering.used
         return rendering.lines
 
     def tail(self, room: Room) -> tuple[list[Line], Place]:
         """What is not given out yet, as it stands now, and as far as where no further text can change it."""
-        rendering = Rendering(self._below, room)
+        rendering = Rendering(self._below, room, self._reach)
         if not self._source.strip():
             return [], Place(0)
         if self._fence:
@@ -110,7 +112,7 @@ class Source:
     def _parsed(self, source: str) -> list[Block]:
         # An item by itself may be something else, the header of a table say: one stands before it, as in its list.
         item = _ITEM.match(source) if self._number is not None else None
-        tokens = self._parser.parse(f"{item[0]} x\n{source}" if item else source)
+        tokens = self._parser.parse(f"{item[0]} x\n{source}" if item else source, {REACH: self._reach})
         lines = source.split("\n")
         return [Block(group, lines) for group in groups(_without_first_item(tokens) if item else tokens, level=0)]
 

@@ -69,6 +69,9 @@ Since: TypeAlias = Annotated[
         "--since", metavar="AGE|TIME", help="Only what came since: 10m, 2026-11-30T08:00.", show_default=False
     ),
 ]
+CursorFileName: TypeAlias = Annotated[
+    str | None, typer.Option("--cursor-file", metavar="FILE", help="Go on where the last call with FILE ended.")
+]
 TailLines: TypeAlias = Annotated[
     int | None,
     typer.Option("--tail", "-n", metavar="N", min=0, help="Begin N lines before the end.", show_default=False),

@@ -6,38 +6,34 @@ further text can change it. Drawing rows is left to `markdown.py`.
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Sequence
-from functools import lru_cache
 
 from markdown_it.token import Token
-from rich.color import ColorSystem
-from rich.console import Console
-from rich.style import Style
-from rich.syntax import Syntax
 
+from ptstream.cli.code import highlighted
 from ptstream.cli.control_sequences import clean
 from ptstream.cli.markdown_blocks import Block
 from ptstream.cli.markdown_inline import inline
+from ptstream.cli.markdown_syntax import may_be_header
 from ptstream.cli.rows import Line, Place, Room, Table
 from ptstream.cli.table_layout import HEADER, Cell, settled_rows
-from ptstream.cli.wrapping import SGR, Span, last_piece
+from ptstream.cli.wrapping import Span, last_piece
 
-THEME = "ansi_dark"
-"""The sixteen colours that the user chose."""
-
-_CONSOLE = Console(file=io.StringIO(), force_terminal=True, legacy_windows=False)
 _DEEP = 16  # of the 20 levels that the parser reads
 _HEADINGS = {"h1": "1;4", "h2": "1;35", "h3": "1", "h4": "1;2"}
 _CONTAINERS = ("blockquote_open", "bullet_list_open", "ordered_list_open", "list_item_open")
 
 
 class Rendering:
-    """Takes blocks in turn, for this room. `used` is whether there is a block above what comes next."""
+    """Takes blocks in turn, for this room. `used` is whether there is a block above what comes next.
 
-    def __init__(self, used: bool, room: Room) -> None:
+    `reach` is how far a mark may stand from what closes it, in cells.
+    """
+
+    def __init__(self, used: bool, room: Room, reach: int) -> None:
         self.room = room
+        self.reach = reach
         self.lines: list[Line] = []
         self.used = used
         self.settled = Place(0)
@@ -76,6 +72,7 @@ class _Walk:
     def __init__(self, rendering: Rendering, source: Sequence[str], number: int | None) -> None:
         self._rendering = rendering
         self._lines = rendering.lines
+        self._reach = rendering.reach
         self._source = source
         self._number = number
         self._first = ""  # what stands before the first line that comes
@@ -159,20 +156,22 @@ class _Walk:
             self._put_code(tokens[0])
         elif kind == "math_block":
             lines = clean(tokens[0].content).expandtabs(4).split("\n")
-            self._put_lines([[("", line)] for line in lines], 0)
+            # What stands below its first line is never anything else, and that is one once it has ended.
+            settled = len("\n".join(lines)) if len(lines) > 1 else 0
+            self._put_lines([[("", line)] for line in lines], settled)
         elif kind == "table_open":
             self._put_table(tokens)
         elif kind == "hr":
             self._put_lines([[("2", "─" * 20)]], 0)
         elif kind == "heading_open":
-            self._put_lines(inline(tokens[1].children or [], _HEADINGS.get(tokens[0].tag, "2")).lines, 0)
+            self._put_lines(inline(tokens[1].children or [], self._reach, _HEADINGS.get(tokens[0].tag, "2")).lines, 0)
         else:
             self._put_paragraph(tokens)
 
     def _put_paragraph(self, tokens: Sequence[Token]) -> None:
-        read = inline(tokens[1].children or []) if len(tokens) > 1 else inline([])
+        read = inline(tokens[1].children or [] if len(tokens) > 1 else [], self._reach)
         begin, end = tokens[0].map or (0, 0)
-        settled = 0 if may_begin_table(self._source[begin:end]) else read.settled
+        settled = 0 if may_begin_table(self._source[begin:end], self._reach) else read.settled
         if len(read.lines) == 1 and not last_piece("".join(text for _, text in read.lines[0])[:settled]):
             settled = 0  # the mark of a list, perhaps
         self._put_lines(read.lines, settled)
@@ -195,7 +194,7 @@ class _Walk:
                 cells.append([])
             elif token.type in ("th_open", "td_open"):
                 style = HEADER if token.type == "th_open" else ""
-                lines = inline(content.children or [], style).lines
+                lines = inline(content.children or [], self._reach, style).lines
                 cells[-1].append([span for line in lines for span in line])
                 if style:
                     aligns.append(str(token.attrs.get("style", "")).removeprefix("text-align:"))
@@ -209,11 +208,13 @@ class _Walk:
         self._first = ""
 
 
-def may_begin_table(lines: Sequence[str]) -> bool:
+def may_begin_table(lines: Sequence[str], reach: int) -> bool:
     """Whether the last of these lines, of a paragraph, may turn out to be the first of a table."""
     last = lines[-1] if lines else ""
     before = lines[-2] if len(lines) > 1 else ""
-    return "|" in last or ("|" in before and not last.strip("|-: \t>"))
+    if "|" in last:
+        return may_be_header(last, reach)
+    return "|" in before and not last.strip("|-: \t>") and may_be_header(before, reach)
 
 
 def _end(tokens: Sequence[Token], at: int) -> int:
@@ -224,23 +225,3 @@ def _end(tokens: Sequence[Token], at: int) -> int:
         if depth == 0:
             return number + 1
     return len(tokens)
-
-
-@lru_cache(1024)
-def highlighted(line: str, language: str) -> tuple[Span, ...]:
-    """A line of code in colour."""
-    text = _syntax(language).highlight(line)
-    text.rstrip()
-    text.expand_tabs(4)
-    return tuple((_parameters(style), part) for part, style, _ in text.render(_CONSOLE) if part)
-
-
-@lru_cache(64)
-def _syntax(language: str) -> Syntax:
-    return Syntax("", language or "text", theme=THEME, background_color="default")
-
-
-@lru_cache(256)
-def _parameters(style: Style | None) -> str:
-    drawn = SGR.match(style.render("x", color_system=ColorSystem.STANDARD)) if style else None
-    return drawn[0][2:-1] if drawn else ""

@@ -58,7 +58,7 @@ class Screen:
         self.err_color = _wanted(color, environ, self.err_terminal)
         self.filtered = self.terminal and not raw
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        smart = _is_smart(environ)
+        smart = is_smart(environ)
         self._formatter: TextFormatter = CommandFilter(self.color) if smart else Filter()
         self._rendered: Rendered | None = None
         self._remark_filter: TextFormatter = CommandFilter(self.err_color) if self.err_terminal and smart else Filter()
@@ -111,6 +111,13 @@ class Screen:
 
         self._formatter = self._rendered = Rendered(lambda: self.size, monotonic)
         return True
+
+    def render_whole(self) -> None:
+        """Shows the text that follows as Markdown, wherever it goes to: all that is there of it is there at once."""
+        from ptstream.cli.markdown_whole import WholeMarkdown
+
+        self.filtered = True
+        self._formatter = WholeMarkdown(lambda: self.size, color=self.color)
 
     async def redraw(self) -> None:
         """Shows what came last of a rendered text while nothing comes. Runs until it is cancelled."""
@@ -237,13 +244,13 @@ class Screen:
     def _last(self) -> bytes:
         """The bytes that end the text."""
         self._clear_status()
-        if not self.terminal:
+        if not (self.terminal or self.filtered):
             return b""
         data = self._placed(self._formatter.feed(self._decoder.decode(b"", True)) + self._formatter.end())
         if self._mid_line is not self._out:
             return data
         self._mid_line = None
-        return data if self._rendered else data + b"\n"
+        return data if self._rendered or not self.terminal else data + b"\n"
 
     def _say(self, text: str, style: str = "", fresh: bool = False) -> None:
         self._err.try_write(self._said(text, style, fresh))
@@ -273,7 +280,7 @@ class Screen:
         return b"\n" if before is not None and self.terminal and self.err_terminal else b""
 
 
-def _is_smart(environ: Mapping[str, str]) -> bool:
+def is_smart(environ: Mapping[str, str]) -> bool:
     """Whether the terminal knows more than the ends of lines."""
     return environ.get("TERM", "dumb") not in ("", "dumb")
 
@@ -281,7 +288,7 @@ def _is_smart(environ: Mapping[str, str]) -> bool:
 def _wanted(color: When, environ: Mapping[str, str], terminal: bool) -> bool:
     if color != "auto":
         return color == "always"
-    return terminal and not environ.get("NO_COLOR") and _is_smart(environ)
+    return terminal and not environ.get("NO_COLOR") and is_smart(environ)
 
 
 def _painted(text: str, style: str) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from ptstream.cli.app import screen_of
 from ptstream.cli.at_once import Asked
+from ptstream.cli.columns import cells
 from ptstream.cli.control_sequences import clean
 from ptstream.cli.fast_path import show_list
 from ptstream.cli.options import Json, StreamRefs
@@ -25,6 +26,12 @@ ptstream show build test                  both
 ptstream show --json 7h2k | jq .attempts
 ptstream show --thread 7h2k         the streams of a conversation, in order
 """
+
+LABEL = 13
+"""Columns of the names of fields: `parent_offset` is the longest."""
+
+LEAST = 20
+"""Columns that a value is wrapped to, at least."""
 
 
 def command(ctx: typer.Context, references: StreamRefs, thread: Thread = False, json: Json = False) -> None:
@@ -44,7 +51,7 @@ async def show_each(streams: Asked, screen: Screen, references: Sequence[str], *
         if json:
             screen.data(fields)
         else:
-            screen.text(gap + "".join(_lines(fields)))
+            screen.text(gap + "".join(_lines(fields, screen.size[0] if screen.terminal else None)))
             gap = "\n"
         return 0
 
@@ -78,14 +85,26 @@ def _plain(value: Any) -> str:
     return ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else str(value)
 
 
-def _lines(fields: dict[str, Any], indent: str = "") -> list[str]:
+def _lines(fields: dict[str, Any], width: int | None, indent: str = "") -> list[str]:
+    """A line a field, all values below each other; on a terminal of this width those that are longer are wrapped."""
     lines: list[str] = []
     for key, value in fields.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             for entry in value:
-                lines += [f"{indent}{key.removesuffix('s')}\n", *_lines(entry, indent + "  ")]
+                lines += [f"{indent}{key.removesuffix('s')}\n", *_lines(entry, width, indent + "  ")]
         elif value is not None:
             value = shown_name(value) if key == "name" else value
             shown = clean(" ".join(value) if isinstance(value, list) else _plain(value))
-            lines.append(f"{indent}{key:<12} {shown.replace(chr(10), chr(10) + indent + ' ' * 13)}\n")
+            first, *more = [row for line in shown.split("\n") for row in _wrapped(line, width)]
+            lines.append(f"{indent + key:<{LABEL}} {first}".rstrip() + "\n")
+            lines += [f"{' ' * LABEL} {row}".rstrip() + "\n" for row in more]
     return lines
+
+
+def _wrapped(line: str, width: int | None) -> list[str]:
+    room = max((width or 0) - LABEL - 2, LEAST)
+    if width is None or cells(line) <= room:
+        return [line]
+    from wcwidth import wrap
+
+    return wrap(line, room)

@@ -23,7 +23,7 @@ WIDE = 100
 
 _RIGHT = {"SIZE", "AGE", "RATE", "TOKENS"}
 
-_LESS = ("OWNER", "TOKENS", "RATE", "MODEL", "AGE", "SIZE")
+_LESS = ("OWNER", "TOKENS", "RATE", "MODEL", "AGE", "SIZE", "NAME")
 """What goes where too little is left for the title, in this order."""
 
 

@@ -47,8 +47,13 @@ async def show(
     form: OutputFormat = OutputFormat.TEXT,
     offset: int = 0,
     timing: Timing | None = None,
+    *,
+    keys: bool = True,
 ) -> None:
-    """Print the runs of a stream, which begin at byte `offset`, as they come; `timing` takes note of when."""
+    """Print the runs of a stream, which begin at byte `offset`, as they come; `timing` takes note of when.
+
+    While it is rendered, keys that are pressed are not shown, unless its caller sees to `keys` by itself.
+    """
     if form is OutputFormat.JSON:
         await _show_json(screen, runs, offset)
         return
@@ -57,7 +62,8 @@ async def show(
             async with anyio.create_task_group() as tasks:
                 if form is OutputFormat.MARKDOWN and screen.render():
                     tasks.start_soon(screen.redraw)
-                    tasks.start_soon(stopped_with, screen.part, modes.enter_context(unechoed(screen.out)))
+                    if keys:
+                        tasks.start_soon(stopped_with, screen.part, modes.enter_context(unechoed(screen.out)))
                 async for data in runs:
                     if timing:
                         timing.took(data)

@@ -45,11 +45,12 @@ def _blocks(stream: Stream, text: str) -> list[str]:
     request = stream.request
     if request.command:
         return [_console(f"$ {shlex.join(request.command)}\n{text}"), *_failure(stream)]
-    asked = [_quoted(request.prompt)] if request.prompt else []
+    asked = [quoted(request.prompt)] if request.prompt else []
     return [*asked, *([_line_ended(text)] if text else []), *_failure(stream)]
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A question as Markdown's quotation."""
     return "".join(f"> {line}".rstrip() + "\n" for line in text.strip("\n").split("\n"))
 
 

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
+import anyio
 import typer
 
 from ptstream.cli.app import screen_of
 from ptstream.cli.beginning import Beginning, beginning_of
-from ptstream.cli.cursor_file import CursorFile
+from ptstream.cli.cursor_file import cursors_in
 from ptstream.cli.detach import detachable
-from ptstream.cli.options import Json, Plain, Raw, Since, Statuses, TailLines, moment_of, statuses_of
+from ptstream.cli.options import (
+    CursorFileName,
+    Json,
+    Plain,
+    Quiet,
+    Raw,
+    Since,
+    Statuses,
+    TailLines,
+    moment_of,
+    statuses_of,
+)
 from ptstream.cli.screen import Screen
 from ptstream.cli.several import first_bad, named, streams_of
 from ptstream.cli.text_output import format_of, say_end, show
+from ptstream.cli.timing import Timing, tells, what_writes
 from ptstream.cli.watch_many import WatchMany
 from ptstream.cli.with_streams import run
 from ptstream.errors import UsageError
@@ -27,6 +40,7 @@ from ptstream.streams_protocol import Streams
 EXAMPLES = """
 ptstream watch @last                the newest stream, by sentences
 ptstream watch --live 7h2k          every piece as it comes
+ptstream watch -q 7h2k              and nothing else
 ptstream watch --offset now build   only what comes from now on
 ptstream watch build test lint      whole lines, each with its stream's name
 ptstream watch --all -n 0           all that runs, and what will; only what is new
@@ -45,6 +59,7 @@ class Shown:
     json: bool
     timestamps: bool
     cursor_file: str | None
+    quiet: bool
 
 
 def command(
@@ -61,11 +76,9 @@ def command(
     timestamps: Annotated[
         bool, typer.Option("--timestamps", "-t", help="Before each line, when it came (UTC).")
     ] = False,
-    cursor_file: Annotated[
-        str | None,
-        typer.Option("--cursor-file", metavar="FILE", help="Go on where the last call with FILE ended."),
-    ] = None,
+    cursor_file: CursorFileName = None,
     live: Annotated[bool, typer.Option("--live", help="Every piece as it comes, instead of sentences.")] = False,
+    quiet: Quiet = False,
     plain: Plain = False,
     raw: Raw = False,
     json: Json = False,
@@ -75,7 +88,9 @@ def command(
         raise UsageError("watch takes ids, or --all")
     if status is not None and not all_:
         raise UsageError("--status goes with --all")
-    shown = Shown(beginning_of(offset, tail, moment_of(since)), live, plain or raw, json, timestamps, cursor_file)
+    shown = Shown(
+        beginning_of(offset, tail, moment_of(since)), live, plain or raw, json, timestamps, cursor_file, quiet
+    )
     screen, statuses = screen_of(ctx, raw=raw), statuses_of(status)
     run(ctx, screen, lambda streams: watch(streams, screen, references or [], shown, statuses=statuses))
 
@@ -93,7 +108,7 @@ async def watch(
         return await detachable(
             screen, streams, ids, partial(_one, streams, screen, found[0], shown), partial(_only_reads, screen, ids)
         )
-    with CursorFile.opened(shown.cursor_file) if shown.cursor_file else nullcontext() as cursors:
+    with cursors_in(shown.cursor_file) as cursors:
         many = WatchMany(
             streams,
             screen,
@@ -112,9 +127,17 @@ async def _one(streams: Streams, screen: Screen, stream: Stream, shown: Shown) -
     """One stream as it is, or rendered; the exit code of its end."""
     begin = await shown.beginning.of(streams, stream)
     form = format_of(stream.request, stream.bytes, plain=shown.plain, json=shown.json)
-    async with aclosing(streams.follow(stream.id, begin, live=shown.live)) as runs:
-        await show(screen, runs, form, begin)
-    return say_end(screen, await streams.get(stream.id), form)
+    timing, is_told = Timing(whole=shown.live and not stream.bytes), tells(screen, stream, quiet=shown.quiet)
+    async with anyio.create_task_group() as tasks:
+        if is_told:
+            tasks.start_soon(timing.wait, screen, what_writes(stream.request))
+        async with aclosing(streams.follow(stream.id, begin, live=shown.live)) as runs:
+            await show(screen, runs, form, begin, timing)
+        tasks.cancel_scope.cancel()
+    code = say_end(screen, await streams.get(stream.id), form)
+    if is_told:
+        await timing.say_how_it_went(screen, streams, stream.id)
+    return code
 
 
 async def _only_reads(screen: Screen, ids: Sequence[str]) -> None:

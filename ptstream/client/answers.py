@@ -70,6 +70,12 @@ class AnsweredStreams(Struct):
     streams: list[AnsweredStream]
 
 
+class AnsweredListDetails(Struct):
+    """Some streams, with all that is known of each."""
+
+    streams: list[AnsweredDetails]
+
+
 class AnsweredChunk(Struct):
     """One chunk; `Kept` says what its fields are. Its time is ISO 8601."""
 
@@ -166,12 +172,12 @@ def streams_of(answer: Mapping[str, Any], place: str) -> list[Stream]:
 
 def details_of(answer: Mapping[str, Any], place: str) -> Details:
     """What was answered of one stream. Raises BadAnswer."""
-    details = checked(AnsweredDetails, answer, place)
-    try:
-        attempts = [_attempt(each) for each in details.attempts]
-    except ValueError as error:  # its times
-        raise _bad(place, str(error)) from error
-    return Details(_stream(details, place), attempts, details.pieces, details.chunks)
+    return _details(checked(AnsweredDetails, answer, place), place)
+
+
+def list_details_of(answer: Mapping[str, Any], place: str) -> list[Details]:
+    """The same of several. Raises BadAnswer."""
+    return [_details(each, place) for each in checked(AnsweredListDetails, answer, place).streams]
 
 
 def chunks_of(answer: Mapping[str, Any], place: str) -> Chunks:
@@ -209,6 +215,14 @@ def _stream(answer: AnsweredStream, place: str) -> Stream:
         return from_json(structs.asdict(answer))
     except ValueError as error:  # its times
         raise _bad(place, str(error)) from error
+
+
+def _details(answer: AnsweredDetails, place: str) -> Details:
+    try:
+        attempts = [_attempt(each) for each in answer.attempts]
+    except ValueError as error:  # its times
+        raise _bad(place, str(error)) from error
+    return Details(_stream(answer, place), attempts, answer.pieces, answer.chunks)
 
 
 def _attempt(answer: AnsweredAttempt) -> Attempt:

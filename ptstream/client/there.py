@@ -20,8 +20,8 @@ from ptstream.client.reconnect import PAUSES, Reconnecting
 from ptstream.errors import DaemonUnreachable, NotFinished, PtstreamError
 from ptstream.names import as_name, references
 from ptstream.roll_call import RunningDaemon
-from ptstream.streams import GenerationRequest, Status, Stream
-from ptstream.streams_protocol import Chunks, Details, Driven, Listing, Match, NumberedRemark
+from ptstream.streams import GenerationRequest, Status, Stream, TerminalSize
+from ptstream.streams_protocol import Chunks, DetailedListing, Details, Driven, Listing, Match, NumberedRemark
 
 LAST = "@last"
 
@@ -74,13 +74,26 @@ class There:
     async def list(
         self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
     ) -> Listing:
-        wanted = MOST + 1 if limit is None else limit
-        query: dict[str, Any] = {"limit": max(1, min(wanted, MOST))}
-        query |= {"status": ",".join(each.value for each in status)} if status else {}
-        query |= {} if since is None else {"since": since}
-        answer = await self._again(lambda: self._client.ask("GET", wire.STREAMS, query=query))
+        answer, wanted = await self._listed({}, limit, status, since)
         streams = answers.streams_of(answer, self._client.place)
         return Listing(streams[:wanted], complete=not len(streams) == MOST < wanted)
+
+    async def list_details(
+        self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
+    ) -> DetailedListing:
+        answer, wanted = await self._listed({"details": 1}, limit, status, since)
+        details = answers.list_details_of(answer, self._client.place)
+        return DetailedListing(details[:wanted], complete=not len(details) == MOST < wanted)
+
+    async def _listed(
+        self, query: dict[str, Any], limit: int | None, status: Sequence[Status], since: float | None
+    ) -> tuple[Any, int]:
+        """What is answered, and how many are wanted of it."""
+        wanted = MOST + 1 if limit is None else limit
+        query |= {"limit": max(1, min(wanted, MOST))}
+        query |= {"status": ",".join(each.value for each in status)} if status else {}
+        query |= {} if since is None else {"since": since}
+        return await self._again(lambda: self._client.ask("GET", wire.STREAMS, query=query)), wanted
 
     async def chunks(self, id: str, offset: int = 0, since: float = 0) -> Chunks:
         query = {"offset": offset, "since": since}
@@ -129,10 +142,15 @@ class There:
 
         return answers.checked(answers.AnsweredDoubt, await self._again(ask), self._client.place).doubt
 
-    async def drive(self, id: str, *, stderr: bool = False, on_drop: bool = False) -> Driven:
+    async def drive(
+        self, id: str, *, stderr: bool = False, on_drop: bool = False, terminal: TerminalSize | None = None
+    ) -> Driven:
+        # Over the network, where no command is driven, nobody takes what is a command's.
+        of_commands = {"stderr": stderr, "terminal": terminal}
+        fields = {"on_drop": on_drop} | {name: value for name, value in of_commands.items() if value}
+
         async def ask() -> Any:
-            fields = {**await self._asker(), "on_drop": on_drop} | ({"stderr": stderr} if stderr else {})
-            return await self._client.ask("POST", wire.DRIVE.format(id=id), fields)
+            return await self._client.ask("POST", wire.DRIVE.format(id=id), {**await self._asker(), **fields})
 
         driven = answers.driven_of(await self._again(ask), self._client.place)
         self._pending.discard(id)

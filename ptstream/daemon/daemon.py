@@ -169,6 +169,8 @@ class Daemon:
         if source.resume:
             text = await text_before(self.engine, parent, offset)
         await self.engine.begin(stream.id, text)
+        if not stream.parent_offset:  # it was only asked again
+            return None
         if source.resume:
             return f"goes on from {stream.parent} at byte {stream.parent_offset}"
         return f"{source.model} cannot go on from a text: it begins anew"

@@ -125,6 +125,7 @@ def _paths() -> dict[str, Any]:
                     "since": SINCE | {"description": "only what was made then or later: Unix seconds"},
                     "idle_since": MOMENT | {"description": "only what ended before, oldest first: Unix seconds"},
                     "keep": MOMENT | {"description": "with idle_since: without so many of the newest of all"},
+                    "details": {"type": "string", "enum": ["1"], "description": "all that is known of each"},
                 },
             ),
             "post": _operation("Make a pending stream", {"201": fields}, body=schemas.CreateStream),

@@ -104,10 +104,17 @@ class DriveStream(Struct, forbid_unknown_fields=True):
     on_drop: bool = False
 
 
+Cells = Annotated[int, Meta(ge=1, le=65535)]
+
+
 class DriveHere(Struct):
-    """How one is driven on the socket, and as whom: a connection from elsewhere, if `caller` names one."""
+    """How one is driven on the socket, and as whom: a connection from elsewhere, if `caller` names one.
+
+    `terminal` is the size of the one that a command gets, columns and rows, if it is to have one.
+    """
 
     stderr: bool = False
+    terminal: tuple[Cells, Cells] | None = None
     on_drop: bool = False
     caller: str | None = None
 

@@ -24,6 +24,7 @@ from ptstream.errors import ConfigurationError
 from ptstream.generators import Caller
 from ptstream.http.json_response import EXCEPTION_HANDLERS, UNSTORED, json_response
 from ptstream.http.request_body import body_as, converted, json_body
+from ptstream.streams import TerminalSize
 
 
 async def _stop(daemon: Daemon, request: Request) -> Response:
@@ -41,7 +42,8 @@ async def _create(daemon: Daemon, request: Request) -> Response:
 async def _drive(daemon: Daemon, request: Request) -> Response:
     body = await json_body(request)
     asked = converted(body, DriveHere)
-    caller = replace(_asker(daemon, body, asked.caller), stderr=asked.stderr)
+    terminal = TerminalSize(*asked.terminal) if asked.terminal else None
+    caller = replace(_asker(daemon, body, asked.caller), stderr=asked.stderr, terminal=terminal)
     return await stream_routes.drive(daemon, request, caller, anything, on_drop=asked.on_drop)
 
 

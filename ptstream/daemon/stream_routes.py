@@ -36,8 +36,10 @@ Check = Callable[[GenerationRequest], None]
 
 
 async def list_streams(daemon: Daemon, request: Request) -> Response:
-    """Streams, newest first."""
+    """Streams, newest first; with `details`, all that is known of each."""
     status, limit = _statuses_of(request), limit_of(request)
+    if request.query_params.get("details", "1") != "1":
+        raise UsageError("details is 1")
     since = moment_of(request, "since")
     moment, keep = number_of(request, "idle_since"), number_of(request, "keep")
     if "idle_since" in request.query_params:
@@ -46,6 +48,8 @@ async def list_streams(daemon: Daemon, request: Request) -> Response:
         streams = [each for each in idle if each.created_at >= since and (not status or each.status in status)][:limit]
     else:
         streams = (await daemon.streams.list(limit, status, since)).streams
+    if "details" in request.query_params:
+        return json_response({"streams": [_fields(each) for each in await daemon.streams.detailed(streams)]})
     return json_response({"streams": [as_json(stream) for stream in streams]})
 
 

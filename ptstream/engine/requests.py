@@ -7,7 +7,7 @@ from typing import Any
 
 from ptstream import strict_json
 from ptstream.errors import NameTaken, RequestDiffers, UsageError
-from ptstream.streams import NOT_OPTIONS, GenerationRequest, Status, Stream
+from ptstream.streams import NOT_OPTIONS, TTY, GenerationRequest, Status, Stream
 
 OPENING = 200
 """Characters of a prompt that are kept with its stream, so that it is recognised in a list."""
@@ -64,7 +64,7 @@ def options_as_text(options: Mapping[str, Any]) -> str:
 
 def check_one_generator(request: GenerationRequest) -> None:
     """Raises UsageError for a stream that both a command and something else would write, or with a model's options."""
-    if request.command and request.options:
+    if request.command and request.options and (set(request.options) != {TTY} or not request.tty):
         raise UsageError("a model's options go with no command")
     if request.command and (request.model or request.generator):
         raise UsageError("a stream has one generator: a command, a model or a generator function")

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from ptstream.config import Limits, Settings
 from ptstream.settings import Home
-from ptstream.streams import Flush, GenerationRequest
+from ptstream.streams import Flush, GenerationRequest, TerminalSize
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,8 @@ class Caller:
     """The limit on core files that its commands get, in bytes (RLIM_INFINITY: none). None: no core files."""
     stderr: bool = False
     """Whether what a command writes to stderr is text, too."""
+    terminal: TerminalSize | None = None
+    """The size of the caller's terminal, which a command's is to have."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """A process that is run for its output: started where the caller stands, read to its exit, ended with its group.
 
 It runs in its own session, in the caller's directory, with the caller's environment, umask and limit on core files.
+Its output comes through pipes, or through a pseudo-terminal.
 Its end is its exit: a child of its own that holds a pipe open is not waited for. `process_group` ends it.
 """
 
@@ -11,18 +12,20 @@ import math
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import anyio
-from anyio.abc import ByteReceiveStream, ByteSendStream, Process
+from anyio.abc import ByteSendStream, Process
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from ptstream import coredump
 from ptstream.errors import GeneratorError, ungrouped
 from ptstream.generators import Caller
 from ptstream.generators.process_group import end_group
+from ptstream.generators.pseudo_terminal import PseudoTerminal, environment_of, line_of
+from ptstream.streams import TerminalSize
 
 DRAIN_SECONDS = 0.5
 """How long a pipe is waited for after the exit: a child in the background may hold it open for ever."""
@@ -87,49 +90,74 @@ async def running(
     caller: Caller,
     survivors: list[str] | None = None,
     one_pipe: bool = False,
+    terminal: TerminalSize | None = None,
 ) -> AsyncIterator[ChildProcess]:
     """The process, for as long as the context lasts; what remains of its process group then is killed.
 
     With `one_pipe`, its stdout and stderr are the same pipe, so that all it writes keeps its order: it is `stdout`.
+    With `terminal`, they are a pseudo-terminal of that size.
 
     A descendant that left the group on purpose is somebody's daemon, perhaps: it lives on, and is added to `survivors`
     as `name (pid N)`.
 
     Raises GeneratorError when it cannot be started.
     """
-    process = await _start(argv, stdin, caller, one_pipe)
-    send, receive = anyio.create_memory_object_stream[Output](0)
-    child = ChildProcess(argv, receive, process)
-    try:
-        with ungrouped():
-            async with anyio.create_task_group() as tasks:
-                if process.stdin is not None:
-                    tasks.start_soon(_feed, process.stdin, stdin or b"")
-                tasks.start_soon(_read_all, process, send, child._end)
-                yield child
-                tasks.cancel_scope.cancel()
-    finally:
-        receive.close()
-        with anyio.CancelScope(shield=True):
-            alive = await end_group(process)
-            if survivors is not None:
-                survivors += alive
-            await process.aclose()
+    with _opened(terminal) as pty:
+        process = await _start(argv, stdin, caller, one_pipe, pty)
+        send, receive = anyio.create_memory_object_stream[Output](0)
+        child = ChildProcess(argv, receive, process)
+        try:
+            with ungrouped():
+                async with anyio.create_task_group() as tasks:
+                    if process.stdin is not None:
+                        tasks.start_soon(_feed, process.stdin, stdin or b"")
+                    tasks.start_soon(_read_all, process, _pipes(process, pty, send, child._end), send)
+                    yield child
+                    tasks.cancel_scope.cancel()
+        finally:
+            receive.close()
+            with anyio.CancelScope(shield=True):
+                alive = await end_group(process)
+                if survivors is not None:
+                    survivors += alive
+                await process.aclose()
 
 
-async def _start(argv: Sequence[str], stdin: bytes | None, caller: Caller, one_pipe: bool) -> Process:
+@contextlib.contextmanager
+def _opened(terminal: TerminalSize | None) -> Iterator[PseudoTerminal | None]:
+    if terminal is None:
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            opened = stack.enter_context(PseudoTerminal.opened(terminal))
+        except OSError as error:
+            raise GeneratorError(f"there is no terminal to be had: {error.strerror}") from error
+        yield opened
+
+
+async def _start(
+    argv: Sequence[str], stdin: bytes | None, caller: Caller, one_pipe: bool, pty: PseudoTerminal | None
+) -> Process:
     try:
+        line, environment = _located(argv, caller), caller.environment
+        if pty:
+            line, environment = line_of(line), environment_of(environment)
         async with coredump.limited(caller.core):
-            return await anyio.open_process(
-                _located(argv, caller),
+            process = await anyio.open_process(
+                line,
                 stdin=-3 if stdin is None else -1,  # subprocess.DEVNULL, subprocess.PIPE
-                stderr=-2 if one_pipe else -1,  # subprocess.STDOUT
+                stdout=pty.theirs if pty else -1,
+                stderr=-2 if one_pipe or pty else -1,  # subprocess.STDOUT
                 cwd=caller.directory,
                 # Python would hold back what it prints into a pipe.
-                env={"PYTHONUNBUFFERED": "1", **caller.environment},
+                env={"PYTHONUNBUFFERED": "1", **environment},
                 umask=caller.umask,
                 start_new_session=True,
             )
+        if pty:
+            pty.release()
+        return process
     except FileNotFoundError as error:
         missing = caller.directory if not os.path.isdir(caller.directory) else argv[0]
         raise GeneratorError(f"{missing}: no such command" if missing == argv[0] else f"{missing} is gone") from error
@@ -156,13 +184,20 @@ async def _feed(pipe: ByteSendStream, data: bytes) -> None:
                 await pipe.send(data[start : start + STDIN_BLOCK])
 
 
-async def _read_all(process: Process, send: MemoryObjectSendStream[Output], last_words: bytearray) -> None:
-    """Its pipes until their ends, or for a while after the exit; `last_words` is of stderr, or of the one pipe."""
+def _pipes(
+    process: Process, pty: PseudoTerminal | None, send: MemoryObjectSendStream[Output], last_words: bytearray
+) -> list[_Pipe]:
+    """All that it writes to; `last_words` is of stderr, or of what is both."""
+    if pty:
+        return [_Pipe("stdout", pty, send, last_words)]
     assert process.stdout is not None
     if process.stderr is None:
-        pipes = [_Pipe("stdout", process.stdout, send, last_words)]
-    else:
-        pipes = [_Pipe("stdout", process.stdout, send), _Pipe("stderr", process.stderr, send, last_words)]
+        return [_Pipe("stdout", process.stdout, send, last_words)]
+    return [_Pipe("stdout", process.stdout, send), _Pipe("stderr", process.stderr, send, last_words)]
+
+
+async def _read_all(process: Process, pipes: Sequence[_Pipe], send: MemoryObjectSendStream[Output]) -> None:
+    """Its pipes until their ends, or for a while after the exit."""
     async with send, anyio.create_task_group() as tasks:
         for pipe in pipes:
             tasks.start_soon(pipe.read)
@@ -171,8 +206,16 @@ async def _read_all(process: Process, send: MemoryObjectSendStream[Output], last
             pipe.exited()
 
 
+class _Bytes(Protocol):
+    """Where bytes come from: a pipe, or a terminal."""
+
+    async def receive(self) -> bytes:
+        """What comes next. Raises EndOfStream."""
+        ...
+
+
 class _Pipe:
-    """One of a process's two, read to its end; after the exit, no further than what the process itself may have left.
+    """One of a process's outputs, read to its end; after the exit, no further than what the process may have left.
 
     Only the time that is spent waiting for the pipe counts: a reader that is held up, as by a full disk, loses nothing.
     """
@@ -180,7 +223,7 @@ class _Pipe:
     def __init__(
         self,
         name: Literal["stdout", "stderr"],
-        pipe: ByteReceiveStream,
+        pipe: _Bytes,
         send: MemoryObjectSendStream[Output],
         kept: bytearray | None = None,
     ) -> None:

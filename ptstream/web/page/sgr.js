@@ -1,5 +1,5 @@
-// The colours of a command's text: of SGR (ECMA-48 8.3.117) what is told by a class, in the page's own colours, which
-// can be read on light and on dark. Other colours, backgrounds, and what hides a text are left out.
+// The colours of a command's text: what of SGR (ECMA-48 8.3.117) has a class of its own, in the page's colours, which can
+// be read on light and on dark. Other colours, backgrounds, and what hides a text are left out.
 
 /** What each number sets, and which numbers end it. */
 const SETS = new Map([
