@@ -134,6 +134,28 @@ async def test_a_child_that_holds_it_open_is_not_waited_for() -> None:
         await child.end()
 
 
+@pytest.mark.anyio
+async def test_what_it_leaves_behind_writes_its_last() -> None:
+    """As behind a pipe: `exec > >(tee log)` is in many scripts."""
+    assert await said("bash", "-c", "exec > >(sleep 0.1; exec cat); echo all of it") == b"all of it\n"
+    assert await said("sh", "-c", "(sleep 0.1; echo last) & echo first") == b"first\nlast\n"
+
+
+@pytest.mark.anyio
+async def test_whoever_closes_it_can_open_it_again() -> None:
+    line = "exec >/dev/null 2>&1; sleep 0.1; head -c 100000 /dev/zero >/dev/tty"
+    assert await said("sh", "-c", line) == bytes(100_000)
+
+
+@pytest.mark.anyio
+async def test_what_it_does_not_read_of_its_prompt_is_no_hindrance() -> None:
+    caller = Caller("/", {"PATH": os.environ["PATH"]})
+    argv = ["sh", "-c", "exec <&-; echo on; sleep 0.1; echo done"]
+    async with running(argv, stdin=bytes(1_000_000), caller=caller, terminal=TerminalSize()) as child:
+        assert b"".join([data async for _, data in child.output]) == b"on\ndone\n"
+        await child.end()
+
+
 def test_cancel_ends_it(served: Cli) -> None:
     with served.started("drive", *SHELL, "trap 'echo terminated; exit' TERM; echo on; sleep 300 & wait") as process:
         assert process.stdout.readline() == b"on\n"

@@ -1,13 +1,19 @@
-"""Run as a program: makes its standard output its controlling terminal, then becomes the command of its line.
+"""Run as a program: makes its standard output its controlling terminal, then runs the command of its line.
 
 That is done in the process itself, after it has left its parent's session. What it loads every such command waits for.
+
+It stays until the command has ended, and ends as that did. So the terminal is open for as long as the command runs,
+whatever that does with its own output; and what the command leaves behind, as `exec > >(tee log)` does, is not hung up
+on before it has written its last, as it were if the session's first process were the command.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
+import resource
 import signal
 import sys
 import termios
@@ -15,10 +21,30 @@ import termios
 NOT_FOUND, NOT_RUN = 127, 126
 """The exit codes of a shell for a command that is not there, or that cannot be run."""
 
+THE_COMMANDS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+"""What a terminal or an owner sends to all of the group, and the command decides on."""
+
 
 def main(argv: list[str]) -> int:
-    """Returns only if it cannot become the command: the exit code that says so."""
+    """The exit code of the command; a signal that killed it kills this process, too."""
     fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+    if not (command := os.fork()):
+        os._exit(_become(argv))
+    for number in THE_COMMANDS:
+        signal.signal(number, signal.SIG_IGN)
+    os.close(0)  # whoever writes there is to find out when the command reads no more
+    code = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
+    _spare_the_group()
+    if code < 0:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with contextlib.suppress(OSError, ValueError):  # SIGKILL is never caught
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
+
+
+def _become(argv: list[str]) -> int:
+    """Returns only if it cannot: the exit code that says so."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
         signal.signal(number, signal.SIG_DFL)
     try:
@@ -26,6 +52,17 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         os.write(2, os.fsencode(f"{argv[0]} cannot be started: {error.strerror}\n"))
         return NOT_FOUND if error.errno == errno.ENOENT else NOT_RUN
+
+
+def _spare_the_group() -> None:
+    """When a session's first process ends, the terminal's group gets SIGHUP: that becomes one that has ended, then."""
+    if other := os.fork():
+        os.waitpid(other, 0)
+        return
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+        os.tcsetpgrp(1, os.getpgrp())
+    os._exit(0)
 
 
 if __name__ == "__main__":
