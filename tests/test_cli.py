@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -21,6 +22,7 @@ import pytest
 
 from ptstream.cli import app, entry
 from ptstream.cli.grammar import WORDS
+from ptstream.engine.sqlite.wakeups import SLOW_LOOK
 from tests.conftest import (
     FIRST,
     ID,
@@ -244,6 +246,39 @@ def test_watch_a_pending_stream_that_is_then_driven(served: Cli, gate: Gate) -> 
             assert ended(process) == 0
             assert process.stderr is not None
             assert process.stderr.read() == b""
+
+
+@sqlite_itself
+@pytest.mark.skipif(sys.platform != "linux", reason="needs inotify")
+def test_who_was_stopped_for_a_while_is_woken_again(served: Cli, folder: Path) -> None:
+    """By Ctrl-Z. That is no file system that tells of nothing, whose tails are looked at over and over."""
+    fifo = folder / "lines"
+    os.mkfifo(fifo)
+    with (
+        served.started("drive", "--", "sh", "-c", f"echo one; while read x; do echo $x; done < '{fifo}'") as process,
+        open(fifo, "w", buffering=1) as lines,
+    ):
+        assert read_exactly(process, 4) == b"one\n"
+        until(lambda: watched(process.pid) == 2)  # the log, and the tail
+        process.send_signal(signal.SIGSTOP)
+        stopped_at = time.monotonic()
+        until(lambda: time.monotonic() > stopped_at + SLOW_LOOK)
+        lines.write("two\n")
+        until(lambda: kept(served, "@last") == "one\ntwo\n")
+        process.send_signal(signal.SIGCONT)
+        assert read_exactly(process, 4) == b"two\n"
+        lines.write("three\n")
+        assert read_exactly(process, 6) == b"three\n"
+        assert watched(process.pid) == 2
+
+
+def watched(pid: int) -> int:
+    """How many files a process is told of by inotify, as proc(5) has it."""
+    return sum(
+        Path(f"/proc/{pid}/fdinfo/{fd}").read_text().count("inotify wd:")
+        for fd in os.listdir(f"/proc/{pid}/fd")
+        if os.path.lexists(f"/proc/{pid}/fdinfo/{fd}")
+    )
 
 
 def test_watch_live_shows_what_is_not_a_sentence_yet(served: Cli, folder: Path) -> None:
