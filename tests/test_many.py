@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import re
 import signal
@@ -266,6 +267,21 @@ def test_a_watch_that_is_killed_over_and_over_leaves_out_no_line(served: Cli, fo
     shown = lines_of(out.read_text())
     for id in ids:
         assert [int(word) for word in shown[id[:4]]] == list(range(1, lines + 1))
+
+
+def test_a_file_that_is_something_else_is_left_alone(folder: Path) -> None:
+    """A device least of all: the program of root would put a plain file in its place."""
+    other = folder / "other"
+    for text in (b"a line", b"a line\n", b'{"name": "a page"}'):
+        other.write_bytes(text)
+        with pytest.raises(UsageError, match="no file of cursors"), CursorFile.opened(str(other)):
+            pass
+        assert other.read_bytes() == text
+    os.mkfifo(folder / "pipe")
+    for path in (folder / "pipe", folder):
+        with pytest.raises(UsageError, match="no plain file"), CursorFile.opened(str(path)):
+            pass
+    assert sorted(os.listdir(folder)) == ["other", "pipe"]
 
 
 def test_a_torn_line_of_a_cursor_file_is_none(folder: Path) -> None:

@@ -25,6 +25,9 @@ from ptstream.ids import is_id
 LONGEST = 10_000
 """Lines that are appended before it is written anew."""
 
+HEADS = (b'{"id":', b'{"newest":')
+"""How a line begins. A last one that a full disk has taken a part of may be left out; another file's may not."""
+
 
 class CursorFile:
     """The cursors in one file, which is this process's alone while it is open. Made by `opened`."""
@@ -103,6 +106,8 @@ class CursorFile:
 
     def _open(self) -> None:
         with self._writing():
+            if os.path.exists(self._path) and not os.path.isfile(self._path):
+                raise UsageError(f"--cursor-file: {self._path} is no plain file: name another")
             self._descriptor = _locked(self._path)
             with open(self._path, "rb") as file:
                 self._read(file.read())
@@ -133,8 +138,10 @@ class CursorFile:
             raise UsageError(f"--cursor-file: {self._path} cannot be written: {error.strerror}") from error
 
     def _read(self, data: bytes) -> None:
-        *lines, _torn = data.split(b"\n")
+        *lines, torn = data.split(b"\n")
         try:
+            if not any(head.startswith(torn[: len(head)]) for head in HEADS):
+                raise ValueError(f"{torn[:80]!r} is the begin of no cursor")
             fields: dict[str, Any] = {}
             for line in lines:
                 fields = strict_json.loads(line)
