@@ -142,6 +142,13 @@ async def test_what_it_leaves_behind_writes_its_last() -> None:
 
 
 @pytest.mark.anyio
+async def test_what_it_sends_to_its_group_is_its_own_affair() -> None:
+    signals = ("USR1", "USR2", "ALRM", "INT", "TERM", "HUP")
+    line = f"trap 'echo heard' {' '.join(signals)}; {'; '.join(f'kill -{name} 0' for name in signals)}; echo done"
+    assert await said("sh", "-c", line) == b"heard\n" * len(signals) + b"done\n"
+
+
+@pytest.mark.anyio
 async def test_whoever_closes_it_can_open_it_again() -> None:
     line = "exec >/dev/null 2>&1; sleep 0.1; head -c 100000 /dev/zero >/dev/tty"
     assert await said("sh", "-c", line) == bytes(100_000)

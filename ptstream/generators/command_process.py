@@ -21,8 +21,8 @@ import termios
 NOT_FOUND, NOT_RUN = 127, 126
 """The exit codes of a shell for a command that is not there, or that cannot be run."""
 
-THE_COMMANDS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-"""What a terminal or an owner sends to all of the group, and the command decides on."""
+NOT_OURS = signal.valid_signals() - {signal.SIGHUP, signal.SIGCHLD, signal.SIGKILL, signal.SIGSTOP}
+"""What is sent to all of the group is the command's to decide on."""
 
 
 def main(argv: list[str]) -> int:
@@ -30,17 +30,30 @@ def main(argv: list[str]) -> int:
     fcntl.ioctl(1, termios.TIOCSCTTY, 0)
     if not (command := os.fork()):
         os._exit(_become(argv))
-    for number in THE_COMMANDS:
+    for number in NOT_OURS:
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, _hung_up)
     os.close(0)  # whoever writes there is to find out when the command reads no more
     code = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
     _spare_the_group()
     if code < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        with contextlib.suppress(OSError, ValueError):  # SIGKILL is never caught
-            signal.signal(-code, signal.SIG_DFL)
-        os.kill(os.getpid(), -code)
+        _die_of(-code)
     return code
+
+
+def _die_of(number: int) -> None:
+    with contextlib.suppress(OSError, ValueError):  # SIGKILL is never caught
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _hung_up(number: int, frame: object) -> None:
+    """Its owner has died, if it is not just the command's own signal to its group. The kernel tells the others then."""
+    try:
+        termios.tcgetattr(1)
+    except termios.error:
+        _die_of(number)
 
 
 def _become(argv: list[str]) -> int:
