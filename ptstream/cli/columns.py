@@ -9,6 +9,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_EMOJI = "\ufe0f"
+"""What asks for a sign in colour (VS16), which some terminals make wider by a cell, and some do not."""
+
 _LEAST = 8
 """Cells below which a table's flexible column is of no use."""
 
@@ -84,7 +87,7 @@ def row_begins(text: str, columns: int) -> list[int]:
 
     begins, used, at = [0], 0, 0
     for part in iter_graphemes(text):
-        needed = width(part)
+        needed = width(part.replace(_EMOJI, ""))
         if used and used + needed > columns:
             begins.append(at)
             used = 0
