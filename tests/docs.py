@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ptstream.cli.options import RUNNING
 from ptstream.streams import Status
 
 ROOT = Path(__file__).parents[1]
@@ -145,7 +146,7 @@ KINDS: dict[str | None, str | tuple[str, ...]] = {
     "ID...": "ID...",
     "ID[@N]": "ID",
     "MODEL": "MODEL",
-    "STATUS,...": tuple(status.value for status in Status),
+    "STATUS,...": (RUNNING, *(status.value for status in Status)),
     "KEY VALUE": "OPTION",
     "DIR": "FILE",
     "FILE": "FILE",

@@ -19,6 +19,7 @@ import pytest
 from ptstream.cli.cursor_file import CursorFile
 from ptstream.cli.line_output import LONGEST, LineCutter
 from ptstream.client.answers import details_of
+from ptstream.engine.protocol import Engine
 from ptstream.errors import UsageError
 from ptstream.ids import new_id
 from ptstream.stream_json import as_json
@@ -33,6 +34,7 @@ from tests.conftest import (
     Gate,
     detached,
     ended,
+    engaged,
     kept,
     read_exactly,
     told,
@@ -126,6 +128,20 @@ def test_what_a_command_says_is_harmless_beside_others(served: Cli) -> None:
     plain = re.sub(r"\x1b\[\d+m", "", seen)
     assert set(lines_of(plain)) == {id[:4] for id in ids}
     assert all(rest == ["100%", "text"] for rest in lines_of(plain).values())
+
+
+def test_a_note_beside_others_says_whose_it_is_and_usage_is_read_as_words(cli: Cli) -> None:
+    async def make(engine: Engine) -> str:
+        async with engine.writer() as writer:
+            claim = await writer.claim((await engine.create(name="short")).id)
+            usage = {"completion_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 2}}
+            await writer.finish(claim, 0, "One.", 1, Status.DONE, None, usage, "cut off")
+            return claim.id
+
+    id = engaged(cli.home, make)
+    assert f"stream {id}: cut off" in cli.run("watch", "-t", "short").stderr.decode()
+    assert f"stream {id}" not in cli.run("watch", "short").stderr.decode()
+    assert "completion_tokens 3, completion_tokens_details (reasoning_tokens 2)" in cli.out("show", "short")
 
 
 def test_json_of_several_says_whose_each_object_is(served: Cli) -> None:

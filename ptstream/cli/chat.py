@@ -28,6 +28,7 @@ EXAMPLES = """
 ptstream chat                      a conversation with the default model
 ptstream chat -m ollama/qwen3      with another one
 ptstream chat -s "Answer briefly"  with a system prompt
+ptstream chat -o temperature 0     with a model's options
 ptstream chat -c                   go on with the newest conversation
 ptstream chat -c 7h2k              with that one
 cat questions | ptstream chat      a question a line

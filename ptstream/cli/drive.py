@@ -44,6 +44,7 @@ ptstream drive 7h2k                        run it, or attach, or print it
 ptstream drive -c -p "And why?"            the next turn of the conversation
 ptstream drive -c 7h2k -p "And why?"       of that one
 ptstream drive -o temperature 0 -p "2+2?"  with a model's options
+ptstream drive -q -p "2+2?"                the answer, and not how it went
 ptstream drive --again 7h2k                run a stream's command again
 """
 

@@ -57,7 +57,7 @@ WORDS: dict[str, dict[str, str | tuple[str, ...]]] = {
     "watch": {
         "argument": "ID...",
         "--all": "",
-        "--status": ("pending", "streaming", "done", "error", "timeout", "cancelled"),
+        "--status": ("running", "pending", "streaming", "done", "error", "timeout", "cancelled"),
         "--offset": "TEXT",
         "--tail": "TEXT",
         "-n": "TEXT",
@@ -106,7 +106,7 @@ WORDS: dict[str, dict[str, str | tuple[str, ...]]] = {
         "-l": "",
         "--limit": "TEXT",
         "-n": "TEXT",
-        "--status": ("pending", "streaming", "done", "error", "timeout", "cancelled"),
+        "--status": ("running", "pending", "streaming", "done", "error", "timeout", "cancelled"),
         "--since": "TEXT",
         "--watch": "",
         "-w": "",

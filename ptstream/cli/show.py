@@ -81,8 +81,10 @@ async def _thread(streams: Asked, screen: Screen, reference: str, *, json: bool)
 
 
 def _plain(value: Any) -> str:
-    """Counts as `name N, name N`, all else as it is."""
-    return ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else str(value)
+    """Counts as `name N, name N`, those within one as `name (name N)`, all else as it is."""
+    if not isinstance(value, dict):
+        return str(value)
+    return ", ".join(f"{name} ({_plain(n)})" if isinstance(n, dict) else f"{name} {n}" for name, n in value.items())
 
 
 def _lines(fields: dict[str, Any], width: int | None, indent: str = "") -> list[str]:

@@ -84,12 +84,14 @@ async def _show_json(screen: Screen, runs: AsyncIterable[bytes], offset: int) ->
         await screen.show(wire.dumps({"text": decoder.decode(data), "offset": offset}) + b"\n")
 
 
-def say_end(screen: Screen, stream: Stream, form: OutputFormat = OutputFormat.TEXT) -> int:
-    """Say a stream's end, unless it is `done` and there is no more to say; its exit code."""
+def say_end(
+    screen: Screen, stream: Stream, form: OutputFormat = OutputFormat.TEXT, *, among_others: bool = False
+) -> int:
+    """Say a stream's end, unless it is `done` and there is no more to say, and whose `among_others`; its exit code."""
     if form is OutputFormat.JSON:
         screen.data({"status": stream.status.value, "offset": stream.bytes, "error": stream.error, "note": stream.note})
     if stream.note:
-        screen.note(stream.note)
+        screen.note(f"stream {stream.id}: {stream.note}" if among_others else stream.note)
     if stream.status in ENDS:
         screen.error(ENDS[stream.status](end_line(stream)))
         return ENDS[stream.status].exit_code

@@ -43,7 +43,9 @@ ptstream watch --live 7h2k          every piece as it comes
 ptstream watch -q 7h2k              and nothing else
 ptstream watch --offset now build   only what comes from now on
 ptstream watch build test lint      whole lines, each with its stream's name
+ptstream watch -t build test        and when each line came
 ptstream watch --all -n 0           all that runs, and what will; only what is new
+ptstream watch --all --status error   what failed, and whatever will run
 ptstream watch --all --cursor-file c   what came since the last call with it, and on
 ptstream watch --since 10m build    what came in the last ten minutes, and on
 """

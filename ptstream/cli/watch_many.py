@@ -104,7 +104,7 @@ class WatchMany:
             self._screen.data({"id": ended.id, **fields})
         if self._cursors:
             self._cursors.put(ended.id, ended.bytes, ended=True)
-        return say_end(self._screen, ended)
+        return say_end(self._screen, ended, among_others=True)
 
     def _put(self, id: str, offset: int) -> None:
         if self._cursors:
