@@ -155,6 +155,16 @@ def test_a_page_lists_exactly_the_options_that_there_are(command: Taken) -> None
 
 
 @each_command
+def test_each_option_has_an_example_in_the_help_and_on_the_page(command: Taken) -> None:
+    shown = command.command.examples.split(), " ".join(examples_in(text_of(command.page))).split()
+    for words in shown:
+        lacking = [
+            each.opts for each in command.command.params if each.opts[0][0] == "-" and not {*each.opts} & {*words}
+        ]
+        assert lacking == []
+
+
+@each_command
 def test_a_page_names_the_words_to_choose_from(command: Taken) -> None:
     assert command.choices <= set(re.findall(r"(?:Cm|\|) ([a-z]+)", described(command)))
 
@@ -175,6 +185,10 @@ def test_the_program_takes_what_an_example_says(page: Path) -> None:
         # What follows `--` is another program's; xargs adds what is wanted.
         for said in re.findall(r"(?<![\w/-])(?<!xargs )ptstream ([^|&)>]+)", line):
             name, *words = shlex.split(said.partition(" -- ")[0])
+            if name == "--version":
+                continue
+            if name in ("--home", "--color"):
+                _, name, *words = words
             command = load(name)
             if subcommands := getattr(command, "commands", None):
                 command = subcommands[words.pop(0)]

@@ -134,6 +134,9 @@ ptstream drive -p "Why is the sky?"   a model's answer, kept as it comes
 ptstream drive -- make -j4            any command's output, kept
 ptstream watch @last                  follow the newest stream from anywhere
 ptstream cat @last                    print what is there
+ptstream --home /srv/streams ls       the streams of another home
+ptstream --color always cat --render @last | less -R   rendered, in a pager
+ptstream --version                    which one this is
 """
 
     def make_context(self, *words: Any, **more: Any) -> Any:

@@ -21,6 +21,7 @@ ptstream cancel @last
 ptstream cancel build && ptstream cat build     what it had said stays
 ptstream cancel build test                      both
 ptstream cancel --drain @last                   let the model finish unread, to know its usage
+ptstream cancel -q build                        and say nothing
 """
 
 

@@ -34,6 +34,8 @@ ptstream cat --wait build           when it has ended, all of it
 ptstream cat --thread 7h2k          the conversation, its questions quoted
 ptstream cat --render 7h2k          its Markdown as rows, in a pipe, too
 ptstream cat --cursor-file c build  what came since the last call with it
+ptstream cat --offset 1284 7h2k     from byte 1284 on
+ptstream cat --raw build            with its control sequences, on a terminal, too
 """
 
 

@@ -32,6 +32,8 @@ ptstream chat -o temperature 0     with a model's options
 ptstream chat -c                   go on with the newest conversation
 ptstream chat -c 7h2k              with that one
 cat questions | ptstream chat      a question a line
+ptstream chat -q --plain           answers alone, as they are written
+ptstream chat --raw                with the control sequences of an answer
 """
 
 

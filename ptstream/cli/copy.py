@@ -27,6 +27,7 @@ ptstream copy --to postgresql://db1/app     from where the streams are now to a 
 ptstream copy --to streams.db               into one file
 ptstream copy --from streams.db             and back from there
 ptstream copy --to old.db --older-than 30d
+ptstream copy --to streams.db --no-wait --json   what has ended, the outcome for programs
 """
 
 NAMED = 8

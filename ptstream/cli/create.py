@@ -33,6 +33,8 @@ id=$(ptstream create "Why is the sky blue?")   make it now …
 ptstream drive "$id"                           … and run it later
 ptstream create -o seed 7 "A haiku"            a model's option
 ptstream create --name today --model smollm2 "Tell me about today"
+ptstream create -s "Briefly" --title "Rain" --flush lines --ttl 7d "Why?"   with instructions, for a week
+ptstream create --json "Why?"                  for programs
 """
 
 

@@ -30,6 +30,17 @@ STOP_TIME = 10.0
 
 SHOWN = ("host", "pid", "version", "began_at", "running", "trouble")
 
+RUN_EXAMPLES = """
+ptstream daemon run                 as a service manager wants it
+ptstream daemon run --listen 127.0.0.1:8642 --no-token   for any program of this machine
+ptstream daemon run --listen 0.0.0.0:8642 --plain-http   behind a proxy that has TLS
+"""
+
+STATUS_EXAMPLES = """
+ptstream daemon status --json       for programs
+ptstream daemon status --all        all daemons that share this one's streams
+"""
+
 
 class _Daemon(Group):
     examples = """
@@ -227,10 +238,10 @@ def logs(
 
 
 COMMANDS = (
-    (run, "ptstream daemon run                 as a service manager wants it", "Run it in the foreground."),
+    (run, RUN_EXAMPLES, "Run it in the foreground."),
     (start, "ptstream daemon start               in the background", "Start it in the background."),
     (stop, "ptstream daemon stop                ends the running streams, text kept", "Stop it."),
-    (status, "ptstream daemon status --json", "Show whether it runs, and what."),
+    (status, STATUS_EXAMPLES, "Show whether it runs, and what."),
     (token, 'curl -H "Authorization: Bearer $(ptstream daemon token)" …', "Print what lets in over the network."),
     (logs, "ptstream daemon logs -n 20", "Show the end of its log."),
 )

@@ -46,6 +46,14 @@ ptstream drive -c 7h2k -p "And why?"       of that one
 ptstream drive -o temperature 0 -p "2+2?"  with a model's options
 ptstream drive -q -p "2+2?"                the answer, and not how it went
 ptstream drive --again 7h2k                run a stream's command again
+ptstream drive -m ollama/qwen3 -s "Briefly" -p "Why?"   another model, with instructions
+ptstream drive --from 7h2k@120 -p "And then?"   as if it had stopped at byte 120
+ptstream drive --on-drop continue -p @essay.txt   goes on where a provider breaks off
+ptstream drive --name build --title "Nightly" --ttl 7d -- make   found by name, for a week
+ptstream drive --generator app.py:answer --flush lines   a function of your own, kept by the line
+ptstream drive --no-keep --plain -p "2+2?"   nothing stays, nothing is rendered
+ptstream drive --raw -- ./draws             control sequences, too
+ptstream drive --json -p "2+2?"             for programs, an object for each run of text
 """
 
 

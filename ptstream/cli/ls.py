@@ -27,6 +27,7 @@ ptstream ls --since 12h             what was made since this morning
 ptstream ls -l -n 5                 with rate, tokens and owner
 ptstream ls --watch                 redrawn in place, with sizes and rates as they are
 ptstream ls -q --status error       ids alone, for a pipe
+ptstream ls --json                  for programs, an object a line
 """
 
 

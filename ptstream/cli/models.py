@@ -23,6 +23,7 @@ from ptstream.settings import Home
 EXAMPLES = """
 ptstream models        what was found, the default first
 ptstream models pull   fetch the embedded model's file (about 100 MB)
+ptstream models --json   for programs
 """
 
 

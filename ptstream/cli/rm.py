@@ -26,6 +26,7 @@ EXAMPLES = """
 ptstream rm 7h2k 9qm4
 ptstream rm --older-than 30d --dry-run
 ptstream rm --older-than 1w --status error --keep 20
+ptstream rm -f 7h2k                 whether it is there or not
 """
 
 

@@ -19,6 +19,7 @@ from ptstream.text_search import folded
 EXAMPLES = """
 ptstream search "flock"             id, offset (or prompt, title, name) and line
 ptstream cat 7h2k --offset 1284     read on from there
+ptstream search -n 5 --json "flock"   the first five, for programs
 """
 
 BEFORE = 16

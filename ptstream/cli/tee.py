@@ -25,6 +25,7 @@ from ptstream.errors import GeneratorError
 EXAMPLES = """
 make 2>&1 | ptstream tee --name build   elsewhere: ptstream watch build
 llm "Why is the sky blue?" | ptstream tee --flush sentences
+make 2>&1 | ptstream tee --title "Nightly" --ttl 7d --raw   for a week; control sequences go on
 """
 
 AHEAD = 1024 * 1024

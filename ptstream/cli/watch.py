@@ -48,6 +48,9 @@ ptstream watch --all -n 0           all that runs, and what will; only what is n
 ptstream watch --all --status error   what failed, and whatever will run
 ptstream watch --all --cursor-file c   what came since the last call with it, and on
 ptstream watch --since 10m build    what came in the last ten minutes, and on
+ptstream watch --plain 7h2k         as it is written, not rendered
+ptstream watch --raw build          with its control sequences
+ptstream watch --json build         for programs, an object for each run of text
 """
 
 
