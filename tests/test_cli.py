@@ -740,3 +740,14 @@ def test_an_interrupt_is_no_traceback_however_early(cli: Cli) -> None:
 
 def _maps(pid: int, library: str) -> bool:
     return library in Path(f"/proc/{pid}/maps").read_text()
+
+
+def test_a_list_of_words_is_completed_word_by_word(cli: Cli) -> None:
+    for line in (("--status", "running,er"), ("--status=running,er",)):
+        (found,) = cli.out("__complete", "ls", *line).splitlines()
+        assert found.split("\t")[0].endswith("running,error")
+
+
+def test_what_is_kept_in_either_engine_is_completed(cli: Cli) -> None:
+    id = cli.out("create", "--name", "why", "x").strip()
+    assert [line.split("\t")[0] for line in cli.out("__complete", "cat", "").splitlines()] == ["@last", "why", id]

@@ -62,6 +62,14 @@ def test_a_model_is_asked_there_and_its_answer_read_from_here(box: Box) -> None:
     assert not Path(box.cli.home.path).exists(), "nothing of this is kept here"
 
 
+def test_its_streams_are_completed(box: Box) -> None:
+    box.cli.run("create", "--name", "why", "-m", "mine/ok", "x")
+    assert "why\tpending x" in box.cli.out("__complete", "cat", "")
+    assert box.cli.out("__complete", "drive", "-m", "").splitlines() == ["mine/ok"]
+    assert box.cli.out("__complete", "cat", "", env={"PTSTREAM_HOST": "https://127.0.0.1:9"}) == ""
+    assert box.cli.out("__complete", "cat", "", env={"PTSTREAM_HOST": "ssh://nobody@127.0.0.1:9"}) == ""
+
+
 def test_nothing_but_models_runs_there(box: Box) -> None:
     said = box.cli.run("drive", "--", "touch", "/tmp/x", code=4).stderr.decode()
     assert "over the network only models are asked" in said

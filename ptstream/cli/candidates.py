@@ -1,6 +1,6 @@
 """What may stand at the end of an unfinished line: commands, options, their values, models and streams.
 
-No TAB waits for a network: the streams are this machine's, the models those of the config file and of these streams.
+The models are those of the streams, and of the config file of this machine's daemon. No TAB waits long for a network.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ptstream.settings import Home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ptstream.streams import Stream
 
@@ -28,6 +28,9 @@ NEWEST = 50
 
 RUNNING = {"cancel", "wait"}
 """Commands for what has not ended."""
+
+LISTS = {"--status"}
+"""Options whose value is several words, with commas between them."""
 
 Candidate = tuple[str, str]
 """A word, and what it is."""
@@ -61,16 +64,23 @@ def candidates(home: Home, before: list[str], begun: str) -> list[Candidate]:
         return []
     words, place = WORDS.get(line.command, {}), Home(line.home, home.store) if line.home else home
     if line.option is not None:
-        return _values(place, line, words.get(line.option, ""))
+        return _listed(line.option, begun, _values(place, line, words.get(line.option, "")))
     if begun.startswith("-"):
-        option, equals, _ = begun.partition("=")
+        option, equals, value = begun.partition("=")
         if equals:
-            return [(f"{option}={word}", what) for word, what in _values(place, line, words.get(option, ""))]
+            values = _listed(option, value, _values(place, line, words.get(option, "")))
+            return [(f"{option}={word}", what) for word, what in values]
         return [(word, "") for word in (*words, *HELP) if word.startswith("-") and word not in line.given]
     if subcommands := _subcommands(line.command):
         return [(word, "") for word in subcommands]
     kind = words.get("argument", "")
     return _values(place, line, kind) if kind == "ID..." or not line.arguments else []
+
+
+def _listed(option: str, begun: str, values: list[Candidate]) -> list[Candidate]:
+    """The values of an option; of one that takes several, behind those that are there."""
+    there, comma, _ = begun.rpartition(",") if option in LISTS else ("", "", "")
+    return [(f"{there}{comma}{word}", what) for word, what in values if word not in there.split(",")]
 
 
 def _read(before: list[str]) -> _Begun | None:
@@ -112,7 +122,8 @@ def _values(home: Home, line: _Begun, kind: str | tuple[str, ...]) -> list[Candi
         if kind == "OPTION":
             return [(word, "") for word in OPTIONS]
         if kind == "MODEL":
-            return [(word, "") for word in models_of(home, _newest(home, running=False))]
+            own = None if os.environ.get("PTSTREAM_HOST") else home
+            return [(word, "") for word in models_of(own, _newest(home, running=False))]
         if kind.startswith("ID"):
             return _streams(home, line)
     except PtstreamError:
@@ -147,14 +158,16 @@ def _streams(home: Home, line: _Begun) -> list[Candidate]:
     ]
 
 
-def _newest(home: Home, *, running: bool) -> list[Stream]:
+def _newest(home: Home, *, running: bool) -> Sequence[Stream]:
     """The newest first. Raises PtstreamError."""
-    if os.environ.get("PTSTREAM_HOST") or not home.is_local:
-        return []
-    from ptstream.engine.sqlite.store import Store
     from ptstream.streams import Status
 
+    statuses = (Status.STREAMING, Status.PENDING) if running else ()
+    if os.environ.get("PTSTREAM_HOST") or not home.is_local:
+        from ptstream.cli.candidates_elsewhere import newest
+
+        return newest(home, NEWEST, statuses)
+    from ptstream.engine.sqlite.store import Store
+
     with Store(home) as store:
-        if not running:
-            return store.streams(limit=NEWEST)
-        return store.streams(limit=NEWEST, status=(Status.STREAMING, Status.PENDING))
+        return store.streams(limit=NEWEST, status=statuses)
