@@ -28,11 +28,14 @@ NOT_OURS = signal.valid_signals() - {signal.SIGHUP, signal.SIGCHLD, signal.SIGKI
 def main(argv: list[str]) -> int:
     """The exit code of the command; a signal that killed it kills this process, too."""
     fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+    # What the command sends to its group before this process is ready for it waits until then.
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     if not (command := os.fork()):
-        os._exit(_become(argv))
+        os._exit(_become(argv, blocked))
     for number in NOT_OURS:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, _hung_up)
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     os.close(0)  # whoever writes there is to find out when the command reads no more
     code = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
     _spare_the_group()
@@ -56,10 +59,12 @@ def _hung_up(number: int, frame: object) -> None:
         _die_of(number)
 
 
-def _become(argv: list[str]) -> int:
+def _become(argv: list[str], blocked: set[int]) -> int:
     """Returns only if it cannot: the exit code that says so."""
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
+    # As on a terminal that was just opened: what Python ignores is not, nor what its owner does, with nohup say.
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     try:
         os.execv(argv[0], argv)
     except OSError as error:
