@@ -106,7 +106,7 @@ def test_killed_in_mid_stream_nothing_shown_is_lost(cli: Cli, endless: tuple[str
         kill(pid_of(cli))
         for process, before in ((driver, shown), (other, also)):
             more, said, code = rest(process)
-            assert code == 5
+            assert code == 5, said
             assert "its owner died at byte" in said
             assert "Traceback" not in said
             text = before + more
