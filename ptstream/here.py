@@ -83,15 +83,13 @@ class Here(EngineStreams):
     async def remarks(self, id: str, after: int = 0) -> AsyncGenerator[NumberedRemark, None]:
         if self._client is None:
             return
-        for _ in ("this one's", "the next one's"):
+        for is_next in (False, True):
             with contextlib.suppress(DaemonUnreachable):  # the text is read on without it
-                async with aclosing(self._client.remarks(id, after)) as entries:
+                async with aclosing((await self._daemon(self._client, is_next=is_next)).remarks(id, after)) as entries:
                     async for entry in entries:
                         after = entry.number
                         yield entry
                 return
-            with contextlib.suppress(DaemonUnreachable):
-                self._client = await self._next_daemon()
         if self._engine.wakes_live_readers:
             await self._say_if_it_waits(id)
 
@@ -101,12 +99,13 @@ class Here(EngineStreams):
         """What is driven from here is read from the daemon if its pieces come sooner so, else from one that came after
         it, else from the engine."""
         if live and self._client is not None and not self._engine.wakes_live_readers:
-            async with aclosing(self._from_daemons(self._client, id, offset)) as runs:
-                async for data in runs:
-                    if data is None:
-                        return
-                    offset += len(data)
-                    yield data
+            for is_next in (False, True):
+                with contextlib.suppress(DaemonUnreachable):
+                    async with aclosing((await self._daemon(self._client, is_next=is_next)).text(id, offset)) as runs:
+                        async for data in runs:
+                            offset += len(data)
+                            yield data
+                    return
             await self._say_if_it_waits(id)
         async with aclosing(super().follow(id, offset, live=live)) as runs:
             async for data in runs:
@@ -133,25 +132,13 @@ class Here(EngineStreams):
 
     # --- within
 
-    async def _from_daemons(self, client: Client, id: str, offset: int) -> AsyncGenerator[bytes | None, None]:
-        """The text as the daemon has it, then as one that came after it has; None where its end was reached."""
-        with contextlib.suppress(DaemonUnreachable):
-            async for data in client.text(id, offset):
-                offset += len(data)
-                yield data
-            yield None
-            return
-        with contextlib.suppress(DaemonUnreachable):
-            self._client = await self._next_daemon()
-            async for data in self._client.text(id, offset):
-                yield data
-            yield None
-
-    async def _next_daemon(self) -> Client:
-        """The one that came after it. Raises DaemonUnreachable."""
+    async def _daemon(self, client: Client, *, is_next: bool) -> Client:
+        """The daemon that was asked to drive, or the one that came after it. Raises DaemonUnreachable."""
         from ptstream.client.unix_socket import connect
 
-        return await self._stack.enter_async_context(connect(self._home))
+        if is_next:
+            self._client = client = await self._stack.enter_async_context(connect(self._home))
+        return client
 
     async def _say_if_it_waits(self, id: str) -> None:
         """For whoever sees nothing more, until a daemon goes on with it: here there is no other than the next one."""

@@ -32,13 +32,13 @@ LONG_LINE = 60
 """Characters from which on a line without a terminator may be a paragraph's that somebody wrapped, and a list's item
 is a paragraph itself."""
 
-POLITE = "\u0e00-\u0e7f"
+_THAI = "\u0e00-\u0e7f"
 """Thai."""
 
 _CANDIDATE = re.compile(rf"[\n•{TERMINATORS}]|(?<=\s\w)\)|(?<=\s\w\w)\)|(?<=ครับ)\s|(?<=ค่ะ)\s")
 """Where the text may be cut. In Thai, what is said politely ends in a word for it."""
 
-_MAY_MATTER = re.compile(rf"[\n•){TERMINATORS}{POLITE}]")
+_MAY_MATTER = re.compile(rf"[\n•){TERMINATORS}{_THAI}]")
 """A character without which, and without one of them before it, there is no such place in a text."""
 
 _LINE_END = ".!?:…：" + UNSPACED + FULLWIDTH
@@ -100,7 +100,7 @@ class SentenceScanner:
         found = self._find()
         if found < 0:
             self._next = len(self._text)
-            self._waits = POLITE[0] <= self._text[-1:] <= POLITE[-1]
+            self._waits = _THAI[0] <= self._text[-1:] <= _THAI[-1]
             return False
         behind = self._newline(found) if self._text[found] == "\n" else self._candidate(found)
         self._next = found if behind is None else behind
