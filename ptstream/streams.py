@@ -148,6 +148,20 @@ class GenerationRequest(NamedTuple):
         return bool(self.command and self.options and self.options.get(TTY) is True)
 
 
+MODEL_OPTIONS = (
+    "temperature",
+    "max_tokens",
+    "max_completion_tokens",
+    "top_p",
+    "seed",
+    "stop",
+    "reasoning_effort",
+    "verbosity",
+    "presence_penalty",
+    "frequency_penalty",
+)
+"""What most models take, as OpenAI's chat completions call it: how a model answers, and so the next turn, too."""
+
 NOT_OPTIONS = frozenset(("model", "messages", "stream", "stream_options"))
 """Fields of a request to a model that have other places than its options."""
 

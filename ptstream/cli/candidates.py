@@ -36,9 +36,6 @@ Candidate = tuple[str, str]
 """A word, and what it is."""
 
 
-OPTIONS = ("temperature", "max_tokens", "max_completion_tokens", "top_p", "seed", "stop", "reasoning_effort")
-"""What most models take, as OpenAI's chat completions call it."""
-
 _SECOND = ""
 """The option that a word belongs to which is the second one behind it: what that may be, nobody knows."""
 
@@ -120,7 +117,9 @@ def _values(home: Home, line: _Begun, kind: str | tuple[str, ...]) -> list[Candi
         return [(word, "") for word in kind]
     try:
         if kind == "OPTION":
-            return [(word, "") for word in OPTIONS]
+            from ptstream.streams import MODEL_OPTIONS
+
+            return [(word, "") for word in MODEL_OPTIONS]
         if kind == "MODEL":
             own = None if os.environ.get("PTSTREAM_HOST") else home
             return [(word, "") for word in models_of(own, _newest(home, running=False))]

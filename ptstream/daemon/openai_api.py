@@ -46,26 +46,11 @@ from ptstream.generators.surrogates import mend
 from ptstream.http.json_response import MEDIA_TYPE, UNSTORED, json_response
 from ptstream.http.request_body import converted, json_body
 from ptstream.outcome import Outcome
-from ptstream.streams import Flush, GenerationRequest, Status, Stream
+from ptstream.streams import MODEL_OPTIONS, Flush, GenerationRequest, Status, Stream
 
 STALLED = 3600.0
 """Seconds after which a client is given up that takes nothing of its answer: it cannot ask for the rest of it again, so
 it is waited for longer than others, but not for ever."""
-
-KEPT_OPTIONS = (
-    "temperature",
-    "top_p",
-    "seed",
-    "max_tokens",
-    "max_completion_tokens",
-    "presence_penalty",
-    "frequency_penalty",
-    "reasoning_effort",
-    "verbosity",
-    "stop",
-)
-"""Fields of a request that say how a model answers, and so hold for the next turn, too; not what the answer is made for
-(`tools`, `response_format`), or what is known of the client (`user`)."""
 
 DEFAULT = "default"
 """The name of the model that is asked when none is named: OpenAI's clients must name one."""
@@ -164,7 +149,8 @@ def _words(body: Mapping[str, Any]) -> GenerationRequest:
         prompt=asked[-1] or None if asked else None,
         system="\n\n".join(filter(None, system)) or None,
         model=body.get("model") or DEFAULT,
-        options={name: body[name] for name in KEPT_OPTIONS if body.get(name) is not None} or None,
+        # Not what the answer is made for (`tools`, `response_format`), or what is known of the client (`user`).
+        options={name: body[name] for name in MODEL_OPTIONS if body.get(name) is not None} or None,
     )
 
 
