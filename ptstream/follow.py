@@ -6,20 +6,61 @@ engine looks and waits is its cursors' business.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import anyio
 
 from ptstream.engine.protocol import Cursor
 
-READ = 0.0002
-"""Seconds that a reader's look keeps the event loop, about twice: so readers take half of its time at most."""
+SHARE = 0.5
+"""How much of the event loop's time all who follow may take."""
 
-BURST = 0.005
-"""Seconds of looks that may come at once."""
+BURST = 0.0025
+"""Seconds of turns that may come at once."""
+
+FIRST_TURN = 0.0001
+"""Seconds that a turn is thought to take before one has been measured."""
+
+SMOOTHING = 16
+"""Over how many rounds of the event loop, about, a turn's time is averaged. What one takes that is cut short by another
+process is so paid back by the next ones."""
+
+
+class Turns:
+    """How long a turn takes: what a reader's look, and all that is made of its text at once, keeps the event loop.
+
+    Nobody can see the end of one, which is wherever the reader waits next. So what is measured is from the first turn
+    of a round of the loop to the end of that round. What else runs there counts as well: a loop that has much to do
+    has less time for readers.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began: float | None = None
+        self._count = 0
+        self.seconds = FIRST_TURN
+        """What one takes."""
+
+    def begin(self) -> None:
+        """From here on it is some reader's, until the end of this round."""
+        if self._began is None:
+            self._began = self._clock()
+            asyncio.get_running_loop().call_soon(self._end_round)
+
+    def count(self) -> None:
+        """One of them gave text."""
+        self.begin()  # of its own, if it has waited for a server since
+        self._count += 1
+
+    def _end_round(self) -> None:
+        assert self._began is not None
+        if self._count:
+            self.seconds += ((self._clock() - self._began) / self._count - self.seconds) / SMOOTHING
+        self._began, self._count = None, 0
 
 
 class Audience:
@@ -31,6 +72,7 @@ class Audience:
 
     def __init__(self) -> None:
         self.is_over = False
+        self.turns = Turns()
         self._taken = 0.0
         self._seats: dict[Follow, anyio.CancelScope] = {}
 
@@ -54,8 +96,8 @@ class Audience:
     async def turn(self) -> None:
         """Wait, after one look, for one's turn to take the next (the generic cell rate algorithm, ITU-T I.371)."""
         now = time.monotonic()
-        self._taken = max(self._taken, now) + READ
-        if (late := self._taken - now - BURST) > 0:
+        self._taken = max(self._taken, now) + self.turns.seconds / SHARE
+        if (late := self._taken - now - BURST / SHARE) > 0:
             await anyio.sleep(late)
 
 
@@ -87,10 +129,14 @@ class Follow:
         if self.cursor.offset > self._given:  # before it is waited for more, which wakes all at once
             self._given = self.cursor.offset
             await self._audience.turn()
+        turns = self._audience.turns
         while True:
             # Where a look asks a server, one for each text is enough: to wait is to be told of what came since.
-            if (not self.cursor.up_to_date or self._audience.is_over) and (data := await self.cursor.read()):
-                return data
+            if not self.cursor.up_to_date or self._audience.is_over:
+                turns.begin()
+                if data := await self.cursor.read():
+                    turns.count()
+                    return data
             if self.cursor.ended or self._audience.is_over:
                 self.cursor.close()
                 raise StopAsyncIteration

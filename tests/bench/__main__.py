@@ -28,6 +28,7 @@ PARTS = {
     "http": "beside_durable",
     "engine": "engine",
     "capacity": "capacity",
+    "crowd": "crowd",
 }
 """Name → the module that measures it: `measure(quick)` gives its section."""
 
