@@ -29,6 +29,7 @@ PARTS = {
     "engine": "engine",
     "capacity": "capacity",
     "crowd": "crowd",
+    "pieces": "throughput",
 }
 """Name → the module that measures it: `measure(quick)` gives its section."""
 
