@@ -30,6 +30,8 @@ PARTS = {
     "capacity": "capacity",
     "crowd": "crowd",
     "pieces": "throughput",
+    "first": "first_token",
+    "daemon": "daemon_size",
 }
 """Name → the module that measures it: `measure(quick)` gives its section."""
 
