@@ -29,6 +29,7 @@ PARTS = {
     "engine": "engine",
     "capacity": "capacity",
     "crowd": "crowd",
+    "herd": "herd",
     "pieces": "throughput",
     "first": "first_token",
     "daemon": "daemon_size",

@@ -53,9 +53,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.write(chunk(delta("stop")) + chunk("[DONE]") + b"0\r\n\r\n")
     else:
         models = json.dumps({"data": [{"id": "1-0"}]}).encode()
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(models), models)
-        )
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(models), models))
     writer.close()
 
 

@@ -69,8 +69,9 @@ def _rows(daemon: Daemon, relay: subprocess.Popen[bytes], socket: str, total: in
         count = total // streams
         ours, bare = [], []
         for turn in range(-1, rounds):
-            found = _through(daemon, streams, count), _run(
-                socket, [f"{count}-0\n"] * streams, count, relay.pid, daemon.home
+            found = (
+                _through(daemon, streams, count),
+                _run(socket, [f"{count}-0\n"] * streams, count, relay.pid, daemon.home),
             )
             if turn >= 0:  # at first, modules are still imported, and the endpoint makes its tokens
                 ours.append(found[0])
