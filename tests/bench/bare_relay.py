@@ -1,4 +1,5 @@
-"""`python -m tests.bench.bare_relay SOCKET ENDPOINT`: the barest way from a model's endpoint to a reader in another process.
+"""`python -m tests.bench.bare_relay SOCKET ENDPOINT`: the barest way from a model's endpoint to a reader in another
+process.
 
 asyncio on both ends: whoever writes a line with the name of a model is written its text, a piece a write. Nothing is
 kept, and of the endpoint's answer only what it must be is looked at.

@@ -85,7 +85,9 @@ class Program:
             tasks.start_soon(server.serve)
             while not os.path.exists(socket):
                 await anyio.sleep(0.01)
-            async with await anyio.open_process(module("event_readers", socket, str(readers)), stderr=None) as reading:
+            async with await anyio.open_process(
+                module("event_readers", socket, "GET", f"/*{readers}"), stderr=None
+            ) as reading:
                 assert reading.stdout is not None
                 await reading.stdout.receive()
                 task_status.started()

@@ -1,8 +1,9 @@
 """How soon a first word is there, and whether a model is as fast through ptstream as without it.
 
-`ptstream drive -- printf hi` from its start to its first byte, with a daemon that runs and with none, against `printf hi`
-itself: what a person waits for. Then a model's tokens a second, from the first to the last as they come out of
-`ptstream drive` and out of `curl`, both at the same scripted endpoint (`model_server.py`), which says them by the clock.
+`ptstream drive -- printf hi` from its start to its first byte, with a daemon that runs and with none, against `printf
+hi` itself: what a person waits for. Then a model's tokens a second, from the first to the last as they come out of
+`ptstream drive` and out of `curl`, both at the same scripted endpoint (`model_server.py`), which says them by the
+clock.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What watchers of one home pay for the commits of others: a hundred of them, and one alone.
 
 Each watches a stream, in a process of its own, of which nothing comes; an owner in this process commits a chunk of
-another stream a hundred times a second. Every commit changes the log, which is what wakes a watcher. What each takes of a
-core is read from its processor clock.
+another stream a hundred times a second. Every commit changes the log, which is what wakes a watcher. What each takes of
+a core is read from its processor clock.
 """
 
 from __future__ import annotations

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.bench.growth import Curve
 
 LABEL, OURS, AGAINST = 46, 14, 34
 """Widths of the table's columns."""
@@ -66,6 +69,8 @@ class Section:
     rows: Sequence[Row]
     note: str = ""
     runs: int = 1
+    curves: Sequence[Curve] = ()
+    """What can be drawn of it."""
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -1,8 +1,9 @@
-"""`python -m tests.bench.text_readers SOCKET`: asks for texts over a Unix socket, all at once, and reads them to their ends.
+"""`python -m tests.bench.text_readers SOCKET`: asks for texts over a Unix socket, all at once, and reads them to their
+ends.
 
 Bare sockets in one `select`. The requests come on stdin as JSON, a list of strings; then a line says that they are
-there, and another line on stdin lets them go. Prints as JSON the seconds from the first request to the last end, and the
-bytes of text, without the frames of a chunked body.
+there, and another line on stdin lets them go. Prints as JSON the seconds from the first request to the last end, and
+the bytes of text, without the frames of a chunked body.
 """
 
 from __future__ import annotations
@@ -13,41 +14,34 @@ import socket
 import sys
 import time
 
-ENDS = b"\r\n0\r\n\r\n"
+HEAD_ENDS = b"\r\n\r\n"
 
 
 class Answer:
-    """What has come on one connection: its head is left out, and its frames are counted, not kept."""
+    """What has come on one connection. Of an HTTP answer the head is left out, and its chunks' frames."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, http: bool) -> None:
         self.size = 0
+        self._http = http
+        self._begun = False
         self._rest = b""
-        self._chunked: bool | None = None
 
     def take(self, data: bytes) -> bool:
         """Whether that was its end."""
-        if self._chunked is None:
-            self._rest += data
-            if self._rest.startswith(b"HTTP") and b"\r\n\r\n" not in self._rest:
-                return False
-            head, data = self._parted()
-            self._chunked = b"chunked" in head.lower()
-        if not self._chunked:
+        if not self._http:
             self.size += len(data)
             return not data
-        return self._take_chunks(data)
-
-    def _parted(self) -> tuple[bytes, bytes]:
-        data, self._rest = self._rest, b""
-        if not data.startswith(b"HTTP"):
-            return b"", data
-        head, _, rest = data.partition(b"\r\n\r\n")
-        if b" 200 " not in head.splitlines()[0]:
-            raise OSError(f"no text: {head!r}")
-        return head, rest
-
-    def _take_chunks(self, data: bytes) -> bool:
         self._rest += data
+        if not self._begun:
+            head, found, rest = self._rest.partition(HEAD_ENDS)
+            if not found:
+                return False
+            if b" 200 " not in head.splitlines()[0]:
+                raise OSError(f"no text: {head!r}")
+            self._begun, self._rest = True, rest
+        return self._take_chunks()
+
+    def _take_chunks(self) -> bool:
         place = 0
         while (line := self._rest.find(b"\r\n", place)) >= 0:
             length = int(self._rest[place:line], 16)
@@ -69,7 +63,7 @@ def read(path: str, requests: list[str]) -> list[Answer]:
             connection = socket.socket(socket.AF_UNIX)
             connection.connect(path)
             connection.sendall(request.encode())
-            answers.append(Answer())
+            answers.append(Answer(http=" HTTP/1.1\r\n" in request))
             selector.register(connection, selectors.EVENT_READ, answers[-1])
         while selector.get_map():
             for key, _ in selector.select():

@@ -1,8 +1,9 @@
 """Pieces a second through one daemon, from the first process to the last: model endpoint, daemon, reader.
 
-The endpoint (`model_server.py`) says its tokens as fast as they are taken, on one connection or on a hundred at once; the
-readers are bare sockets in a process of their own. Beside it the same endpoint and the same readers with the barest relay
-between them (`bare_relay.py`). What one core carries is the pieces by the processor time of the process in the middle.
+The endpoint (`model_server.py`) says its tokens as fast as they are taken, on one connection or on a hundred at once;
+the readers are bare sockets in a process of their own. Beside it the same endpoint and the same readers with the barest
+relay between them (`bare_relay.py`). What one core carries is the pieces by the processor time of the process in the
+middle.
 """
 
 from __future__ import annotations
