@@ -19,48 +19,49 @@ from ptstream.engine.protocol import Cursor
 SHARE = 0.5
 """How much of the event loop's time all who follow may take."""
 
-BURST = 0.0025
+BURST = 0.004
 """Seconds of turns that may come at once."""
 
 FIRST_TURN = 0.0001
 """Seconds that a turn is thought to take before one has been measured."""
 
-SMOOTHING = 16
-"""Over how many rounds of the event loop, about, a turn's time is averaged. What one takes that is cut short by another
-process is so paid back by the next ones."""
+SMOOTHING = 32
+"""Over how many turns, about, their time is averaged. What one takes that another process has interrupted is so paid
+back by the next ones."""
 
 
 class Turns:
     """How long a turn takes: what a reader's look, and all that is made of its text at once, keeps the event loop.
 
-    Nobody can see the end of one, which is wherever the reader waits next. So what is measured is from the first turn
-    of a round of the loop to the end of that round. What else runs there counts as well: a loop that has much to do
-    has less time for readers.
+    It is measured where a reader that was given text asks for more without having waited for anything. Of those that
+    wait, for their client for instance, nobody can tell how long they worked: they count as the others do.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._began: float | None = None
-        self._count = 0
+        self._whose: object | None = None
+        self._began = 0.0
+        self._marked = False
         self.seconds = FIRST_TURN
         """What one takes."""
 
-    def begin(self) -> None:
-        """From here on it is some reader's, until the end of this round."""
-        if self._began is None:
-            self._began = self._clock()
-            asyncio.get_running_loop().call_soon(self._end_round)
+    def begin(self, whose: object) -> None:
+        """From here on the event loop works for this reader; if it did already, from then on."""
+        if self._whose is not whose:
+            self._whose, self._began = whose, self._clock()
+            if not self._marked:
+                self._marked = True
+                asyncio.get_running_loop().call_soon(self._others_ran)
 
-    def count(self) -> None:
-        """One of them gave text."""
-        self.begin()  # of its own, if it has waited for a server since
-        self._count += 1
+    def end(self, whose: object) -> None:
+        """It asks for more."""
+        if self._whose is whose:
+            self.seconds += (self._clock() - self._began - self.seconds) / SMOOTHING
+            self._whose = None
 
-    def _end_round(self) -> None:
-        assert self._began is not None
-        if self._count:
-            self.seconds += ((self._clock() - self._began) / self._count - self.seconds) / SMOOTHING
-        self._began, self._count = None, 0
+    def _others_ran(self) -> None:
+        """Since the loop was left, as it is by whoever waits."""
+        self._whose, self._marked = None, False
 
 
 class Audience:
@@ -126,16 +127,17 @@ class Follow:
         return self
 
     async def __anext__(self) -> bytes:
+        turns = self._audience.turns
         if self.cursor.offset > self._given:  # before it is waited for more, which wakes all at once
             self._given = self.cursor.offset
+            turns.end(self)
             await self._audience.turn()
-        turns = self._audience.turns
         while True:
             # Where a look asks a server, one for each text is enough: to wait is to be told of what came since.
             if not self.cursor.up_to_date or self._audience.is_over:
-                turns.begin()
+                turns.begin(self)
                 if data := await self.cursor.read():
-                    turns.count()
+                    turns.begin(self)  # anew, if that has waited for a server
                     return data
             if self.cursor.ended or self._audience.is_over:
                 self.cursor.close()

@@ -21,51 +21,68 @@ class Clock:
         return self.now
 
 
-async def _round(clock: Clock, turns: Turns, count: int, seconds: float) -> None:
-    """One round of the event loop, in which so many readers are given text, and which takes so long."""
-    for _ in range(count):
-        turns.begin()
-        clock.now += seconds / count
-        turns.count()
-    await anyio.lowlevel.checkpoint()
+def _turn(clock: Clock, turns: Turns, seconds: float) -> None:
+    """A reader is given text, works so long with it, and asks for more."""
+    reader = object()
+    turns.begin(reader)
+    clock.now += seconds
+    turns.end(reader)
 
 
 async def test_what_a_turn_takes_is_measured() -> None:
     clock = Clock()
     turns = Turns(clock)
     for _ in range(20 * SMOOTHING):
-        await _round(clock, turns, 4, 0.008)
+        _turn(clock, turns, 0.002)
+        await anyio.lowlevel.checkpoint()
     assert turns.seconds == pytest.approx(0.002)
 
 
-async def test_a_turn_that_is_cut_short_by_another_process_is_paid_back_by_the_next_ones() -> None:
+async def test_a_turn_that_another_process_interrupts_is_paid_back_by_the_next_ones() -> None:
     clock = Clock()
     turns = Turns(clock)
-    await _round(clock, turns, 1, FIRST_TURN + 0.01)
+    _turn(clock, turns, FIRST_TURN + 0.01)
     paid = 0.0
     for _ in range(20 * SMOOTHING):
         paid += turns.seconds - FIRST_TURN
-        await _round(clock, turns, 1, FIRST_TURN)
+        _turn(clock, turns, FIRST_TURN)
     assert paid == pytest.approx(0.01)
 
 
 async def test_what_a_reader_waits_for_is_no_part_of_its_turn() -> None:
     clock = Clock()
     turns = Turns(clock)
-    for _ in range(20 * SMOOTHING):
-        await _round(clock, turns, 1, 0.001)
+    for _ in range(3):
+        turns.begin("slow")
+        for _ in range(2):
+            await anyio.lowlevel.checkpoint()
         clock.now += 60
-    assert turns.seconds == pytest.approx(0.001)
+        turns.end("slow")
+    assert turns.seconds == FIRST_TURN
 
 
-async def test_looks_without_text_say_nothing_of_a_turn() -> None:
+async def test_what_others_do_meanwhile_is_no_part_of_a_turn() -> None:
     clock = Clock()
     turns = Turns(clock)
-    for _ in range(SMOOTHING):
-        turns.begin()
-        clock.now += 0.5
-        await anyio.lowlevel.checkpoint()
+    turns.begin("one")
+    turns.begin("another")
+    clock.now += 60
+    turns.end("one")
     assert turns.seconds == FIRST_TURN
+
+
+async def test_the_turn_of_one_whose_look_waits_for_a_server_begins_when_that_has_answered() -> None:
+    clock = Clock()
+    turns = Turns(clock)
+    for _ in range(20 * SMOOTHING):
+        turns.begin("reader")
+        clock.now += 60
+        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()
+        turns.begin("reader")
+        clock.now += 0.001
+        turns.end("reader")
+    assert turns.seconds == pytest.approx(0.001)
 
 
 async def test_slow_turns_come_seldomer() -> None:
