@@ -93,9 +93,10 @@ class LiveCursor(_Reading):
 
     async def size(self) -> int:
         """Where the tail ends now."""
-        return live_size(
-            self._store.home, self.id, self._text.standing or recover_if_orphaned(self._store, self.id).standing
-        )
+        if (end := self._text.tail_end) is not None:
+            return end
+        standing = self._text.standing or recover_if_orphaned(self._store, self.id).standing
+        return live_size(self._store.home, self.id, standing)
 
     def _others_tail(self) -> Watch | None:
         """What watches the tail that is open, if anything does."""
