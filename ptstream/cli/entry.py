@@ -69,6 +69,8 @@ def main() -> None:
     fast = parse(sys.argv[1:])
     elsewhere = os.environ.get("PTSTREAM_HOST") or os.environ.get("PTSTREAM_STORE")
     if fast is None or (elsewhere and fast[0] != "__complete"):
+        # httpx would load its own command line with it, which brings click, and takes two fifths of its time.
+        sys.modules["httpx._main"] = None  # type: ignore[assignment]
         from ptstream.cli.app import run
 
         sys.exit(run(sys.argv[1:]))

@@ -1,5 +1,9 @@
 """`python -m ptstream.daemon`: how a client starts it in the background."""
 
-from ptstream.daemon.process import main
+import sys
+
+sys.modules["httpx._main"] = None  # type: ignore[assignment]  # see cli/entry.py
+
+from ptstream.daemon.process import main  # noqa: E402
 
 main()
