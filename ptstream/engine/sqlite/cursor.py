@@ -61,13 +61,16 @@ class TextCursor:
     def _end(self) -> int:
         return (self.standing.bytes if self.standing else 0) + len(self._rest)
 
-    def read(self, *, look: bool = True) -> bytes:
+    def read(self, *, look: bool = True, rung: bool = True) -> bytes:
         """The next run of whole characters, b"" if there is none now (see `ended`). Moves `offset`.
 
-        With `look=False` the store is asked only if something was committed since it was asked last.
+        With `look=False` the store is asked only if something was committed since it was asked last; and not even then
+        while the tail is open, its file in its place, and its bell has not `rung`: of no commit is there more to read.
         Raises StreamNotFound when the stream is deleted, OffsetBeyondEnd.
         """
         data = self._read_tail()
+        if not (data or look or rung) and self._tail and self.offset >= self._tail.begin and self._tail.in_place:
+            return b""
         while not data and not self.ended:
             version = self._store.version()
             if not look and version == self._seen and self._tail_known and self.offset >= self._end:

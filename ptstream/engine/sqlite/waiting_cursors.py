@@ -67,12 +67,13 @@ class LiveCursor(_Reading):
 
     async def read(self) -> bytes:
         """Of the store only if something was committed, or an owner may have died unseen."""
+        rung = self._rung is None or self._rung.is_set()
         tail = self._tails.get(self.id) or self._others_tail()
         self._rung = tail.bell.next() if tail else None  # before the look, so that nothing falls between
         now = time.monotonic()
         if due := now >= self._looked_at + SLOW_LOOK:
             self._looked_at = now
-        data = self._text.read(look=due)
+        data = self._text.read(look=due, rung=rung or tail is None)
         self._deaf = self._deaf or bool(data and self._silent and self._watch)
         self._silent = False
         self.up_to_date = not data
