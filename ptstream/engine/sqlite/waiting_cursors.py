@@ -88,8 +88,9 @@ class LiveCursor(_Reading):
         else:
             with anyio.move_on_after(SLOW_LOOK):
                 await self._rung.wait()
-            with anyio.move_on_after(FIRST_POLL):  # a process that was stopped has yet to hear what rang meanwhile
-                await self._rung.wait()
+            if not self._rung.is_set():
+                with anyio.move_on_after(FIRST_POLL):  # who was stopped has yet to hear what rang meanwhile
+                    await self._rung.wait()
             self._silent = not self._rung.is_set()
 
     async def size(self) -> int:
