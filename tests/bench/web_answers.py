@@ -21,9 +21,11 @@ from ptstream.settings import Home
 from tests.bench.daemons import await_socket
 from tests.bench.report import Goal, Row, Section, compared
 from tests.bench.surroundings import await_ready, cpu_seconds, module, running, temporary_home
-from tests.bench.web_app import RATE
+from tests.bench.web_app import RATE, WARM_UP
 
 ANSWERS = 100
+
+NUMBERS = [str(number) for number in range(ANSWERS)]
 
 COST = Goal(1.2, "a piece that outlives its process costs a write more, and its sentence's share of a commit")
 TIME = Goal(1.025, "4.1 s for answers of 4 s: the rest is what begins and ends")
@@ -68,12 +70,14 @@ def _run(way: str, size: int, *, elsewhere: bool) -> Cost:
             servers.append(server)
         generating, socket = stack.enter_context(_app(way, home, "app", place, size))
         servers.append(generating)
+        with _readers(home, socket, "POST", [WARM_UP]) as warm:
+            warm.wait()
         if elsewhere:
             other, other_socket = stack.enter_context(_app(way, home, "other", place, size))
             servers.append(other)
-            stack.enter_context(_readers(home, other_socket, "GET"))
+            stack.enter_context(_readers(home, other_socket, "GET", NUMBERS))
         before = sum(cpu_seconds(server.pid) for server in servers)
-        stack.enter_context(_readers(home, socket, "POST"))
+        stack.enter_context(_readers(home, socket, "POST", NUMBERS))
         assert generating.stdout is not None
         seconds = json.loads(generating.stdout.readline())
         spent = sum(cpu_seconds(server.pid) for server in servers) - before
@@ -81,11 +85,10 @@ def _run(way: str, size: int, *, elsewhere: bool) -> Cost:
 
 
 @contextmanager
-def _readers(home: Home, socket: str, method: str) -> Iterator[None]:
-    paths = [f"/{number}" for number in range(ANSWERS)]
-    with running(module("event_readers", socket, method, *paths), home) as process:
+def _readers(home: Home, socket: str, method: str, numbers: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    with running(module("event_readers", socket, method, *(f"/{number}" for number in numbers)), home) as process:
         await_ready(process)
-        yield
+        yield process
 
 
 def _compare(ours: Sequence[Cost], others: Sequence[Cost], label: str, name: str) -> Iterator[Row]:
