@@ -25,43 +25,49 @@ BURST = 0.004
 FIRST_TURN = 0.0001
 """Seconds that a turn is thought to take before one has been measured."""
 
-SMOOTHING = 32
-"""Over how many turns, about, their time is averaged. What one takes that another process has interrupted is so paid
-back by the next ones."""
+TIMER = 0.001
+"""Seconds by which a timer is late in an event loop that has nothing else to do."""
+
+LONGEST = 0.1
+"""Seconds that count at most, of a turn or of how late one came: a process that was stopped does not pay for that."""
+
+SMOOTHING = 16
+"""Over how many rounds of the event loop, about, a turn's time is averaged. What one takes that is cut short by another
+process is so paid back by the next ones."""
 
 
 class Turns:
     """How long a turn takes: what a reader's look, and all that is made of its text at once, keeps the event loop.
 
-    It is measured where a reader that was given text asks for more without having waited for anything. Of those that
-    wait, for their client for instance, nobody can tell how long they worked: they count as the others do.
+    Nobody can see the end of one, which is wherever the reader waits next. So what is measured is from the first turn
+    of a round of the loop to the end of that round. What else runs there counts as well: a loop that has much to do
+    has less time for readers.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._whose: object | None = None
-        self._began = 0.0
-        self._marked = False
+        self._began: float | None = None
+        self._count = 0
         self.seconds = FIRST_TURN
         """What one takes."""
 
-    def begin(self, whose: object) -> None:
-        """From here on the event loop works for this reader; if it did already, from then on."""
-        if self._whose is not whose:
-            self._whose, self._began = whose, self._clock()
-            if not self._marked:
-                self._marked = True
-                asyncio.get_running_loop().call_soon(self._others_ran)
+    def begin(self) -> None:
+        """From here on it is some reader's, until the end of this round."""
+        if self._began is None:
+            self._began = self._clock()
+            asyncio.get_running_loop().call_soon(self._end_round)
 
-    def end(self, whose: object) -> None:
-        """It asks for more."""
-        if self._whose is whose:
-            self.seconds += (self._clock() - self._began - self.seconds) / SMOOTHING
-            self._whose = None
+    def count(self) -> None:
+        """One of them gave text."""
+        self.begin()  # of its own, if it has waited for a server since
+        self._count += 1
 
-    def _others_ran(self) -> None:
-        """Since the loop was left, as it is by whoever waits."""
-        self._whose, self._marked = None, False
+    def _end_round(self) -> None:
+        assert self._began is not None
+        if self._count:
+            seconds = min(LONGEST, self._clock() - self._began) / self._count
+            self.seconds += (seconds - self.seconds) / SMOOTHING
+        self._began, self._count = None, 0
 
 
 class Audience:
@@ -71,10 +77,11 @@ class Audience:
     more at once. Who does not look, since its reader is slow, takes no time from the others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.is_over = False
-        self.turns = Turns()
-        self._taken = 0.0
+        self.turns = Turns(clock)
+        self._clock = clock
+        self._taken = self._made_up = 0.0
         self._seats: dict[Follow, anyio.CancelScope] = {}
 
     def end(self) -> None:
@@ -96,10 +103,17 @@ class Audience:
 
     async def turn(self) -> None:
         """Wait, after one look, for one's turn to take the next (the generic cell rate algorithm, ITU-T I.371)."""
-        now = time.monotonic()
+        now = self._clock()
         self._taken = max(self._taken, now) + self.turns.seconds / SHARE
         if (late := self._taken - now - BURST / SHARE) > 0:
             await anyio.sleep(late)
+            self._make_up_for(now + late + TIMER)
+
+    def _make_up_for(self, due: float) -> None:
+        """A turn that was due then has come only now: so long the loop had no time, and so long it is let alone."""
+        now = self._clock()
+        self._taken += min(LONGEST, max(0.0, now - max(due, self._made_up)))
+        self._made_up = now
 
 
 class Follow:
@@ -127,17 +141,16 @@ class Follow:
         return self
 
     async def __anext__(self) -> bytes:
-        turns = self._audience.turns
         if self.cursor.offset > self._given:  # before it is waited for more, which wakes all at once
             self._given = self.cursor.offset
-            turns.end(self)
             await self._audience.turn()
+        turns = self._audience.turns
         while True:
             # Where a look asks a server, one for each text is enough: to wait is to be told of what came since.
             if not self.cursor.up_to_date or self._audience.is_over:
-                turns.begin(self)
+                turns.begin()
                 if data := await self.cursor.read():
-                    turns.begin(self)  # anew, if that has waited for a server
+                    turns.count()
                     return data
             if self.cursor.ended or self._audience.is_over:
                 self.cursor.close()

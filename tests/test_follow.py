@@ -6,7 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from ptstream.follow import FIRST_TURN, SMOOTHING, Audience, Turns
+from ptstream.follow import BURST, FIRST_TURN, LONGEST, SHARE, SMOOTHING, TIMER, Audience, Turns
 
 pytestmark = pytest.mark.anyio
 
@@ -21,68 +21,51 @@ class Clock:
         return self.now
 
 
-def _turn(clock: Clock, turns: Turns, seconds: float) -> None:
-    """A reader is given text, works so long with it, and asks for more."""
-    reader = object()
-    turns.begin(reader)
-    clock.now += seconds
-    turns.end(reader)
+async def _round(clock: Clock, turns: Turns, count: int, seconds: float) -> None:
+    """One round of the event loop, in which so many readers are given text, and which takes so long."""
+    for _ in range(count):
+        turns.begin()
+        clock.now += seconds / count
+        turns.count()
+    await anyio.lowlevel.checkpoint()
 
 
 async def test_what_a_turn_takes_is_measured() -> None:
     clock = Clock()
     turns = Turns(clock)
     for _ in range(20 * SMOOTHING):
-        _turn(clock, turns, 0.002)
-        await anyio.lowlevel.checkpoint()
+        await _round(clock, turns, 4, 0.008)
     assert turns.seconds == pytest.approx(0.002)
 
 
-async def test_a_turn_that_another_process_interrupts_is_paid_back_by_the_next_ones() -> None:
+async def test_a_turn_that_is_cut_short_by_another_process_is_paid_back_by_the_next_ones() -> None:
     clock = Clock()
     turns = Turns(clock)
-    _turn(clock, turns, FIRST_TURN + 0.01)
+    await _round(clock, turns, 1, FIRST_TURN + 0.01)
     paid = 0.0
     for _ in range(20 * SMOOTHING):
         paid += turns.seconds - FIRST_TURN
-        _turn(clock, turns, FIRST_TURN)
+        await _round(clock, turns, 1, FIRST_TURN)
     assert paid == pytest.approx(0.01)
 
 
 async def test_what_a_reader_waits_for_is_no_part_of_its_turn() -> None:
     clock = Clock()
     turns = Turns(clock)
-    for _ in range(3):
-        turns.begin("slow")
-        for _ in range(2):
-            await anyio.lowlevel.checkpoint()
-        clock.now += 60
-        turns.end("slow")
-    assert turns.seconds == FIRST_TURN
-
-
-async def test_what_others_do_meanwhile_is_no_part_of_a_turn() -> None:
-    clock = Clock()
-    turns = Turns(clock)
-    turns.begin("one")
-    turns.begin("another")
-    clock.now += 60
-    turns.end("one")
-    assert turns.seconds == FIRST_TURN
-
-
-async def test_the_turn_of_one_whose_look_waits_for_a_server_begins_when_that_has_answered() -> None:
-    clock = Clock()
-    turns = Turns(clock)
     for _ in range(20 * SMOOTHING):
-        turns.begin("reader")
+        await _round(clock, turns, 1, 0.001)
         clock.now += 60
-        await anyio.lowlevel.checkpoint()
-        await anyio.lowlevel.checkpoint()
-        turns.begin("reader")
-        clock.now += 0.001
-        turns.end("reader")
     assert turns.seconds == pytest.approx(0.001)
+
+
+async def test_looks_without_text_say_nothing_of_a_turn() -> None:
+    clock = Clock()
+    turns = Turns(clock)
+    for _ in range(SMOOTHING):
+        turns.begin()
+        clock.now += 0.5
+        await anyio.lowlevel.checkpoint()
+    assert turns.seconds == FIRST_TURN
 
 
 async def test_slow_turns_come_seldomer() -> None:
@@ -100,3 +83,38 @@ async def test_slow_turns_come_seldomer() -> None:
         tasks.start_soon(turns, "slow", slow)
         tasks.start_soon(turns, "quick", quick)
     assert order == ["quick", "slow"]
+
+
+async def test_so_long_as_a_turn_comes_late_the_event_loop_is_let_alone_afterwards() -> None:
+    """Once for each moment, however many turns were due in it."""
+    clock = Clock()
+    audience = Audience(clock)
+    audience.turns.seconds = 0.01
+    began = clock.now
+
+    async def hold_up() -> None:
+        clock.now += 0.05
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(audience.turn)
+        tasks.start_soon(hold_up)
+    each = audience.turns.seconds / SHARE
+    late = 0.05 - (each - BURST / SHARE) - TIMER
+    assert audience._taken - began == pytest.approx(3 * each + late)
+
+
+async def test_a_process_that_was_stopped_does_not_pay_for_that() -> None:
+    clock = Clock()
+    audience = Audience(clock)
+
+    async def stop() -> None:
+        clock.now += 3600
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(100):
+            tasks.start_soon(audience.turn)
+        tasks.start_soon(stop)
+    await _round(clock, audience.turns, 1, 3600)
+    assert audience._taken - clock.now < LONGEST + 100 * FIRST_TURN / SHARE
+    assert audience.turns.seconds < LONGEST
