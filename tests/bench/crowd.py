@@ -72,7 +72,7 @@ def _compare(rate: int, seconds: float, rounds: int) -> Iterator[Row]:
 
 def measure(quick: bool) -> Section:
     """The section."""
-    rounds, seconds = (1, 1.5) if quick else (5, 3.0)
+    rounds, seconds = (1, 1.0) if quick else (5, 3.0)
     with busy(BURNERS):
         rows = [row for rate in RATES for row in _compare(rate, seconds, rounds)]
     note = f"{rounds} runs of {seconds:g} s each beside {BURNERS} processes that count; the generator's time"

@@ -25,6 +25,9 @@ IDLE = Goal(0.1, "a laptop pays for it all day", unit="%")
 FIRST = 20
 """Streams, or readers, that are there before memory is looked at."""
 
+SETTLED = 0.5
+"""Seconds after which what was begun stands still."""
+
 NOW_AND_THEN = "1000-0.2"
 """The model: a word each five seconds."""
 
@@ -39,11 +42,11 @@ def _grown(daemon: Daemon, count: int, one_more: Callable[[], object]) -> float:
     """kB for each of `count` more."""
     for _ in range(FIRST):
         one_more()
-    time.sleep(1.0)
+    time.sleep(SETTLED)
     before = private(daemon.process.pid)
     for _ in range(count):
         one_more()
-    time.sleep(1.0)
+    time.sleep(SETTLED)
     return (private(daemon.process.pid) - before) / count
 
 
@@ -85,9 +88,9 @@ def measure(quick: bool) -> Section:
     title = "The daemon itself"
     if sys.platform != "linux":
         return Section(title, [], "not measured: there is no /proc")
-    count, seconds = (50, 2.0) if quick else (200, 20.0)
+    count, seconds = (40, 1.0) if quick else (200, 20.0)
     with daemon() as ours, ExitStack() as stack:
         ours.ask("GET", "/status")
-        time.sleep(1.0)
+        time.sleep(SETTLED)
         rows = list(_rows(ours, count, seconds, stack))
     return Section(title, rows, f"by {count} more of each; idle for {seconds:g} s")

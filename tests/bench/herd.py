@@ -88,7 +88,7 @@ async def _measure(counts: Sequence[int], seconds: float) -> list[Found]:
 
 def measure(quick: bool) -> Section:
     """The section."""
-    counts, seconds = ((1, 20), 2.0) if quick else ((1, 100), 10.0)
+    counts, seconds = ((1, 20), 1.5) if quick else ((1, 100), 10.0)
     one, many = anyio.run(_measure, counts, seconds)
     rows = [
         Row(

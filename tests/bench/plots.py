@@ -27,7 +27,7 @@ def _draw(path: Path, curve: Curve) -> None:
     for size, runs in curve.runs.items():
         axes.plot([size] * len(runs), runs, ".", color="0.7")
     sizes, fit = sorted(curve.points), curve.fit
-    axes.plot(sizes, [curve.points[size] for size in sizes], "o", label="median")
+    axes.plot(sizes, [curve.points[size] for size in sizes], "o", label="least")
     steps = [sizes[0] * (sizes[-1] / sizes[0]) ** (step / 100) for step in range(101)]
     axes.plot(steps, [fit.at(size) for size in steps], "-", label=f"fitted, {fit.order}")
     axes.set(title=curve.title, xlabel=curve.what, ylabel=curve.unit, xscale="log", yscale="log")

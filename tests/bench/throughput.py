@@ -113,7 +113,7 @@ def _carried(runs: Sequence[Run]) -> float:
 
 def measure(quick: bool) -> Section:
     """The section."""
-    total, rounds = (10_000, 1) if quick else (20_000, 5)
+    total, rounds = (5_000, 1) if quick else (20_000, 5)
     with daemon() as ours, ExitStack() as stack:
         socket = os.path.join(os.path.dirname(ours.home.path), "bare.sock")
         relay = stack.enter_context(running(module("bare_relay", socket, ours.endpoint), ours.home))
