@@ -51,6 +51,11 @@ class Turns:
         self.seconds = FIRST_TURN
         """What one takes."""
 
+    @property
+    def are_many(self) -> bool:
+        """Whether those of this round have taken as long as may be at once."""
+        return self._began is not None and self._clock() - self._began > BURST
+
     def begin(self) -> None:
         """From here on it is some reader's, until the end of this round."""
         if self._began is None:
@@ -130,6 +135,7 @@ class Follow:
         self.cursor = cursor
         self._audience = audience or Audience()
         self._given = cursor.offset
+        self._ahead = False
         self.waits = False
         """Whether it has given all that there is, and waits for more."""
 
@@ -143,7 +149,7 @@ class Follow:
     async def __anext__(self) -> bytes:
         if self.cursor.offset > self._given:  # before it is waited for more, which wakes all at once
             self._given = self.cursor.offset
-            await self._audience.turn()
+            await self._take_turn()
         turns = self._audience.turns
         while True:
             # Where a look asks a server, one for each text is enough: to wait is to be told of what came since.
@@ -160,3 +166,12 @@ class Follow:
                 await self.cursor.wait()
             finally:
                 self.waits = False
+            if turns.are_many:  # all have been woken at once: a generator comes first
+                await self._take_turn()
+                self._ahead = True
+
+    async def _take_turn(self) -> None:
+        """Unless it has been taken already, ahead of the look."""
+        if not self._ahead:
+            await self._audience.turn()
+        self._ahead = False

@@ -118,3 +118,14 @@ async def test_a_process_that_was_stopped_does_not_pay_for_that() -> None:
     await _round(clock, audience.turns, 1, 3600)
     assert audience._taken - clock.now < LONGEST + 100 * FIRST_TURN / SHARE
     assert audience.turns.seconds < LONGEST
+
+
+async def test_of_those_who_are_woken_at_once_only_some_look_at_once() -> None:
+    clock = Clock()
+    turns = Turns(clock)
+    turns.begin()
+    before = turns.are_many
+    clock.now += 2 * BURST
+    assert (before, turns.are_many) == (False, True)
+    await anyio.lowlevel.checkpoint()
+    assert not turns.are_many

@@ -76,7 +76,7 @@ def _peaks(home: Home, words: Sequence[str], length: int) -> tuple[float, float]
     peaks: list[float] = []
     with running(words, home) as process:
         assert process.stdout is not None
-        for place in (MEGABYTE, length - MEGABYTE):  # the rest does not fit into the pipe: it lives
+        for place in (MEGABYTE, length - 2 * MEGABYTE):  # the rest does not fit into the pipe: it lives
             process.stdout.read(place)
             peaks.append(_peak(process.pid))
     return peaks[0], peaks[1]
