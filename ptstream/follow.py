@@ -16,7 +16,7 @@ import anyio
 
 from ptstream.engine.protocol import Cursor
 
-SHARE = 0.5
+SHARE = 0.4
 """How much of the event loop's time all who follow may take."""
 
 BURST = 0.004

@@ -1,6 +1,6 @@
 """`python -m tests.bench`: what ptstream costs, each row against something plain in the same run, as a ratio.
 
-All of it takes about two minutes and a half; `--quick` a fifth of it, with less certainty; `--only NAME` one part;
+All of it takes about a quarter of an hour; `--quick` a fifth of it, with less certainty; `--only NAME` one part;
 `--json FILE` writes the rows for programs, too.
 """
 

@@ -53,7 +53,7 @@ def _end(daemon: Daemon, id: str) -> float:
 
 
 def _curves(daemon: Daemon, count: int, rounds: int) -> Iterator[Curve]:
-    labels = ("processor time of an answer", "how long an answer takes", "… and its last reader, after that")
+    labels = ("processor time of an answer", "how long an answer takes", "the last reader, after its end")
     runs: dict[str, dict[int, list[float]]] = {label: {readers: [] for readers in READERS} for label in labels}
     _run(daemon, READERS[0], RATE // 5)  # modules are imported
     for _ in range(rounds):
