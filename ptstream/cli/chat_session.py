@@ -20,9 +20,10 @@ from ptstream.cli.several import attempted
 from ptstream.cli.terminal_modes import stopped_with, unechoed
 from ptstream.cli.text_output import end_line, say_end
 from ptstream.cli.timing import Timing
-from ptstream.errors import PtstreamError, UsageError, ungrouped
+from ptstream.errors import PtstreamError, UsageError
 from ptstream.streams import Status, Stream
 from ptstream.streams_protocol import Streams
+from ptstream.ungrouped import ungrouped
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ errors and suggestions have one author. A test holds this table to typer's own p
 
 from __future__ import annotations
 
+import _signal as signal  # `signal` is this, with enums around it that take as long as half a start of Python
 import os
-import signal
 import sys
 
 from ptstream.integers import count_of

@@ -14,8 +14,9 @@ from ptstream.cli.output import OutputClosed, OutputFailed
 from ptstream.cli.screen import Screen
 from ptstream.cli.terminal_modes import stopped_with, unechoed
 from ptstream.cli.timing import Timing
-from ptstream.errors import ENDS, ungrouped
+from ptstream.errors import ENDS
 from ptstream.streams import GenerationRequest, Status, Stream
+from ptstream.ungrouped import ungrouped
 
 LAST_ROWS = 1.0
 """Seconds that a terminal which takes nothing is waited for when the text breaks off."""

@@ -27,9 +27,9 @@ from ptstream.engine.postgres.transfer import PostgresArchive, PostgresIntake
 from ptstream.engine.postgres.writer import PostgresWriter
 from ptstream.engine.protocol import Hit
 from ptstream.engine.roll_call import Told
-from ptstream.errors import ungrouped
 from ptstream.settings import Home
 from ptstream.streams import Attempt, GenerationRequest, Kept, Parent, State, Status, Stream
+from ptstream.ungrouped import ungrouped
 
 
 class PostgresEngine:

@@ -125,11 +125,10 @@ class Queries:
     async def find(self, reference: str) -> Stream:
         """See `protocol.Engine.find`."""
         if reference == references.LAST:
-            return references.newest(await self._rows(LAST))
+            return stream_of(references.newest(await self._rows(LAST)))
         values = references.values_of(reference)
-        return references.only(
-            await self._rows(EXACT, values) or await self._rows(BEGINNING, {"id": values["id"]}), reference
-        )
+        rows = await self._rows(EXACT, values) or await self._rows(BEGINNING, {"id": values["id"]})
+        return stream_of(references.only(rows, reference))
 
     async def streams(
         self, *, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None

@@ -10,7 +10,8 @@ import contextlib
 from collections.abc import Iterator
 
 from ptstream.engine.sqlite import liveness
-from ptstream.engine.sqlite.queries import PAGE, Standing
+from ptstream.engine.sqlite.at_rest import PAGE
+from ptstream.engine.sqlite.queries import Standing
 from ptstream.engine.sqlite.recovery import Recovered, recover_if_orphaned
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import TailReader

@@ -21,7 +21,7 @@ from ptstream import strict_json
 from ptstream.bell import Bell
 from ptstream.engine.handover import NOBODY, HandedOver, waits_until
 from ptstream.engine.rows import storable
-from ptstream.engine.sqlite import liveness, migration, schema
+from ptstream.engine.sqlite import liveness, migration, schema, statements
 from ptstream.engine.sqlite.checkpoints import Checkpoints
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import FileTail
@@ -118,7 +118,7 @@ class SqliteWriter:
             "model": storable(model),
             "place": storable(place),
         }
-        rows = await self._persistently(schema.CLAIM, values)
+        rows = await self._persistently(statements.CLAIM, values)
         if rows:
             return Claim(id, rows[0][0], rows[0][1])
         raise ClaimLost(f"stream {id} is {self._store.state(id).status}, not pending")
@@ -145,7 +145,7 @@ class SqliteWriter:
         """Further attempts, each at a claim's stream from a byte on, for which the one before it ended by a cause."""
         rows = [(claim.id, claim.epoch, begin, owner, storable(cause)) for claim, begin, cause in asked]
         values = [*(value for row in rows for value in row), time.time(), self._owner, self._owner]
-        return await self._persistently(schema.reclaim_statement(len(rows)), values)
+        return await self._persistently(statements.reclaim_statement(len(rows)), values)
 
     async def take(self, handed: HandedOver, model: str | None = None, place: str | None = None) -> Claim:
         """See `protocol.Writer.take`. Raises ClaimLost, StoreBusy."""
@@ -159,7 +159,7 @@ class SqliteWriter:
             "model": storable(model),
             "place": storable(place),
         }
-        rows = await self._persistently(schema.TAKE, values)
+        rows = await self._persistently(statements.TAKE, values)
         if rows:
             return Claim(handed.id, *rows[0])
         raise ClaimLost(f"stream {handed.id} does not wait any more")
@@ -233,7 +233,7 @@ class SqliteWriter:
         rung = self._bell.next()
         # What was broken off before it was decided is tried again.
         self._waiting = [flush for flush in self._waiting if not flush.decided.is_set()]
-        if group := self._waiting[: schema.MAX_GROUP]:
+        if group := self._waiting[: statements.MAX_GROUP]:
             with anyio.CancelScope(shield=True):
                 await self._decide_group(group)
         else:
@@ -320,7 +320,7 @@ def _counts(usage: Mapping[str, Any]) -> str:
 
 
 def _statement(group: list[_Flush]) -> tuple[str, list[Any]]:
-    return schema.flush_statement(len(group)), [value for flush in group for value in flush.row]
+    return statements.flush_statement(len(group)), [value for flush in group for value in flush.row]
 
 
 def _decide(group: list[_Flush], taken: set[str]) -> None:
