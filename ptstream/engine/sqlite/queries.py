@@ -25,7 +25,7 @@ from ptstream.engine.sqlite import at_rest, liveness, statements
 from ptstream.engine.sqlite.database import Database
 from ptstream.errors import StreamNotFound
 from ptstream.settings import Home
-from ptstream.streams import Attempt, Kept, Status, Stream
+from ptstream.streams import Attempt, History, Kept, Status, Stream
 
 
 class Standing(NamedTuple):
@@ -94,6 +94,10 @@ class Queries:
             {"id": id},
         )[0]
         return pieces, rows
+
+    def history(self, id: str) -> History:
+        """How the stream came about."""
+        return History(self.attempts(id), *self.counts(id))
 
     def get(self, id: str) -> Stream:
         """The stream with exactly this id, its prompts whole. Raises StreamNotFound."""
