@@ -568,6 +568,16 @@ def test_what_a_finger_waits_for_loads_next_to_nothing(served: Cli, words: tuple
     assert not {"typing", "enum", "re", "json", "ptstream.streams"} & loaded
 
 
+def test_a_drive_loads_httpx_without_its_command(served: Cli) -> None:
+    """It would be half of httpx's start."""
+    line = [sys.executable, "-X", "importtime", "-P", "-m", "ptstream.cli.entry", "drive", "--", "echo", "said"]
+    done = subprocess.run(line, env=served.environment, capture_output=True, text=True, check=True)
+    loaded = {entry.rpartition("|")[2].strip() for entry in done.stderr.splitlines()}
+    assert done.stdout == "said\n"
+    assert "httpx" in loaded
+    assert not {"rich", "click", "pygments"} & loaded
+
+
 def test_rm(served: Cli, gate: Gate) -> None:
     running = detached(served, *gate.command)
     pending = served.out("create", "x").strip()

@@ -69,6 +69,9 @@ def main() -> None:
     fast = parse(sys.argv[1:])
     elsewhere = os.environ.get("PTSTREAM_HOST") or os.environ.get("PTSTREAM_STORE")
     if fast is None or (elsewhere and fast[0] != "__complete"):
+        from ptstream.start_up import leave_out_httpx_command
+
+        leave_out_httpx_command()
         from ptstream.cli.app import run
 
         sys.exit(run(sys.argv[1:]))
