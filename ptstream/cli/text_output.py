@@ -64,7 +64,7 @@ async def show(
                 if form is OutputFormat.MARKDOWN and screen.render():
                     tasks.start_soon(screen.redraw)
                     if keys:
-                        tasks.start_soon(stopped_with, screen.part, modes.enter_context(unechoed(screen.out)))
+                        await tasks.start(stopped_with, screen.part, modes.enter_context(unechoed(screen.out)))
                 async for data in runs:
                     if timing:
                         timing.took(data)

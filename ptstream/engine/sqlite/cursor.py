@@ -18,6 +18,9 @@ from ptstream.engine.sqlite.tail import TailReader
 from ptstream.errors import OffsetBeyondEnd, StreamNotFound, UsageError
 from ptstream.streams import State, Status
 
+LONGEST_CHARACTER = 4
+"""Bytes of UTF-8: what ends less than so much before the end of a page may have been cut off there."""
+
 
 class TextCursor:
     """Reads one stream from `offset` (bytes). A `live` one reads the tail; else sentences out of the store alone."""
@@ -34,6 +37,8 @@ class TextCursor:
         self._tail_epoch = 0
         self._rest = b""
         self.standing: Standing | None = None
+        self.at_tail_end = False
+        """Whether the last `read` gave all that the tail had."""
 
     @property
     def state(self) -> State | None:
@@ -63,6 +68,7 @@ class TextCursor:
         Raises StreamNotFound when the stream is deleted, OffsetBeyondEnd.
         """
         data = self._read_tail()
+        self.at_tail_end = 0 < len(data) < PAGE - LONGEST_CHARACTER
         while not data and not self.ended:
             version = self._store.version()
             if not look and version == self._seen and self._tail_known and self.offset >= self._end:
