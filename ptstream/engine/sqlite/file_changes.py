@@ -23,15 +23,36 @@ STEP = 5
 READ = 64 * 1024
 """Bytes of events that are taken at once."""
 
+SILENCE = 1.0
+"""Seconds after which whoever waits for a file is woken without an event: one timer for all, not one for each wait."""
+
 
 class Watch:
-    """One file that is watched, by however many. `bell` is rung when it has been written to, closed or unlinked."""
+    """One file that is watched, by however many. `bell` is rung when it has been written to, closed or unlinked.
+
+    And now and then without any of these.
+    """
 
     def __init__(self, path: str, number: int) -> None:
         self.path = path
         self.bell = Bell()
         self.number = number
         self.users = 0
+        self.is_silent = False
+        """Whether it was rung for the silence alone."""
+        self.is_over = False
+        """Whether no more will be told of it."""
+
+    def ring(self) -> None:
+        """Something has happened to it."""
+        self.is_silent = False
+        self.bell.ring()
+
+    def ring_for_silence(self) -> None:
+        """Nothing is known to have happened; who has been woken already is to know that something has."""
+        if self.bell.is_awaited:
+            self.is_silent = True
+            self.bell.ring()
 
 
 class FileChanges(Protocol):
@@ -96,7 +117,11 @@ class ByInotify:
         loop, descriptor = asyncio.get_running_loop(), self._inotify.fileno()
         loop.add_reader(descriptor, self._take)
         try:
-            await self._failed.wait()
+            while not self._failed.is_set():
+                with anyio.move_on_after(SILENCE):
+                    await self._failed.wait()
+                for watch in self._watches.values():
+                    watch.ring_for_silence()
         finally:
             loop.remove_reader(descriptor)
         if self._failure:
@@ -114,11 +139,11 @@ class ByInotify:
         written = False
         for event in events:
             if watch := self._watches.get(event.wd):
-                watch.bell.ring()
+                watch.ring()
             elif event.mask & self._flags.Q_OVERFLOW:  # what was lost may have been anything
                 written = True
                 for each in self._watches.values():
-                    each.bell.ring()
+                    each.ring()
             else:
                 written = written or event.name == self._log
         if written:
@@ -145,6 +170,9 @@ class ByInotify:
     def close(self) -> None:
         """See `FileChanges`."""
         self._inotify.close()
+        for watch in self._watches.values():
+            watch.is_over = True
+            watch.ring()
 
 
 class ByWatchfiles:
