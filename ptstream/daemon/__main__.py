@@ -1,9 +1,9 @@
 """`python -m ptstream.daemon`: how a client starts it in the background."""
 
-import sys
+from ptstream.start_up import leave_out_httpx_command
 
-sys.modules["httpx._main"] = None  # type: ignore[assignment]  # see cli/entry.py
+leave_out_httpx_command()
 
-from ptstream.daemon.process import main  # noqa: E402
+from ptstream.daemon.process import main  # noqa: E402 - it loads httpx
 
 main()

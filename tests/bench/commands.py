@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
-from ptstream.engine.sqlite import migration, schema
+from ptstream.engine.sqlite import migration, statements
 from ptstream.settings import Home
 from ptstream.streams import Claim
 from tests.bench.surroundings import claimed, running
@@ -51,7 +51,7 @@ def _parts(text: str, size: int) -> Iterator[str]:
 
 def _end(connection: sqlite3.Connection, claim: Claim, parts: Iterator[str], size: int) -> None:
     """Chunks as an owner's commits would leave them; the text is ASCII."""
-    start, statement = 0, schema.flush_statement(1)
+    start, statement = 0, statements.flush_statement(1)
     for part in parts:
         stop = start + len(part)
         end = "done" if stop == size else None

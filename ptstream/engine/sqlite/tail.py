@@ -99,11 +99,6 @@ class TailReader:
         """Where the text in it ends now, in bytes from the start of the stream."""
         return self.begin + os.fstat(self._fd).st_size
 
-    @property
-    def in_place(self) -> bool:
-        """Whether the file is still where its owner made it: before that is done with it, all of it is in the store."""
-        return os.fstat(self._fd).st_nlink > 0
-
     def close(self) -> None:
         """Let go of the file. A reader that is merely dropped does so too."""
         if self._fd >= 0:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from contextlib import aclosing, closing
+from contextlib import closing
 from typing import Protocol
 
 import anyio
@@ -46,9 +46,6 @@ class Wakes(Protocol):
     async def hint(self, seconds: float) -> bool:
         """Wait for a hint, for so long at most; whether there was one."""
 
-    async def pause(self, seconds: float) -> None:
-        """Wait so long, whatever is hinted at meanwhile."""
-
     @property
     def tells_of_tails(self) -> bool:
         """Whether `watch` does, once it has begun."""
@@ -73,29 +70,14 @@ class Watched:
         self._store = store
         self._bell = Bell()
         self._changes: FileChanges | None = None
-        self._hoping = self._pausing = self._tails = 0
-        self._needed = Bell()
         self.hinted_at = -math.inf
 
     async def hint(self, seconds: float) -> bool:
         """See `Wakes`."""
         hint = self._bell.next()
-        self._hoping += 1
-        self._needed.ring()
-        try:
-            with anyio.move_on_after(seconds):
-                await hint.wait()
-        finally:
-            self._hoping -= 1
+        with anyio.move_on_after(seconds):
+            await hint.wait()
         return hint.is_set()
-
-    async def pause(self, seconds: float) -> None:
-        """See `Wakes`. While all pause, nothing is taken from the watch: the kernel keeps what happens, as one."""
-        self._pausing += 1
-        try:
-            await anyio.sleep(seconds)
-        finally:
-            self._pausing -= 1
 
     @property
     def tells_of_tails(self) -> bool:
@@ -106,21 +88,20 @@ class Watched:
         """See `Wakes`. Without a watch, there are no hints."""
         folder, database = os.path.split(self._store.home.database)
         try:
-            self._changes = file_changes(folder, f"{database}-wal")
+            self._changes = file_changes(folder, f"{database}-wal", self._hint)
         except OSError:
             self.hinted_at = math.inf
 
+    def _hint(self) -> None:
+        self.hinted_at = time.monotonic()
+        self._bell.ring()
+
     def watch(self, tail: str) -> Watch | None:
         """See `Wakes`."""
-        watch = self._changes.watch(tail) if self._changes else None
-        if watch:
-            self._tails += 1
-            self._needed.ring()
-        return watch
+        return self._changes.watch(tail) if self._changes else None
 
     def leave(self, watch: Watch) -> None:
         """See `Wakes`."""
-        self._tails -= 1
         if self._changes:
             self._changes.leave(watch)
 
@@ -130,12 +111,7 @@ class Watched:
             return
         try:
             with closing(self._changes):
-                async with aclosing(self._changes.of_log()) as written:
-                    async for _ in written:
-                        self.hinted_at = time.monotonic()
-                        self._bell.ring()
-                        while self._pausing and not (self._hoping or self._tails):
-                            await self._needed.next().wait()
+                await self._changes.run()
         except OSError:
             self.hinted_at = math.inf
             self._bell.ring()
@@ -155,10 +131,6 @@ class Polled:
         """There is none."""
         await anyio.sleep(seconds)
         return False
-
-    async def pause(self, seconds: float) -> None:
-        """See `Wakes`."""
-        await anyio.sleep(seconds)
 
     tells_of_tails = False
 
@@ -203,7 +175,7 @@ class Backoff:
         first = step = min(longest, FIRST_STEP * slower)
         due = time.monotonic() + SLOW_LOOK
         if self._fruitless:  # hints come with every commit, so they are not waited for
-            await self._wakes.pause(step)
+            await anyio.sleep(step)
         while (now := time.monotonic()) < due:
             if self._store.version() != version:
                 self._answered_at = self._unchanged_at
