@@ -61,6 +61,12 @@ class FileChanges(Protocol):
     async def run(self) -> None:
         """Tell of what has happened since it was made, until cancelled. Raises OSError when no more can be told."""
 
+    def rest(self) -> None:
+        """Tell of nothing until it is to `go_on`: what has happened meanwhile is told then, if it can be, as one."""
+
+    def go_on(self) -> None:
+        """The end of that."""
+
     watches_files: bool
     """Whether it watches anything but the log."""
 
@@ -104,6 +110,7 @@ class ByInotify:
         self._parsed = parse_events
         self._failure: OSError | None = None
         self._failed = anyio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._inotify = INotify(nonblocking=True)
         try:
             self._folder = self._inotify.add_watch(folder, flags.CREATE | flags.MODIFY)
@@ -114,8 +121,8 @@ class ByInotify:
     async def run(self) -> None:
         """See `FileChanges`."""
         # Not waited for anew after each event, which took as long as all the rest of a live reader's turn.
-        loop, descriptor = asyncio.get_running_loop(), self._inotify.fileno()
-        loop.add_reader(descriptor, self._take)
+        self._loop = asyncio.get_running_loop()
+        self.go_on()
         try:
             while not self._failed.is_set():
                 with anyio.move_on_after(SILENCE):
@@ -123,9 +130,20 @@ class ByInotify:
                 for watch in self._watches.values():
                     watch.ring_for_silence()
         finally:
-            loop.remove_reader(descriptor)
+            self.rest()
+            self._loop = None
         if self._failure:
             raise self._failure
+
+    def rest(self) -> None:
+        """See `FileChanges`. The kernel keeps one event of several that are the same."""
+        if self._loop:
+            self._loop.remove_reader(self._inotify.fileno())
+
+    def go_on(self) -> None:
+        """See `FileChanges`."""
+        if self._loop:
+            self._loop.add_reader(self._inotify.fileno(), self._take)
 
     def _take(self) -> None:
         try:
@@ -179,6 +197,12 @@ class ByWatchfiles:
     """See `FileChanges`."""
 
     watches_files = False
+
+    def rest(self) -> None:
+        """See `FileChanges`."""
+
+    def go_on(self) -> None:
+        """See `FileChanges`."""
 
     def __init__(self, folder: str, log: str, log_written: Callable[[], None]) -> None:
         if not os.path.isdir(folder):
