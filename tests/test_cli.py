@@ -779,13 +779,3 @@ def test_a_list_of_words_is_completed_word_by_word(cli: Cli) -> None:
 def test_what_is_kept_in_either_engine_is_completed(cli: Cli) -> None:
     id = cli.out("create", "--name", "why", "x").strip()
     assert [line.split("\t")[0] for line in cli.out("__complete", "cat", "").splitlines()] == ["@last", "why", id]
-
-
-def test_what_reaches_a_daemon_loads_no_command_line_of_others(served: Cli) -> None:
-    """httpx brings its own, and that click, rich and pygments: two fifths of what httpx takes to load."""
-    line = [sys.executable, "-X", "importtime", "-P", "-m", "ptstream.cli.entry", "drive", "--", "echo", "said"]
-    done = subprocess.run(line, env=served.environment, capture_output=True, text=True, check=True)
-    loaded = {entry.rpartition("|")[2].strip() for entry in done.stderr.splitlines()}
-    assert done.stdout == "said\n"
-    assert "httpx" in loaded
-    assert not {"click", "rich", "pygments"} & loaded
