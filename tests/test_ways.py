@@ -17,6 +17,7 @@ import pytest
 from anyio.abc import SocketStream
 from anyio.streams.tls import TLSListener, TLSStream
 
+from ptstream.authorities import trusted
 from ptstream.errors import ConfigurationError, GeneratorError
 from ptstream.generators.openai.chat_completion import chat
 from ptstream.generators.openai.chat_options import ChatOptions
@@ -232,6 +233,20 @@ async def test_an_authority_of_ones_own(server: endpoint.Server, authority: Path
             assert await text_of(named) == endpoint.TEXT
         with pytest.raises(ConfigurationError, match="SSL_CERT_FILE=/nowhere cannot be read"):
             await text_of(Upstream(url, environment={"SSL_CERT_FILE": "/nowhere"}))
+
+
+@needs("openssl")
+def test_authorities_are_loaded_once_until_they_change(authority: Path) -> None:
+    company = authority / "ca.pem"
+    environment = {"SSL_CERT_FILE": str(company)}
+    before = trusted(environment)
+    assert trusted(environment) is trusted(dict(environment)) is before
+    company.write_text(company.read_text() * 2)
+    assert trusted(environment) is not before
+    company.unlink()
+    with pytest.raises(ConfigurationError, match=r"ca\.pem cannot be read"):
+        trusted(environment)
+    assert trusted({}) is trusted({"SSL_CERT_DIR": ""}) is not trusted({"SSL_CERT_DIR": str(authority)})
 
 
 SYSTEM = Path("/etc/ssl/certs/ca-certificates.crt")
