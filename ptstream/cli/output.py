@@ -49,14 +49,17 @@ class Output:
 
     def write(self, data: bytes) -> None:
         """Writes all of `data`, also where somebody has made the descriptor non-blocking."""
-        self._rest += data
-        while self._rest:
-            try:
-                del self._rest[: os.write(self.fd, self._rest)]
-            except BlockingIOError:
-                select([], [self.fd], [])
-            except OSError as error:
-                raise _refusal(error) from error
+        left = memoryview(bytes(self._rest) + data if self._rest else data)  # a large one is not copied
+        try:
+            while left:
+                try:
+                    left = left[os.write(self.fd, left) :]
+                except BlockingIOError:
+                    select([], [self.fd], [])
+                except OSError as error:
+                    raise _refusal(error) from error
+        finally:
+            self._rest[:] = left
 
     def try_write(self, data: bytes) -> None:
         """Writes as much of `data` as is taken with `STDERR_SECONDS`."""
