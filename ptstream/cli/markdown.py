@@ -17,6 +17,7 @@ from ptstream.cli.control_sequences import Filter
 from ptstream.cli.markdown_source import Source
 from ptstream.cli.rows import Place, Room, Row, rows, words_end
 from ptstream.cli.wrapped import Wrapped
+from ptstream.cli.wrapping import SGR
 
 FRAMES = 15
 """How often a second the terminal is written to, at most."""
@@ -70,11 +71,11 @@ class Rendered:
 
     def hide(self) -> str:
         """Takes away what is not final, and leaves the cursor at the beginning of a line."""
-        self._leave_unreachable()
+        left = self._leave_unreachable()
         tail, self._tail = self._tail, []
         self._wrapped = self._wrapped._replace(above="")
         self._stale = True
-        return erased([row.text for row in tail], self._size()[0]) if tail else ""
+        return left + (erased([row.text for row in tail], self._size()[0]) if tail else "")
 
     def part(self) -> str:
         """Makes final what stands there, as far as it can be, for somebody who goes on writing below it."""
@@ -91,7 +92,7 @@ class Rendered:
 
     def _redrawn(self, *, part: bool = False, final: bool = False) -> str:
         """Shows the finished lines and what stands below them now; all, or a part of that, as final."""
-        self._leave_unreachable()
+        left = self._leave_unreachable()
         columns, height = self._drawn_for = self._size()
         room = room_in(columns, height)
         finished = self._source.finished(room, final)
@@ -112,7 +113,7 @@ class Rendered:
         tail = [row.moved(-len(finished)) for row in tail]
         fitting = _fitting(tail, columns, room.height)
         self._hides = len(fitting) < len(tail)
-        return self._changed([row.text for row in drawn], fitting)
+        return left + self._changed([row.text for row in drawn], fitting)
 
     def _changed(self, final: list[str], tail: list[Row]) -> str:
         """Puts these rows in the place of the tail, of which nothing is touched that stays as it is."""
@@ -132,11 +133,14 @@ class Rendered:
         same -= same == len(after) > 0
         return erased(before[same:], self._size()[0]) + "\n".join(after[same:]) + end
 
-    def _leave_unreachable(self) -> None:
-        """Takes for final what a resize has pushed off the screen: it cannot be drawn again."""
+    def _leave_unreachable(self) -> str:
+        """Takes for final what a resize has pushed off the screen: it cannot be drawn again.
+
+        Gives back the end of the line where the cursor stands, if that is final, too.
+        """
         size = self._size()
         if size == self._drawn_for or self._hides:
-            return
+            return ""
         reachable, tail = self._reachable(*size), self._tail
         for at in range(len(tail) - 1, -1, -1):
             row, before = tail[at], self._wrapped if at == 0 else Wrapped()
@@ -145,12 +149,25 @@ class Rendered:
                 self._take(tail[:at], row.begin)
                 row, self._wrapped = self._wrapped.again(row, size[0], min(needed, reachable))
                 self._tail = [row, *tail[at + 1 :]]
-                return
-            if needed > reachable and row.end != tail[min(at + 1, len(tail) - 1)].end:
-                self._take(tail[: at + 1], row.end)
-                self._tail = tail[at + 1 :]
-                return
+                return ""
+            # A row of a table goes as a whole, but for the last, which may be added to.
+            stop = next((number for number in range(at, len(tail)) if tail[number].end != row.end), len(tail))
+            if needed > reachable and stop < len(tail):
+                self._take(tail[:stop], row.end)
+                self._tail = tail[stop:]
+                return ""
+            if needed > reachable and row.goes_on:
+                self._begin, raw = row.goes_on
+                last = tail[-1]
+                if not SGR.sub("", last.text).endswith(raw.split(" ")[-1]):
+                    self._wrapped, self._tail = Wrapped(raw), []
+                    return "\n"
+                count = min(cells_high(last.text, size[0]), max(reachable, 1) if at == len(tail) - 1 else size[1])
+                row, self._wrapped = Wrapped(raw).below(last, self._begin, size[0], count)
+                self._tail = [row]
+                return ""
             reachable -= needed
+        return ""
 
     def _take(self, final: Sequence[Row], end: Place) -> None:
         """Takes these rows for final, the tail's first, which reach up to this place."""
