@@ -194,6 +194,26 @@ def test_a_mark_that_is_open_for_longer_than_the_screen_is_high_hides_nothing(ma
     assert drawn.end() == whole.end()
 
 
+@pytest.mark.parametrize(("size", "cells"), [((80, 24), 760), ((40, 12), 140)])
+def test_a_long_emphasis_is_one_and_is_seen_while_it_comes(size: tuple[int, int], cells: int) -> None:
+    words = [f"w{number:03}" for number in range(cells // 5)]
+    drawn = Drawn(size, 0)
+    for count, word in enumerate(words):
+        drawn.feed(f" {word}" if count else f"**{word}")
+        assert re.findall(r"w\d\d\d", "".join(drawn.terminal.rows)) == words[: count + 1]
+    drawn.feed("** end")
+    assert "*" not in "".join(drawn.end())
+    assert all(drawn.terminal.buffer[y][2].bold for y in range(3, min(len(drawn.terminal.rows), 12) - 1))
+
+
+def test_of_short_lines_below_an_open_mark_all_are_seen() -> None:
+    drawn = Drawn((40, 12), 0)
+    for number in range(40):
+        drawn.feed("**" * (not number) + f"w{number:03}\n")
+        rows = "".join(drawn.terminal.rows)
+        assert re.findall(r"w\d\d\d", rows) == [f"w{each:03}" for each in range(number + 1)]
+
+
 def test_of_any_text_all_is_seen_that_has_come() -> None:
     """Whatever is open in it: but for tables, whose rows come whole."""
     for seed in seeds(4):

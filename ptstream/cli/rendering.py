@@ -15,7 +15,7 @@ from ptstream.cli.code import highlighted
 from ptstream.cli.control_sequences import clean
 from ptstream.cli.markdown_blocks import Block
 from ptstream.cli.markdown_inline import inline
-from ptstream.cli.markdown_syntax import may_be_header
+from ptstream.cli.markdown_syntax import Reach, may_be_header, may_be_rule
 from ptstream.cli.rows import Line, Place, Room
 from ptstream.cli.table_layout import HEADER, Cell, Layout, Table, layout_of
 from ptstream.cli.wrapping import Span, last_piece
@@ -28,10 +28,10 @@ _CONTAINERS = ("blockquote_open", "bullet_list_open", "ordered_list_open", "list
 class Rendering:
     """Takes blocks in turn, for this room. `used` is whether there is a block above what comes next.
 
-    `reach` is how far a mark may stand from what closes it, in cells.
+    `reach` is how far a mark may stand from what closes it.
     """
 
-    def __init__(self, used: bool, room: Room, reach: int) -> None:
+    def __init__(self, used: bool, room: Room, reach: Reach) -> None:
         self.room = room
         self.reach = reach
         self.lines: list[Line] = []
@@ -169,7 +169,8 @@ class _Walk:
             self._put_paragraph(tokens)
 
     def _put_paragraph(self, tokens: Sequence[Token], style: str = "") -> None:
-        read = inline(tokens[1].children or [] if len(tokens) > 1 else [], self._reach, style)
+        children = tokens[1].children or [] if len(tokens) > 1 else []
+        read = inline(children, self._reach.at(tokens[0].level + 1), style)
         begin, end = tokens[0].map or (0, 0)
         settled = 0 if may_begin_table(self._source[begin:end], self._reach) else read.settled
         if len(read.lines) == 1 and not last_piece("".join(text for _, text in read.lines[0])[:settled]):
@@ -202,7 +203,7 @@ class _Walk:
                 rows.append([])
             elif token.type in ("th_open", "td_open"):
                 style = HEADER if token.type == "th_open" else ""
-                read = inline(content.children or [], self._reach, style)
+                read = inline(content.children or [], self._reach.at(content.level), style)
                 rows[-1].append(Cell([span for line in read.lines for span in line], content.content, read.settled))
                 if style:
                     aligns.append(str(token.attrs.get("style", "")).removeprefix("text-align:"))
@@ -234,13 +235,14 @@ class _Walk:
         return Place(begin + 1 + at, len(line.text) - len(row[at].text) + row[at].settled)
 
 
-def may_begin_table(lines: Sequence[str], reach: int) -> bool:
+def may_begin_table(lines: Sequence[str], reach: Reach) -> bool:
     """Whether the last of these lines, of a paragraph, may turn out to be the first of a table."""
     last = lines[-1] if lines else ""
     before = lines[-2] if len(lines) > 1 else ""
     if "|" in last:
         return may_be_header(last, reach)
-    return "|" in before and not last.strip("|-: \t>") and may_be_header(before, reach)
+    may_be = "|" in before and not last.strip("|-: \t>")
+    return may_be and may_be_header(before, reach) and may_be_rule(last, before, reach)
 
 
 def _end(tokens: Sequence[Token], at: int) -> int:
