@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from ptstream.cli.markdown import Rendered
+from ptstream.cli.markdown import Rendered, reflows
 from ptstream.cli.markdown_whole import WholeMarkdown
 from tests.conftest import needs, until
-from tests.emulator import Emulator, Reflowing
+from tests.emulator import Cutting, Emulator, Reflowing
 
 ABOVE = ["KEEP-1", "KEEP-2", "KEEP-3"]
 
@@ -280,6 +280,38 @@ def test_resized_at_any_moment_no_word_is_missing_or_there_twice() -> None:
                 terminal.columns, terminal.height = text.random.randint(24, 200), text.random.randint(5, 60)
         terminal.feed(rendered.end())
         assert re.findall(r"m\d\d\d", "".join(terminal.lines)) == re.findall(r"m\d\d\d", source)
+
+
+def test_on_a_terminal_that_cuts_its_rows_nothing_above_is_touched_and_what_is_open_is_whole() -> None:
+    for seed in seeds(30):
+        print("seed", seed)
+        text = Text(seed)
+        words = [f"m{number:03}" for number in range(text.random.randint(30, 70))]
+        source = "\n\n".join(" ".join(words[at : at + 2]) for at in range(0, 8, 2)) + f"\n\n**{' '.join(words[8:])}"
+        terminal, now = Cutting(80, 24), itertools.count()
+        rendered = Rendered(lambda: (terminal.columns, 24), lambda: next(now) // 2, reflows=False)  # noqa: B023
+        for piece in text.pieces(source):
+            terminal.feed(rendered.feed(piece))
+            if text.random.random() < 0.15:
+                terminal.widen(text.random.choice((80, 60, 40)))
+                terminal.feed(rendered.hide() if text.random.random() < 0.2 else rendered.draw())
+        terminal.feed(rendered.end())
+        assert re.findall(r"m\d\d\d", "\n".join(terminal.rows)) == words
+
+
+@pytest.mark.parametrize(
+    ("environ", "does"),
+    [
+        ({"TERM": "xterm-256color"}, True),
+        ({"TERM": "linux"}, False),
+        ({"TERM": "xterm-256color", "XTERM_VERSION": "XTerm(379)"}, False),
+        ({"TERM": "tmux-256color", "XTERM_VERSION": "XTerm(379)", "TMUX": "/tmp/tmux-0/default,1,0"}, True),
+        ({"TERM": "xterm-256color", "XTERM_VERSION": "XTerm(379)", "VTE_VERSION": "7006"}, True),
+        ({"TERM": "screen", "STY": "1.pts-0.host"}, False),
+    ],
+)
+def test_which_terminals_wrap_their_rows_again(environ: dict[str, str], does: bool) -> None:
+    assert reflows(environ) == does
 
 
 @needs("tmux")
