@@ -76,6 +76,7 @@ class Drive:
         limits = Limits(total=limits.total) if source.silence_is_normal else limits
         self._timeouts = Timeouts(limits, clock, elapsed)
         self._flusher = Flusher(claim, cutter, writer, self._pieces_of_attempt, clock)
+        self._at_once = cutter.at_once
         self._pieces_before = 0
         self._fairness = Fairness(clock)
         self._scope = anyio.CancelScope()
@@ -219,16 +220,19 @@ class Drive:
     # --- pieces
 
     async def _take(self, event: Event) -> None:
-        now = self._timeouts.progress(event.seconds if isinstance(event, Quiet) else 0.0)
+        """What comes here for every piece is most of what a piece costs: no step of it that can be left out."""
         if isinstance(event, str):
+            now = self._timeouts.progress()
             if event:
                 self._report.last = None
                 if self._outcome is None:
                     await self._take_piece(event, now)
-        elif isinstance(event, Usage):
-            self._report.usage = event.counts
-        elif not isinstance(event, Quiet):
-            self._report.add(event)
+        else:
+            now = self._timeouts.progress(event.seconds if isinstance(event, Quiet) else 0.0)
+            if isinstance(event, Usage):
+                self._report.usage = event.counts
+            elif not isinstance(event, Quiet):
+                self._report.add(event)
         if self._fairness.is_over(now):
             await self._fairness.checkpoint()
 
@@ -238,23 +242,33 @@ class Drive:
         self._timeouts.begun = True
         if self._resumption:
             self._resumption.got_text()
-        if len(piece) <= self._flusher.at_once:
-            await self._take_slice(piece, now)
+        if len(piece) <= self._at_once:
+            if not self._keep(piece, now):
+                await self._catch_up()
             return
-        for part in slices(piece, self._flusher.at_once):
+        for part in slices(piece, self._at_once):
             if self._outcome is not None:
                 return
-            await self._take_slice(part, self._timeouts.progress())
+            if not self._keep(part, self._timeouts.progress()):
+                await self._catch_up()
             await self._fairness.checkpoint()
 
-    async def _take_slice(self, part: str, now: float) -> None:
+    def _keep(self, part: str, now: float) -> bool:
+        """Into the tail, and on its way to the store; whether more may come at once.
+
+        Both in one step: a cancellation while a disk is full must not part the store from the tail.
+        """
         data, part = encoded(part)
-        # First into the cutter: a cancellation while the disk is full must not part the store from the tail.
-        self._flusher.push(part, now)
         more = self._tail.append(data)
+        self._flusher.take(part, now)
         if not more or (self._shows_its_text and self._tail.kept < self._tail.end):
+            return False
+        return not self._flusher.is_full(self._tail.end)
+
+    async def _catch_up(self) -> None:
+        """Wait until more may come."""
+        if self._tail.kept < self._tail.end:
             await self._pause(self._tail.caught_up, self._tail.trouble)
-        self._flusher.cut(now)
         while self._flusher.is_full(self._tail.end):
             await self._pause(self._flusher.progress, self._writer.trouble)
 

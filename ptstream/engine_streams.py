@@ -39,7 +39,8 @@ class EngineStreams:
         return await self._engine.as_it_is(await self._engine.get(id))
 
     async def details(self, id: str) -> Details:
-        return Details(await self.get(id), await self._engine.attempts(id), *await self._engine.counts(id))
+        (details,) = await self.detailed([await self.get(id)])
+        return details
 
     async def list(
         self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
@@ -54,10 +55,8 @@ class EngineStreams:
 
     async def detailed(self, streams: Sequence[Stream]) -> Sequence[Details]:
         """What is known of these, as they are given."""
-        return [
-            Details(stream, await self._engine.attempts(stream.id), *await self._engine.counts(stream.id))
-            for stream in streams
-        ]
+        histories = await self._engine.histories([stream.id for stream in streams])
+        return [Details(stream, *history) for stream, history in zip(streams, histories, strict=True)]
 
     async def chunks(self, id: str, offset: int = 0, since: float = 0) -> Chunks:
         end = (await self._engine.recovered(id)).bytes  # before they are read: what is behind it is newer

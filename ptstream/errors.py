@@ -5,9 +5,10 @@ All of them are `PtstreamError`. `code` is the stable word for an error on the w
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from typing import ClassVar
+TYPE_CHECKING = False  # importing `typing` would cost more than all the rest of this module
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import ClassVar
 
 
 class PtstreamError(Exception):
@@ -328,17 +329,3 @@ def error_named(code: str, message: str) -> PtstreamError:
     """The error that `code` stands for on the wire."""
     kinds = {kind.code: kind for kind in reversed([*every_error()])}  # of those with one code the parent
     return kinds.get(code, PtstreamError)(message)
-
-
-@contextlib.contextmanager
-def ungrouped() -> Iterator[None]:
-    """Around a task group: a group that holds one exception alone is raised as that exception."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        inner: BaseException = group
-        while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
-            inner = inner.exceptions[0]
-        if inner is group:
-            raise
-        raise inner from inner.__cause__

@@ -37,21 +37,13 @@ class Flusher:
         self._bell = Bell()
         self._done = Bell()
 
-    @property
-    def at_once(self) -> int:
-        """How many characters one `push` is best given."""
-        return self._cutter.at_once
-
-    def push(self, text: str, now: float) -> None:
-        """Take text; `cut` lets go of what may be."""
+    def take(self, text: str, now: float) -> None:
+        """Take text that came at `now`, and have what may be flushed flushed."""
         self._cutter.push(text, now)
-
-    def cut(self, now: float) -> None:
-        """Have what may be flushed flushed."""
-        text = self._cutter.take(now)
-        if text:
-            self._cut.append(text)
-        if text or not self._timed:
+        cut = self._cutter.take(now)
+        if cut:
+            self._cut.append(cut)
+        if cut or not self._timed:
             self._bell.ring()
 
     def is_full(self, end: int) -> bool:

@@ -25,16 +25,16 @@ from ptstream.engine_streams import EngineStreams
 from ptstream.errors import (
     ENDS,
     ClaimLost,
-    ungrouped,
 )
 from ptstream.follow import Audience, Follow
 from ptstream.generators import Source
 from ptstream.generators.function.in_program import from_function
 from ptstream.generators.function.signature import appends, check
 from ptstream.owner import Owner, open_owner
-from ptstream.settings import find_home
+from ptstream.settings import Home, find_home
 from ptstream.streams import Body, Flush, GenerationRequest, Piece, State, Status, Stream
 from ptstream.termination_signals import Interruptible, on_termination
+from ptstream.ungrouped import ungrouped
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -295,7 +295,7 @@ async def open(path: str | None = None, *, grace: float | None = None) -> AsyncI
     SIGTERM, and then ends them; leaving it by an exception ends them at once (`error`, "its program ended at byte N",
     text kept). Raises ConfigurationError for a home or a database that cannot be used.
     """
-    home = find_home()._replace(store=path) if path and "://" in path else find_home(path)
+    home = Home(find_home().path, path) if path and "://" in path else find_home(path)
     settings = load(home)
     with Interruptible() as under_way, ungrouped():
         async with open_engine(home) as engine, anyio.create_task_group() as tasks:

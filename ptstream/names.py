@@ -6,22 +6,17 @@ nothing is invisible but what a script cannot do without. Look-alikes, as the La
 
 from __future__ import annotations
 
-import re
-
 from ptstream.errors import UsageError
 
 LONGEST = 200
 """Characters that a name may have."""
 
-_PLAIN = re.compile(r"(?!-)(?=[._:+-]*[0-9A-Za-z])[0-9A-Za-z._:+-]{1,200}")
-
 _SIGNS = frozenset("._:+-")
 
-_REFERENCE = re.compile(r"(?!-)[^\s@/\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}")
-"""What is looked up: any name that an older ptstream could give."""
+_NO_REFERENCE = frozenset("@/").union(map(chr, (*range(0x20), *range(0x7F, 0xA0))))
 
-_UNSEEN = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0").union(
+    map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
 )
 """Letters and marks that nobody sees: those with Unicode's property Default_Ignorable_Code_Point."""
 
@@ -34,7 +29,7 @@ def as_name(name: str) -> str:
     It has letters and digits of any script, the marks that belong to them, and `._:+-`; one letter or digit at least,
     and no `-` in front. The joiners U+200C and U+200D may stand where RFC 5892 (appendix A) lets them.
     """
-    if _PLAIN.fullmatch(name):
+    if _is_plain(name):
         return name
     if not name.isascii():
         from unicodedata import normalize
@@ -48,6 +43,17 @@ def as_name(name: str) -> str:
     )
 
 
+def _is_plain(name: str) -> bool:
+    """Whether it is a name of ASCII alone."""
+    return (
+        name.isascii()
+        and 0 < len(name) <= LONGEST
+        and name[0] != "-"
+        and all(character.isalnum() or character in _SIGNS for character in name)
+        and not _SIGNS.issuperset(name)
+    )
+
+
 def _is_written(name: str) -> bool:
     """Whether it is of letters and digits (one at least), marks on them, joiners in them, and signs."""
     from unicodedata import category
@@ -57,7 +63,7 @@ def _is_written(name: str) -> bool:
         kind = category(character)
         if character in _SIGNS:
             inside = False
-        elif _UNSEEN.match(character):
+        elif character in _UNSEEN:
             return False
         elif kind[0] == "L" or kind == "Nd":
             inside = letters = True
@@ -90,7 +96,7 @@ def references(reference: str) -> tuple[str, str]:
         raise UsageError("an empty word is no id")
     if any(character.isspace() for character in reference):
         raise UsageError("that is a sentence, not an id; did you mean --prompt?  (ids: ptstream ls)")
-    if not _REFERENCE.fullmatch(reference):
+    if not _is_reference(reference):
         raise UsageError(f"{reference!r} is neither an id nor a name")
     if reference.isascii():
         return reference, reference
@@ -99,9 +105,19 @@ def references(reference: str) -> tuple[str, str]:
     return reference, normalize("NFC", reference)
 
 
+def _is_reference(word: str) -> bool:
+    """Whether it is what is looked up: any name that an older ptstream could give."""
+    return 0 < len(word) <= LONGEST and word[0] != "-" and not any(map(_never_in_names, word))
+
+
+def _never_in_names(character: str) -> bool:
+    """Whether no name ever had this: space, controls, `@/`, halves of surrogate pairs."""
+    return character.isspace() or character in _NO_REFERENCE or "\ud800" <= character <= "\udfff"
+
+
 def can_be_typed(word: str) -> bool:
     """Whether a stored name or id can be looked up by what a terminal shows of it."""
-    return is_name(word) or (word.isprintable() and bool(_REFERENCE.fullmatch(word)) and not _UNSEEN.search(word))
+    return is_name(word) or (word.isprintable() and _is_reference(word) and _UNSEEN.isdisjoint(word))
 
 
 def shown(name: str | None) -> str:
@@ -117,6 +133,6 @@ def _escaped(character: str) -> str:
     """As bash and zsh write it between `$'` and `'`."""
     if character in "\\'":
         return f"\\{character}"
-    if character.isprintable() and not _UNSEEN.match(character):
+    if character.isprintable() and character not in _UNSEEN:
         return character
     return f"\\U{ord(character):08x}"

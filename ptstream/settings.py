@@ -7,25 +7,31 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from typing import NamedTuple
 
 from ptstream.errors import ConfigurationError
 from ptstream.filesystem import NETWORK_FILESYSTEMS, filesystem_of, lacking
 from ptstream.ownership import BELONGS, HARD_LINK, LINK, ODD, ROOT, WRITABLE, open_to_swaps, why_not_ours
 
+TYPE_CHECKING = False  # importing `typing` would cost more than all the rest of this module
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
 SQLITE = "sqlite:"
 """The URL of the database in the home."""
 
 
-class Home(NamedTuple):
-    """The one directory that holds everything (mode 0700). Paths only: nothing is made before it is needed."""
+class Home:
+    """The one directory that holds everything (mode 0700). Paths only: nothing is made before it is needed.
 
-    path: str
+    `store` is the URL of the engine that keeps the streams: the home's own database, or a server's, which has a
+    password.
+    """
 
-    store: str = SQLITE
-    """The URL of the engine that keeps the streams: the home's own database, or a server's, which has a password."""
+    __slots__ = ("path", "store")
+
+    def __init__(self, path: str, store: str = SQLITE) -> None:
+        self.path = path
+        self.store = store
 
     def __repr__(self) -> str:
         return f"Home({self.path!r}, {self.store_name!r})"
@@ -199,6 +205,8 @@ class Home(NamedTuple):
         """Raises ConfigurationError where permissions are not kept, as on a stick's FAT; OSError."""
         if not stat.S_IMODE(os.lstat(self.path).st_mode) & 0o077:
             return
+        from contextlib import suppress  # late: `cat` makes no home
+
         with suppress(PermissionError):
             os.chmod(self.path, 0o700)
         if stat.S_IMODE(os.lstat(self.path).st_mode) & 0o077:
@@ -255,6 +263,8 @@ def _make_folder(path: str) -> None:
     """Make the directory and those above it, as far as they are missing, each private whatever the umask. OSError."""
     if path and not os.path.isdir(path):
         _make_folder(os.path.dirname(path))
+        from contextlib import suppress  # late: as above
+
         with suppress(FileExistsError):
             os.mkdir(path, 0o700)
 

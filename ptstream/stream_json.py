@@ -1,14 +1,30 @@
-"""A stream as data: the stable fields of `--json` and of the daemon's answers. On the fast path: no datetime."""
+"""A stream as data: the stable fields of `--json` and of the daemon's answers, and its title. On the fast path.
+
+A stream out of such fields is `client/stream_fields.py`'s.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
-from ptstream.errors import DaemonUnreachable
-from ptstream.ids import is_id
-from ptstream.streams import Attempt, GenerationRequest, Status, Stream
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Protocol
+
+    from ptstream.streams import Attempt, Stream
+
+    class Titled(Protocol):
+        """What has a title: a stream, or a row of a list."""
+
+        @property
+        def title(self) -> str | None: ...
+        @property
+        def prompt(self) -> str | None: ...
+        @property
+        def command(self) -> Sequence[str] | None: ...
+        @property
+        def generator(self) -> str | None: ...
 
 
 def as_json(stream: Stream, attempts: list[Attempt] | None = None) -> dict[str, Any]:
@@ -57,10 +73,9 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def title(stream: Stream) -> str:
+def title(stream: Titled) -> str:
     """What the stream is called in a list: its title, else the beginning of what it was asked."""
-    request = stream.request
-    said = stream.title or request.prompt or " ".join(request.command or ()) or request.generator or ""
+    said = stream.title or stream.prompt or " ".join(stream.command or ()) or stream.generator or ""
     return said.strip().partition("\n")[0][:200]
 
 
@@ -70,40 +85,3 @@ def iso(moment: float | None) -> str | None:
         return None
     whole, milliseconds = divmod(round(moment * 1000), 1000)  # so that `moment_of` is its inverse
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{milliseconds:03d}Z"
-
-
-def from_json(fields: Mapping[str, Any]) -> Stream:
-    """The stream that has these stable fields: of its prompts as much as they hold.
-
-    Raises DaemonUnreachable for an id that is none: messages suggest commands with it in them.
-    """
-    if not is_id(fields["id"]):
-        raise DaemonUnreachable(f"what answers is no ptstream: it calls a stream {fields['id']!r}")
-    command = fields["command"]
-    request = GenerationRequest(
-        prompt=fields.get("prompt"),
-        system=fields.get("system"),
-        model=fields["model"],
-        command=command and tuple(command),
-        generator=fields["generator"],
-        options=fields.get("options"),
-    )
-    same = ("id", "name", "title", "bytes", "error", "note", "parent", "parent_offset", "seam")
-    created_at = moment_of(fields["created_at"])
-    assert created_at is not None
-    return Stream(
-        status=Status(fields["status"]),
-        request=request,
-        created_at=created_at,
-        ended_at=moment_of(fields["ended_at"]),
-        **{name: fields[name] for name in same},
-    )
-
-
-def moment_of(word: str | None) -> float | None:
-    """Unix seconds, from what `iso` has made of them."""
-    if word is None:
-        return None
-    from calendar import timegm
-
-    return timegm(time.strptime(word[:19], "%Y-%m-%dT%H:%M:%S")) + int(word[20:23]) / 1000

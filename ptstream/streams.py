@@ -314,6 +314,14 @@ class Kept(NamedTuple):
     at: float
 
 
+class History(NamedTuple):
+    """How a stream came about: its attempts, first one first, how many pieces they were given, and its chunks."""
+
+    attempts: list[Attempt]
+    pieces: int
+    chunks: int
+
+
 class State(NamedTuple):
     """Where a stream stands at one moment. Its chunks end at byte `bytes`, its text, the tail's included, at `size`."""
 

@@ -554,6 +554,30 @@ def test_what_asks_no_daemon_loads_nothing_that_only_reaches_one(served: Cli, wo
     assert ("asyncio" in loaded) is (words != ("search",))
 
 
+@pytest.mark.parametrize(
+    "words", [("cat", "said"), ("ls",), ("__complete", "--bash", "ptstream cat ", "")], ids=" ".join
+)
+def test_what_a_finger_waits_for_loads_next_to_nothing(served: Cli, words: tuple[str, ...]) -> None:
+    """Each of these would take longer than all the rest but sqlite3."""
+    served.run("drive", "--name", "said", "--", "echo", "said")
+    line = [sys.executable, "-X", "importtime", "-P", "-m", "ptstream.cli.entry", *words]
+    done = subprocess.run(line, env=served.environment, capture_output=True, text=True, check=True)
+    loaded = {entry.rpartition("|")[2].strip() for entry in done.stderr.splitlines()}
+    assert "said" in done.stdout
+    assert "sqlite3" in loaded
+    assert not {"typing", "enum", "re", "json", "ptstream.streams"} & loaded
+
+
+def test_a_drive_loads_httpx_without_its_command(served: Cli) -> None:
+    """It would be half of httpx's start."""
+    line = [sys.executable, "-X", "importtime", "-P", "-m", "ptstream.cli.entry", "drive", "--", "echo", "said"]
+    done = subprocess.run(line, env=served.environment, capture_output=True, text=True, check=True)
+    loaded = {entry.rpartition("|")[2].strip() for entry in done.stderr.splitlines()}
+    assert done.stdout == "said\n"
+    assert "httpx" in loaded
+    assert not {"rich", "click", "pygments"} & loaded
+
+
 def test_rm(served: Cli, gate: Gate) -> None:
     running = detached(served, *gate.command)
     pending = served.out("create", "x").strip()
@@ -706,8 +730,12 @@ def test_the_hot_lines_are_typers_own() -> None:
 
 def test_the_hot_way_and_typers_give_the_same(served: Cli) -> None:
     id = served.run("drive", "--", "echo", "the same").stderr.decode().split()[0]
-    known: Lines = (("cat", id), ("cat", "nosuch"), ("cat", "--offset", "3", id), ("ls", "-q"), ("ls", "--json"))
-    known += (("path",),)
+    served.run("drive", "--name", "größe", "--", "printf", "%s", "a \"b\"\\ 'c'\n", "\udcff\U0001f600")
+    for line in (("--title", "called\nso", "prompt"), ("",), ("-m", "some/model", "asked\tso"), ("x" * 300,)):
+        served.run("create", *line, code=None)
+    known: Lines = (("cat", id), ("cat", "nosuch"), ("cat", "@last"), ("cat", "größe"), ("ls",), ("ls", "-n", "2"))
+    known += tuple(("cat", "--offset", offset, id) for offset in ("3", "9", "99"))
+    known += (("ls", "-q"), ("ls", "--json"), ("path",))
     slowly: Lines = tuple(("--color", "auto", *words) for words in known)
     assert all(entry.parse(list(words)) is not None for words in known)
     pairs = zip(together(served, known, code=None), together(served, slowly, code=None), strict=True)

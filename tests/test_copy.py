@@ -102,7 +102,7 @@ async def visible(engine: Engine) -> dict[str, tuple[Any, ...]]:
     for stream in await engine.listed():
         whole = await engine.get(stream.id)
         text = await engine.text(stream.id)
-        found[stream.id] = whole, await engine.attempts(stream.id), await engine.counts(stream.id), text
+        found[stream.id] = whole, await engine.attempts(stream.id), (await engine.histories([stream.id]))[0][1:], text
     return found
 
 

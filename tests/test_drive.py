@@ -8,7 +8,6 @@ import os
 import sqlite3
 import weakref
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ptstream.bell import Bell
 from ptstream.cancellation import cancel
 from ptstream.config import Limits, Settings
 from ptstream.drive import Drive, encoded
@@ -42,7 +42,7 @@ from tests.conftest import locked, owning, read, sqlite_itself, stored, tails
 pytestmark = pytest.mark.anyio
 
 Generate = Callable[[], AsyncGenerator[Event, None]]
-Changes = Callable[[str, str], file_changes.FileChanges]
+Changes = Callable[[str, str, Callable[[], None]], file_changes.FileChanges]
 
 
 def source(generate: Generate, *, patient: bool = False, flush: Flush = Flush.SENTENCES) -> Source:
@@ -151,7 +151,7 @@ async def test_every_piece_is_in_the_tail_before_it_is_shown(engine: Engine, hom
         assert (await stored(engine, id), tails(home) != []) == (b"", True)
         go_on.set()
         await attempt.ended.wait()
-        assert await engine.counts(id) == (2, 1)
+        assert (await engine.histories([id]))[0][1:] == (2, 1)
 
 
 async def test_cancel_reaches_a_silent_generator(engine: Engine, home: Home) -> None:
@@ -406,7 +406,7 @@ async def test_pieces_go_on_while_the_store_is_locked(engine: Engine, home: Home
         go_on.set()
         await attempt.ended.wait()
     assert await engine.text(id) == text
-    assert (await engine.counts(id))[1] < 10
+    assert (await engine.histories([id]))[0].chunks < 10
 
 
 async def test_a_watcher_gets_every_sentence_and_the_end(engine: Engine) -> None:
@@ -429,21 +429,23 @@ async def test_a_watcher_gets_every_sentence_and_the_end(engine: Engine) -> None
 
 @sqlite_itself
 async def test_a_watcher_goes_on_without_a_watch(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wakeups, "file_changes", lambda folder, log: file_changes.file_changes(f"{folder}/none", log))
+    def nowhere(folder: str, *others: Any) -> file_changes.FileChanges:
+        return file_changes.file_changes(f"{folder}/none", *others)
+
+    monkeypatch.setattr(wakeups, "file_changes", nowhere)
     await test_a_watcher_gets_every_sentence_and_the_end(engine)
 
 
 @sqlite_itself
 @pytest.mark.parametrize("changes", [file_changes.file_changes, file_changes.ByWatchfiles])
 async def test_what_is_written_to_the_log_is_told(changes: Changes, folder: Path) -> None:
-    told = 0
-    made = changes(str(folder), "db-wal")
-    async with aclosing(made.of_log()) as written, anyio.create_task_group() as tasks:
+    written = Bell()
+    made = changes(str(folder), "db-wal", written.ring)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(made.run)
         tasks.start_soon(_write_now_and_then, folder)
-        async for _ in written:
-            told += 1
-            if told == 3:
-                break
+        for _ in range(3):
+            await written.next().wait()
         tasks.cancel_scope.cancel()
     made.close()
 
@@ -460,7 +462,7 @@ async def _write_now_and_then(folder: Path) -> None:
 def test_where_nothing_can_be_watched_that_is_told(folder: Path) -> None:
     for changes in (file_changes.file_changes, file_changes.ByWatchfiles):
         with pytest.raises(FileNotFoundError):
-            changes(str(folder / "none"), "db-wal")
+            changes(str(folder / "none"), "db-wal", lambda: None)
 
 
 async def test_what_waited_long_enough_is_flushed(engine: Engine) -> None:

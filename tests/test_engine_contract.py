@@ -159,7 +159,7 @@ async def test_a_new_stream(engine: Engine) -> None:
     assert await engine.get(stream.id) == stream
     assert await engine.recovered(stream.id) == State(Status.PENDING, 0, 0, None, None)
     assert await engine.attempts(stream.id) == []
-    assert await engine.counts(stream.id) == (0, 0)
+    assert (await engine.histories([stream.id]))[0][1:] == (0, 0)
 
 
 async def test_a_name_belongs_to_one_stream(engine: Engine, other: Engine) -> None:
@@ -347,7 +347,10 @@ async def test_text_is_there_when_it_is_acknowledged(engine: Engine, writer: Wri
     (attempt,) = await other.attempts(claim.id)
     assert (attempt.pieces, attempt.usage, attempt.cause) == (9, {"tokens": 3}, None)
     assert attempt.ended_at is not None
-    assert await other.counts(claim.id) == (9, len(TEXT.split(" ")) + 1)
+    nothing = (await engine.create()).id
+    none, history, other_none = await other.histories([nothing, claim.id, "0" * 12])
+    assert history == ([attempt], 9, len(TEXT.split(" ")) + 1)
+    assert none == other_none == ([], 0, 0)
     for offset in range(len(text) + 1):
         assert await other.text(claim.id, offset) == text[offset:]
         assert await other.text(claim.id, 0, offset) == text[:offset]
@@ -823,7 +826,7 @@ async def test_a_dead_owner_s_stream_is_given_its_end_once(place: Place, engine:
     assert await engine.text(id) == b"Stored. And shown \xc3\xa9"
     assert await until(followed, b"more") == b""
     assert followed.ended
-    assert (await engine.counts(id))[1] == 2
+    assert (await engine.histories([id]))[0].chunks == 2
 
 
 async def test_a_new_owner_ends_what_the_dead_left(place: Place, engine: Engine) -> None:
@@ -977,7 +980,7 @@ async def test_all_that_is_kept_is_copied(engine: Engine, writer: Writer, target
     for id in ids:
         assert await target.get(id) == await engine.get(id)
         assert await target.attempts(id) == await engine.attempts(id)
-        assert await target.counts(id) == await engine.counts(id)
+        assert (await target.histories([id]))[0][1:] == (await engine.histories([id]))[0][1:]
         assert await target.text(id) == await engine.text(id)
     assert [stream.id for stream in await target.listed()] == ids[::-1]
     assert (await target.find("why")).id == ids[0]

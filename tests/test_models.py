@@ -18,7 +18,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from ptstream.config import Endpoint, Limits, Settings, load
-from ptstream.errors import ConfigurationError, GeneratorError, NoModel, UsageError, ungrouped
+from ptstream.errors import ConfigurationError, GeneratorError, NoModel, UsageError
 from ptstream.generators import Caller, Event, Source
 from ptstream.generators.llamacpp import embedded, shared_libraries
 from ptstream.generators.llamacpp.download import download
@@ -30,6 +30,7 @@ from ptstream.generators.models.resolve import resolve
 from ptstream.generators.openai.chat_messages import messages
 from ptstream.settings import Home
 from ptstream.streams import Flush, GenerationRequest, Status, Stream
+from ptstream.ungrouped import ungrouped
 from tests import endpoint
 from tests.conftest import ROOT
 

@@ -8,8 +8,9 @@ import shlex
 import pexpect
 import pytest
 
+from ptstream.client.stream_fields import from_json
 from ptstream.errors import DaemonUnreachable
-from ptstream.stream_json import as_json, from_json
+from ptstream.stream_json import as_json
 from ptstream.streams import GenerationRequest
 from tests.conftest import PTSTREAM, Cli, engaged, locked
 

@@ -27,7 +27,7 @@ from ptstream.config import Endpoint, load
 from ptstream.daemon.keys import token_of
 from ptstream.engine.sqlite.liveness import alive, boot_id, sweep
 from ptstream.engine.sqlite.recovery import as_it_is
-from ptstream.engine.sqlite.schema import CLAIM
+from ptstream.engine.sqlite.statements import CLAIM
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import TailReader
 from ptstream.errors import ConfigurationError, StoreUnusable

@@ -27,6 +27,7 @@ from ptstream.engine.sqlite.queries import Standing
 from ptstream.engine.sqlite.recovery import recover_all, recover_if_orphaned
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import FileTail
+from ptstream.engine.sqlite.transaction import writing
 from ptstream.engine.sqlite.writer import SqliteWriter
 from ptstream.errors import (
     AmbiguousId,
@@ -207,7 +208,7 @@ def test_a_character_cut_by_the_death_is_left_out(store: Store) -> None:
 
 def test_a_tail_of_another_boot_is_not_trusted(store: Store) -> None:
     id, _ = orphan(store, "Stored. ", b"Stored. \0\0\0\0")
-    with store.database.writing() as connection:
+    with writing(store.database) as connection:
         connection.execute("UPDATE attempts SET boot = 'another'")
     assert read(store, id) == b"Stored. "
 
@@ -669,7 +670,7 @@ def test_another_programs_database(home: Home, store: Store) -> None:
 
 def test_a_newer_database(home: Home, store: Store) -> None:
     store.create()
-    with store.database.writing() as connection:
+    with writing(store.database) as connection:
         connection.execute("PRAGMA user_version=99")
     for use in (Store(home).streams, Store(home).create):
         with pytest.raises(StoreUnusable, match="newer"):

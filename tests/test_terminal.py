@@ -278,7 +278,7 @@ def test_stopped_and_continued_no_word_is_missing_or_there_twice(served: Cli, fo
     shell.sendline("fg; echo en''d")
     see("end")
     shown = " ".join(screen.rows)
-    assert shown.count("three") == shown.count("eleven") == shown.count("so on.") == 3
+    assert shown.count("three") == shown.count("eleven") == shown.count("so on.") == 3, "\n".join(screen.rows)
     shell.sendline("stty -a; exit")
     see("exit")
     assert " echo " in " ".join(screen.rows)

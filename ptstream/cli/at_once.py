@@ -62,7 +62,7 @@ class AtOnce:
 
     async def details(self, id: str) -> Details:
         stream = as_it_is(self._store, self._store.get(id))
-        return Details(stream, self._store.attempts(id), *self._store.counts(id))
+        return Details(stream, *self._store.history(id))
 
     async def list(
         self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
@@ -73,9 +73,7 @@ class AtOnce:
         self, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
     ) -> DetailedListing:
         streams = listed(self._store, limit, status, since)
-        details = [
-            Details(stream, self._store.attempts(stream.id), *self._store.counts(stream.id)) for stream in streams
-        ]
+        details = [Details(stream, *self._store.history(stream.id)) for stream in streams]
         return DetailedListing(details, complete=True)
 
     async def chunks(self, id: str, offset: int = 0, since: float = 0) -> Chunks:

@@ -6,7 +6,6 @@ The models are those of the streams, and of the config file of this machine's da
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from ptstream.cli.entry import ALIASES
 from ptstream.cli.grammar import WORDS
@@ -18,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ptstream.engine.sqlite.at_rest import Listed
     from ptstream.streams import Stream
 
 HELP = ("-h", "--help")
@@ -40,18 +40,22 @@ _SECOND = ""
 """The option that a word belongs to which is the second one behind it: what that may be, nobody knows."""
 
 
-class _Begun(NamedTuple):
-    """What the words before the last one say."""
+class _Begun:
+    """What the words before the last one say.
 
-    command: str
-    given: set[str]
-    option: str | None
-    """One whose value comes next."""
-    arguments: int
-    is_users: bool
-    """Whether what comes next belongs to a command of the user's, behind `--`."""
-    home: str | None
-    """The value of `--home`."""
+    `option` is one whose value comes next; `is_users`: whether what comes next belongs to a command of the user's,
+    behind `--`; `home` is the value of `--home`.
+    """
+
+    def __init__(
+        self, command: str, given: set[str], option: str | None, arguments: int, is_users: bool, home: str | None
+    ) -> None:
+        self.command = command
+        self.given = given
+        self.option = option
+        self.arguments = arguments
+        self.is_users = is_users
+        self.home = home
 
 
 def candidates(home: Home, before: list[str], begun: str) -> list[Candidate]:
@@ -130,7 +134,7 @@ def _values(home: Home, line: _Begun, kind: str | tuple[str, ...]) -> list[Candi
     return []
 
 
-def models_of(home: Home | None, newest: Iterable[Stream]) -> list[str]:
+def models_of(home: Home | None, newest: Iterable[Stream | Listed]) -> list[str]:
     """The models of the streams, which are the newest, and of the home's config file. Raises PtstreamError."""
     names = [stream.model for stream in newest]
     if home is not None:
@@ -157,16 +161,15 @@ def _streams(home: Home, line: _Begun) -> list[Candidate]:
     ]
 
 
-def _newest(home: Home, *, running: bool) -> Sequence[Stream]:
+def _newest(home: Home, *, running: bool) -> Sequence[Stream | Listed]:
     """The newest first. Raises PtstreamError."""
-    from ptstream.streams import Status
-
-    statuses = (Status.STREAMING, Status.PENDING) if running else ()
     if os.environ.get("PTSTREAM_HOST") or not home.is_local:
         from ptstream.cli.candidates_elsewhere import newest
+        from ptstream.streams import Status
 
-        return newest(home, NEWEST, statuses)
-    from ptstream.engine.sqlite.store import Store
+        return newest(home, NEWEST, (Status.STREAMING, Status.PENDING) if running else ())
+    from ptstream.engine.sqlite.at_rest import listed
+    from ptstream.engine.sqlite.database import Database
 
-    with Store(home) as store:
-        return store.streams(limit=NEWEST, status=statuses)
+    with Database(home) as database:
+        return listed(database.read, NEWEST, ("streaming", "pending") if running else ())

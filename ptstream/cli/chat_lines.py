@@ -9,7 +9,8 @@ from contextlib import suppress
 from ptstream import wire
 from ptstream.cli.detach import Signals, left_by
 from ptstream.cli.stdin import next_bytes
-from ptstream.errors import TooLarge, ungrouped
+from ptstream.errors import TooLarge
+from ptstream.ungrouped import ungrouped
 
 
 class Lines:

@@ -20,9 +20,10 @@ from ptstream.cli.several import attempted
 from ptstream.cli.terminal_modes import stopped_with, unechoed
 from ptstream.cli.text_output import end_line, say_end
 from ptstream.cli.timing import Timing
-from ptstream.errors import PtstreamError, UsageError, ungrouped
+from ptstream.errors import PtstreamError, UsageError
 from ptstream.streams import Status, Stream
 from ptstream.streams_protocol import Streams
+from ptstream.ungrouped import ungrouped
 
 T = TypeVar("T")
 
@@ -89,7 +90,7 @@ class Chat:
         """Do the work for a line; its exit code. Keys that are pressed meanwhile are the next prompt's."""
         with ungrouped(), unechoed(0 if self._reader.interactive else self._screen.out) as echo:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(stopped_with, self._screen.part, echo)
+                await tasks.start(stopped_with, self._screen.part, echo)
                 code = await attempted(self._screen, work, line)
                 tasks.cancel_scope.cancel()
         return code

@@ -19,8 +19,9 @@ from ptstream.cli.screen import Screen
 from ptstream.copying import Copy, Tally
 from ptstream.engine import open_engine
 from ptstream.engine.transfer import Entry
-from ptstream.errors import NotFinished, PtstreamError, UsageError, ungrouped
+from ptstream.errors import NotFinished, PtstreamError, UsageError
 from ptstream.settings import Home
+from ptstream.ungrouped import ungrouped
 
 EXAMPLES = """
 ptstream copy --to postgresql://db1/app     from where the streams are now to a server

@@ -21,6 +21,7 @@ from ptstream.cli.options import finite
 from ptstream.cli.panes import Panes
 from ptstream.cli.screen import Screen
 from ptstream.engine import open_engine
+from ptstream.engine.protocol import Engine
 from ptstream.generators import Generation, replay
 from ptstream.settings import Home
 from ptstream.streams import Piece, Stream
@@ -82,7 +83,7 @@ async def demo(screen: Screen, folder: str, rate: float) -> None:
             both.start_soon(_pane, pts.follow(id, live=False), panes.right)
         tasks.cancel_scope.cancel()
     async with open_engine(Home(folder)) as engine:
-        panes.counts(*await engine.counts(id))
+        await _counted(engine, id, panes)
     await panes.finish()
 
 
@@ -94,5 +95,10 @@ async def _pane(pieces: AsyncIterator[Piece], add: Callable[[str], None]) -> Non
 async def _count(folder: str, id: str, panes: Panes) -> None:
     async with open_engine(Home(folder)) as engine:
         while True:
-            panes.counts(*await engine.counts(id))
+            await _counted(engine, id, panes)
             await anyio.sleep(0.1)
+
+
+async def _counted(engine: Engine, id: str, panes: Panes) -> None:
+    (history,) = await engine.histories([id])
+    panes.counts(history.pieces, history.chunks)

@@ -11,8 +11,9 @@ import anyio
 
 from ptstream.cli.output import OutputClosed
 from ptstream.cli.screen import Screen
-from ptstream.errors import PtstreamError, StreamNotFound, ungrouped
+from ptstream.errors import PtstreamError, StreamNotFound
 from ptstream.streams_protocol import Streams
+from ptstream.ungrouped import ungrouped
 
 DETACHING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

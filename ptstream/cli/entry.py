@@ -6,8 +6,8 @@ errors and suggestions have one author. A test holds this table to typer's own p
 
 from __future__ import annotations
 
+import _signal as signal  # `signal` is this, with enums around it that take as long as half a start of Python
 import os
-import signal
 import sys
 
 from ptstream.integers import count_of
@@ -69,6 +69,9 @@ def main() -> None:
     fast = parse(sys.argv[1:])
     elsewhere = os.environ.get("PTSTREAM_HOST") or os.environ.get("PTSTREAM_STORE")
     if fast is None or (elsewhere and fast[0] != "__complete"):
+        from ptstream.start_up import leave_out_httpx_command
+
+        leave_out_httpx_command()
         from ptstream.cli.app import run
 
         sys.exit(run(sys.argv[1:]))

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
 
 from ptstream.cli.output import OutputClosed
 from ptstream.cli.screen import Screen
-from ptstream.engine.sqlite.cursor import TextCursor, read_now
-from ptstream.engine.sqlite.recovery import as_it_is, listed
-from ptstream.engine.sqlite.store import Store
-from ptstream.errors import PtstreamError, UsageError
+from ptstream.engine.sqlite import at_rest
+from ptstream.engine.sqlite.database import Database
+from ptstream.errors import OffsetBeyondEnd, PtstreamError, StreamNotFound, UsageError
 from ptstream.settings import Home, find_home
-from ptstream.streams import Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
     from ptstream.cli.stream_table import Table
+    from ptstream.streams import Stream
 
 
 def run_fast(name: str, words: list[str], options: dict[str, Any]) -> int:
@@ -50,12 +51,35 @@ def failed(screen: Screen, error: PtstreamError) -> int:
 
 def cat(home: Home, screen: Screen, reference: str, *, offset: int = 0) -> int:
     """Print what is there, from byte `offset` on, in constant memory. A dead owner's stream gets its end first."""
-    with Store(home) as store:
-        stream = as_it_is(store, store.find(reference))
-        for data in read_now(TextCursor(store, stream.id, offset), stream.bytes):
+    with Database(home) as database:
+        ended = at_rest.ended(database.read, reference)
+        for data in _running(home, reference, offset) if ended is None else _ended(database, *ended, offset):
             screen.text(data)
     screen.finish()
     return 0
+
+
+def _ended(database: Database, id: str, end: int, offset: int) -> Iterator[bytes]:
+    """The text of a stream that has ended, as `cursor.py` reads it."""
+    if offset > end:
+        raise OffsetBeyondEnd(f"stream {id} ended at byte {end}, before byte {offset}")
+    while offset < end:
+        data = at_rest.text(database.read, id, offset, end)
+        if not data:
+            raise StreamNotFound(f"stream {id} has been deleted")
+        yield data
+        offset += len(data)
+
+
+def _running(home: Home, reference: str, offset: int) -> Iterator[bytes]:
+    """The text of any other, as far as it is there."""
+    from ptstream.engine.sqlite.cursor import TextCursor, read_now  # late, as below: what has ended needs none of it
+    from ptstream.engine.sqlite.recovery import as_it_is
+    from ptstream.engine.sqlite.store import Store
+
+    with Store(home) as store:
+        stream = as_it_is(store, store.find(reference))
+        yield from read_now(TextCursor(store, stream.id, offset), stream.bytes)
 
 
 def ls(
@@ -69,30 +93,44 @@ def ls(
     """List streams, newest first, with the ends of those whose owners died."""
     if limit is not None and limit < 0:
         raise UsageError("-n takes a number of streams")
-    with Store(home) as store:
-        streams = listed(store, limit)
-    show_list(screen, streams, quiet=quiet, json=json)
+    if json:
+        show_list(screen, _listed(home, limit), quiet=quiet, json=True)
+        return 0
+    with Database(home) as database:
+        streams: Sequence[Stream | at_rest.Listed] = at_rest.listed(database.read, limit)
+    if any(stream.status == at_rest.STREAMING for stream in streams):
+        streams = _listed(home, limit)
+    _show(screen, streams, quiet=quiet)
     return 0
 
 
-def show_list(screen: Screen, streams: list[Stream], *, quiet: bool = False, json: bool = False) -> None:
+def _listed(home: Home, limit: int | None) -> list[Stream]:
+    from ptstream.engine.sqlite.recovery import listed
+    from ptstream.engine.sqlite.store import Store
+
+    with Store(home) as store:
+        return listed(store, limit)
+
+
+def show_list(screen: Screen, streams: Sequence[Stream], *, quiet: bool = False, json: bool = False) -> None:
     """Print the streams in the form that was asked for."""
-    if quiet:
-        _ids(screen, streams)
-    elif json:
+    if json and not quiet:
         _json_lines(screen, streams)
+    else:
+        _show(screen, streams, quiet=quiet)
+
+
+def _show(screen: Screen, streams: Sequence[Stream | at_rest.Listed], *, quiet: bool) -> None:
+    if quiet:
+        for stream in streams:
+            screen.text(f"{stream.id}\n")
     else:
         from ptstream.cli.stream_table import table_of
 
         print_table(screen, table_of(screen, streams))
 
 
-def _ids(screen: Screen, streams: list[Stream]) -> None:
-    for stream in streams:
-        screen.text(f"{stream.id}\n")
-
-
-def _json_lines(screen: Screen, streams: list[Stream]) -> None:
+def _json_lines(screen: Screen, streams: Sequence[Stream]) -> None:
     from ptstream.stream_json import as_json
 
     for stream in streams:

@@ -24,13 +24,13 @@ def place(word: str, here: Home, option: str) -> Home:
     if not word:
         raise UsageError(f"{option} names no place")
     if word.partition(":")[0] in ENGINES or "://" in word:
-        return here._replace(store=word)
+        return Home(here.path, word)
     path = os.path.abspath(os.path.expanduser(word))
     above = Home(os.path.dirname(os.path.dirname(path)))
     if path == above.database:  # what `ptstream path` prints
         return find_home(above.path)
     if os.path.isfile(path) or (path.endswith(FILES) and not word.endswith("/") and not os.path.isdir(path)):
-        return here._replace(store="file://" + urllib.parse.quote(os.fsencode(path)))
+        return Home(here.path, "file://" + urllib.parse.quote(os.fsencode(path)))
     home = find_home(path)
     if _is_something_else(home):
         raise UsageError(

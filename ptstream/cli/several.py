@@ -11,9 +11,10 @@ from typing import TypeVar
 from ptstream.cli.fast_path import failed
 from ptstream.cli.output import OutputClosed, OutputFailed
 from ptstream.cli.screen import Screen
-from ptstream.errors import PtstreamError, StreamNotFound, ungrouped
+from ptstream.errors import PtstreamError, StreamNotFound
 from ptstream.streams import Stream
 from ptstream.streams_protocol import Streams
+from ptstream.ungrouped import ungrouped
 
 Named = Stream | int
 """A stream that the line names, or the exit code of a name that means none."""

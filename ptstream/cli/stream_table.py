@@ -6,17 +6,18 @@ A pipe has always the same columns, whatever there is to see; a terminal those t
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from ptstream.cli.describe import age, size
 from ptstream.names import shown
 from ptstream.stream_json import iso, title
-from ptstream.streams import Attempt, Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from ptstream.cli.screen import Screen
+    from ptstream.engine.sqlite.at_rest import Listed
+    from ptstream.streams import Attempt, Stream
 
 WIDE = 100
 """Columns of a terminal from which on there is room for the model."""
@@ -27,11 +28,12 @@ _LESS = ("OWNER", "TOKENS", "RATE", "MODEL", "AGE", "SIZE", "NAME")
 """What goes where too little is left for the title, in this order."""
 
 
-class Table(NamedTuple):
+class Table:
     """Rows under a header, and which columns may go, or are aligned to the right; the last one is cut to fit."""
 
-    header: list[str]
-    rows: list[list[str]]
+    def __init__(self, header: list[str], rows: list[list[str]]) -> None:
+        self.header = header
+        self.rows = rows
 
     @property
     def optional(self) -> tuple[int, ...]:
@@ -51,7 +53,7 @@ class Table(NamedTuple):
 
 def table_of(
     screen: Screen,
-    streams: Sequence[Stream],
+    streams: Sequence[Stream | Listed],
     *,
     attempts: Mapping[str, Sequence[Attempt]] | None = None,
     rates: Mapping[str, float] | None = None,
@@ -60,7 +62,7 @@ def table_of(
     person = screen.terminal
     columns: dict[str, list[str]] = {
         "ID": [stream.id for stream in streams],
-        "STATUS": [stream.status.value for stream in streams],
+        "STATUS": [str(stream.status) for stream in streams],
         "SIZE": [(size if person else str)(stream.bytes) for stream in streams],
         "RATE": [],
         "AGE": [(age(stream.created_at) if person else iso(stream.created_at)) or "" for stream in streams],
@@ -80,7 +82,7 @@ def table_of(
     return Table(list(kept), [list(row) for row in zip(*kept.values(), strict=True)])
 
 
-def _titled(stream: Stream) -> str:
+def _titled(stream: Stream | Listed) -> str:
     """What a list calls it, behind the beginning of the id of the stream that it answers, if it does."""
     if stream.parent is None or stream.seam != 0 or not stream.parent_offset:
         return title(stream)
@@ -95,7 +97,7 @@ def _is_shown(screen: Screen, name: str, cells: Sequence[str], long: bool) -> bo
     return name != "NAME" or any(cells) or not screen.terminal
 
 
-def average_rate(stream: Stream, attempts: Sequence[Attempt]) -> float | None:
+def average_rate(stream: Stream | Listed, attempts: Sequence[Attempt]) -> float | None:
     """Bytes a second since the first attempt began, what was copied from a parent apart; None without an attempt."""
     if not attempts:
         return None

@@ -19,12 +19,13 @@ from ptstream.config import Settings, load
 from ptstream.drive import PAUSED, Drive
 from ptstream.engine import open_engine
 from ptstream.engine.protocol import Engine
-from ptstream.errors import GeneratorError, NameTaken, PtstreamError, StreamFailed, ungrouped
+from ptstream.errors import GeneratorError, NameTaken, PtstreamError, StreamFailed
 from ptstream.generators import Event, Note, Source
 from ptstream.generators.utf8 import Decoder
 from ptstream.owner import Owner, open_owner
 from ptstream.settings import Home
 from ptstream.streams import Flush, GenerationRequest, Status, Stream
+from ptstream.ungrouped import ungrouped
 
 HOLD = 2.0
 """Seconds that bytes wait for their keeping before they are passed on all the same."""

@@ -9,6 +9,7 @@ import termios
 from collections.abc import Awaitable, Callable, Iterator
 
 import anyio
+from anyio.abc import TaskStatus
 
 
 @contextlib.contextmanager
@@ -39,9 +40,18 @@ def unechoed(fd: int) -> Iterator[Callable[[bool], None]]:
             echo(True)
 
 
-async def stopped_with(before: Callable[[], Awaitable[None]], echo: Callable[[bool], None]) -> None:
-    """Does `before` whenever the process is about to be stopped from its terminal. Runs until it is cancelled."""
+async def stopped_with(
+    before: Callable[[], Awaitable[None]],
+    echo: Callable[[bool], None],
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Does `before` whenever the process is about to be stopped from its terminal. Runs until it is cancelled.
+
+    Started when it hears of that: nothing may be drawn before.
+    """
     with anyio.open_signal_receiver(signal.SIGTSTP, signal.SIGCONT) as signals:
+        task_status.started()
         async for number in signals:
             if number == signal.SIGTSTP and _can_be_continued():
                 await before()

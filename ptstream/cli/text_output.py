@@ -14,8 +14,9 @@ from ptstream.cli.output import OutputClosed, OutputFailed
 from ptstream.cli.screen import Screen
 from ptstream.cli.terminal_modes import stopped_with, unechoed
 from ptstream.cli.timing import Timing
-from ptstream.errors import ENDS, ungrouped
+from ptstream.errors import ENDS
 from ptstream.streams import GenerationRequest, Status, Stream
+from ptstream.ungrouped import ungrouped
 
 LAST_ROWS = 1.0
 """Seconds that a terminal which takes nothing is waited for when the text breaks off."""
@@ -63,7 +64,7 @@ async def show(
                 if form is OutputFormat.MARKDOWN and screen.render():
                     tasks.start_soon(screen.redraw)
                     if keys:
-                        tasks.start_soon(stopped_with, screen.part, modes.enter_context(unechoed(screen.out)))
+                        await tasks.start(stopped_with, screen.part, modes.enter_context(unechoed(screen.out)))
                 async for data in runs:
                     if timing:
                         timing.took(data)

@@ -15,9 +15,10 @@ from ptstream.cli.screen import Screen
 from ptstream.cli.several import Named, all_at_once, attempted, first_bad, named, streams_of
 from ptstream.cli.text_output import say_end
 from ptstream.cli.with_streams import run
-from ptstream.errors import NotFinished, ungrouped
+from ptstream.errors import NotFinished
 from ptstream.streams import Stream
 from ptstream.streams_protocol import Streams
+from ptstream.ungrouped import ungrouped
 
 EXAMPLES = """
 ptstream wait build && echo done

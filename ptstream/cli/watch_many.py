@@ -17,9 +17,10 @@ from ptstream.cli.line_output import Line, LineCutter, LineOutput
 from ptstream.cli.screen import Screen
 from ptstream.cli.several import Named, all_at_once, attempted
 from ptstream.cli.text_output import say_end
-from ptstream.errors import StreamNotFound, ungrouped
+from ptstream.errors import StreamNotFound
 from ptstream.streams import Kept, Status, Stream
 from ptstream.streams_protocol import Streams
+from ptstream.ungrouped import ungrouped
 
 LOOK = 0.5
 """Seconds between two looks for streams that have begun."""

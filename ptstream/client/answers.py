@@ -7,9 +7,9 @@ from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta, Struct, ValidationError, convert, structs
 
+from ptstream.client.stream_fields import from_json, moment_of
 from ptstream.errors import BadAnswer
 from ptstream.roll_call import RunningDaemon
-from ptstream.stream_json import from_json, moment_of
 from ptstream.streams import EXIT, Attempt, Kept, Status, Stream
 from ptstream.streams_protocol import Chunks, Details, Driven, Match
 

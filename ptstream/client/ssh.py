@@ -27,8 +27,9 @@ from anyio.abc import Process, TaskGroup
 from ptstream import wire
 from ptstream.child_signals import send_signal
 from ptstream.client.daemon_client import Client
-from ptstream.errors import ConfigurationError, SshFailed, ungrouped
+from ptstream.errors import ConfigurationError, SshFailed
 from ptstream.origins import shown
+from ptstream.ungrouped import ungrouped
 
 OPTIONS = (
     *("-T", "-a", "-x"),  # no terminal; no agent of ours there, and no display

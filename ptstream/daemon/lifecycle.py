@@ -24,11 +24,12 @@ from ptstream.daemon.socket_routes import make_socket_app
 from ptstream.daemon.taking_over import take_over
 from ptstream.engine import open_engine
 from ptstream.engine.protocol import Engine
-from ptstream.errors import PtstreamError, ungrouped
+from ptstream.errors import PtstreamError
 from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.http.server import Server
 from ptstream.owner import open_owner
 from ptstream.settings import Home
+from ptstream.ungrouped import ungrouped
 
 log = logging.getLogger("ptstream")
 

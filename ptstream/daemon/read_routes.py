@@ -16,7 +16,6 @@ from ptstream.daemon.daemon import Daemon
 from ptstream.daemon.openapi import document
 from ptstream.daemon.routes import Table, client_gone, id_of, limit_of, moment_of, number_of
 from ptstream.engine.protocol import Engine, Hit
-from ptstream.errors import ungrouped
 from ptstream.generators import Note, Reasoning, Remark, Stderr
 from ptstream.generators.models.discovery import discover
 from ptstream.http import server_sent_events
@@ -27,6 +26,7 @@ from ptstream.http.read_response import head_response, read_response
 from ptstream.http.stream_reader import StreamReader
 from ptstream.integers import count_of
 from ptstream.stream_json import iso, title
+from ptstream.ungrouped import ungrouped
 
 SEARCH_TIME = 10.0
 """Seconds that a search may take, its wait for others included."""

@@ -1,16 +1,16 @@
 """What keeps streams. Each engine is a folder here, which nobody outside names: `open_engine` finds it by its URL.
 
-What an engine is to whoever uses it stands in `protocol.py`, and so does what it must promise.
+What an engine is to whoever uses it stands in `protocol.py`, and so does what it must promise. On the fast path.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
-
 from ptstream.errors import ConfigurationError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from ptstream.engine.protocol import Engine
     from ptstream.settings import Home
 

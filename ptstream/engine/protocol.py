@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from ptstream.bell import Bell
 from ptstream.engine.handover import HandsOver, ListsHandedOver
 from ptstream.engine.roll_call import Hears, Tells
-from ptstream.streams import Attempt, Claim, GenerationRequest, Kept, Parent, State, Status, Stream
+from ptstream.streams import Attempt, Claim, GenerationRequest, History, Kept, Parent, State, Status, Stream
 
 if TYPE_CHECKING:
     from ptstream.engine.transfer import Archive, Intake
@@ -265,8 +265,8 @@ class Engine(ListsHandedOver, Hears, Protocol):
     async def attempts(self, id: str) -> list[Attempt]:
         """The stream's attempts, first one first."""
 
-    async def counts(self, id: str) -> tuple[int, int]:
-        """How many pieces the stream's attempts were given, and how many chunks it has."""
+    async def histories(self, ids: Sequence[str]) -> list[History]:
+        """How each of these came about, in their order; an empty one of a stream that there is not."""
 
     async def chunks(self, id: str, offset: int = 0, since: float = 0) -> list[Kept]:
         """The chunks that end behind byte `offset` and were kept at `since` or later, first one first.

@@ -1,17 +1,19 @@
 """Which stream a reference means: an id, a name, `@last`, or a beginning of an id that no other has, in this order.
 
-An engine looks for rows; what they come to is decided here.
+An engine looks for rows, whose first column is the id; what they come to is decided here. On the fast path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from ptstream.engine.rows import stream_of
 from ptstream.errors import AmbiguousId, StreamNotFound
 from ptstream.names import references
-from ptstream.streams import Stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeVar
+
+    Row = TypeVar("Row", bound="Sequence[object]")
 
 LAST = "@last"
 
@@ -28,18 +30,18 @@ def values_of(reference: str) -> dict[str, str]:
     return {"id": reference.lower(), "name": given, "normal": normal}
 
 
-def newest(rows: Sequence[Sequence[Any]]) -> Stream:
-    """The stream that `@last` means. Raises StreamNotFound."""
+def newest(rows: Sequence[Row]) -> Row:
+    """The row of the stream that `@last` means. Raises StreamNotFound."""
     if not rows:
         raise StreamNotFound("there is no stream yet")
-    return stream_of(rows[0])
+    return rows[0]
 
 
-def only(rows: Sequence[Sequence[Any]], reference: str) -> Stream:
-    """The stream of the one row that was found. Raises StreamNotFound, AmbiguousId."""
+def only(rows: Sequence[Row], reference: str) -> Row:
+    """The one row that was found. Raises StreamNotFound, AmbiguousId."""
     if not rows:
         raise StreamNotFound(f"no stream {reference!r} (ptstream ls shows them)")
     if len(rows) > 1:
-        some = ", ".join(row[0] for row in rows[: SOME - 1])
+        some = ", ".join(str(row[0]) for row in rows[: SOME - 1])
         raise AmbiguousId(f"{reference!r} is the beginning of several ids: {some}{' …' if len(rows) >= SOME else ''}")
-    return stream_of(rows[0])
+    return rows[0]

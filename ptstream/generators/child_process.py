@@ -21,10 +21,11 @@ from anyio.abc import ByteSendStream, Process
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from ptstream import coredump
-from ptstream.errors import GeneratorError, ungrouped
+from ptstream.errors import GeneratorError
 from ptstream.generators import Caller
 from ptstream.generators.process_group import end_group
 from ptstream.generators.pseudo_terminal import PseudoTerminal, environment_of, line_of
+from ptstream.ungrouped import ungrouped
 
 DRAIN_SECONDS = 0.5
 """How long a pipe is waited for after the exit: a child in the background may hold it open for ever."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from ptstream.engine.sqlite import migration, schema
+from ptstream.engine.sqlite import migration, statements
 from ptstream.settings import Home
 from ptstream.streams import Claim
 from tests.bench.english import pieces
@@ -87,7 +87,7 @@ def _end(connection: sqlite3.Connection, claim: Claim, text: str) -> None:
         stop = start + len(part)
         end = "done" if stop == len(text) else None
         row = (claim.id, 1, start, stop, part, time.time(), 1, end, None, None, None)
-        connection.execute(schema.flush_statement(1), row).fetchall()
+        connection.execute(statements.flush_statement(1), row).fetchall()
 
 
 def _argv(words: Sequence[str]) -> list[str]:

@@ -54,7 +54,7 @@ def measure(quick: bool) -> Section:
             "python -c pass": [sys.executable, "-c", "pass"],
             "ptstream cat ID": [*script(), "cat", id],
             "ptstream ls": [*script(), "ls"],
-            "completion of an id": [*script(), "__complete", "cat", ""],
+            "completion of an id": [*script(), "__complete", "--bash", "ptstream cat ", ""],
         }
         taken: dict[str, list[float]] = {label: [] for label in commands}
         for number in range(-1, rounds):

@@ -19,7 +19,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ptstream.engine.sqlite import migration, schema
+from ptstream.engine.sqlite import migration, statements
 from ptstream.ids import new_id
 from ptstream.settings import Home
 from ptstream.streams import Claim
@@ -52,7 +52,7 @@ def claimed(home: Home, count: int) -> list[Claim]:
                 "INSERT INTO streams (id, opening, created_at) VALUES (?, 'Why?', ?)", (claim.id, time.time())
             )
             values = {"id": claim.id, "owner": "bench", "boot": "", "at": time.time(), "model": None, "place": None}
-            connection.execute(schema.CLAIM, values).fetchall()
+            connection.execute(statements.CLAIM, values).fetchall()
         connection.execute("COMMIT")
     return claims
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 
-from ptstream.engine.sqlite import migration, schema
+from ptstream.engine.sqlite import migration, statements
 from ptstream.ids import new_id
 from ptstream.streams import GenerationRequest
 from tests.faults.ground import Ground, ground, read
@@ -110,13 +110,13 @@ def _insert_ended(connection: sqlite3.Connection, text: bytes) -> Told:
     id = new_id()
     connection.execute("INSERT INTO streams (id, opening, created_at) VALUES (?, 'x', ?)", (id, time.time()))
     claim = {"id": id, "owner": "many", "boot": "", "at": time.time(), "model": None, "place": None}
-    connection.execute(schema.CLAIM, claim).fetchall()
+    connection.execute(statements.CLAIM, claim).fetchall()
     words, offset = text.decode(), 0
     for at in range(0, len(words), CHUNK):
         part = words[at : at + CHUNK]
         stop = offset + len(part.encode())
         end = "done" if stop == len(text) else None
         row = (id, 1, offset, stop, part, time.time(), 1, end, None, None, None)
-        connection.execute(schema.flush_statement(1), row).fetchall()
+        connection.execute(statements.flush_statement(1), row).fetchall()
         offset = stop
     return Told(id, text, whole=True)

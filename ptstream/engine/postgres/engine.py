@@ -27,9 +27,9 @@ from ptstream.engine.postgres.transfer import PostgresArchive, PostgresIntake
 from ptstream.engine.postgres.writer import PostgresWriter
 from ptstream.engine.protocol import Hit
 from ptstream.engine.roll_call import Told
-from ptstream.errors import ungrouped
 from ptstream.settings import Home
-from ptstream.streams import Attempt, GenerationRequest, Kept, Parent, State, Status, Stream
+from ptstream.streams import Attempt, GenerationRequest, History, Kept, Parent, State, Status, Stream
+from ptstream.ungrouped import ungrouped
 
 
 class PostgresEngine:
@@ -114,9 +114,9 @@ class PostgresEngine:
         """See `protocol.Engine`."""
         return await self._queries.attempts(id)
 
-    async def counts(self, id: str) -> tuple[int, int]:
+    async def histories(self, ids: Sequence[str]) -> list[History]:
         """See `protocol.Engine`."""
-        return await self._queries.counts(id)
+        return await self._queries.histories(ids)
 
     async def text(self, id: str, offset: int = 0, stop: int | None = None) -> bytes:
         """See `protocol.Engine`."""

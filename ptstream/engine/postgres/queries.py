@@ -11,7 +11,7 @@ from ptstream.engine.postgres import schema
 from ptstream.engine.postgres.connections import Connections
 from ptstream.engine.rows import ATTEMPT_COLUMNS, PLACES, STREAM_COLUMNS, attempt_of, of_status, stream_of
 from ptstream.errors import StreamNotFound
-from ptstream.streams import Attempt, Kept, State, Status, Stream
+from ptstream.streams import Attempt, History, Kept, State, Status, Stream
 
 PAGE = 256 * 1024
 """Bytes of text that one look takes from the database, about: a reader never holds more."""
@@ -48,14 +48,19 @@ BEGINNING = (
     f" ORDER BY id LIMIT {references.SOME}"
 )
 
-ATTEMPTS = f"""
-SELECT {
+# Each is looked for by itself: of tables that have just been filled the planner knows nothing, and would read all.
+EACH = "FROM unnest(%s::text[]) WITH ORDINALITY asked (key, n) CROSS JOIN LATERAL"
+
+ATTEMPTS_OF_EACH = f"""
+SELECT key, a.* {EACH} (SELECT {
     ATTEMPT_COLUMNS.replace(
         "pieces",
         "greatest(pieces, (SELECT max(c.pieces) FROM chunks c WHERE c.stream = a.stream AND c.epoch = a.epoch))",
     )
-} FROM attempts a WHERE stream = %s ORDER BY epoch
+} FROM attempts a WHERE stream = key ORDER BY epoch OFFSET 0) a
 """
+
+CHUNKS_OF_EACH = f"SELECT key, c.count {EACH} (SELECT count(*) FROM chunks WHERE stream = key) c"
 
 LISTING = f"""
 SELECT o.owners, s.* FROM (SELECT array_agg(DISTINCT coalesce(owner, '')) FROM streams WHERE status = 'streaming')
@@ -110,10 +115,14 @@ class Queries:
         status, *rest = rows[0]
         return Standing(Status(status), *rest)
 
-    async def counts(self, id: str) -> tuple[int, int]:
-        """How many pieces the stream's attempts were given, and how many chunks it has."""
-        ((chunks,),) = await self._rows("SELECT count(*) FROM chunks WHERE stream = %s", (id,))
-        return sum(attempt.pieces for attempt in await self.attempts(id)), chunks
+    async def histories(self, ids: Sequence[str]) -> list[History]:
+        """See `protocol.Engine`: two statements, however many streams."""
+        attempts: dict[str, list[Attempt]] = {}
+        for id, *row in await self._rows(ATTEMPTS_OF_EACH, (list(ids),)):
+            attempts.setdefault(id, []).append(attempt_of(*row))
+        chunks = dict(await self._rows(CHUNKS_OF_EACH, (list(ids),)))
+        found = [(attempts.get(id, []), chunks.get(id, 0)) for id in ids]
+        return [History(each, sum(attempt.pieces for attempt in each), count) for each, count in found]
 
     async def get(self, id: str) -> Stream:
         """The stream with exactly this id, its prompts whole. Raises StreamNotFound."""
@@ -125,11 +134,10 @@ class Queries:
     async def find(self, reference: str) -> Stream:
         """See `protocol.Engine.find`."""
         if reference == references.LAST:
-            return references.newest(await self._rows(LAST))
+            return stream_of(references.newest(await self._rows(LAST)))
         values = references.values_of(reference)
-        return references.only(
-            await self._rows(EXACT, values) or await self._rows(BEGINNING, {"id": values["id"]}), reference
-        )
+        rows = await self._rows(EXACT, values) or await self._rows(BEGINNING, {"id": values["id"]})
+        return stream_of(references.only(rows, reference))
 
     async def streams(
         self, *, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
@@ -184,7 +192,7 @@ class Queries:
 
     async def attempts(self, id: str) -> list[Attempt]:
         """The stream's attempts, first one first."""
-        return [attempt_of(*row) for row in await self._rows(ATTEMPTS, (id,))]
+        return [attempt_of(*row) for _, *row in await self._rows(ATTEMPTS_OF_EACH, ([id],))]
 
 
 def whole_stream(row: Sequence[Any]) -> Stream:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ptstream.engine.copied_rows import columns_of_attempts, columns_of_record
 from ptstream.engine.postgres.connections import Connections
-from ptstream.engine.postgres.queries import LASTING, WHOLE, whole_stream
+from ptstream.engine.postgres.queries import EACH, LASTING, WHOLE, whole_stream
 from ptstream.engine.postgres.server import Connection
 from ptstream.engine.requests import prompts_of
 from ptstream.engine.rows import ATTEMPT_COLUMNS, attempt_of, storable
@@ -35,9 +35,6 @@ SELECT s.seq, s.id, s.status,
   s.bytes + coalesce(octet_length(p.prompt), 0) + coalesce(octet_length(p.system), 0), s.ended_at, s.parent
 FROM streams s LEFT JOIN prompts p USING (seq) WHERE s.seq > %s AND {LASTING} ORDER BY s.seq LIMIT 1000
 """
-
-# Each is looked for by itself: of tables that have just been filled the planner knows nothing, and would read all.
-EACH = "FROM unnest(%s::text[]) WITH ORDINALITY asked (key, n) CROSS JOIN LATERAL"
 
 RECORDS = f"""
 SELECT s.ttl, {WHOLE} {EACH} (SELECT * FROM streams s WHERE s.id = key AND {LASTING} LIMIT 1) s

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from ptstream.engine.rows import ATTEMPT_COLUMNS, STREAM_COLUMNS, WHOLE, attempt_of, stream_of
+from ptstream.engine.sqlite.at_rest import LASTING
 from ptstream.engine.sqlite.database import Database
-from ptstream.engine.sqlite.queries import LASTING
 from ptstream.engine.transfer import Chunk, Entry, Record, Runs
 from ptstream.streams import Attempt, Status
 

@@ -6,6 +6,7 @@ Each is one short transaction. What an owner does to its own stream (claim, appe
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
 import time
@@ -14,9 +15,10 @@ from typing import Any
 
 from ptstream.engine.requests import check_fits, check_one_generator, check_same, checked, columns_of, opening_of
 from ptstream.engine.rows import STREAM_COLUMNS, WHOLE, stream_of
-from ptstream.engine.sqlite import prompts, schema
+from ptstream.engine.sqlite import prompts, statements
 from ptstream.engine.sqlite.database import Database
 from ptstream.engine.sqlite.queries import Queries, Standing
+from ptstream.engine.sqlite.transaction import writing
 from ptstream.errors import NotFinished, StreamNotFound
 from ptstream.ids import new_id
 from ptstream.names import as_name
@@ -31,7 +33,7 @@ class Changes:
 
     def __init__(self, database: Database, queries: Queries) -> None:
         self._queries = queries
-        self._read, self._writing = database.read, database.writing
+        self._read, self._writing = database.read, functools.partial(writing, database)
 
     def create(
         self,
@@ -133,7 +135,7 @@ class Changes:
                 " WHERE id = :id AND status IN ('pending', 'streaming')",
                 {"now": now, "id": id, "drain": drain, "delete": delete, "deleted": DELETED},
             )
-            for statement in schema.CANCEL_HANDED_OVER:
+            for statement in statements.CANCEL_HANDED_OVER:
                 connection.execute(statement, {"now": now, "id": id})
         return self._queries.state(id)
 
@@ -157,6 +159,6 @@ class Changes:
             os.unlink(self._queries.tail_path(id, gone[0][0]))
 
     def flush(self, row: Sequence[Any]) -> bool:
-        """Append one row (see `schema.flush_statement`), fenced; whether the store took it."""
+        """Append one row (see `statements.flush_statement`), fenced; whether the store took it."""
         with self._writing() as connection:
-            return bool(connection.execute(schema.flush_statement(1), row).fetchall())
+            return bool(connection.execute(statements.flush_statement(1), row).fetchall())

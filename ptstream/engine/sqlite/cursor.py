@@ -10,12 +10,16 @@ import contextlib
 from collections.abc import Iterator
 
 from ptstream.engine.sqlite import liveness
-from ptstream.engine.sqlite.queries import PAGE, Standing
+from ptstream.engine.sqlite.at_rest import PAGE
+from ptstream.engine.sqlite.queries import Standing
 from ptstream.engine.sqlite.recovery import Recovered, recover_if_orphaned
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import TailReader
 from ptstream.errors import OffsetBeyondEnd, StreamNotFound, UsageError
 from ptstream.streams import State, Status
+
+LONGEST_CHARACTER = 4
+"""Bytes of UTF-8: what ends less than so much before the end of a page may have been cut off there."""
 
 
 class TextCursor:
@@ -33,6 +37,8 @@ class TextCursor:
         self._tail_epoch = 0
         self._rest = b""
         self.standing: Standing | None = None
+        self.at_tail_end = False
+        """Whether the last `read` gave all that the tail had."""
 
     @property
     def state(self) -> State | None:
@@ -62,6 +68,7 @@ class TextCursor:
         Raises StreamNotFound when the stream is deleted, OffsetBeyondEnd.
         """
         data = self._read_tail()
+        self.at_tail_end = 0 < len(data) < PAGE - LONGEST_CHARACTER
         while not data and not self.ended:
             version = self._store.version()
             if not look and version == self._seen and self._tail_known and self.offset >= self._end:

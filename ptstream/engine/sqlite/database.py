@@ -1,20 +1,22 @@
 """How a home's database is reached: one connection that only reads, one that writes, each opened when it is needed.
 
-Reading needs no write permission, except where an older ptstream's tables are met. What is read is
-`queries.py`'s, what is written `changes.py`'s.
+Reading needs no write permission, except where an older ptstream's tables are met. What is read is `at_rest.py`'s and
+`queries.py`'s, what is written `changes.py`'s. On the fast path.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from typing import Any
 
 from ptstream.engine.sqlite import schema
-from ptstream.errors import StoreBusy, StoreUnusable
+from ptstream.errors import StoreUnusable
 from ptstream.settings import Home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Self
 
 
 class Database:
@@ -26,6 +28,12 @@ class Database:
         self._busy_timeout = busy_timeout
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close what was opened."""
@@ -100,23 +108,6 @@ class Database:
         return sqlite3.connect(
             schema.uri(self.home, query), uri=True, isolation_level=None, timeout=schema.BUSY_TIMEOUT
         )
-
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """One short transaction. Raises StoreBusy where the disk or another writer does not let it happen."""
-        connection = self.writer()
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            schema.check_unmigrated(connection, self.home)
-            yield connection
-            connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise StoreBusy(f"{self.home.database} takes no write: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise schema.translate(error, self.home) from error
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
 
     def writer(self) -> sqlite3.Connection:
         """The connection that may write; a database is made first, if there is none. Raises ConfigurationError."""

@@ -33,9 +33,10 @@ from ptstream.engine.sqlite.tail import FileTail
 from ptstream.engine.sqlite.waiting_cursors import LiveCursor, StoredCursor
 from ptstream.engine.sqlite.wakeups import Backoff, Polled, Wakes, Watched
 from ptstream.engine.sqlite.writer import SqliteWriter
-from ptstream.errors import StoreBusy, StreamNotFound, UsageError, ungrouped
+from ptstream.errors import StoreBusy, StreamNotFound, UsageError
 from ptstream.settings import Home
-from ptstream.streams import Attempt, GenerationRequest, Kept, Parent, State, Status, Stream
+from ptstream.streams import Attempt, GenerationRequest, History, Kept, Parent, State, Status, Stream
+from ptstream.ungrouped import ungrouped
 
 if TYPE_CHECKING:
     from ptstream.engine.sqlite.archive import SqliteArchive
@@ -137,9 +138,9 @@ class SqliteEngine:
         """See `protocol.Engine`."""
         return self._store.attempts(id)
 
-    async def counts(self, id: str) -> tuple[int, int]:
+    async def histories(self, ids: Sequence[str]) -> list[History]:
         """See `protocol.Engine`."""
-        return self._store.counts(id)
+        return [self._store.history(id) for id in ids]
 
     async def text(self, id: str, offset: int = 0, stop: int | None = None) -> bytes:
         """See `protocol.Engine`."""

@@ -1,15 +1,16 @@
 """What the kernel tells of writes to a home's files: on Linux inotify, as they happen; elsewhere watchfiles.
 
 watchfiles waits in a thread and looks for events in steps: ones short enough to be in time cost a percent of a core
-while nothing happens. inotify's descriptor is waited for by the event loop.
+while nothing happens. inotify's descriptor is one of those that the event loop waits for all the time.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import Callable
 from typing import Protocol
 
 import anyio
@@ -36,14 +37,14 @@ class Watch:
 class FileChanges(Protocol):
     """Tells of changes until it is closed. Making one raises OSError where there is no watch: a user has 128 or so."""
 
-    def of_log(self) -> AsyncGenerator[None, None]:
-        """Yields when the log, which comes and goes, has been written to: once for several writes."""
+    async def run(self) -> None:
+        """Tell of what has happened since it was made, until cancelled. Raises OSError when no more can be told."""
 
     watches_files: bool
     """Whether it watches anything but the log."""
 
     def watch(self, path: str) -> Watch | None:
-        """Begin to watch a single file; None where that cannot be. Its bell is rung while `of_log` is iterated."""
+        """Begin to watch a single file; None where that cannot be. Its bell is rung while `run` runs."""
 
     def leave(self, watch: Watch) -> None:
         """The end of that."""
@@ -52,9 +53,14 @@ class FileChanges(Protocol):
         """Tell of nothing any more."""
 
 
-def file_changes(folder: str, log: str) -> FileChanges:
-    """Of the file `log` in this folder, and of others that are named later. Raises OSError."""
-    return ByInotify(folder, log) if sys.platform == "linux" else ByWatchfiles(folder, log)
+def file_changes(folder: str, log: str, log_written: Callable[[], None]) -> FileChanges:
+    """Of the file `log` in this folder, and of others that are named later.
+
+    `log_written` is called when the log, which comes and goes, has been written to: once for several writes. Raises
+    OSError.
+    """
+    made = ByInotify if sys.platform == "linux" else ByWatchfiles
+    return made(folder, log, log_written)
 
 
 class ByInotify:
@@ -62,17 +68,21 @@ class ByInotify:
 
     watches_files = True
 
-    def __init__(self, folder: str, log: str) -> None:
+    def __init__(self, folder: str, log: str, log_written: Callable[[], None]) -> None:
         import ctypes
 
         import inotify_simple
-        from inotify_simple import INotify, flags
+        from inotify_simple import INotify, flags, parse_events
 
         # The C library that Python has loaded: to look for one, it would start ldconfig, which takes 20 ms.
         inotify_simple._libc = inotify_simple._libc or ctypes.CDLL(None, use_errno=True)
         self._log = log
+        self._log_written = log_written
         self._watches: dict[int, Watch] = {}
         self._flags = flags
+        self._parsed = parse_events
+        self._failure: OSError | None = None
+        self._failed = anyio.Event()
         self._inotify = INotify(nonblocking=True)
         try:
             self._folder = self._inotify.add_watch(folder, flags.CREATE | flags.MODIFY)
@@ -80,20 +90,39 @@ class ByInotify:
             self.close()
             raise
 
-    async def of_log(self) -> AsyncGenerator[None, None]:
+    async def run(self) -> None:
         """See `FileChanges`."""
-        from inotify_simple import parse_events
+        # Not waited for anew after each event, which took as long as all the rest of a live reader's turn.
+        loop, descriptor = asyncio.get_running_loop(), self._inotify.fileno()
+        loop.add_reader(descriptor, self._take)
+        try:
+            await self._failed.wait()
+        finally:
+            loop.remove_reader(descriptor)
+        if self._failure:
+            raise self._failure
 
-        while True:
-            await anyio.wait_readable(self._inotify)
-            written = False
-            for event in parse_events(os.read(self._inotify.fileno(), READ)):
-                if watch := self._watches.get(event.wd):
-                    watch.bell.ring()
-                # What has overflowed the queue has no name, and may have been anything.
-                written = written or event.name == self._log or bool(event.mask & self._flags.Q_OVERFLOW)
-            if written:
-                yield
+    def _take(self) -> None:
+        try:
+            events = self._parsed(os.read(self._inotify.fileno(), READ))
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._failure = error
+            self._failed.set()
+            return
+        written = False
+        for event in events:
+            if watch := self._watches.get(event.wd):
+                watch.bell.ring()
+            elif event.mask & self._flags.Q_OVERFLOW:  # what was lost may have been anything
+                written = True
+                for each in self._watches.values():
+                    each.bell.ring()
+            else:
+                written = written or event.name == self._log
+        if written:
+            self._log_written()
 
     def watch(self, path: str) -> Watch | None:
         """See `FileChanges`. A process that dies closes what it has open, and an end unlinks it."""
@@ -123,15 +152,16 @@ class ByWatchfiles:
 
     watches_files = False
 
-    def __init__(self, folder: str, log: str) -> None:
+    def __init__(self, folder: str, log: str, log_written: Callable[[], None]) -> None:
         if not os.path.isdir(folder):
             raise FileNotFoundError(folder)
         self._folder = folder
         self._log = log
+        self._log_written = log_written
         self._stop = anyio.Event()
 
-    async def of_log(self) -> AsyncGenerator[None, None]:
-        """See `FileChanges`; raises OSError."""
+    async def run(self) -> None:
+        """See `FileChanges`."""
         import watchfiles
 
         changes = watchfiles.awatch(
@@ -146,7 +176,7 @@ class ByWatchfiles:
         )
         try:
             async for _ in changes:
-                yield
+                self._log_written()
         # Its own error for a watch that is not to be had is a RuntimeError; it takes no path that is not UTF-8.
         except (RuntimeError, ValueError) as error:
             raise OSError(f"no watch on {self._folder}: {error}") from error

@@ -10,7 +10,6 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ptstream.engine import references
 from ptstream.engine.handover import HandedOver
 from ptstream.engine.rows import (
     ATTEMPT_COLUMNS,
@@ -22,30 +21,11 @@ from ptstream.engine.rows import (
     of_status,
     stream_of,
 )
-from ptstream.engine.sqlite import liveness, schema
+from ptstream.engine.sqlite import at_rest, liveness, statements
 from ptstream.engine.sqlite.database import Database
 from ptstream.errors import StreamNotFound
 from ptstream.settings import Home
-from ptstream.streams import Attempt, Kept, Status, Stream
-
-PAGE = 256 * 1024
-"""Bytes of text that one look takes from the database, about: a reader never holds more."""
-
-LAST = f"SELECT {LISTED_COLUMNS} FROM streams ORDER BY seq DESC LIMIT 1"
-
-EXACT = (
-    f"SELECT {LISTED_COLUMNS} FROM streams WHERE id = :id OR name = :name OR name = :normal"
-    " ORDER BY id = :id DESC, name = :name DESC LIMIT 1"
-)
-
-# A range rather than LIKE, so that the index serves it.
-BEGINNING = (
-    f"SELECT {LISTED_COLUMNS} FROM streams WHERE id >= :id AND id < :id || 'zzzzzzzzzzzz'"
-    f" ORDER BY id LIMIT {references.SOME}"
-)
-
-LASTING = "s.ended_at IS NULL OR s.ttl IS NULL OR s.ttl >= 0"
-"""Whether a stream `s` is not one that is to be deleted as soon as it has ended (see `changes.DELETED`)."""
+from ptstream.streams import Attempt, History, Kept, Status, Stream
 
 
 class Standing(NamedTuple):
@@ -84,7 +64,7 @@ class Queries:
             "SELECT s.status, s.bytes, s.error, s.note, s.cancel_at IS NOT NULL, s.epoch, a.owner,"
             " coalesce(a.begin_offset, 0), a.boot"
             " FROM streams s LEFT JOIN attempts a ON a.stream = s.id AND a.epoch = s.epoch"
-            f" WHERE s.id = ? AND ({LASTING})",
+            f" WHERE s.id = ? AND ({at_rest.LASTING})",
             (id,),
         )
         if not rows:
@@ -93,20 +73,8 @@ class Queries:
         return Standing(Status(status), *rest)
 
     def text(self, id: str, offset: int, stop: int) -> bytes:
-        """Chunks' text from `offset`, inside a chunk too, to `stop` at most: the next page of it (see PAGE)."""
-        first = self._read(
-            "SELECT start, stop FROM chunks WHERE stream = ? AND start <= ? ORDER BY start DESC LIMIT 1", (id, offset)
-        )
-        if not first or first[0][1] <= offset:
-            return b""
-        rows = self._read(
-            "SELECT start, CAST(text AS BLOB) FROM chunks WHERE stream = ? AND start >= ? AND start < ?"
-            " ORDER BY start LIMIT 64",
-            (id, first[0][0], min(stop, offset + PAGE)),
-        )
-        joined = b"".join(text for _, text in rows)
-        begin = rows[0][0] if rows else offset
-        return joined[offset - begin : stop - begin]
+        """Chunks' text from `offset`, inside a chunk too, to `stop` at most: the next page of it."""
+        return at_rest.text(self._read, id, offset, stop)
 
     def chunks(self, id: str, offset: int, since: float) -> list[Kept]:
         """Those that end behind byte `offset` and were kept at `since` or later, first one first: PLACES at most."""
@@ -127,6 +95,10 @@ class Queries:
         )[0]
         return pieces, rows
 
+    def history(self, id: str) -> History:
+        """How the stream came about."""
+        return History(self.attempts(id), *self.counts(id))
+
     def get(self, id: str) -> Stream:
         """The stream with exactly this id, its prompts whole. Raises StreamNotFound."""
         rows = self._read(f"SELECT {STREAM_COLUMNS} FROM {WHOLE} WHERE id = ?", (id,))
@@ -140,10 +112,7 @@ class Queries:
         Of its prompt only the opening: `get` has all. Raises StreamNotFound, AmbiguousId, and UsageError for
         what can be none of these.
         """
-        if reference == references.LAST:
-            return references.newest(self._read(LAST))
-        values = references.values_of(reference)
-        return references.only(self._read(EXACT, values) or self._read(BEGINNING, values), reference)
+        return stream_of(at_rest.find(self._read, reference, LISTED_COLUMNS))
 
     def streams(
         self, *, limit: int | None = None, status: Sequence[Status] = (), since: float | None = None
@@ -204,7 +173,7 @@ class Queries:
 
     def handed_over(self) -> list[HandedOver]:
         """The streams that wait to be taken."""
-        return [HandedOver(*row) for row in self._read(schema.HANDED_OVER)]
+        return [HandedOver(*row) for row in self._read(statements.HANDED_OVER)]
 
     def attempts(self, id: str) -> list[Attempt]:
         """The stream's attempts, first one first."""

@@ -16,9 +16,10 @@ from anyio import create_task_group
 from ptstream.engine.sqlite.engine import SqliteEngine
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.wakeups import Watched
-from ptstream.errors import ConfigurationError, ungrouped
+from ptstream.errors import ConfigurationError
 from ptstream.ownership import why_not_ours
 from ptstream.settings import Home
+from ptstream.ungrouped import ungrouped
 
 
 class SingleFile(Home):

@@ -34,6 +34,7 @@ class Store:
         self.idle_since = queries.idle_since
         self.chunks = queries.chunks
         self.counts = queries.counts
+        self.history = queries.history
         self.attempts = queries.attempts
         self.drains = queries.drains
         self.handed_over = queries.handed_over

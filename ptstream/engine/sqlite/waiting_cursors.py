@@ -75,7 +75,8 @@ class LiveCursor(_Reading):
         data = self._text.read(look=due)
         self._deaf = self._deaf or bool(data and self._silent and self._watch)
         self._silent = False
-        self.up_to_date = not data
+        # What comes after the look rings, the end as well: no need to look again for it.
+        self.up_to_date = not data or (self._rung is not None and self._text.at_tail_end)
         return data
 
     async def wait(self) -> None:
@@ -87,8 +88,9 @@ class LiveCursor(_Reading):
         else:
             with anyio.move_on_after(SLOW_LOOK):
                 await self._rung.wait()
-            with anyio.move_on_after(FIRST_POLL):  # a process that was stopped has yet to hear what rang meanwhile
-                await self._rung.wait()
+            if not self._rung.is_set():
+                with anyio.move_on_after(FIRST_POLL):  # who was stopped has yet to hear what rang meanwhile
+                    await self._rung.wait()
             self._silent = not self._rung.is_set()
 
     async def size(self) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from contextlib import aclosing, closing
+from contextlib import closing
 from typing import Protocol
 
 import anyio
@@ -88,9 +88,13 @@ class Watched:
         """See `Wakes`. Without a watch, there are no hints."""
         folder, database = os.path.split(self._store.home.database)
         try:
-            self._changes = file_changes(folder, f"{database}-wal")
+            self._changes = file_changes(folder, f"{database}-wal", self._hint)
         except OSError:
             self.hinted_at = math.inf
+
+    def _hint(self) -> None:
+        self.hinted_at = time.monotonic()
+        self._bell.ring()
 
     def watch(self, tail: str) -> Watch | None:
         """See `Wakes`."""
@@ -107,10 +111,7 @@ class Watched:
             return
         try:
             with closing(self._changes):
-                async with aclosing(self._changes.of_log()) as written:
-                    async for _ in written:
-                        self.hinted_at = time.monotonic()
-                        self._bell.ring()
+                await self._changes.run()
         except OSError:
             self.hinted_at = math.inf
             self._bell.ring()

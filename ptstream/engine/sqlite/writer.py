@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from ptstream import strict_json
 from ptstream.bell import Bell
 from ptstream.engine.handover import NOBODY, HandedOver, waits_until
 from ptstream.engine.rows import storable
-from ptstream.engine.sqlite import liveness, migration, schema
+from ptstream.engine.sqlite import liveness, migration, schema, statements
 from ptstream.engine.sqlite.checkpoints import Checkpoints
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import FileTail
@@ -40,8 +41,16 @@ BRIEFLY = 0.25
 @dataclass(slots=True, eq=False)
 class _Flush:
     row: tuple[Any, ...]
-    decided: anyio.Event = field(default_factory=anyio.Event)
+    decided: bool = False
     error: Exception | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """Flushes that came while another group was committed. One event for all of them: each costs as much as a row."""
+
+    flushes: list[_Flush] = field(default_factory=list)
+    decided: anyio.Event = field(default_factory=anyio.Event)
 
 
 class SqliteWriter:
@@ -60,9 +69,10 @@ class SqliteWriter:
         self._owner = owner
         self._tails = {} if tails is None else tails
         self._connection: aiosqlite.Connection | None = None
-        self._lock = anyio.Lock()
+        self._lock = anyio.Lock(fast_acquire=True)
         self._leaving = Together(self._leave)
-        self._waiting: list[_Flush] = []
+        self._waiting: deque[_Group] = deque()
+        self._begun: _Group | None = None  # taken from those that wait, and not decided as a whole yet
         self._bell = Bell()
         self._committing = anyio.CancelScope(shield=True)
         self.closing = False
@@ -118,7 +128,7 @@ class SqliteWriter:
             "model": storable(model),
             "place": storable(place),
         }
-        rows = await self._persistently(schema.CLAIM, values)
+        rows = await self._persistently(statements.CLAIM, values)
         if rows:
             return Claim(id, rows[0][0], rows[0][1])
         raise ClaimLost(f"stream {id} is {self._store.state(id).status}, not pending")
@@ -145,7 +155,7 @@ class SqliteWriter:
         """Further attempts, each at a claim's stream from a byte on, for which the one before it ended by a cause."""
         rows = [(claim.id, claim.epoch, begin, owner, storable(cause)) for claim, begin, cause in asked]
         values = [*(value for row in rows for value in row), time.time(), self._owner, self._owner]
-        return await self._persistently(schema.reclaim_statement(len(rows)), values)
+        return await self._persistently(statements.reclaim_statement(len(rows)), values)
 
     async def take(self, handed: HandedOver, model: str | None = None, place: str | None = None) -> Claim:
         """See `protocol.Writer.take`. Raises ClaimLost, StoreBusy."""
@@ -159,7 +169,7 @@ class SqliteWriter:
             "model": storable(model),
             "place": storable(place),
         }
-        rows = await self._persistently(schema.TAKE, values)
+        rows = await self._persistently(statements.TAKE, values)
         if rows:
             return Claim(handed.id, *rows[0])
         raise ClaimLost(f"stream {handed.id} does not wait any more")
@@ -211,10 +221,12 @@ class SqliteWriter:
         )
 
     async def _commit(self, row: tuple[Any, ...]) -> None:
-        flush = _Flush(row)
-        self._waiting.append(flush)
+        if not self._waiting or len(self._waiting[-1].flushes) >= statements.MAX_GROUP:
+            self._waiting.append(_Group())
+        group, flush = self._waiting[-1], _Flush(row)
+        group.flushes.append(flush)
         self._bell.ring()
-        await flush.decided.wait()
+        await group.decided.wait()
         if flush.error is not None:
             raise flush.error
 
@@ -231,13 +243,17 @@ class SqliteWriter:
 
     async def _commit_waiting(self) -> None:
         rung = self._bell.next()
+        if self._begun is None and self._waiting:
+            self._begun = self._waiting.popleft()
+        if self._begun is None:
+            await rung.wait()
+            return
         # What was broken off before it was decided is tried again.
-        self._waiting = [flush for flush in self._waiting if not flush.decided.is_set()]
-        if group := self._waiting[: schema.MAX_GROUP]:
+        if group := [flush for flush in self._begun.flushes if not flush.decided]:
             with anyio.CancelScope(shield=True):
                 await self._decide_group(group)
-        else:
-            await rung.wait()
+        self._begun.decided.set()
+        self._begun = None
 
     async def _decide_group(self, group: list[_Flush]) -> None:
         """Whatever happens, nobody waits for ever, and the next group is committed."""
@@ -320,18 +336,18 @@ def _counts(usage: Mapping[str, Any]) -> str:
 
 
 def _statement(group: list[_Flush]) -> tuple[str, list[Any]]:
-    return schema.flush_statement(len(group)), [value for flush in group for value in flush.row]
+    return statements.flush_statement(len(group)), [value for flush in group for value in flush.row]
 
 
 def _decide(group: list[_Flush], taken: set[str]) -> None:
     for flush in group:
         if flush.row[0] not in taken:
             flush.error = ClaimLost(f"stream {flush.row[0]} is not this owner's any more")
-        flush.decided.set()
+        flush.decided = True
 
 
 def _refuse(group: list[_Flush], error: Exception) -> None:
     for flush in group:
-        if not flush.decided.is_set():
+        if not flush.decided:
             flush.error = error
-            flush.decided.set()
+            flush.decided = True

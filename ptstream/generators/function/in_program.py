@@ -12,11 +12,11 @@ from typing import Any
 
 import anyio
 
-from ptstream.errors import ungrouped
 from ptstream.generators import Generation
 from ptstream.generators.function.signature import appends, checked, events_of
 from ptstream.generators.surrogates import PIECE, Surrogates, slices
 from ptstream.streams import Stream
+from ptstream.ungrouped import ungrouped
 
 
 def from_function(function: Callable[..., Any], stream: Stream) -> Generation:

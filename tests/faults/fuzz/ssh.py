@@ -28,8 +28,9 @@ from ptstream.cli.show import show_each
 from ptstream.client import ssh
 from ptstream.client.ssh import Host, host_named
 from ptstream.client.there import There
-from ptstream.errors import PtstreamError, ungrouped
+from ptstream.errors import PtstreamError
 from ptstream.streams import GenerationRequest
+from ptstream.ungrouped import ungrouped
 from tests.faults.ears import LIMIT
 from tests.faults.fuzz.grammar import CUTS, broken, one_of, pieces
 from tests.faults.fuzz.search import Look, Wrong, search
