@@ -94,6 +94,39 @@ def test_of_any_table_all_is_seen_that_has_come(seed: int | None) -> None:
     check_all_is_seen(source, size, text.choice((11, 40)))
 
 
+@pytest.mark.parametrize(
+    ("source", "rows"),
+    [
+        (
+            "| alphabetical | betabetical | gammabetical |\n|---|---|---|",
+            ["alphabetical", "betabetical", "gammabetical"],
+        ),
+        ("| a | b |\n|---|---|\n| x | y |\n|| y |", ["a  b", "─" * 4, "x  y", "   y"]),
+        (
+            "- | a | |\n  |---|---|\n  | averyveryverylongword | anotherverylongword |",
+            [
+                " • a: averyveryverylongword",
+                "   anotherverylongword",
+            ],
+        ),
+        (
+            "| a | b |\n|---|---|\n| x | y |\n| z | alphabetical-omega |\n| x | y |",
+            [
+                "a  b",
+                "─" * 21,
+                "x  y",
+                "z  alphabetical-omega",
+                "x  y",
+            ],
+        ),
+    ],
+)
+def test_how_a_table_looks(source: str, rows: list[str]) -> None:
+    drawn = Drawn((30, 24), 0)
+    drawn.feed(source)
+    assert drawn.end()[3:] == rows
+
+
 def test_resized_at_any_moment_no_word_of_a_table_is_missing_or_there_twice() -> None:
     """But one may be cut in two that was being written: in a cell that ends above the end of its row."""
     for seed in seeds(6):

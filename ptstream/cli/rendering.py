@@ -213,16 +213,16 @@ class _Walk:
         """A row of a table: a line for what is drawn of it together, and one for each cell, if it is a list."""
         drawn, cells = layout.drawn(number), layout.as_list(number)
         lines = 1 if drawn is None and layout.is_shown(number) else 1 + len(cells)
-        open = 1 + layout.last_cell if drawn and number == len(layout.table.rows) - 1 else 0
-        self._put_drawn([*([""] if layout.has_gap(number) else []), *(drawn or [])], lines, open)
+        below = 1 + layout.last_cell if drawn and number == len(layout.table.rows) - 1 else 0
+        self._put_drawn([*([""] if layout.has_gap(number) else []), *(drawn or [])], lines, below)
         for spans in cells:
             line = Line(spans, self._first or self._rest, self._rest, drawn=None if spans else ())
             self._lines.append(line)
             if spans and lines == 1:
                 self._first = ""
 
-    def _put_drawn(self, drawn: Sequence[str], lines: int, open: int) -> None:
-        self._lines.append(Line((), self._first or self._rest, self._rest, drawn=drawn, lines=lines, open=open))
+    def _put_drawn(self, drawn: Sequence[str], lines: int, below: int) -> None:
+        self._lines.append(Line((), self._first or self._rest, self._rest, drawn=drawn, lines=lines, below=below))
         if drawn:
             self._first = ""
 

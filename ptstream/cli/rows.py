@@ -65,7 +65,7 @@ class Line(NamedTuple):
     drawn: Sequence[str] | None = None
     """Its rows as they are, if they can only be drawn together; they stand for `lines`, this one and those below."""
     lines: int = 1
-    open: int = 0
+    below: int = 0
     """How far below it the one of them stands that may be added to, if one may."""
 
     @property
@@ -90,7 +90,7 @@ def rows(
             return
         after = number + line.lines
         if line.drawn is not None:
-            goes_on = (Place(number + line.open), lines[number + line.open].text) if line.open else None
+            goes_on = (Place(number + line.below), lines[number + line.below].text) if line.below else None
             for count, text in enumerate(line.drawn):
                 yield Row(f"{line.rest if count else line.first}{text}".rstrip(), Place(after), goes_on=goes_on)
         elif line.is_code:

@@ -56,9 +56,8 @@ class Layout(NamedTuple):
     """How the rows of a table are drawn."""
 
     table: Table
-    columns: int
-    """What of the screen there is for it, and `height` rows."""
     height: int
+    """Rows of the screen that there are for it."""
     widths: Sequence[int]
     """Of its columns; none where every row is a list."""
     sample: int | None
@@ -80,8 +79,10 @@ class Layout(NamedTuple):
 
     def as_list(self, number: int) -> list[list[Span]]:
         """The lines of a row that is a list, one for each cell; an empty one has none."""
-        header = self.table.rows[0]
-        return [_named(name, cell) for name, cell in zip(header, self.table.rows[number], strict=True)]
+        header, row = self.table.rows[0], self.table.rows[number]
+        if row is header:
+            return [list(cell.spans) for cell in row]
+        return [_named(name, cell) for name, cell in zip(header, row, strict=True)]
 
     @property
     def last_cell(self) -> int:
@@ -110,13 +111,14 @@ def layout_of(table: Table, width: int, height: int) -> Layout:
     widths, voters, misfits = _widths([header], width), [header], 0
     for count, row in enumerate(body):
         if count and not widths:
-            return Layout(table, width, height, [], count)
-        left = height - _BESIDE - sum(_high_as_drawn(header, each, widths, width) for each in table.rows[: count + 1])
+            return Layout(table, height, [], count)
+        wide = _with_all_room(widths, width)  # as wide as the columns can be without the row
+        left = height - _BESIDE - sum(_high_as_drawn(header, each, wide, width) for each in table.rows[: count + 1])
         if not count:
             if _list_high(header, row, width) > left:
-                return Layout(table, width, height, [], 0)
-        elif count == SAMPLE or _most_high(header, row, widths, width) > left:
-            return Layout(table, width, height, _widths(voters, width, spare=True), count)
+                return Layout(table, height, [], 0)
+        elif count == SAMPLE or _most_high(header, row, wide, width) > left:
+            return Layout(table, height, _widths(voters, width, spare=True), count)
         found = _widths([*voters, row], width)
         misfits += not found
         if count and not found and 2 * misfits <= count + 1:
@@ -124,9 +126,9 @@ def layout_of(table: Table, width: int, height: int) -> Layout:
         high = sum(_high_as_drawn(header, each, found, width) for each in table.rows[: count + 2])
         if high + _BESIDE <= height:
             widths, voters = found, [*voters, row]
-        elif not count:
-            widths = []
-    return Layout(table, width, height, widths, None)
+        else:
+            widths = wide if count else []
+    return Layout(table, height, widths, None)
 
 
 def _widths(rows: Sequence[Sequence[Cell]], width: int, *, spare: bool = False) -> list[int]:
@@ -144,6 +146,11 @@ def _widths(rows: Sequence[Sequence[Cell]], width: int, *, spare: bool = False) 
         widths[at] += more
         left -= more
     return widths
+
+
+def _with_all_room(widths: Sequence[int], width: int) -> list[int]:
+    left = width - _BETWEEN * (len(widths) - 1) - sum(widths)
+    return [each + left // len(widths) for each in widths]
 
 
 def _high_as_drawn(header: Sequence[Cell], row: Sequence[Cell], widths: Sequence[int], width: int) -> int:
