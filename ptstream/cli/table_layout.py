@@ -20,9 +20,6 @@ SAMPLE = 20
 _LEAST = 8
 """Cells below which a column of longer text cannot be read."""
 
-_LEAST_SPARE = 12
-"""The same of a column that longer text may still come for."""
-
 _BETWEEN = 2
 
 _BESIDE = 5
@@ -115,7 +112,7 @@ def layout_of(table: Table, width: int, height: int) -> Layout:
         wide = _with_all_room(widths, width)  # as wide as the columns can be without the row
         left = height - _BESIDE - sum(_high_as_drawn(header, each, wide, width) for each in table.rows[: count + 1])
         if not count:
-            if _list_high(header, row, width) > left:
+            if _list_high(header, row, width) > left and not (wide and _most_high(header, row, wide, width) <= left):
                 return Layout(table, height, [], 0)
         elif count == SAMPLE or _most_high(header, row, wide, width) > left:
             return Layout(table, height, _widths(voters, width, spare=True), count)
@@ -127,7 +124,7 @@ def layout_of(table: Table, width: int, height: int) -> Layout:
         if high + _BESIDE <= height:
             widths, voters = found, [*voters, row]
         else:
-            widths = wide if count else []
+            widths = wide if count or _list_high(header, row, width) > left else []
     return Layout(table, height, widths, None)
 
 
@@ -136,16 +133,24 @@ def _widths(rows: Sequence[Sequence[Cell]], width: int, *, spare: bool = False) 
     columns = list(zip(*map(_texts, rows), strict=True))
     needs = [max(1, *map(most_cells, column)) for column in columns]
     widths = [min(need, max(_LEAST, *map(longest_piece, column))) for need, column in zip(needs, columns, strict=True)]
-    left = width - _BETWEEN * (len(columns) - 1) - sum(widths)
-    if left < 0:
+    room = width - _BETWEEN * (len(columns) - 1)
+    if sum(widths) > room:
         return []
-    needs = [max(2 * need, _LEAST_SPARE) for need in needs] if spare else needs
-    # What is left goes where it is needed, the narrow ones first.
-    for done, at in enumerate(sorted(range(len(columns)), key=lambda at: needs[at])):
-        more = min(needs[at] - widths[at], left // (len(columns) - done))
+    if spare and sum(longer := [each + max(2, each // 4) for each in widths]) <= room:
+        widths = longer
+    _share(widths, needs, room)
+    if spare:
+        _share(widths, [2 * need for need in needs], room)
+    return widths
+
+
+def _share(widths: list[int], needs: Sequence[int], room: int) -> None:
+    """What is left goes where it is needed, the narrow ones first."""
+    left = room - sum(widths)
+    for done, at in enumerate(sorted(range(len(widths)), key=lambda at: needs[at])):
+        more = max(0, min(needs[at] - widths[at], left // (len(widths) - done)))
         widths[at] += more
         left -= more
-    return widths
 
 
 def _with_all_room(widths: Sequence[int], width: int) -> list[int]:
