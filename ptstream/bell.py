@@ -21,6 +21,11 @@ class Bell:
             self._next = anyio.Event()
         return self._next
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether anybody has taken the next ring."""
+        return self._next is not None
+
     def ring(self) -> None:
         """Wake whoever waits. Costs next to nothing when nobody does."""
         if self._next is not None:

@@ -13,6 +13,7 @@ from functools import partial
 import anyio
 from anyio.abc import TaskGroup
 
+from ptstream.bell import Bell
 from ptstream.config import Settings
 from ptstream.conversation import text_before
 from ptstream.drive import Drive
@@ -42,6 +43,7 @@ class Owner:
     running: dict[str, Drive] = field(default_factory=dict)
     audience: Audience = field(default_factory=Audience)
     """Of all who follow in this process."""
+    _begun: Bell = field(default_factory=Bell)
 
     @property
     def trouble(self) -> str | None:
@@ -95,6 +97,7 @@ class Owner:
             claim, source, tail, cutter, self._writer, limits, begun=begun, resumption=resumption, elapsed=elapsed
         )
         self.running[id] = drive
+        self._begun.ring()
         self._tasks.start_soon(self._run, drive, name=f"drive {id}")
         with contextlib.suppress(PtstreamError):  # it is looked for again and again
             await self._stop_cancelled()  # since the claim, when nobody here knew the stream yet
@@ -137,10 +140,11 @@ class Owner:
 
     async def _watch_for_cancels(self) -> None:
         while True:
+            if not self.running:
+                await self._begun.next().wait()
             await anyio.sleep(CANCEL_POLL)
             with contextlib.suppress(PtstreamError):  # a store that cannot be read now is looked at again
-                if self.running:
-                    await self._stop_cancelled()
+                await self._stop_cancelled()
 
     async def _stop_cancelled(self) -> None:
         for id, drain in await self._writer.cancelling():

@@ -24,7 +24,8 @@ from ptstream.config import Limits, Settings
 from ptstream.drive import Drive, encoded
 from ptstream.engine import open_engine
 from ptstream.engine.protocol import Engine
-from ptstream.engine.sqlite import file_changes, wakeups
+from ptstream.engine.sqlite import file_changes, waiting_cursors, wakeups
+from ptstream.engine.sqlite.engine import SqliteEngine
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.writer import SqliteWriter
 from ptstream.errors import GeneratorDropped, GeneratorError, GeneratorTimeout, StoreBusy, StoreUnusable
@@ -152,6 +153,38 @@ async def test_every_piece_is_in_the_tail_before_it_is_shown(engine: Engine, hom
         go_on.set()
         await attempt.ended.wait()
         assert (await engine.histories([id]))[0][1:] == (2, 1)
+
+
+@sqlite_itself
+async def test_commits_of_others_make_no_reader_of_a_tail_ask_the_store(
+    engine: Engine, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even one in another process; its look once a second is not to come here."""
+    monkeypatch.setattr(waiting_cursors, "SLOW_LOOK", 3600)
+    send, pieces = anyio.create_memory_object_stream[str](1)
+
+    async def generate() -> AsyncGenerator[Event, None]:
+        async for piece in pieces:
+            yield piece
+
+    async with open_owner(engine) as owner, open_engine(home) as elsewhere:
+        assert isinstance(elsewhere, SqliteEngine)
+        id = (await engine.create()).id
+        await owner.start(id, source(generate))
+        follow, asked = Follow(elsewhere.cursor(id)), list[str]()
+        await send.send("first ")
+        assert await anext(follow) == b"first "
+        assert elsewhere._store.database._reader
+        elsewhere._store.database._reader.set_trace_callback(asked.append)
+        for _ in range(3):
+            await engine.create()
+            await send.send("more ")
+            assert await anext(follow) == b"more "
+        assert asked == []
+        send.close()
+        with pytest.raises(StopAsyncIteration):
+            await anext(follow)
+    pieces.close()
 
 
 async def test_cancel_reaches_a_silent_generator(engine: Engine, home: Home) -> None:

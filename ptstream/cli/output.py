@@ -76,15 +76,26 @@ class Output:
         be the shell's too. So the terminal or pipe is opened once more; where that fails, only as much is
         written as a descriptor that says it is writable surely takes.
         """
-        from anyio import Lock
-
         self._rest += data
-        self._lock = self._lock or Lock(fast_acquire=True)
-        async with self._lock:
-            try:
-                await self._send()
-            except OSError as error:
-                raise _refusal(error) from error
+        try:
+            if (self._lock and self._lock.locked()) or not self._goes():
+                from anyio import Lock
+
+                self._lock = self._lock or Lock(fast_acquire=True)
+                async with self._lock:
+                    await self._send()
+        except OSError as error:
+            raise _refusal(error) from error
+
+    def _goes(self) -> bool:
+        """Whether all could be written at once, as it nearly always can: then nobody need wait."""
+        fd = self._own()
+        try:
+            while self._rest and not self._shared:
+                del self._rest[: os.write(fd, self._rest)]
+        except BlockingIOError:
+            return False
+        return not self._rest
 
     async def _send(self) -> None:
         from anyio import wait_writable

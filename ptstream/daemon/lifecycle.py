@@ -114,5 +114,5 @@ async def _end_when_stopped(daemon: Daemon, server: Server, tcp: ListenPolicy) -
     await daemon.stop.wait()
     await daemon.owner.stop("the daemon was stopped")
     daemon.owner.audience.end()
-    server.should_exit = True
+    server.leave()
     tcp.close()

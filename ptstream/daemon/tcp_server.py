@@ -83,4 +83,4 @@ class TcpServer:
 
     def stop(self) -> None:
         """Take no more requests; `serve` returns in a moment."""
-        self._server.should_exit = True
+        self._server.leave()

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from functools import partial
 
+import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -20,9 +21,12 @@ KEPT = 10
 httpx and OpenAI's keep them for 5 s, as uvicorn would: a request that came then met a server that was hanging up.
 """
 
+TICK = 1.0
+"""Seconds between two times that the date in its answers is set: all that a server does while nobody asks."""
+
 
 class Server(uvicorn.Server):
-    """Answers by `app`, until `should_exit`. `strangers` is what clients from the network are held to.
+    """Answers by `app`, until it is to `leave`. `strangers` is what clients from the network are held to.
 
     Signals are ours: uvicorn's own handling re-raises them and skips the streams' ends.
     """
@@ -43,6 +47,18 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=LINGER,
             )
         )
+
+        self._leaving = anyio.Event()
+
+    def leave(self) -> None:
+        """Take no more connections, and end when those that there are have ended, or LINGER is over."""
+        self.should_exit = True
+        self._leaving.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            with anyio.move_on_after(TICK):
+                await self._leaving.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """`python -m tests.bench`: what ptstream costs, each row against something plain in the same run, as a ratio.
 
-All of it takes about two minutes and a half; `--quick` a fifth of it, with less certainty; `--only NAME` one part;
+All of it takes about a quarter of an hour; `--quick` a fifth of it, with less certainty; `--only NAME` one part;
 `--json FILE` writes the rows for programs, too.
 """
 
@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.bench import report, surroundings
+from tests.bench import plots, report, surroundings
 
 PARTS = {
     "watcher": "commit_to_watcher",
@@ -25,9 +25,17 @@ PARTS = {
     "sentences": "sentence_table",
     "answer": "long_answer",
     "curves": "curves",
+    "sizes": "sizes",
+    "readers": "readers",
     "http": "beside_durable",
     "engine": "engine",
     "capacity": "capacity",
+    "crowd": "crowd",
+    "herd": "herd",
+    "pieces": "throughput",
+    "web": "web_answers",
+    "first": "first_token",
+    "daemon": "daemon_size",
 }
 """Name → the module that measures it: `measure(quick)` gives its section."""
 
@@ -38,6 +46,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a fifth of the time, less certainty")
     parser.add_argument("--only", metavar="NAME", choices=PARTS, action="append", help=f"one of {', '.join(PARTS)}")
     parser.add_argument("--json", metavar="FILE", type=Path, help="where the rows are written for programs")
+    parser.add_argument(
+        "--plots", metavar="FOLDER", type=Path, help="where each cost that grows is drawn (needs the extra `bench`)"
+    )
     words = parser.parse_args()
     surroundings.die_with_terminal()
     began = time.monotonic()
@@ -47,6 +58,8 @@ def main() -> None:
         for line in report.lines(section):
             sys.stdout.write(line + "\n")
         sys.stdout.flush()
+        if words.plots:
+            plots.draw(words.plots, section.curves)
         rows += report.as_json(section)
         if words.json:  # after each part: what was measured is there, whatever comes
             words.json.write_text(json.dumps({"rows": rows}, indent=1), encoding="utf-8")

@@ -33,19 +33,20 @@ _STAMP = re.compile(rb"T(\d+)")
 
 @dataclass(slots=True, eq=False)
 class Screen:
-    """What comes out of one way, and what its processes took of the processor between first and last piece."""
+    """What comes out of one way, and what its processes took of the processor for all turns but the first."""
 
     reading: subprocess.Popen[bytes]
     pids: Sequence[int]
     late: list[int] = field(default_factory=list)
     _rest: bytes = b""
+    _counted_from: int = 0
     _first_cpu: float = 0.0
     _cpu: float = 0.0
 
     @property
     def microseconds(self) -> float:
         """Of processor time, both processes together, a piece."""
-        return (self._cpu - self._first_cpu) / (len(self.late) - 1) * 1e6
+        return (self._cpu - self._first_cpu) / (len(self.late) - self._counted_from) * 1e6
 
     def take(self) -> bool:
         """What is there now; False at the end."""
@@ -58,8 +59,9 @@ class Screen:
         for word in whole:
             if found := _STAMP.match(word):
                 self.late.append(now - int(found[1]))
-        if self._first_cpu == 0.0:
-            self._first_cpu = self._now_cpu()
+        if not self._counted_from:
+            if len(self.late) >= PIECES_PER_TURN:  # in the first turn, modules are still imported
+                self._counted_from, self._first_cpu = len(self.late), self._now_cpu()
         elif len(self.late) % PIECES_PER_TURN == 0:  # asked seldom, while both surely live
             self._cpu = self._now_cpu()
         return True
@@ -99,7 +101,7 @@ def measure(quick: bool) -> Section:
             output(process)
     assert all(len(screen.late) == turns * PIECES_PER_TURN for screen in screens), "a piece is missing"
     kept, bare = screens
-    late, other = (screen.late[PIECES_PER_TURN:] for screen in screens)  # in the first turn, modules are still imported
+    late, other = (screen.late[PIECES_PER_TURN:] for screen in screens)
     return Section(
         "A piece, yielded in the daemon, to the stdout of `ptstream drive`",
         [

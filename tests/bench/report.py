@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.bench.growth import Curve
 
 LABEL, OURS, AGAINST = 46, 14, 34
 """Widths of the table's columns."""
@@ -17,15 +20,23 @@ LABEL, OURS, AGAINST = 46, 14, 34
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a row's ratio should be at most, or, where more is better, at least; and why just that."""
+    """What a row's ratio should be at most, or, where more is better, at least; and why just that.
 
-    ratio: float
+    With another `unit` than "x" it bounds the row's own value in that unit, not the ratio.
+    """
+
+    bound: float
     reason: str
     at_least: bool = False
+    unit: str = "x"
 
-    def met(self, ratio: float) -> bool:
-        """Whether this ratio is as good."""
-        return ratio >= self.ratio if self.at_least else ratio <= self.ratio
+    def met(self, measured: float) -> bool:
+        """Whether this ratio, or value, is as good."""
+        return measured >= self.bound if self.at_least else measured <= self.bound
+
+    def __str__(self) -> str:
+        space = "" if self.unit == "x" else " "
+        return f"{'>=' if self.at_least else '<='} {self.bound:g}{space}{self.unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +55,10 @@ class Row:
     @property
     def met(self) -> bool | None:
         """Whether its goal is met, if it has one."""
-        return None if self.goal is None or self.ratio is None else self.goal.met(self.ratio)
+        if self.goal is None:
+            return None
+        measured = self.ratio if self.goal.unit == "x" else self.value
+        return None if measured is None else self.goal.met(measured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,8 @@ class Section:
     rows: Sequence[Row]
     note: str = ""
     runs: int = 1
+    curves: Sequence[Curve] = ()
+    """What can be drawn of it."""
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -67,6 +83,11 @@ def compared(label: str, ours: float, other: float, unit: str, other_name: str, 
     """A row of two numbers of one unit."""
     ratio = ours / other if other else None
     return Row(label, f"{number(ours)} {unit}", f"{other_name} {number(other)} {unit}", ratio, goal, ours, other)
+
+
+def alone(label: str, ours: float, unit: str, goal: Goal | None = None) -> Row:
+    """A row of a number that has nothing beside it, bounded in its own unit."""
+    return Row(label, f"{number(ours)} {unit}", goal=goal, value=ours)
 
 
 def latencies(
@@ -106,11 +127,7 @@ def lines(section: Section) -> Iterator[str]:
 def _goal(row: Row) -> str:
     if row.goal is None:
         return ""
-    return f"  goal {_bound(row.goal)}x{'' if row.met else ': not met'}"
-
-
-def _bound(goal: Goal) -> str:
-    return f"{'>=' if goal.at_least else '<='} {goal.ratio:g}"
+    return f"  goal {row.goal}{'' if row.met else ': not met'}"
 
 
 def as_json(section: Section) -> list[dict[str, Any]]:
@@ -121,7 +138,7 @@ def as_json(section: Section) -> list[dict[str, Any]]:
             "value": row.value,
             "floor": row.floor,
             "ratio": row.ratio,
-            "goal": row.goal and f"{_bound(row.goal)}: {row.goal.reason}",
+            "goal": row.goal and f"{row.goal}: {row.goal.reason}",
             "met": row.met,
             "runs": section.runs,
         }

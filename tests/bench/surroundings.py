@@ -79,7 +79,7 @@ def running(argv: Sequence[str], home: Home, **more: Any) -> Iterator[subprocess
         stdout=subprocess.PIPE,
         cwd=TREE,
         env=environment(home),
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        preexec_fn=die_with_parent if sys.platform == "linux" else None,
         **more,
     )
     try:
@@ -124,7 +124,8 @@ def die_with_terminal() -> None:
     signal.signal(signal.SIGHUP, leave)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """The kernel kills this process when the one that made it has gone (Linux)."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

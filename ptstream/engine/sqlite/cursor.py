@@ -53,6 +53,12 @@ class TextCursor:
         return self._tail.path if self._tail else None
 
     @property
+    def tail_end(self) -> int | None:
+        """Where the text ends now in the tail that is open, if one is, and the stream is not known to have ended."""
+        running = self.standing is not None and self.standing.status is Status.STREAMING
+        return self._tail.end if self._tail and running else None
+
+    @property
     def ended(self) -> bool:
         """Whether the stream has ended and all its text has been read."""
         return self.standing is not None and self.standing.status.ended and self.offset >= self._end

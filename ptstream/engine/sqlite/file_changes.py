@@ -23,15 +23,36 @@ STEP = 5
 READ = 64 * 1024
 """Bytes of events that are taken at once."""
 
+SILENCE = 1.0
+"""Seconds after which whoever waits for a file is woken without an event: one timer for all, not one for each wait."""
+
 
 class Watch:
-    """One file that is watched, by however many. `bell` is rung when it has been written to, closed or unlinked."""
+    """One file that is watched, by however many. `bell` is rung when it has been written to, closed or unlinked.
+
+    And now and then without any of these.
+    """
 
     def __init__(self, path: str, number: int) -> None:
         self.path = path
         self.bell = Bell()
         self.number = number
         self.users = 0
+        self.is_silent = False
+        """Whether it was rung for the silence alone."""
+        self.is_over = False
+        """Whether no more will be told of it."""
+
+    def ring(self) -> None:
+        """Something has happened to it."""
+        self.is_silent = False
+        self.bell.ring()
+
+    def ring_for_silence(self) -> None:
+        """Nothing is known to have happened; who has been woken already is to know that something has."""
+        if self.bell.is_awaited:
+            self.is_silent = True
+            self.bell.ring()
 
 
 class FileChanges(Protocol):
@@ -39,6 +60,12 @@ class FileChanges(Protocol):
 
     async def run(self) -> None:
         """Tell of what has happened since it was made, until cancelled. Raises OSError when no more can be told."""
+
+    def rest(self) -> None:
+        """Tell of nothing until it is to `go_on`: what has happened meanwhile is told then, if it can be, as one."""
+
+    def go_on(self) -> None:
+        """The end of that."""
 
     watches_files: bool
     """Whether it watches anything but the log."""
@@ -83,6 +110,7 @@ class ByInotify:
         self._parsed = parse_events
         self._failure: OSError | None = None
         self._failed = anyio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._inotify = INotify(nonblocking=True)
         try:
             self._folder = self._inotify.add_watch(folder, flags.CREATE | flags.MODIFY)
@@ -93,14 +121,29 @@ class ByInotify:
     async def run(self) -> None:
         """See `FileChanges`."""
         # Not waited for anew after each event, which took as long as all the rest of a live reader's turn.
-        loop, descriptor = asyncio.get_running_loop(), self._inotify.fileno()
-        loop.add_reader(descriptor, self._take)
+        self._loop = asyncio.get_running_loop()
+        self.go_on()
         try:
-            await self._failed.wait()
+            while not self._failed.is_set():
+                with anyio.move_on_after(SILENCE):
+                    await self._failed.wait()
+                for watch in self._watches.values():
+                    watch.ring_for_silence()
         finally:
-            loop.remove_reader(descriptor)
+            self.rest()
+            self._loop = None
         if self._failure:
             raise self._failure
+
+    def rest(self) -> None:
+        """See `FileChanges`. The kernel keeps one event of several that are the same."""
+        if self._loop:
+            self._loop.remove_reader(self._inotify.fileno())
+
+    def go_on(self) -> None:
+        """See `FileChanges`."""
+        if self._loop:
+            self._loop.add_reader(self._inotify.fileno(), self._take)
 
     def _take(self) -> None:
         try:
@@ -114,11 +157,11 @@ class ByInotify:
         written = False
         for event in events:
             if watch := self._watches.get(event.wd):
-                watch.bell.ring()
+                watch.ring()
             elif event.mask & self._flags.Q_OVERFLOW:  # what was lost may have been anything
                 written = True
                 for each in self._watches.values():
-                    each.bell.ring()
+                    each.ring()
             else:
                 written = written or event.name == self._log
         if written:
@@ -145,12 +188,21 @@ class ByInotify:
     def close(self) -> None:
         """See `FileChanges`."""
         self._inotify.close()
+        for watch in self._watches.values():
+            watch.is_over = True
+            watch.ring()
 
 
 class ByWatchfiles:
     """See `FileChanges`."""
 
     watches_files = False
+
+    def rest(self) -> None:
+        """See `FileChanges`."""
+
+    def go_on(self) -> None:
+        """See `FileChanges`."""
 
     def __init__(self, folder: str, log: str, log_written: Callable[[], None]) -> None:
         if not os.path.isdir(folder):

@@ -94,6 +94,11 @@ class TailReader:
         data = os.pread(self._fd, limit, offset - self.begin)
         return data[: whole(data)]
 
+    @property
+    def end(self) -> int:
+        """Where the text in it ends now, in bytes from the start of the stream."""
+        return self.begin + os.fstat(self._fd).st_size
+
     def close(self) -> None:
         """Let go of the file. A reader that is merely dropped does so too."""
         if self._fd >= 0:

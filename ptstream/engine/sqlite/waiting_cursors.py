@@ -59,7 +59,7 @@ class LiveCursor(_Reading):
         self._tails = tails
         self._wakes = wakes
         self._watch: Watch | None = None
-        self._silent = False  # whether nothing rang for so long that a look was due
+        self._silent = False  # whether it was woken for the silence alone, after which a look is due
         self._deaf = False  # whether that look found text all the same: a file system that tells of nothing
         self._looked_at = float("-inf")
         self._rung: anyio.Event | None = None
@@ -70,7 +70,7 @@ class LiveCursor(_Reading):
         tail = self._tails.get(self.id) or self._others_tail()
         self._rung = tail.bell.next() if tail else None  # before the look, so that nothing falls between
         now = time.monotonic()
-        if due := now >= self._looked_at + SLOW_LOOK:
+        if due := self._silent or now >= self._looked_at + SLOW_LOOK:
             self._looked_at = now
         data = self._text.read(look=due)
         self._deaf = self._deaf or bool(data and self._silent and self._watch)
@@ -85,24 +85,21 @@ class LiveCursor(_Reading):
         if self._rung is None:
             await anyio.sleep(self._poll)
             self._poll = min(self._poll * GROWTH, TAIL_POLL)
-        else:
-            with anyio.move_on_after(SLOW_LOOK):
-                await self._rung.wait()
-            if not self._rung.is_set():
-                with anyio.move_on_after(FIRST_POLL):  # who was stopped has yet to hear what rang meanwhile
-                    await self._rung.wait()
-            self._silent = not self._rung.is_set()
+        else:  # a tail of this process tells of all; any other rings for its silence, too
+            await self._rung.wait()
+            self._silent = self._watch is not None and self._watch.is_silent
 
     async def size(self) -> int:
         """Where the tail ends now."""
-        return live_size(
-            self._store.home, self.id, self._text.standing or recover_if_orphaned(self._store, self.id).standing
-        )
+        if (end := self._text.tail_end) is not None:
+            return end
+        standing = self._text.standing or recover_if_orphaned(self._store, self.id).standing
+        return live_size(self._store.home, self.id, standing)
 
     def _others_tail(self) -> Watch | None:
         """What watches the tail that is open, if anything does."""
         path = self._text.tail_path
-        if self._watch and self._watch.path != path:
+        if self._watch and (self._watch.path != path or self._watch.is_over):
             self._leave()
         if self._deaf:
             self._leave()

@@ -46,6 +46,9 @@ class Wakes(Protocol):
     async def hint(self, seconds: float) -> bool:
         """Wait for a hint, for so long at most; whether there was one."""
 
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, whatever is hinted at meanwhile."""
+
     @property
     def tells_of_tails(self) -> bool:
         """Whether `watch` does, once it has begun."""
@@ -70,14 +73,34 @@ class Watched:
         self._store = store
         self._bell = Bell()
         self._changes: FileChanges | None = None
+        self._hoping = self._pausing = self._tails = 0
+        self._rests = False
         self.hinted_at = -math.inf
 
     async def hint(self, seconds: float) -> bool:
         """See `Wakes`."""
         hint = self._bell.next()
-        with anyio.move_on_after(seconds):
-            await hint.wait()
+        self._hoping += 1
+        self._go_on()
+        try:
+            with anyio.move_on_after(seconds):
+                await hint.wait()
+        finally:
+            self._hoping -= 1
         return hint.is_set()
+
+    async def pause(self, seconds: float) -> None:
+        """See `Wakes`. While all pause, nothing is taken from the watch."""
+        self._pausing += 1
+        try:
+            await anyio.sleep(seconds)
+        finally:
+            self._pausing -= 1
+
+    def _go_on(self) -> None:
+        if self._rests and self._changes:
+            self._rests = False
+            self._changes.go_on()
 
     @property
     def tells_of_tails(self) -> bool:
@@ -95,13 +118,21 @@ class Watched:
     def _hint(self) -> None:
         self.hinted_at = time.monotonic()
         self._bell.ring()
+        if self._changes and self._pausing and not (self._hoping or self._tails):
+            self._rests = True
+            self._changes.rest()
 
     def watch(self, tail: str) -> Watch | None:
         """See `Wakes`."""
-        return self._changes.watch(tail) if self._changes else None
+        watch = self._changes.watch(tail) if self._changes else None
+        if watch:
+            self._tails += 1
+            self._go_on()
+        return watch
 
     def leave(self, watch: Watch) -> None:
         """See `Wakes`."""
+        self._tails -= 1
         if self._changes:
             self._changes.leave(watch)
 
@@ -131,6 +162,10 @@ class Polled:
         """There is none."""
         await anyio.sleep(seconds)
         return False
+
+    async def pause(self, seconds: float) -> None:
+        """See `Wakes`."""
+        await anyio.sleep(seconds)
 
     tells_of_tails = False
 
@@ -175,7 +210,7 @@ class Backoff:
         first = step = min(longest, FIRST_STEP * slower)
         due = time.monotonic() + SLOW_LOOK
         if self._fruitless:  # hints come with every commit, so they are not waited for
-            await anyio.sleep(step)
+            await self._wakes.pause(step)
         while (now := time.monotonic()) < due:
             if self._store.version() != version:
                 self._answered_at = self._unchanged_at

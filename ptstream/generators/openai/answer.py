@@ -68,7 +68,7 @@ class Answer:
 
     def read(self, item: Item) -> Iterator[Event]:
         """What one object of its body says. Raises EndpointError for an error, NoAnswer for what is no answer's."""
-        if not isinstance(item, Mapping):
+        if isinstance(item, Mark):
             self.closed = self.closed or item is Mark.DONE
             return
         choice = choice_in(item)

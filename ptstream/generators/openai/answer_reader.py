@@ -5,7 +5,7 @@ The bytes become items in `event_stream`, the items become text in `answer`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from contextlib import aclosing
 
 import anyio
@@ -17,7 +17,7 @@ from ptstream.generators import Generation
 from ptstream.generators.openai import endpoint_timeouts
 from ptstream.generators.openai.answer import Answer
 from ptstream.generators.openai.error_text import shorten
-from ptstream.generators.openai.event_stream import EventStream, Incomplete, Item, Malformed, Trailing, WebPage
+from ptstream.generators.openai.event_stream import EventStream, Incomplete, Item, Malformed, Mark, Trailing, WebPage
 from ptstream.generators.openai.upstream import Upstream
 from ptstream.strict_json import TooComplex
 
@@ -50,7 +50,7 @@ async def events_of(
     async with aclosing(items):
         try:
             while (item := await _next(items, endpoint_timeouts.for_next(answer, silence))) is not None:
-                beat = local or isinstance(item, Mapping)
+                beat = local or not isinstance(item, Mark)
                 for event in answer.read(item):
                     beat = False
                     yield event

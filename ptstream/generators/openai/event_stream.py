@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from ptstream import strict_json
 from ptstream.generators.openai.web_page import page_words
@@ -53,6 +53,9 @@ PADDING = "\ufeff\0 \t"
 
 FIELD = re.compile(r"(data|event|id|retry|error) *(?:: ?(.*))?", re.DOTALL)
 """A line of an event. `error` is none of the standard's: llama.cpp sends it."""
+
+USUAL = "data: {"
+"""How nearly every line begins that says anything."""
 
 UNKNOWN_FIELD = re.compile(r"[A-Za-z][\w-]*(:|$)")
 
@@ -99,8 +102,25 @@ class EventStream:
 
     def feed(self, run: bytes) -> Iterator[Item]:
         """The items that are whole now."""
-        for line in self._lines(run):
-            yield from self._spoken(self._read(_text(line)))
+        for line in map(_text, self._lines(run)):
+            if (item := self._object_alone(line)) is not None:
+                yield item
+            elif line or self._data or self._event:
+                yield from self._spoken(self._read(line))
+
+    def _object_alone(self, line: str) -> Item | None:
+        """The object of an event that is one line and no more, as nearly all are: what `_read` would give, sooner."""
+        if not line.startswith(USUAL) or self._data or self._event:
+            return None
+        check(line)
+        try:
+            item, end = strict_json.next_mended(line, len(USUAL) - 1)
+        except ValueError:
+            return None
+        if end < len(line) and line[end:].strip():
+            return None
+        self.spoke = self._given = True
+        return cast(Item, item)
 
     def end(self) -> Iterator[Item]:
         """What remains when nothing more comes: a last line, or event, that nothing has ended."""
@@ -112,7 +132,7 @@ class EventStream:
     def _spoken(self, items: Iterator[Item]) -> Iterator[Item]:
         for item in items:
             self.spoke = True
-            self._given = self._given or isinstance(item, Mapping)
+            self._given = self._given or not isinstance(item, Mark)
             self._done = self._done or item is Mark.DONE
             yield item
 
@@ -169,7 +189,7 @@ class EventStream:
     def _named(self, items: list[Item]) -> Iterator[Item]:
         """The items of an event, which may be called an error."""
         for item in items:
-            failed = self._event == "error" and isinstance(item, Mapping) and "error" not in item
+            failed = self._event == "error" and not isinstance(item, Mark) and "error" not in item
             yield {"error": item} if failed else item
 
     def _unreadable(self, data: str, *, at_end: bool) -> Item:

@@ -5,7 +5,6 @@ What is asked is left to `chat`, `passthrough` and `model_list`; what a refusal 
 
 from __future__ import annotations
 
-import ssl
 from typing import Any
 
 import httpx
@@ -59,9 +58,9 @@ class _ByScheme(httpx.AsyncBaseTransport):
 
 def _transport(upstream: Upstream, scheme: str) -> httpx.AsyncHTTPTransport:
     proxy = upstream.proxy_for(scheme)
-    # Loading the authorities takes some 20 ms; without TLS a context that trusts nobody is enough.
+    # Loading the authorities takes some 20 ms: nothing without TLS needs them.
     secure = "https" in (scheme, proxy and proxy.scheme)
-    trust = authorities.trusted(upstream.environment) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trust = authorities.trusted(upstream.environment) if secure else wire.trusting_nobody()
     try:
         by = proxy and httpx.Proxy(proxy.url, ssl_context=trust if proxy.scheme == "https" else None)
         return httpx.AsyncHTTPTransport(verify=trust, trust_env=False, proxy=by)

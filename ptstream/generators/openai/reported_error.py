@@ -30,7 +30,7 @@ def check(item: Mapping[str, Any], choice: Mapping[str, Any], host: str, redact:
 
 def _error_in(item: Mapping[str, Any], choice: Mapping[str, Any]) -> Any:
     for place in (item, choice, choice.get("delta"), choice.get("message")):
-        if isinstance(place, Mapping) and any(map(place.get, FAILURES)):
+        if isinstance(place, dict) and any(map(place.get, FAILURES)):
             return {name: place[name] for name in (*FAILURES, *COMPLAINTS) if place.get(name)}
     if "error" in (item.get("object"), item.get("type")) or (not choice and _complains(item)):
         return item
