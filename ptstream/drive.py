@@ -2,7 +2,7 @@
 
 Each piece goes whole into the tail, then its readers are woken; what may be flushed goes to the store (`flusher.py`);
 the last chunk and the end are one commit (`outcome.py`). Time-outs are decided in `timeouts.py`, further attempts in
-`resumption.py`. It knows neither SQL nor HTTP nor a terminal, and whoever reads does not concern it.
+`resumption.py`. It knows neither SQL nor HTTP nor who sits at which terminal, and whoever reads does not concern it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ptstream.outcome import LastChunk, Outcome, commit_end
 from ptstream.remarks import Remarks
 from ptstream.resumption import Resumption
 from ptstream.sentences import Cutter
-from ptstream.streams import Claim, Status
+from ptstream.streams import Claim, Status, TerminalSize
 from ptstream.timeouts import Timeouts
 
 PAUSED = "paused: "
@@ -115,6 +115,11 @@ class Drive:
             self._flusher.stop()
         if not drain:
             self._scope.cancel()
+
+    def resize(self, size: TerminalSize) -> None:
+        """Give the terminal of its generator this size, if it has one."""
+        if self._source and self._source.resize:
+            self._source.resize(size)
 
     @property
     def can_go_on(self) -> bool:

@@ -75,6 +75,10 @@ class Here(EngineStreams):
             return Driven(attached=True, model=None, place=None)
         return Driven(answer["attached"], answer["model"], answer["place"])
 
+    async def resize(self, id: str, size: TerminalSize) -> None:
+        if self._client is not None:
+            await self._client.answer("PUT", wire.TERMINAL.format(id=id), size._asdict())
+
     async def begun(self, id: str) -> bool:
         with contextlib.suppress(PtstreamError):
             return (await self._engine.recovered(id)).status is not Status.PENDING

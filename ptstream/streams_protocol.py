@@ -163,9 +163,16 @@ class Streams(Protocol):
     ) -> Driven:
         """Have a pending stream driven; one that is driven, or has ended, is left as it is. Returns once it has begun.
 
-        `stderr` makes what a command writes there text as well; `terminal` is the size of the pseudo-terminal of a
-        command that has one. With `on_drop` it goes on when its provider breaks off. Raises what stood in the way, the
-        stream being pending still: ConfigurationError, UsageError.
+        `stderr` makes what a command writes there text as well; `terminal` is the size that the pseudo-terminal of a
+        command has at first, if it has one. With `on_drop` it goes on when its provider breaks off. Raises what stood
+        in the way, the stream being pending still: ConfigurationError, UsageError.
+        """
+        ...
+
+    async def resize(self, id: str, size: TerminalSize) -> None:
+        """Give the pseudo-terminal of a running command this size. One that has none is left as it is.
+
+        So is one that another daemon drives than the one that `drive` asked: nothing tells it.
         """
         ...
 

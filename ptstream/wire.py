@@ -31,6 +31,9 @@ STREAMS = "/streams"
 STREAM = "/streams/{id}"
 DRIVE = "/streams/{id}/drive"
 CANCEL = "/streams/{id}/cancel"
+TERMINAL = "/streams/{id}/terminal"
+"""On the socket: the size of the one that a command has."""
+
 TEXT = "/streams/{id}/text"
 CHUNKS = "/streams/{id}/chunks"
 REMARKS = "/streams/{id}/remarks"
@@ -66,6 +69,9 @@ STDERR = "stderr"
 
 READY = b"ready"
 """What a started daemon writes to the pipe of whoever started it; anything else there is why it did not start."""
+
+MAX_BODY = 16 * 1024 * 1024
+"""Bytes of a request at most, and so of a prompt."""
 
 LOG_BYTES = 1024 * 1024
 """The size of the daemon's log from which on another is begun; the one before is kept."""

@@ -75,6 +75,18 @@ class Emulator(pyte.HistoryScreen):
             self.buffer[y][x] = last._replace(data=last.data + character)
 
 
+class Cutting(Emulator):
+    """A terminal that cuts its rows where it becomes narrower, and wraps none again, as xterm and the Linux console."""
+
+    def widen(self, columns: int) -> None:
+        """Or narrow it."""
+        for row in self.buffer.values():
+            for x in [x for x in row if x >= columns]:
+                del row[x]
+        self.columns = columns
+        self.cursor.x = min(self.cursor.x, columns - 1)
+
+
 class Reflowing:
     """A terminal that wraps its lines again when it is resized, as most do. Knows what `Rendered` may send only."""
 

@@ -278,6 +278,14 @@ def test_without_a_terminal_each_line_is_a_question(cli: Cli, folder: Path) -> N
             assert cli.run(*words, input=given, code=code).stdout == b""
 
 
+def test_a_pipe_that_ends_no_line_is_refused_in_words(cli: Cli) -> None:
+    with subprocess.Popen(["cat", "/dev/zero"], stdout=subprocess.PIPE) as source:
+        refused = cli.run("chat", stdin=source.stdout, code=2)
+        source.kill()
+    assert b"a question is a line, and may have 16777216 bytes" in refused.stderr
+    assert cli.out("ls") == ""
+
+
 def test_a_running_answer_is_waited_for_without_a_terminal_too(cli: Cli) -> None:
     with playing() as url:
         cli.environment |= {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "k", "PTSTREAM_MODEL": "ok"}

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from ptstream.cli.markdown import Rendered
+from ptstream.cli.markdown import Rendered, reflows
 from ptstream.cli.markdown_whole import WholeMarkdown
 from tests.conftest import needs, until
-from tests.emulator import Emulator, Reflowing
+from tests.emulator import Cutting, Emulator, Reflowing
 
 ABOVE = ["KEEP-1", "KEEP-2", "KEEP-3"]
 
@@ -194,6 +194,26 @@ def test_a_mark_that_is_open_for_longer_than_the_screen_is_high_hides_nothing(ma
     assert drawn.end() == whole.end()
 
 
+@pytest.mark.parametrize(("size", "cells"), [((80, 24), 760), ((40, 12), 140)])
+def test_a_long_emphasis_is_one_and_is_seen_while_it_comes(size: tuple[int, int], cells: int) -> None:
+    words = [f"w{number:03}" for number in range(cells // 5)]
+    drawn = Drawn(size, 0)
+    for count, word in enumerate(words):
+        drawn.feed(f" {word}" if count else f"**{word}")
+        assert re.findall(r"w\d\d\d", "".join(drawn.terminal.rows)) == words[: count + 1]
+    drawn.feed("** end")
+    assert "*" not in "".join(drawn.end())
+    assert all(drawn.terminal.buffer[y][2].bold for y in range(3, min(len(drawn.terminal.rows), 12) - 1))
+
+
+def test_of_short_lines_below_an_open_mark_all_are_seen() -> None:
+    drawn = Drawn((40, 12), 0)
+    for number in range(40):
+        drawn.feed("**" * (not number) + f"w{number:03}\n")
+        rows = "".join(drawn.terminal.rows)
+        assert re.findall(r"w\d\d\d", rows) == [f"w{each:03}" for each in range(number + 1)]
+
+
 def test_of_any_text_all_is_seen_that_has_come() -> None:
     """Whatever is open in it: but for tables, whose rows come whole."""
     for seed in seeds(4):
@@ -260,6 +280,38 @@ def test_resized_at_any_moment_no_word_is_missing_or_there_twice() -> None:
                 terminal.columns, terminal.height = text.random.randint(24, 200), text.random.randint(5, 60)
         terminal.feed(rendered.end())
         assert re.findall(r"m\d\d\d", "".join(terminal.lines)) == re.findall(r"m\d\d\d", source)
+
+
+def test_on_a_terminal_that_cuts_its_rows_nothing_above_is_touched_and_what_is_open_is_whole() -> None:
+    for seed in seeds(30):
+        print("seed", seed)
+        text = Text(seed)
+        words = [f"m{number:03}" for number in range(text.random.randint(30, 70))]
+        source = "\n\n".join(" ".join(words[at : at + 2]) for at in range(0, 8, 2)) + f"\n\n**{' '.join(words[8:])}"
+        terminal, now = Cutting(80, 24), itertools.count()
+        rendered = Rendered(lambda: (terminal.columns, 24), lambda: next(now) // 2, reflows=False)  # noqa: B023
+        for piece in text.pieces(source):
+            terminal.feed(rendered.feed(piece))
+            if text.random.random() < 0.15:
+                terminal.widen(text.random.choice((80, 60, 40)))
+                terminal.feed(rendered.hide() if text.random.random() < 0.2 else rendered.draw())
+        terminal.feed(rendered.end())
+        assert re.findall(r"m\d\d\d", "\n".join(terminal.rows)) == words
+
+
+@pytest.mark.parametrize(
+    ("environ", "does"),
+    [
+        ({"TERM": "xterm-256color"}, True),
+        ({"TERM": "linux"}, False),
+        ({"TERM": "xterm-256color", "XTERM_VERSION": "XTerm(379)"}, False),
+        ({"TERM": "tmux-256color", "XTERM_VERSION": "XTerm(379)", "TMUX": "/tmp/tmux-0/default,1,0"}, True),
+        ({"TERM": "xterm-256color", "XTERM_VERSION": "XTerm(379)", "VTE_VERSION": "7006"}, True),
+        ({"TERM": "screen", "STY": "1.pts-0.host"}, False),
+    ],
+)
+def test_which_terminals_wrap_their_rows_again(environ: dict[str, str], does: bool) -> None:
+    assert reflows(environ) == does
 
 
 @needs("tmux")

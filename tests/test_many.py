@@ -18,6 +18,7 @@ import pytest
 
 from ptstream.cli.cursor_file import CursorFile
 from ptstream.cli.line_output import LONGEST, LineCutter
+from ptstream.cli.output import OutputFailed
 from ptstream.client.answers import details_of
 from ptstream.engine.protocol import Engine
 from ptstream.errors import UsageError
@@ -141,6 +142,10 @@ def test_a_note_beside_others_says_whose_it_is_and_usage_is_read_as_words(cli: C
     id = engaged(cli.home, make)
     assert f"stream {id}: cut off" in cli.run("watch", "-t", "short").stderr.decode()
     assert f"stream {id}" not in cli.run("watch", "short").stderr.decode()
+    other = cli.run("tee", input="other").stderr.decode().split()[0]
+    for words in (("wait",), ("wait", "--any")):
+        assert f"stream {id}: cut off\n" in cli.run(*words, "short", other).stderr.decode()
+        assert cli.run(*words, "short").stderr.decode() == "cut off\n"
     assert "completion_tokens 3, completion_tokens_details (reasoning_tokens 2)" in cli.out("show", "short")
 
 
@@ -315,6 +320,47 @@ def test_a_torn_line_of_a_cursor_file_is_none(folder: Path) -> None:
     assert path.stat().st_size < 1_000_000
     with CursorFile.opened(str(path)) as cursors:
         assert (cursors.offset(id), cursors.begun, set(cursors.ended)) == (19_999, [], {id})
+
+
+def filled(folder: Path, *, but: int = 0) -> Path:
+    """A file that leaves so many pages of the disk free."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)) == 4096:
+            pass
+    os.truncate(path, path.stat().st_size - but * 4096)
+    return path
+
+
+def test_on_a_full_disk_what_cannot_be_noted_is_not_shown(small: Cli, folder: Path) -> None:
+    """So nothing is lost or said twice once there is room again."""
+    disk, ids = Path(small.home.path).parent, [new_id(), new_id()]
+    filler, shown = filled(disk, but=1), dict.fromkeys(ids, 0)
+    ours, theirs = os.pipe()
+    with pytest.raises(OutputFailed, match="No space"), CursorFile.opened(f"{disk}/cursors", theirs) as cursors:
+        for count in range(1000):
+            id = ids[count % 2]
+            cursors.intend(id, shown[id], shown[id] + 5, b"text\n")
+            shown[id] += 5
+            cursors.put(id, shown[id])
+    filler.unlink()
+    assert min(shown.values()) > 50
+    with CursorFile.opened(f"{disk}/cursors", theirs) as cursors:
+        assert {id: cursors.offset(id) for id in ids} == shown
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_a_full_disk_is_a_failure_and_no_wrong_usage(served: Cli, small: Cli) -> None:
+    disk, id = Path(small.home.path).parent, said(served, "text\n")
+    filler = filled(disk)
+    for command in ("cat", "watch"):
+        done = served.run(command, "--cursor-file", f"{disk}/{command}", id, code=1)
+        assert (done.stdout, b"No space left on device" in done.stderr) == (b"", True)
+    filler.unlink()
+    for command in ("cat", "watch"):
+        for text in ("text\n", ""):
+            assert served.out(command, "--cursor-file", f"{disk}/{command}", id) == text
 
 
 # --- lists

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import re
 import stat
@@ -321,6 +322,37 @@ def test_what_is_asked_while_an_answer_comes_is_its_next_turn(site: Site, page: 
     alone = sent(page, "Alone.", "slow/slow")
     prompts(page, "Alone.")
     assert site.told(alone)["parent"] is None
+
+
+def test_a_question_that_waits_outlives_its_tab_and_is_asked_once(
+    site: Site, page: Page, context: BrowserContext
+) -> None:
+    site.enter(page)
+    first = sent(page, "Stall.", "stalling/stall")
+    page.locator("#stream .status", has_text="streaming").wait_for()
+    page.get_by_label("Model").select_option("slow/slow")
+    page.get_by_label("Prompt").fill("Two?")
+    page.get_by_label("Prompt").press("Enter")
+    prompts(page, "Stall.", "Two?")
+    page.get_by_label("Model").select_option("slow/slow")
+    page.get_by_label("Prompt").fill("Three?")
+    page.get_by_label("Prompt").press("Enter")
+    prompts(page, "Stall.", "Two?", "Three?")
+    tabs = [context.new_page() for _ in range(3)]
+    page.close()
+    for tab in tabs:
+        site.enter(tab, first)
+        prompts(tab, "Stall.", "Two?", "Three?")
+    site.cli.run("cancel", first)
+    for tab in tabs:
+        expect(tab.locator("#stream .about")).to_contain_text("turn 3, comes after")
+        status(tab, "done")
+        prompts(tab, "Stall.", "Two?", "Three?")
+    streams = [json.loads(line) for line in site.cli.out("ls", "--json").splitlines()]
+    second = [each["id"] for each in streams if each["parent"] == first]
+    assert len(second) == 1
+    assert len([each for each in streams if each["parent"] == second[0]]) == 1
+    assert tabs[0].evaluate("localStorage.getItem('ptstream-questions')") == "[]"
 
 
 def test_a_question_whose_answer_before_fails_is_given_back(site: Site, page: Page) -> None:

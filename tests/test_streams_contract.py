@@ -458,7 +458,7 @@ async def test_over_the_network_nothing_but_models_is_driven(face: Face) -> None
             await streams.fill(pending.id, command)
 
 
-async def test_a_commands_terminal_is_as_large_as_the_callers(request: pytest.FixtureRequest, streams: Streams) -> None:
+async def test_a_commands_terminal_is_as_large_as_it_is_said(request: pytest.FixtureRequest, streams: Streams) -> None:
     """But over the network, where no command is driven."""
     if "https" in request.node.callspec.id:
         return
@@ -467,6 +467,16 @@ async def test_a_commands_terminal_is_as_large_as_the_callers(request: pytest.Fi
         made = await streams.create(sizes)
         await streams.drive(made.id, terminal=size)
         assert await joined(streams.follow(made.id)) == said
+    line = "trap 'stty size <&1; exit' WINCH; stty size <&1; while :; do sleep 0.05; done"
+    made = await streams.create(sizes._replace(command=("sh", "-c", line)))
+    await streams.drive(made.id)
+    async with aclosing(streams.follow(made.id)) as runs:
+        assert await anext(runs) == b"24 80\n"
+        await streams.resize(made.id, TerminalSize(57, 13))
+        assert await joined(runs) == b"13 57\n"
+    await streams.resize(made.id, TerminalSize(58, 14))  # which has ended
+    with pytest.raises(StreamNotFound):
+        await streams.resize("nosuch", TerminalSize())
 
 
 async def test_over_the_network_the_token_lets_in(face: Face) -> None:

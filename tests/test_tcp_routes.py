@@ -29,13 +29,13 @@ from ptstream.daemon.listen_address import ListenAddress, address_of
 from ptstream.daemon.request_limits import MAX_BODIES
 from ptstream.engine.sqlite.store import Store
 from ptstream.errors import ConfigurationError
-from ptstream.http.request_body import MAX_BODY
 from ptstream.http.server import KEPT
 from ptstream.http.uvicorn_protocol import PIPELINED
 from ptstream.rate_limit import RateLimit
 from ptstream.settings import Home
 from ptstream.streams import GenerationRequest, Parent
 from ptstream.text_search import LONGEST_QUERY
+from ptstream.wire import MAX_BODY
 from tests.conftest import (
     FIRST,
     LIMIT,

@@ -19,6 +19,7 @@ import pytest
 from ptstream.errors import GeneratorError
 from ptstream.generators import Caller
 from ptstream.generators.child_process import running
+from ptstream.generators.pseudo_terminal import PseudoTerminal
 from ptstream.streams import GenerationRequest, TerminalSize, inherited
 from tests import endpoint
 from tests.conftest import Cli, Gate, daemon_status, ended, until
@@ -30,7 +31,7 @@ SHELL = ("--tty", "--", "sh", "-c")
 async def said(*argv: str, **environment: str) -> bytes:
     """What a command writes to its terminal. Raises GeneratorError."""
     caller = Caller("/", {"PATH": os.environ["PATH"], **environment})
-    async with running(argv, stdin=None, caller=caller, terminal=TerminalSize(100, 30)) as child:
+    async with running(argv, stdin=None, caller=caller, terminal=PseudoTerminal(TerminalSize(100, 30))) as child:
         data = b"".join([data async for _, data in child.output])
         await child.end()
     return data
@@ -109,6 +110,41 @@ def test_the_size_is_that_of_the_callers(served: Cli) -> None:
     assert served.out("cat", "@last") == "24 80\n"
 
 
+SIZES = """
+import os, signal
+woken, wakes = os.pipe()
+os.set_blocking(wakes, False)
+signal.set_wakeup_fd(wakes)
+signal.signal(signal.SIGWINCH, lambda *_: None)
+while True:
+    print("size", *os.get_terminal_size(1), flush=True)
+    os.read(woken, 1)
+"""
+"""Says how large its terminal is, at first and whenever it is told of another size."""
+
+
+def test_it_follows_the_callers_while_that_is_there(served: Cli) -> None:
+    words = ("drive", "--tty", "-q", "--", sys.executable, "-c", SIZES)
+    child = Terminal(words, served.environment, dimensions=(13, 57))
+    child.expect_exact("size 57 13")
+    child.setwinsize(20, 40)
+    child.expect_exact("size 40 20")
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    other = Terminal(("drive", "@last"), served.environment, dimensions=(30, 90))
+    other.expect_exact("size 90 30")
+    other.setwinsize(31, 91)
+    other.expect_exact("size 91 31")
+    watcher = Terminal(("watch", "@last"), served.environment, dimensions=(50, 100))
+    watcher.expect_exact("size 91 31")
+    watcher.setwinsize(51, 101)
+    other.setwinsize(32, 92)
+    watcher.expect_exact("size 92 32")
+    served.run("cancel", "@last")
+    sizes = re.findall(r"size (\d+ \d+)", served.out("cat", "@last"))
+    assert sizes == ["57 13", "40 20", "90 30", "91 31", "92 32"]
+
+
 def test_stderr_is_text_as_well_and_stdin_is_the_prompt(served: Cli) -> None:
     done = served.run("drive", "-p", "asked", *SHELL, "cat; echo; echo beside >&2")
     assert done.stdout == b"asked\nbeside\n"
@@ -140,7 +176,9 @@ async def test_a_child_that_holds_it_open_is_not_waited_for() -> None:
     survivors: list[str] = []
     caller = Caller("/", {"PATH": os.environ["PATH"]})
     argv = ["sh", "-c", "(trap '' HUP; exec sleep 300) & setsid sleep 301 & echo done"]
-    async with running(argv, stdin=None, caller=caller, survivors=survivors, terminal=TerminalSize()) as child:
+    async with running(
+        argv, stdin=None, caller=caller, survivors=survivors, terminal=PseudoTerminal(TerminalSize())
+    ) as child:
         assert b"".join([data async for _, data in child.output]) == b"done\n"
         await child.end()
 
@@ -170,7 +208,7 @@ async def test_whoever_closes_it_can_open_it_again() -> None:
 async def test_what_it_does_not_read_of_its_prompt_is_no_hindrance() -> None:
     caller = Caller("/", {"PATH": os.environ["PATH"]})
     argv = ["sh", "-c", "exec <&-; echo on; sleep 0.1; echo done"]
-    async with running(argv, stdin=bytes(1_000_000), caller=caller, terminal=TerminalSize()) as child:
+    async with running(argv, stdin=bytes(1_000_000), caller=caller, terminal=PseudoTerminal(TerminalSize())) as child:
         assert b"".join([data async for _, data in child.output]) == b"on\ndone\n"
         await child.end()
 

@@ -77,6 +77,8 @@ async def _cat(streams: Asked, screen: Screen, reference: str, cursors: CursorFi
     stream = await streams.find(reference)
     known = cursors.offset(stream.id) if cursors else None
     at = await beginning.of(streams, stream) if known is None else known
+    if cursors and screen.filtered:
+        cursors.reserve(stream.id, at)
     async with aclosing(streams.read(stream.id, at)) as runs:
         async for data in runs:
             if screen.filtered or cursors is None:

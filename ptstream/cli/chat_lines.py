@@ -6,8 +6,11 @@ import signal
 import sys
 from contextlib import suppress
 
+from ptstream import wire
 from ptstream.cli.detach import Signals, left_by
 from ptstream.cli.stdin import next_bytes
+from ptstream.errors import TooLarge
+from ptstream.ungrouped import ungrouped
 
 
 class Lines:
@@ -23,9 +26,10 @@ class Lines:
         self._ended = False
 
     async def line(self, draft: str, *, edits: bool) -> str | None:
-        """The next line; None at the end, or when a signal came, whose exit code is `left`."""
+        """The next line; None at the end, or when a signal came, whose exit code is `left`. Raises TooLarge."""
         self._say("> ")
-        number = await left_by(self._signals, self._read)
+        with ungrouped():
+            number = await left_by(self._signals, self._read)
         if self.interactive and number == signal.SIGINT:  # the terminal has dropped what was typed
             self._say("\n")
             return ""
@@ -45,6 +49,11 @@ class Lines:
 
     async def _read(self) -> None:
         while not (self._ended or b"\n" in self._data):
+            if len(self._data) > wire.MAX_BODY:
+                raise TooLarge(
+                    f"a question is a line, and may have {wire.MAX_BODY} bytes: to ask all of a file or a pipe, use"
+                    " ptstream drive -p @FILE"
+                )
             data = await next_bytes()
             self._ended = not data
             self._data += data

@@ -4,7 +4,8 @@ A JSON object a line, appended by one `write`, so a process that is killed leave
 it anew, short, and puts that in its place by a rename.
 
 Where the output is a file, what is to be written to it is noted before, with where it will stand; so one can see later
-whether it was. Of a pipe that cannot be seen: there, what was written is noted after that.
+whether it was. Of a pipe that cannot be seen: there, what was written is noted after that, in a place that was taken
+for it before: nothing is shown that a full disk would not let be noted.
 """
 
 from __future__ import annotations
@@ -19,11 +20,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ptstream import strict_json
+from ptstream.cli.output import OutputFailed
 from ptstream.errors import UsageError
 from ptstream.ids import is_id
 
 LONGEST = 10_000
 """Lines that are appended before it is written anew."""
+
+PLACE = 80
+"""Bytes of a line that is written anew in its place: more than any has."""
+
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""What is no fault of the name that was given."""
 
 HEADS = (b'{"id":', b'{"newest":')
 """How a line begins. A last one that a full disk has taken a part of may be left out; another file's may not."""
@@ -38,6 +46,7 @@ class CursorFile:
         self._intended: str | None = None
         self._descriptor = -1
         self._appended = 0
+        self._place: tuple[str, int] | None = None  # a stream's line that may be written anew, and where it is
         self._offsets: dict[str, int] = {}
         self._ended: set[str] = set()
         self.newest: float | None = None
@@ -48,7 +57,8 @@ class CursorFile:
     def opened(cls, path: str, output: int = 1) -> Iterator[CursorFile]:
         """For as long as the context lasts; `output` is the descriptor where the text is written.
 
-        Raises UsageError for a file that cannot be, or is not, one of these.
+        Raises UsageError for a file that cannot be, or is not, one of these; OutputFailed for a full disk, then and
+        later.
         """
         made = cls(os.path.realpath(path), output)
         try:
@@ -77,15 +87,26 @@ class CursorFile:
         """The stream has been shown so far, or to its end."""
         fields = {"id": id, "offset": offset} | ({"ended": True} if ended else {})
         self._take(fields)
-        self._append(fields)
+        if self._place and self._place[0] == id:
+            with self._writing():
+                os.pwrite(self._descriptor, _line(fields, PLACE), self._place[1])
+            self._place = None
+        else:
+            self._append(fields)
+
+    def reserve(self, id: str, offset: int) -> None:
+        """The stream was shown so far, and is shown now: there is room on the disk for what is put next."""
+        self._append({"id": id, "offset": offset}, PLACE)
+        self._place = id, os.lseek(self._descriptor, 0, os.SEEK_CUR) - PLACE
 
     def intend(self, id: str, begin: int, offset: int, data: bytes) -> bool:
         """Text of the stream, from byte `begin` to byte `offset`, is written now, as `data`; False for what is no file.
 
-        What is put next tells that it was written.
+        What is put next tells that it was written. There is room for that.
         """
         place = end_of(self._output)
         if place is None:
+            self.reserve(id, begin)
             return False
         self._offsets[id] = offset
         check = {"at": place.position, "size": len(data), "crc": zlib.crc32(data)}
@@ -117,7 +138,7 @@ class CursorFile:
         """Write it anew, and put that in its place; the lock is held all the while."""
         new = f"{self._path}.new"
         before, descriptor = self._descriptor, os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self._descriptor, self._appended = descriptor, 0
+        self._descriptor, self._appended, self._place = descriptor, 0, None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             _write(descriptor, b"".join(_line(fields) for fields in self._all()))
@@ -135,7 +156,8 @@ class CursorFile:
         try:
             yield
         except OSError as error:
-            raise UsageError(f"--cursor-file: {self._path} cannot be written: {error.strerror}") from error
+            kind = OutputFailed if error.errno in OF_THE_DISK else UsageError
+            raise kind(f"--cursor-file: {self._path} cannot be written: {error.strerror}") from error
 
     def _read(self, data: bytes) -> None:
         *lines, torn = data.split(b"\n")
@@ -168,12 +190,12 @@ class CursorFile:
         for id, offset in self._offsets.items():
             yield {"id": id, "offset": offset} | ({"ended": True} if id in self._ended else {})
 
-    def _append(self, fields: dict[str, Any]) -> None:
+    def _append(self, fields: dict[str, Any], size: int = 0) -> None:
         self._intended = None
         with self._writing():
             if self._appended >= LONGEST:
                 self._shorten()
-            _write(self._descriptor, _line(fields))
+            _write(self._descriptor, _line(fields, size))
             self._appended += 1
 
 
@@ -215,8 +237,9 @@ def is_written(output: int, intended: Mapping[str, Any]) -> bool:
         os.close(reading)
 
 
-def _line(fields: dict[str, Any]) -> bytes:
-    return strict_json.dumps(fields).encode() + b"\n"
+def _line(fields: dict[str, Any], size: int = 0) -> bytes:
+    """At least so many bytes long."""
+    return strict_json.dumps(fields).encode().ljust(size - 1) + b"\n"
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -71,6 +72,7 @@ class Drive:
         self._form = format_of(stream.request, stream.bytes, plain=manner.plain, json=manner.json)
         self._remark = 0
         self._what = ""
+        self._told: TerminalSize | None = None  # of our terminal, what the command's was told
         self.asked = ""
         """Which model is asked where, as it was said last: it is said again only if it is another one."""
 
@@ -94,6 +96,8 @@ class Drive:
             return 0
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._show_remarks)
+            if self._stream.request.tty:
+                tasks.start_soon(self._follow_size)
             if is_told:
                 tasks.start_soon(timing.wait, self._screen, self._what)
             async with aclosing(self._streams.follow(id)) as runs:
@@ -115,15 +119,17 @@ class Drive:
     async def _ask(self) -> None:
         """Ask for the drive, and say what is asked where, or that what follows was said before."""
         on_drop = self._manner.on_drop is OnDrop.CONTINUE
+        terminal = self._terminal
         try:
             driven = await self._streams.drive(
-                self._stream.id, stderr=self._manner.stderr, on_drop=on_drop, terminal=self._terminal
+                self._stream.id, stderr=self._manner.stderr, on_drop=on_drop, terminal=terminal
             )
         except PtstreamError:
             if not await self._streams.begun(self._stream.id):  # nothing that was said is lost
                 self._screen.note(await how_it_goes_on(self._streams, self._stream.id))
             raise
         stream = self._stream
+        self._told = None if driven.attached else terminal
         if driven.attached and stream.status.ended and stream.ended_at is not None:
             ago = age(stream.ended_at)
             self._screen.note(f"{stream.id} ended {ago} ago: this is what it said, nothing is run again")
@@ -137,6 +143,21 @@ class Drive:
     def _terminal(self) -> TerminalSize | None:
         """As large as ours, if it has one."""
         return TerminalSize(*self._screen.size) if self._stream.request.tty else None
+
+    async def _follow_size(self) -> None:
+        """Have the command's terminal be as large as ours, whenever that is resized. Runs until it is cancelled."""
+        if not (self._screen.terminal or self._screen.err_terminal):
+            return
+        with anyio.open_signal_receiver(signal.SIGWINCH) as resized:
+            await self._tell_size()  # it may have been since
+            async for _ in resized:
+                await self._tell_size()
+
+    async def _tell_size(self) -> None:
+        if self._told != (size := TerminalSize(*self._screen.size)):
+            self._told = size
+            with contextlib.suppress(PtstreamError):  # the text is read on without it
+                await self._streams.resize(self._stream.id, size)
 
     async def _say_detached(self) -> None:
         """Print which stream it is that goes on alone."""

@@ -9,7 +9,7 @@ strings; writing them, and asking for one while no text comes, is left to `scree
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ptstream.cli.columns import erased
 from ptstream.cli.columns import height as cells_high
@@ -17,6 +17,7 @@ from ptstream.cli.control_sequences import Filter
 from ptstream.cli.markdown_source import Source
 from ptstream.cli.rows import Place, Room, Row, rows, words_end
 from ptstream.cli.wrapped import Wrapped
+from ptstream.cli.wrapping import SGR
 
 FRAMES = 15
 """How often a second the terminal is written to, at most."""
@@ -29,14 +30,18 @@ class Rendered:
     """Takes a model's text in pieces and gives back what to write to a terminal, control sequences included.
 
     `size` gives the terminal's columns and lines as they are now, `clock` the time in seconds. Whoever writes
-    anything else to the terminal calls `hide` first.
+    anything else to the terminal calls `hide` first. `reflows` is whether the terminal wraps its rows again when it is
+    resized; else it cuts them.
     """
 
     pause = 1 / FRAMES
     """Seconds after which `draw` may have something to show, when nothing has come."""
 
-    def __init__(self, size: Callable[[], tuple[int, int]], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, size: Callable[[], tuple[int, int]], clock: Callable[[], float], *, reflows: bool = True
+    ) -> None:
         self._size = size
+        self._reflows = reflows
         self._clock = clock
         self._filter = Filter()
         self._source = Source()
@@ -46,6 +51,7 @@ class Rendered:
         self._tail: list[Row] = []
         self._hides = False  # whether rows above the tail are not shown: there is no room
         self._drawn_for = (0, 0)
+        self._width = 0  # of the terminal when the tail was drawn
         self._due = float("-inf")
         self._stale = False
 
@@ -70,11 +76,11 @@ class Rendered:
 
     def hide(self) -> str:
         """Takes away what is not final, and leaves the cursor at the beginning of a line."""
-        self._leave_unreachable()
+        left = self._leave_unreachable()
         tail, self._tail = self._tail, []
         self._wrapped = self._wrapped._replace(above="")
         self._stale = True
-        return erased([row.text for row in tail], self._size()[0]) if tail else ""
+        return left + (erased([row.text for row in tail], self._columns) if tail else "")
 
     def part(self) -> str:
         """Makes final what stands there, as far as it can be, for somebody who goes on writing below it."""
@@ -91,7 +97,7 @@ class Rendered:
 
     def _redrawn(self, *, part: bool = False, final: bool = False) -> str:
         """Shows the finished lines and what stands below them now; all, or a part of that, as final."""
-        self._leave_unreachable()
+        left = self._leave_unreachable()
         columns, height = self._drawn_for = self._size()
         room = room_in(columns, height)
         finished = self._source.finished(room, final)
@@ -112,7 +118,14 @@ class Rendered:
         tail = [row.moved(-len(finished)) for row in tail]
         fitting = _fitting(tail, columns, room.height)
         self._hides = len(fitting) < len(tail)
-        return self._changed([row.text for row in drawn], fitting)
+        changed = self._changed([row.text for row in drawn], fitting)
+        self._width = columns
+        return left + changed
+
+    @property
+    def _columns(self) -> int:
+        """Those that the tail's rows are wrapped to on the terminal, as it is now."""
+        return self._size()[0] if self._reflows else self._width
 
     def _changed(self, final: list[str], tail: list[Row]) -> str:
         """Puts these rows in the place of the tail, of which nothing is touched that stays as it is."""
@@ -130,27 +143,44 @@ class Rendered:
             return "\n".join([after[same][len(before[same]) :], *after[same + 1 :]]) + end
         # With fewer rows than before, the last that stays is drawn again: the cursor has to stand at its end.
         same -= same == len(after) > 0
-        return erased(before[same:], self._size()[0]) + "\n".join(after[same:]) + end
+        return erased(before[same:], self._columns) + "\n".join(after[same:]) + end
 
-    def _leave_unreachable(self) -> None:
-        """Takes for final what a resize has pushed off the screen: it cannot be drawn again."""
+    def _leave_unreachable(self) -> str:
+        """Takes for final what a resize has pushed off the screen: it cannot be drawn again.
+
+        Gives back the end of the line where the cursor stands, if that is final, too.
+        """
         size = self._size()
         if size == self._drawn_for or self._hides:
-            return
-        reachable, tail = self._reachable(*size), self._tail
+            return ""
+        columns, tail = self._columns, self._tail
+        reachable = self._reachable(columns, size[1])
         for at in range(len(tail) - 1, -1, -1):
             row, before = tail[at], self._wrapped if at == 0 else Wrapped()
-            needed = cells_high(before.above + row.text, size[0])
+            needed = cells_high(before.above + row.text, columns)
             if row.begin and reachable > 0 and (needed > reachable or before.above):
                 self._take(tail[:at], row.begin)
-                row, self._wrapped = self._wrapped.again(row, size[0], min(needed, reachable))
+                row, self._wrapped = self._wrapped.again(row, columns, min(needed, reachable))
                 self._tail = [row, *tail[at + 1 :]]
-                return
-            if needed > reachable and row.end != tail[min(at + 1, len(tail) - 1)].end:
-                self._take(tail[: at + 1], row.end)
-                self._tail = tail[at + 1 :]
-                return
+                return ""
+            # A row of a table goes as a whole, but for the last, which may be added to.
+            stop = next((number for number in range(at, len(tail)) if tail[number].end != row.end), len(tail))
+            if needed > reachable and stop < len(tail):
+                self._take(tail[:stop], row.end)
+                self._tail = tail[stop:]
+                return ""
+            if needed > reachable and row.goes_on:
+                self._begin, raw = row.goes_on
+                last = tail[-1]
+                if not SGR.sub("", last.text).endswith(raw.split(" ")[-1]):
+                    self._wrapped, self._tail = Wrapped(raw), []
+                    return "\n"
+                count = min(cells_high(last.text, columns), max(reachable, 1) if at == len(tail) - 1 else size[1])
+                row, self._wrapped = Wrapped(raw).below(last, self._begin, columns, count)
+                self._tail = [row]
+                return ""
             reachable -= needed
+        return ""
 
     def _take(self, final: Sequence[Row], end: Place) -> None:
         """Takes these rows for final, the tail's first, which reach up to this place."""
@@ -170,6 +200,18 @@ class Rendered:
         before = sum(cells_high(line, self._drawn_for[0]) for line in lines)
         now = sum(cells_high(line, columns) for line in lines)
         return min(height, now - max(0, now - before - self._above))
+
+
+def reflows(environ: Mapping[str, str]) -> bool:
+    """Whether the terminal wraps its rows again when it is resized; of one that is not known, it is taken that it does.
+
+    Neither the Linux console does nor xterm nor GNU screen; what runs inside of them may.
+    """
+    if environ.get("TERM", "") == "linux":
+        return False
+    inside = ("TMUX", "VTE_VERSION", "TERM_PROGRAM", "KONSOLE_VERSION", "WT_SESSION")
+    cuts = environ.get("STY") or (environ.get("XTERM_VERSION") and environ.get("TERM", "").startswith("xterm"))
+    return not cuts or any(map(environ.get, inside))
 
 
 def room_in(columns: int, lines: int) -> Room:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from markdown_it.token import Token
 
 from ptstream.cli.control_sequences import clean
-from ptstream.cli.markdown_syntax import FORMULA
-from ptstream.cli.wrapping import Span, most_cells
+from ptstream.cli.markdown_syntax import FORMULA, Reach
+from ptstream.cli.wrapping import Span
 
 CODE = "1;36"
 
@@ -33,10 +33,10 @@ class Inline(NamedTuple):
     settled: int
 
 
-def inline(tokens: Iterable[Token], reach: int, style: str = "") -> Inline:
+def inline(tokens: Iterable[Token], reach: Reach, style: str = "") -> Inline:
     """The text that these tokens stand for, lines broken where the model broke them, each link's address shown.
 
-    `reach` is how far a mark may stand from what closes it, in cells.
+    `reach` is how far a mark may stand from what closes it.
     """
     reading = _Reading(reach, style)
     for token in tokens:
@@ -52,7 +52,7 @@ def leads_to(address: str) -> str:
 class _Reading:
     """Takes inline tokens in turn."""
 
-    def __init__(self, reach: int, style: str) -> None:
+    def __init__(self, reach: Reach, style: str) -> None:
         self._reach = reach
         self.lines: list[list[Span]] = [[]]
         self._styles = [style] if style else []
@@ -152,10 +152,10 @@ class _Reading:
 
         Addresses do not count: in the source they may be shorter.
         """
-        left = self._reach
+        left = self._reach.cells
         for at in range(place - 1, -1, -1):
             if not any(at in address for address in self._addresses):
-                left -= most_cells(self._text[at])
+                left -= self._reach.needed(self._text[at])
             if left < 0:
                 return at
         return 0

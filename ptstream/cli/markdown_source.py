@@ -11,7 +11,7 @@ from typing import NamedTuple
 from markdown_it.token import Token
 
 from ptstream.cli.markdown_blocks import Block, groups
-from ptstream.cli.markdown_syntax import REACH, parser, reach_in
+from ptstream.cli.markdown_syntax import REACH, Reach, parser
 from ptstream.cli.rendering import Rendering
 from ptstream.cli.rows import Line, Place, Room
 
@@ -21,7 +21,7 @@ class Source:
 
     def __init__(self) -> None:
         self._parser = parser()
-        self._reach = 0  # how far a mark reaches in this text, whatever its screen becomes
+        self._reach: Reach | None = None  # of marks in this text, whatever its screen becomes
         self._source = ""
         self._new: list[str] = []
         self._below = False  # whether there is a block above it
@@ -37,7 +37,7 @@ class Source:
 
         A line without its end can still become anything: it is left for the tail.
         """
-        self._reach = self._reach or reach_in(room.width, room.height)
+        self._reach = self._reach or Reach(*room)
         *lines, incomplete = "".join([self._source, *self._new]).split("\n")
         self._new.clear()
         if final and incomplete:
@@ -49,7 +49,7 @@ class Source:
 
     def tail(self, room: Room) -> tuple[list[Line], Place]:
         """What is not given out yet, as it stands now, and as far as where no further text can change it."""
-        rendering = Rendering(self._below, room, self._reach)
+        rendering = Rendering(self._below, room, self._reach or Reach(*room))
         if not self._source.strip():
             return [], Place(0)
         if self._fence:

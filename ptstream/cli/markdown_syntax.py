@@ -12,10 +12,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_block.table import table
+from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.autolink import autolink
 from markdown_it.rules_inline.backticks import backtick
@@ -23,7 +25,7 @@ from markdown_it.rules_inline.link import link
 from markdown_it.rules_inline.state_inline import Delimiter
 from markdown_it.rules_inline.strikethrough import tokenize as strikethrough
 
-from ptstream.cli.wrapping import most_cells
+from ptstream.cli.wrapping import ends, most_cells
 
 FORMULA = 500
 """Characters of a formula inside a line, at most: what opens one and is not closed by then opens none."""
@@ -32,9 +34,12 @@ HEADER = 1000
 """Characters of a table's first line, at most: a longer line surely belongs to a paragraph."""
 
 REACH = "reach"
-"""In the environment of a parser's run: how far a mark may stand from what closes it, in cells of a terminal."""
+"""In the environment of a parser's run: a `Reach`."""
 
 LEAST_REACH = 60
+
+_BESIDE = 3
+"""Rows of the screen that are left to others."""
 
 MATH = "math"
 """The type of an inline token with a formula, its delimiters included."""
@@ -53,6 +58,7 @@ def parser() -> MarkdownIt:
     made.block.ruler.before(
         "fence", "math_block", _math_block, {"alt": ["paragraph", "reference", "blockquote", "list"]}
     )
+    made.core.ruler.at("inline", _inline)
     made.inline.ruler.before("escape", MATH, _math)
     made.inline.ruler.at("backticks", _code)
     made.inline.ruler.at("strikethrough", _strikethrough)
@@ -63,24 +69,68 @@ def parser() -> MarkdownIt:
     return made
 
 
-def reach_in(width: int, height: int) -> int:
-    """Cells of a text that certainly fit into that many columns and rows, inside a list as well."""
-    # Two rows that follow each other have as many cells as one has columns, or more; in a list, half of them.
-    return max(LEAST_REACH, (height - 3) * width // 6)
+class Reach(NamedTuple):
+    """How far a mark may stand from what closes it: as far as a text certainly fits into so many columns and rows."""
+
+    columns: int
+    rows: int
+    nested: bool = False
+    """Whether the text stands in a list or the like, which takes up to half of the columns."""
+
+    def at(self, level: int) -> Reach:
+        """The same for a token of that level."""
+        return self._replace(nested=level > 1)
+
+    @property
+    def cells(self) -> int:
+        """Of a terminal."""
+        return max(LEAST_REACH, (self.rows - _BESIDE) * self.line)
+
+    @property
+    def line(self) -> int:
+        """Cells that a row has at least, if another one follows it: two have as many as one has columns, or more."""
+        return self.columns // (6 if self.nested else 2)
+
+    def needed(self, text: str) -> int:
+        """Cells that a source takes at least as many of as what is shown of it, its lines on rows of their own."""
+        return most_cells(text) + 3 * text.count("\t") + self.line * text.count("\n")
+
+    def holds(self, text: str) -> bool:
+        """Whether it reaches over this source."""
+        return self.needed(text) <= self.cells
 
 
-def reached(text: str) -> int:
-    """Cells that a source takes at least as many of as what is shown of it."""
-    return most_cells(text) + 3 * text.count("\t")
+def _inline(state: StateCore) -> None:
+    """As markdown-it's own rule, with the reach that each text has."""
+    whole: Reach = state.env[REACH]
+    for token in state.tokens:
+        if token.type == "inline" and token.children is not None:
+            state.env[REACH] = whole.at(token.level)
+            state.md.inline.parse(token.content, state.md, state.env, token.children)
+    state.env[REACH] = whole
 
 
-def may_be_header(line: str, reach: int) -> bool:
-    """Whether a line is no longer than one of a table that others come after."""
-    return len(line) <= HEADER and reached(line) <= reach
+def may_be_header(line: str, reach: Reach) -> bool:
+    """Whether a line is no longer than one of a table that others come after: with the next, it fits on the screen."""
+    nested = reach._replace(nested=True)
+    if len(line) > HEADER or nested.holds(line):
+        return len(line) <= HEADER
+    columns = reach.columns // (2 if line[0] in _NESTED else 1)
+    return 2 * len(ends(line, columns)) <= reach.rows - _BESIDE
+
+
+def may_be_rule(line: str, header: str, reach: Reach) -> bool:
+    """Whether a line is no longer than the one below the header of a table."""
+    return reach._replace(nested=True).holds(line) or most_cells(line) <= most_cells(header)
+
+
+_NESTED = " >-*+0123456789"
+"""What a line begins with that stands in something else."""
 
 
 def _is_in_reach(state: StateInline, begin: int, end: int) -> bool:
-    return reached(state.src[begin:end]) <= int(state.env[REACH])
+    reach: Reach = state.env[REACH]
+    return reach.holds(state.src[begin:end])
 
 
 def _reaching(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInline, bool], bool]:
@@ -139,8 +189,9 @@ def _delimiters(state: StateInline) -> Iterator[list[Delimiter]]:
 
 
 def _table(state: StateBlock, begin: int, end: int, silent: bool) -> bool:
-    header = state.src[state.bMarks[begin] : state.eMarks[begin]]
-    return may_be_header(header, state.env[REACH]) and table(state, begin, end, silent)
+    header, rule = (state.src[state.bMarks[at] : state.eMarks[at]] for at in (begin, min(begin + 1, end - 1)))
+    reach = state.env[REACH]
+    return may_be_header(header, reach) and may_be_rule(rule, header, reach) and table(state, begin, end, silent)
 
 
 def _math_block(state: StateBlock, begin: int, end: int, silent: bool) -> bool:

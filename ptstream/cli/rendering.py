@@ -15,9 +15,9 @@ from ptstream.cli.code import highlighted
 from ptstream.cli.control_sequences import clean
 from ptstream.cli.markdown_blocks import Block
 from ptstream.cli.markdown_inline import inline
-from ptstream.cli.markdown_syntax import may_be_header
-from ptstream.cli.rows import Line, Place, Room, Table
-from ptstream.cli.table_layout import HEADER, Cell, settled_rows
+from ptstream.cli.markdown_syntax import Reach, may_be_header, may_be_rule
+from ptstream.cli.rows import Line, Place, Room
+from ptstream.cli.table_layout import HEADER, Cell, Layout, Table, layout_of
 from ptstream.cli.wrapping import Span, last_piece
 
 _DEEP = 16  # of the 20 levels that the parser reads
@@ -28,10 +28,10 @@ _CONTAINERS = ("blockquote_open", "bullet_list_open", "ordered_list_open", "list
 class Rendering:
     """Takes blocks in turn, for this room. `used` is whether there is a block above what comes next.
 
-    `reach` is how far a mark may stand from what closes it, in cells.
+    `reach` is how far a mark may stand from what closes it.
     """
 
-    def __init__(self, used: bool, room: Room, reach: int) -> None:
+    def __init__(self, used: bool, room: Room, reach: Reach) -> None:
         self.room = room
         self.reach = reach
         self.lines: list[Line] = []
@@ -164,12 +164,13 @@ class _Walk:
         elif kind == "hr":
             self._put_lines([[("2", "─" * 20)]], 0)
         elif kind == "heading_open":
-            self._put_lines(inline(tokens[1].children or [], self._reach, _HEADINGS.get(tokens[0].tag, "2")).lines, 0)
+            self._put_paragraph(tokens, _HEADINGS.get(tokens[0].tag, "2"))
         else:
             self._put_paragraph(tokens)
 
-    def _put_paragraph(self, tokens: Sequence[Token]) -> None:
-        read = inline(tokens[1].children or [] if len(tokens) > 1 else [], self._reach)
+    def _put_paragraph(self, tokens: Sequence[Token], style: str = "") -> None:
+        children = tokens[1].children or [] if len(tokens) > 1 else []
+        read = inline(children, self._reach.at(tokens[0].level + 1), style)
         begin, end = tokens[0].map or (0, 0)
         settled = 0 if may_begin_table(self._source[begin:end], self._reach) else read.settled
         if len(read.lines) == 1 and not last_piece("".join(text for _, text in read.lines[0])[:settled]):
@@ -187,34 +188,61 @@ class _Walk:
             self._rendering.put_code(line, token.info.partition(" ")[0])
 
     def _put_table(self, tokens: Sequence[Token]) -> None:
-        cells: list[list[Cell]] = []
+        layout = layout_of(self._table(tokens), *self._rendering.room.beside(self._first or self._rest))
+        last = len(layout.table.rows) - 1
+        for number in range(last + 1):
+            if number == last and layout.sample is not None:
+                self._rendering.settled = self._settled_in(layout)
+            self._put_row(layout, number)
+
+    def _table(self, tokens: Sequence[Token]) -> Table:
+        rows: list[list[Cell]] = []
         aligns: list[str] = []
         for token, content in itertools.pairwise(tokens):
             if token.type == "tr_open":
-                cells.append([])
+                rows.append([])
             elif token.type in ("th_open", "td_open"):
                 style = HEADER if token.type == "th_open" else ""
-                lines = inline(content.children or [], self._reach, style).lines
-                cells[-1].append([span for line in lines for span in line])
+                read = inline(content.children or [], self._reach.at(content.level), style)
+                rows[-1].append(Cell([span for line in read.lines for span in line], content.content, read.settled))
                 if style:
                     aligns.append(str(token.attrs.get("style", "")).removeprefix("text-align:"))
-        table = Table(cells, aligns)
-        before = self._first or self._rest
-        if settled := settled_rows(cells, *self._rendering.room.beside(before)):
-            self._rendering.settled = Place(len(self._lines) + settled)
-        for number in range(len(cells)):
-            self._lines.append(Line((), before, self._rest, table_row=(number, table)))
-            before = self._rest
-        self._first = ""
+        return Table(rows, aligns)
+
+    def _put_row(self, layout: Layout, number: int) -> None:
+        """A row of a table: a line for what is drawn of it together, and one for each cell, if it is a list."""
+        drawn, cells = layout.drawn(number), layout.as_list(number)
+        lines = 1 if drawn is None and layout.is_shown(number) else 1 + len(cells)
+        below = 1 + layout.last_cell if drawn and number == len(layout.table.rows) - 1 else 0
+        self._put_drawn([*([""] if layout.has_gap(number) else []), *(drawn or [])], lines, below)
+        for spans in cells:
+            line = Line(spans, self._first or self._rest, self._rest, drawn=None if spans else ())
+            self._lines.append(line)
+            if spans and lines == 1:
+                self._first = ""
+
+    def _put_drawn(self, drawn: Sequence[str], lines: int, below: int) -> None:
+        self._lines.append(Line((), self._first or self._rest, self._rest, drawn=drawn, lines=lines, below=below))
+        if drawn:
+            self._first = ""
+
+    def _settled_in(self, layout: Layout) -> Place:
+        """As far as where no further text can change the last row, which is put next."""
+        begin, row, at = len(self._lines), layout.table.rows[-1], layout.last_cell
+        if layout.drawn(len(layout.table.rows) - 1) or (not at and not last_piece(row[0].source)):
+            return Place(begin)  # all of it is drawn again; or it is no row, perhaps
+        line = Line(layout.as_list(-1)[at])
+        return Place(begin + 1 + at, len(line.text) - len(row[at].text) + row[at].settled)
 
 
-def may_begin_table(lines: Sequence[str], reach: int) -> bool:
+def may_begin_table(lines: Sequence[str], reach: Reach) -> bool:
     """Whether the last of these lines, of a paragraph, may turn out to be the first of a table."""
     last = lines[-1] if lines else ""
     before = lines[-2] if len(lines) > 1 else ""
     if "|" in last:
         return may_be_header(last, reach)
-    return "|" in before and not last.strip("|-: \t>") and may_be_header(before, reach)
+    may_be = "|" in before and not last.strip("|-: \t>")
+    return may_be and may_be_header(before, reach) and may_be_rule(last, before, reach)
 
 
 def _end(tokens: Sequence[Token], at: int) -> int:

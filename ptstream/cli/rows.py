@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ptstream.cli.table_layout import Cell, rows_of
 from ptstream.cli.wrapping import SGR, Span, ends, last_piece, most_cells, painted
 
 
@@ -28,6 +27,8 @@ class Row(NamedTuple):
     begin: Place | None = None
     """The place of its first character that is the text's, of a line that is wrapped; `indent` others come before."""
     indent: int = 0
+    goes_on: tuple[Place, str] | None = None
+    """Of what is drawn together and may be added to: the place of the line that is, and its text."""
 
     @property
     def raw(self) -> str:
@@ -37,7 +38,8 @@ class Row(NamedTuple):
     def moved(self, lines: int) -> Row:
         """The same row where so many more lines stand before it."""
         begin = self.begin and self.begin.moved(lines)
-        return self._replace(end=self.end.moved(lines), begin=begin)
+        goes_on = self.goes_on and (self.goes_on[0].moved(lines), self.goes_on[1])
+        return self._replace(end=self.end.moved(lines), begin=begin, goes_on=goes_on)
 
 
 class Room(NamedTuple):
@@ -60,19 +62,15 @@ class Line(NamedTuple):
     rest: str = ""
     is_code: bool = False
     """Whether the terminal wraps it if it must, so that it can be copied as one."""
-    table_row: tuple[int, Table] | None = None
-    """The row of a table that it is."""
+    drawn: Sequence[str] | None = None
+    """Its rows as they are, if they can only be drawn together; they stand for `lines`, this one and those below."""
+    lines: int = 1
+    below: int = 0
+    """How far below it the one of them stands that may be added to, if one may."""
 
     @property
     def text(self) -> str:
         return "".join(text for _, text in self.spans)
-
-
-class Table(NamedTuple):
-    """The cells of a table, row by row, its header first."""
-
-    rows: list[list[Cell]]
-    aligns: list[str]
 
 
 def rows(
@@ -82,19 +80,19 @@ def rows(
 
     With a `lead` the first goes on with a row that the terminal has wrapped, of which that is left before this place.
     """
-    width = room.width
-    tables: dict[int, list[list[str]]] = {}
+    width, after = room.width, begin.line
     for number in range(begin.line, len(lines) if stop is None else min(len(lines), stop.line + 1)):
+        if number < after:
+            continue
         line, at = lines[number], begin.character if number == begin.line else 0
         last = stop.character if stop and number == stop.line else None
         if last == 0:
             return
-        if line.table_row:
-            row, table = line.table_row
-            if id(table) not in tables:
-                tables[id(table)] = rows_of(table.rows, table.aligns, *room.beside(line.first))
-            for count, text in enumerate(tables[id(table)][row]):
-                yield Row(f"{line.rest if count else line.first}{text}".rstrip(), Place(number + 1))
+        after = number + line.lines
+        if line.drawn is not None:
+            goes_on = (Place(number + line.below), lines[number + line.below].text) if line.below else None
+            for count, text in enumerate(line.drawn):
+                yield Row(f"{line.rest if count else line.first}{text}".rstrip(), Place(after), goes_on=goes_on)
         elif line.is_code:
             if last is None:
                 # What the terminal wraps is only ever added to: plain, as colours change while a word is written.
@@ -108,7 +106,7 @@ def rows(
 def _wrapped(line: Line, number: int, at: int, width: int, last: int | None, lead: str | None) -> Iterator[Row]:
     text = line.text[:last]
     at += len(text[at:]) - len(text[at:].lstrip(" ")) if at and lead is None else 0
-    if at and at >= len(text):
+    if at and at >= len(text) and not lead:
         return
     indent = most_cells(SGR.sub("", line.first))
     before, rest = (line.first, line.rest) if indent <= width // 2 else ("", "")

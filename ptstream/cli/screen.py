@@ -49,7 +49,7 @@ class Screen:
         color: When = "auto",
         raw: bool = False,
     ) -> None:
-        environ = os.environ if environ is None else environ
+        self._environ = environ = os.environ if environ is None else environ
         self._out = Output(out)
         self._err = Output(err)
         self.terminal = self._out.terminal
@@ -107,9 +107,9 @@ class Screen:
             return False
         from time import monotonic
 
-        from ptstream.cli.markdown import Rendered
+        from ptstream.cli.markdown import Rendered, reflows
 
-        self._formatter = self._rendered = Rendered(lambda: self.size, monotonic)
+        self._formatter = self._rendered = Rendered(lambda: self.size, monotonic, reflows=reflows(self._environ))
         return True
 
     def render_whole(self) -> None:

@@ -51,7 +51,7 @@ async def wait(
     several = await named(streams, screen, references)
     if not (found := streams_of(several)):
         return first_bad(each for each in several if isinstance(each, int))
-    waiting = _Waiting(streams, screen, timeout)
+    waiting = _Waiting(streams, screen, timeout, among_others=len(several) > 1)
 
     async def work() -> int:
         return await (waiting.first(several) if any_ else all_at_once(screen, several, waiting.end))
@@ -60,20 +60,21 @@ async def wait(
 
 
 class _Waiting:
-    """Waiting for ends, no longer than `timeout` seconds."""
+    """Waiting for ends, no longer than `timeout` seconds; what is said of one names it, if there are others."""
 
-    def __init__(self, streams: Streams, screen: Screen, timeout: float | None) -> None:
+    def __init__(self, streams: Streams, screen: Screen, timeout: float | None, *, among_others: bool) -> None:
         self._streams = streams
         self._screen = screen
         self._timeout = timeout
+        self._among_others = among_others
 
     async def end(self, stream: Stream) -> int:
         """The exit code of its end. Raises NotFinished."""
         with anyio.move_on_after(self._timeout):
-            return say_end(self._screen, await self._streams.wait(stream.id))
+            return self._say(await self._streams.wait(stream.id))
         now = await self._streams.get(stream.id)  # it may have ended just now, or before no time at all was waited
         if now.status.ended:
-            return say_end(self._screen, now)
+            return self._say(now)
         raise NotFinished(f"stream {stream.id} is {now.status} still, after {self._timeout:g} s")
 
     async def first(self, several: Sequence[Named]) -> int:
@@ -97,10 +98,13 @@ class _Waiting:
                         tasks.start_soon(look, stream, tasks.cancel_scope)
         if ended:
             self._screen.text(f"{ended[0].id}\n")
-            return say_end(self._screen, ended[0])
+            return self._say(ended[0])
         if len(failures) == len(streams_of(several)):  # deleted, all of them
             return failures[0]
         raise NotFinished(f"none of the streams has ended, after {self._timeout:g} s")
+
+    def _say(self, ended: Stream) -> int:
+        return say_end(self._screen, ended, among_others=self._among_others)
 
 
 async def _nothing() -> None:

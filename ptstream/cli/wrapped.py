@@ -33,6 +33,13 @@ class Wrapped(NamedTuple):
         wrapped = Wrapped(self.raw + text[drawn : max(start, drawn)], text[:start], lead)
         return row._replace(text=text[start:], indent=len(lead)), wrapped
 
+    def below(self, row: Row, place: Place, columns: int, count: int) -> tuple[Row, Wrapped]:
+        """This row, to the end of which is added what comes at that place; so many rows of it can be reached."""
+        text = SGR.sub("", row.text)
+        start = row_begins(text, columns)[-count]
+        row = Row(text[start:], row.end, place, len(text) - start)
+        return row, self._replace(above=text[:start], lead=text[start:])
+
     def end(self, lines: Sequence[Line], begin: Place) -> Place:
         """Where it ends in these lines, if it begins there: a mark that was shown may not be shown any more."""
         if not self.raw or begin.line >= len(lines):

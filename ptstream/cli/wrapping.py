@@ -87,6 +87,12 @@ def _pieces(text: str, begin: int) -> Iterator[tuple[str, bool]]:
                 yield part, False
 
 
+@lru_cache(4096)
+def longest_piece(text: str) -> int:
+    """How many cells the widest piece takes of those that a row may end after."""
+    return max((most_cells(piece) for piece, space in _pieces(text, 0) if not space), default=0)
+
+
 def last_piece(text: str) -> int:
     """Where the last piece begins of those that a row may end after."""
     at = text.rfind(" ") + 1

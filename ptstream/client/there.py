@@ -156,6 +156,9 @@ class There:
         self._pending.discard(id)
         return driven
 
+    async def resize(self, id: str, size: TerminalSize) -> None:
+        await self._client.answer("PUT", wire.TERMINAL.format(id=id), size._asdict())
+
     async def begun(self, id: str) -> bool:
         return id not in self._pending
 

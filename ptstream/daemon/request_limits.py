@@ -9,8 +9,8 @@ from starlette.datastructures import Headers
 from starlette.types import Message, Receive
 
 from ptstream.errors import TooLarge, TooMany
-from ptstream.http.request_body import MAX_BODY
 from ptstream.rate_limit import RateLimit
+from ptstream.wire import MAX_BODY
 
 MAX_BODIES = 4 * MAX_BODY
 """Bytes of all the requests together that are being answered."""

@@ -119,6 +119,13 @@ class DriveHere(Struct):
     caller: str | None = None
 
 
+class Terminal(Struct, forbid_unknown_fields=True):
+    """The size that the terminal of a command is to have."""
+
+    columns: Cells
+    rows: Cells
+
+
 class CallerContext(Struct):
     """From where a drive is asked for: only what an operating system would have given to the client."""
 

@@ -17,8 +17,8 @@ from ptstream.daemon import stream_routes
 from ptstream.daemon.callers import anything, caller_of
 from ptstream.daemon.daemon import Daemon
 from ptstream.daemon.read_routes import READ_ROUTES
-from ptstream.daemon.routes import Table, client_gone, routes
-from ptstream.daemon.schemas import CallerContext, CheckRequest, CreateAnyStream, DriveHere, request_of
+from ptstream.daemon.routes import Table, client_gone, id_of, routes
+from ptstream.daemon.schemas import CallerContext, CheckRequest, CreateAnyStream, DriveHere, Terminal, request_of
 from ptstream.daemon.stream_routes import STREAM_ROUTES
 from ptstream.errors import ConfigurationError
 from ptstream.generators import Caller
@@ -45,6 +45,14 @@ async def _drive(daemon: Daemon, request: Request) -> Response:
     terminal = TerminalSize(*asked.terminal) if asked.terminal else None
     caller = replace(_asker(daemon, body, asked.caller), stderr=asked.stderr, terminal=terminal)
     return await stream_routes.drive(daemon, request, caller, anything, on_drop=asked.on_drop)
+
+
+async def _resize(daemon: Daemon, request: Request) -> Response:
+    """Of a command that is driven here; any other is left as it is."""
+    size = await body_as(request, Terminal)
+    if drive := daemon.owner.running.get(id_of(request)):
+        drive.resize(TerminalSize(size.columns, size.rows))
+    return Response(status_code=204)
 
 
 async def _register(daemon: Daemon, request: Request) -> Response:
@@ -109,6 +117,7 @@ SOCKET_ROUTES: Table = [
     ("POST", wire.STREAMS, _create),
     ("PATCH", wire.STREAM, _fill),
     ("POST", wire.DRIVE, _drive),
+    ("PUT", wire.TERMINAL, _resize),
     ("POST", wire.CHECK, _check),
     ("POST", wire.CALLERS, _register),
     ("POST", wire.ENTER, _enter),

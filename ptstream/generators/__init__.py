@@ -78,7 +78,7 @@ class Caller:
     stderr: bool = False
     """Whether what a command writes to stderr is text, too."""
     terminal: TerminalSize | None = None
-    """The size of the caller's terminal, which a command's is to have."""
+    """The size of the caller's terminal, which a command's is to have at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,8 @@ class Source:
     """What of it goes on when a generation is over: processes outside of a command's process group, `name (pid N)`."""
     resume: Callable[[str], Generation] | None = field(default=None, repr=False)
     """Goes on from a text that broke off, saying only what comes after it; None if it cannot."""
+    resize: Callable[[TerminalSize], None] | None = field(default=None, repr=False)
+    """Gives its terminal another size; None if it has no terminal."""
     limits: Limits | None = None
     """Its own limits, before those of whoever drives it."""
     asked_as: str | None = None

@@ -25,7 +25,6 @@ from ptstream.errors import GeneratorError
 from ptstream.generators import Caller
 from ptstream.generators.process_group import end_group
 from ptstream.generators.pseudo_terminal import PseudoTerminal, environment_of, line_of
-from ptstream.streams import TerminalSize
 from ptstream.ungrouped import ungrouped
 
 DRAIN_SECONDS = 0.5
@@ -91,12 +90,12 @@ async def running(
     caller: Caller,
     survivors: list[str] | None = None,
     one_pipe: bool = False,
-    terminal: TerminalSize | None = None,
+    terminal: PseudoTerminal | None = None,
 ) -> AsyncIterator[ChildProcess]:
     """The process, for as long as the context lasts; what remains of its process group then is killed.
 
     With `one_pipe`, its stdout and stderr are the same pipe, so that all it writes keeps its order: it is `stdout`.
-    With `terminal`, they are a pseudo-terminal of that size.
+    With `terminal`, they are that, opened for as long.
 
     A descendant that left the group on purpose is somebody's daemon, perhaps: it lives on, and is added to `survivors`
     as `name (pid N)`.
@@ -125,13 +124,13 @@ async def running(
 
 
 @contextlib.contextmanager
-def _opened(terminal: TerminalSize | None) -> Iterator[PseudoTerminal | None]:
+def _opened(terminal: PseudoTerminal | None) -> Iterator[PseudoTerminal | None]:
     if terminal is None:
         yield None
         return
     with contextlib.ExitStack() as stack:
         try:
-            opened = stack.enter_context(PseudoTerminal.opened(terminal))
+            opened = stack.enter_context(terminal.opened())
         except OSError as error:
             raise GeneratorError(f"there is no terminal to be had: {error.strerror}") from error
         yield opened

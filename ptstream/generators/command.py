@@ -11,12 +11,13 @@ from collections.abc import AsyncGenerator, Sequence
 
 from ptstream.generators import Caller, Event, Note, Source, Stderr, Usage
 from ptstream.generators.child_process import running, signal_name
+from ptstream.generators.pseudo_terminal import PseudoTerminal
 from ptstream.generators.utf8 import Decoder
 from ptstream.streams import Flush, GenerationRequest, TerminalSize
 
 
 async def _generate(
-    argv: Sequence[str], stdin: bytes | None, caller: Caller, survivors: list[str], terminal: TerminalSize | None
+    argv: Sequence[str], stdin: bytes | None, caller: Caller, survivors: list[str], terminal: PseudoTerminal | None
 ) -> AsyncGenerator[Event, None]:
     text, beside = Decoder(), Decoder()
     async with running(
@@ -40,7 +41,7 @@ def source(words: GenerationRequest, caller: Caller) -> Source:
     assert words.command
     argv = words.command
     prompt = None if words.prompt is None else words.prompt.encode("utf-8", "replace")
-    terminal = (caller.terminal or TerminalSize()) if words.tty else None
+    terminal = PseudoTerminal(caller.terminal or TerminalSize()) if words.tty else None
     survivors: list[str] = []
     return Source(
         model=os.path.basename(argv[0]),
@@ -49,4 +50,5 @@ def source(words: GenerationRequest, caller: Caller) -> Source:
         generate=lambda: _generate(argv, prompt, caller, survivors, terminal),
         silence_is_normal=True,
         survivors=survivors,
+        resize=terminal.resize if terminal else None,
     )

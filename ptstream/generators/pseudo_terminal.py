@@ -35,12 +35,32 @@ _ENDS = 64
 
 
 class PseudoTerminal:
-    """Both ends of one. `theirs` is the command's, to be closed with `release` once it has it."""
+    """Both ends of one, while it is open. `theirs` is the command's, to be closed with `release` once it has it."""
 
     def __init__(self, size: TerminalSize) -> None:
-        """Raises OSError where there is none left."""
+        self._size = size
+        self._ours = self.theirs = -1
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Self]:
+        """For as long as the context lasts. Raises OSError where there is no terminal left."""
         self._ours, self.theirs = os.openpty()
-        termios.tcsetwinsize(self.theirs, (size.rows, size.columns))
+        try:
+            self._set_up()
+            yield self
+        finally:
+            self.release()
+            os.close(self._ours)
+            self._ours = -1
+
+    def resize(self, size: TerminalSize) -> None:
+        """Give it this size, from now on or once it is open. Whoever has it in the foreground gets SIGWINCH."""
+        self._size = size
+        if self._ours >= 0:
+            termios.tcsetwinsize(self._ours, (size.rows, size.columns))
+
+    def _set_up(self) -> None:
+        self.resize(self._size)
         modes = termios.tcgetattr(self.theirs)
         modes[1] &= ~termios.ONLCR
         modes[3] &= ~termios.ECHO
@@ -48,17 +68,6 @@ class PseudoTerminal:
         fcntl.ioctl(self._ours, termios.TIOCPKT, b"\1\0\0\0")
         os.set_blocking(self._ours, False)
         self._end_input()
-
-    @classmethod
-    @contextlib.contextmanager
-    def opened(cls, size: TerminalSize) -> Iterator[Self]:
-        """For as long as the context lasts. Raises as the constructor does."""
-        made = cls(size)
-        try:
-            yield made
-        finally:
-            made.release()
-            os.close(made._ours)
 
     def release(self) -> None:
         """Close the command's end here."""

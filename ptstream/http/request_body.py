@@ -11,9 +11,6 @@ from starlette.requests import Request
 from ptstream import strict_json, wire
 from ptstream.errors import CodedBody, TooLarge, UsageError
 
-MAX_BODY = 16 * 1024 * 1024
-"""Bytes of a request at most."""
-
 LARGE = 256 * 1024
 """Bytes of a request from which on it is read in a thread of its own, so that others have their turn meanwhile."""
 
@@ -57,6 +54,6 @@ async def _whole(request: Request) -> bytes:
     data = bytearray()
     async for run in request.stream():
         data += run
-        if len(data) > MAX_BODY:
-            raise TooLarge(f"a request may have {MAX_BODY} bytes")
+        if len(data) > wire.MAX_BODY:
+            raise TooLarge(f"a request may have {wire.MAX_BODY} bytes")
     return bytes(data)

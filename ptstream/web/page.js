@@ -44,7 +44,7 @@ view.on("conversation", () => list.mark(view.id, view.ids))
 view.on("deleted", () => list.refresh())
 list.on("stream", (stream) => view.know(stream))
 // In another tab, say. What waits here for the open stream is its next turn here.
-list.on("begun", (stream) => questions.areWaiting(view.id) || view.goOnWith(stream))
+list.on("begun", (stream) => questions.areNext(view.id) || view.goOnWith(stream))
 questions.on("asked", (stream) => {
   view.made(stream)
   if (!stream.parent || stream.parent === view.id) location.hash = view.placeOf(stream)
