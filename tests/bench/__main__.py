@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--only", metavar="NAME", choices=PARTS, action="append", help=f"one of {', '.join(PARTS)}")
     parser.add_argument("--json", metavar="FILE", type=Path, help="where the rows are written for programs")
     parser.add_argument(
-        "--plots", metavar="FOLDER", type=Path, help="where each cost that grows is drawn (needs the extra `bench`)"
+        "--plots", metavar="FOLDER", type=Path, help="where each cost that grows is drawn (by matplotlib)"
     )
     words = parser.parse_args()
     surroundings.die_with_terminal()
