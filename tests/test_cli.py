@@ -554,6 +554,7 @@ def test_what_asks_no_daemon_loads_nothing_that_only_reaches_one(served: Cli, wo
     assert ("asyncio" in loaded) is (words != ("search",))
 
 
+@sqlite_itself
 @pytest.mark.parametrize(
     "words", [("cat", "said"), ("ls",), ("__complete", "--bash", "ptstream cat ", "")], ids=" ".join
 )
