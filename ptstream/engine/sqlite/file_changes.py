@@ -127,6 +127,7 @@ class ByInotify:
             while not self._failed.is_set():
                 with anyio.move_on_after(SILENCE):
                     await self._failed.wait()
+                self._take()  # a process that was stopped meets its timers first
                 for watch in self._watches.values():
                     watch.ring_for_silence()
         finally:
