@@ -10,9 +10,12 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from ptstream.engine.sqlite.engine import attached
+from ptstream.engine.sqlite.file_changes import Watch
 from ptstream.engine.sqlite.store import Store
+from ptstream.engine.sqlite.waiting_cursors import LiveCursor
 from ptstream.engine.sqlite.wakeups import Watched
-from tests.conftest import sqlite_itself
+from tests.conftest import LIMIT, sqlite_itself
 
 pytestmark = [
     pytest.mark.anyio,
@@ -82,3 +85,45 @@ async def test_who_pauses_keeps_no_write_of_a_tail_from_its_reader(store: Store)
                     await written.wait()
             wakes.leave(watch)
         tasks.cancel_scope.cancel()
+
+
+async def test_a_file_system_that_tells_of_nothing_is_known_by_the_second_text_that_it_did_not_tell_of(
+    store: Store,
+) -> None:
+    """By the first it is not: a process that was stopped may meet the silence first, and text that came meanwhile."""
+    watches: list[Watch] = []
+    left: list[Watch] = []
+
+    class Untold(Watched):
+        def watch(self, tail: str) -> Watch:
+            watches.append(Watch(tail, 1))
+            return watches[-1]
+
+        def leave(self, watch: Watch) -> None:
+            left.append(watch)
+
+    async def silent() -> None:
+        while not watches[0].bell.is_awaited:
+            await anyio.lowlevel.checkpoint()
+        watches[0].ring_for_silence()
+
+    async with attached(store) as engine, engine.writer() as writer:
+        claim = await writer.claim(store.create().id)
+        tail = await writer.tail(claim)
+        cursor = LiveCursor(store, {}, lambda: Untold(store), claim.id, 0)
+        for told in (False, True, False, True, False, False):
+            assert await cursor.read() == b""
+            assert not left
+            tail.append(b"text")
+            if told:
+                watches[0].ring()
+            with anyio.fail_after(LIMIT):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(cursor.wait)
+                    if watches and not told:
+                        tasks.start_soon(silent)
+            assert await cursor.read() == b"text"
+        assert await cursor.read() == b""
+        assert left == watches
+        cursor.close()
+        tail.discard()

@@ -60,7 +60,7 @@ class LiveCursor(_Reading):
         self._wakes = wakes
         self._watch: Watch | None = None
         self._silent = False  # whether it was woken for the silence alone, after which a look is due
-        self._deaf = False  # whether that look found text all the same: a file system that tells of nothing
+        self._untold = 0  # how often in a row that look has found text all the same
         self._looked_at = float("-inf")
         self._rung: anyio.Event | None = None
         self._poll = FIRST_POLL
@@ -73,7 +73,8 @@ class LiveCursor(_Reading):
         if due := self._silent or now >= self._looked_at + SLOW_LOOK:
             self._looked_at = now
         data = self._text.read(look=due)
-        self._deaf = self._deaf or bool(data and self._silent and self._watch)
+        if data and not self._is_deaf:
+            self._untold = self._untold + 1 if self._silent and self._watch else 0
         self._silent = False
         # What comes after the look rings, the end as well: no need to look again for it.
         self.up_to_date = not data or (self._rung is not None and self._text.at_tail_end)
@@ -101,11 +102,16 @@ class LiveCursor(_Reading):
         path = self._text.tail_path
         if self._watch and (self._watch.path != path or self._watch.is_over):
             self._leave()
-        if self._deaf:
+        if self._is_deaf:
             self._leave()
         elif path and not self._watch:
             self._watch = self._wakes().watch(path)
         return self._watch
+
+    @property
+    def _is_deaf(self) -> bool:
+        """Whether this is a file system that tells of nothing. Once is no proof: the process may have been stopped."""
+        return self._untold > 1
 
     def _leave(self) -> None:
         if self._watch:
