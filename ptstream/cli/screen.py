@@ -1,7 +1,7 @@
 """Everything that prints: what goes to stdout and to stderr, and in which form, decided once.
 
 stdout is the text or the data, stderr everything else. A pipe gets the bytes as they are; a terminal gets
-them filtered (`untrusted.py`), in colour where that is wanted. What is said and when, and how a command ends
+them filtered (`control_sequences.py`), in colour where that is wanted. What is said and when, and how a command ends
 when its output is closed, is left to the commands. `cat` and `ls` begin with this module: whatever copying
 bytes does not need is imported where it is used.
 """
