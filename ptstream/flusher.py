@@ -1,6 +1,6 @@
 """Text on its way from the cutter to the store: one flush in flight at a time, while pieces go on.
 
-Where text may be cut is `sentences.py`'s business, how a chunk is committed the engine's.
+Where text may be cut is `sentences/`'s business, how a chunk is committed the engine's.
 """
 
 from __future__ import annotations
