@@ -109,7 +109,7 @@ class ByInotify:
         self._flags = flags
         self._parsed = parse_events
         self._failure: OSError | None = None
-        self._failed = anyio.Event()
+        self._stirred = Bell()  # rung when it fails, and when there is a file to watch
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inotify = INotify(nonblocking=True)
         try:
@@ -124,17 +124,18 @@ class ByInotify:
         self._loop = asyncio.get_running_loop()
         self.go_on()
         try:
-            while not self._failed.is_set():
-                with anyio.move_on_after(SILENCE):
-                    await self._failed.wait()
-                self._take()  # a process that was stopped meets its timers first
-                for watch in self._watches.values():
-                    watch.ring_for_silence()
+            while not self._failure:
+                stirred = self._stirred.next()
+                with anyio.move_on_after(SILENCE if self._watches else None) as silence:
+                    await stirred.wait()
+                if silence.cancelled_caught:
+                    self._take()  # a process that was stopped meets its timers first
+                    for watch in self._watches.values():
+                        watch.ring_for_silence()
         finally:
             self.rest()
             self._loop = None
-        if self._failure:
-            raise self._failure
+        raise self._failure
 
     def rest(self) -> None:
         """See `FileChanges`. The kernel keeps one event of several that are the same."""
@@ -153,7 +154,7 @@ class ByInotify:
             return
         except OSError as error:
             self._failure = error
-            self._failed.set()
+            self._stirred.ring()
             return
         written = False
         for event in events:
@@ -176,6 +177,8 @@ class ByInotify:
             return None
         watch = self._watches.setdefault(number, Watch(path, number))
         watch.users += 1
+        if len(self._watches) == 1:
+            self._stirred.ring()
         return watch
 
     def leave(self, watch: Watch) -> None:
