@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -154,7 +155,8 @@ def killed_while_it_hands_over(cli: Cli, seconds: float) -> None:
     pid = pid_of(cli)
     os.kill(pid, signal.SIGTERM)
     threading.Event().wait(seconds)
-    os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # it may have been faster
+        os.kill(pid, signal.SIGKILL)
     until(partial(gone, pid))
 
 
