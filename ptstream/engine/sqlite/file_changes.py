@@ -202,12 +202,6 @@ class ByWatchfiles:
 
     watches_files = False
 
-    def rest(self) -> None:
-        """See `FileChanges`."""
-
-    def go_on(self) -> None:
-        """See `FileChanges`."""
-
     def __init__(self, folder: str, log: str, log_written: Callable[[], None]) -> None:
         if not os.path.isdir(folder):
             raise FileNotFoundError(folder)
@@ -238,6 +232,12 @@ class ByWatchfiles:
             raise OSError(f"no watch on {self._folder}: {error}") from error
         finally:
             self.close()  # the thread that waits for changes cannot be cancelled
+
+    def rest(self) -> None:
+        """See `FileChanges`."""
+
+    def go_on(self) -> None:
+        """See `FileChanges`."""
 
     def watch(self, path: str) -> Watch | None:
         """See `FileChanges`."""
