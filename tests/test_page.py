@@ -488,11 +488,11 @@ def test_what_was_found_in_the_last_block(site: Site, page: Page, view: str) -> 
     status(page, "done")
     if view:
         page.get_by_role("link", name="As written").click()
-    marked = "() => [...(CSS.highlights.get('hit') ?? [])].map(String).join()"
-    page.wait_for_function(f"() => ({marked})() === 'needleone'")
-    inside = """() => { const box = [...CSS.highlights.get('hit')][0].getBoundingClientRect()
-      const frame = document.querySelector('.scroller').getBoundingClientRect()
-      return box.top >= frame.top && box.bottom <= frame.bottom }"""
+    # One look for all of it: while the view changes there is a moment with neither.
+    inside = """() => { const [range] = CSS.highlights.get('hit') ?? []
+      const box = range?.getBoundingClientRect()
+      const frame = document.querySelector('.scroller')?.getBoundingClientRect()
+      return String(range) === 'needleone' && frame && box.top >= frame.top && box.bottom <= frame.bottom }"""
     page.wait_for_function(inside)
     page.keyboard.press("Escape")
     expect(page.locator("#list")).to_be_visible()
