@@ -155,9 +155,9 @@ class Drive:
 
     async def _tell_size(self) -> None:
         if self._told != (size := TerminalSize(*self._screen.size)):
-            self._told = size
             with contextlib.suppress(PtstreamError):  # the text is read on without it
                 await self._streams.resize(self._stream.id, size)
+                self._told = size
 
     async def _say_detached(self) -> None:
         """Print which stream it is that goes on alone."""
