@@ -23,6 +23,7 @@ import pytest
 
 import ptstream
 from ptstream import ownership
+from ptstream.client.unix_socket import connect
 from ptstream.config import Endpoint, load
 from ptstream.daemon.keys import token_of
 from ptstream.engine.sqlite.liveness import alive, boot_id, sweep
@@ -30,7 +31,7 @@ from ptstream.engine.sqlite.recovery import as_it_is
 from ptstream.engine.sqlite.statements import CLAIM
 from ptstream.engine.sqlite.store import Store
 from ptstream.engine.sqlite.tail import TailReader
-from ptstream.errors import ConfigurationError, StoreUnusable
+from ptstream.errors import ConfigurationError, DaemonSilent, DaemonUnreachable, StoreUnusable
 from ptstream.generators import Caller
 from ptstream.generators.llamacpp import embedded
 from ptstream.generators.models.api_keys import key_for
@@ -38,6 +39,7 @@ from ptstream.generators.models.discovery import discover
 from ptstream.settings import Home, find_home
 from ptstream.streams import GenerationRequest
 from tests.conftest import PTSTREAM, Cli, Lines, sqlite_itself, together
+from tests.endpoint import acting_as
 
 STRANGER = 65534
 
@@ -144,6 +146,25 @@ def test_a_home_that_sudo_has_made_is_told_as_such(folder: Path) -> None:
             find_home(str(folder / "home"))
     finally:
         os.seteuid(0)
+
+
+@as_root
+def test_a_daemon_that_may_not_be_spoken_to_is_none_that_is_gone(folder: Path) -> None:
+    """What the kernel says of it counts: whether the file is there changes while a daemon makes way for the next."""
+    home = Home(str(folder))
+    folder.chmod(0o755)
+
+    async def ask() -> None:
+        async with connect(home):
+            raise AssertionError("nobody answers there")
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(home.socket)
+        with pytest.raises(DaemonUnreachable, match="is not running"):
+            anyio.run(ask)
+        os.chmod(home.socket, 0o600)
+        with acting_as(STRANGER), pytest.raises(DaemonSilent, match="may not be spoken to"):
+            anyio.run(ask)
 
 
 # --- the home itself

@@ -10,6 +10,7 @@ import anyio
 import httpx
 
 from ptstream import wire
+from ptstream.causes import causes
 from ptstream.client.daemon_client import Client
 from ptstream.errors import DaemonSilent, DaemonUnreachable
 from ptstream.settings import Home
@@ -47,7 +48,7 @@ async def _check_there(client: Client, home: Home) -> None:
             f"the daemon does not answer within {CONNECT_TIMEOUT:g} s: is its process stopped? (see {home.log})"
         ) from error
     except httpx.TransportError as error:
-        if os.path.exists(home.socket) and not os.access(home.socket, os.W_OK):
+        if any(isinstance(cause, PermissionError) for cause in causes(error)):
             raise DaemonSilent(f"the daemon may not be spoken to: {home.socket} cannot be written") from error
         raise DaemonUnreachable("the daemon is not running") from error
 

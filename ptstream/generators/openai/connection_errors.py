@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import httpx
 
+from ptstream.causes import causes
 from ptstream.errors import Refused
 from ptstream.generators.openai import endpoint_timeouts
 from ptstream.generators.openai.upstream import Upstream
@@ -23,7 +23,7 @@ def _unreachable(error: Exception, upstream: Upstream, url: httpx.URL | None) ->
     host = upstream.host
     if url is not None and not upstream.uds and url.netloc.decode("ascii") not in (host, ""):
         host = f"{url.netloc.decode('ascii')}, to which {host} sends on,"
-    for cause in _causes(error):
+    for cause in causes(error):
         match cause:
             case ssl.SSLCertVerificationError():
                 return _untrusted(host, cause, upstream), False
@@ -56,7 +56,7 @@ class _Failure(NamedTuple):
 
 def _failure(error: Exception) -> _Failure | None:
     """None where only the error's own words say more."""
-    for cause in _causes(error):
+    for cause in causes(error):
         match cause:
             case ConnectionRefusedError() | FileNotFoundError():
                 return _Failure("refused the connection: nothing listens there")
@@ -67,18 +67,3 @@ def _failure(error: Exception) -> _Failure | None:
     if isinstance(error, httpx.ConnectTimeout):
         return _Failure(f"did not accept a connection within {endpoint_timeouts.CONNECT:g} s")
     return None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """`error` and everything it came from, groups opened."""
-    todo: list[BaseException | None] = [error]
-    seen: set[int] = set()
-    while todo:
-        cause = todo.pop()
-        if cause is None or id(cause) in seen:
-            continue
-        seen.add(id(cause))
-        yield cause
-        if isinstance(cause, BaseExceptionGroup):
-            todo.extend(cause.exceptions)
-        todo.extend((cause.__cause__, cause.__context__))
