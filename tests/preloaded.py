@@ -11,7 +11,6 @@ Linux alone; elsewhere, and for what a fork cannot be given, a process is starte
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import ctypes
 import fcntl
@@ -20,7 +19,6 @@ import importlib
 import importlib.util
 import io
 import json
-import logging
 import os
 import pkgutil
 import runpy
@@ -425,32 +423,15 @@ def _serve() -> None:
 
     request = next(_forks(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])))
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    ours = request.module in (COMMAND, DAEMON[-1])
-    try:
-        if request.module == COMMAND:
-            sys.argv = [str(entry.__file__), *request.words]
-            entry.main()
-        elif request.module == CODE:
-            sys.argv = [CODE, *request.words[1:]]
-            exec(compile(request.words[0], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - a test's own
-        else:
-            sys.argv = ["-m", *request.words]
-            runpy.run_module(request.module, run_name="__main__", alter_sys=True)
-        if ours:
-            atexit.register(_leave, 0)
-    except SystemExit as end:
-        if isinstance(end.code, int):
-            if ours:
-                atexit.register(_leave, end.code)
-            raise
-
-
-def _leave(code: int) -> None:
-    """What else Python does at its end is to take apart all modules: that takes longer than most commands."""
-    logging.shutdown()  # a log says what it has left out
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    if request.module == COMMAND:
+        sys.argv = [str(entry.__file__), *request.words]
+        entry.main()
+    elif request.module == CODE:
+        sys.argv = [CODE, *request.words[1:]]
+        exec(compile(request.words[0], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - a test's own
+    else:
+        sys.argv = ["-m", *request.words]
+        runpy.run_module(request.module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -73,12 +73,12 @@ def main() -> None:
 
         leave_out_httpx_command()
         from ptstream.cli.app import run
+        from ptstream.quick_exit import quick_exit
 
-        sys.exit(run(sys.argv[1:]))
+        quick_exit(run(sys.argv[1:]))
     from ptstream.cli.fast_path import run_fast
 
-    # All is written, unbuffered, and closed: taking Python apart would take as long as a third of its own start.
-    os._exit(run_fast(*fast))
+    os._exit(run_fast(*fast))  # all is written, unbuffered, and closed, and nothing is registered for the end
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import resource
-import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -22,6 +21,7 @@ from ptstream.daemon.log import begin as begin_log
 from ptstream.daemon.pid1 import leave_process_one
 from ptstream.errors import PtstreamError
 from ptstream.lock_files import lock_file
+from ptstream.quick_exit import quick_exit
 from ptstream.settings import Home, store_of
 
 log = logging.getLogger("ptstream")
@@ -48,9 +48,10 @@ def main(argv: list[str] | None = None) -> None:
     except PtstreamError as error:
         starter.failed(error)
         log.error("%s", error)
-        sys.exit(error.exit_code)
+        quick_exit(error.exit_code)
     if not ran:
         starter.ready()  # another one was faster, and is as good
+    quick_exit(0)
 
 
 class _Starter:
