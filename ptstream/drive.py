@@ -1,21 +1,23 @@
 """A drive: a claimed stream's generator is run to its end, whatever that end is.
 
-Each piece goes whole into the tail, then its readers are woken; what may be flushed goes to the store (`flusher.py`);
-the last chunk and the end are one commit (`outcome.py`). Time-outs are decided in `timeouts.py`, further attempts in
-`resumption.py`. It knows neither SQL nor HTTP nor who sits at which terminal, and whoever reads does not concern it.
+Each piece goes whole into the tail, then its readers are woken; those of one turn of the event loop do so as one
+(`burst.py`). What may be flushed goes to the store (`flusher.py`); the last chunk and the end are one commit
+(`outcome.py`). Time-outs are decided in `timeouts.py`, further attempts in `resumption.py`. It knows neither SQL nor
+HTTP nor who sits at which terminal, and whoever reads does not concern it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import anyio
 
 from ptstream.attempt_report import AttemptReport
+from ptstream.burst import Burst
 from ptstream.config import Limits
 from ptstream.engine.protocol import Tail, Writer
 from ptstream.errors import ClaimLost, GeneratorDropped, GeneratorError, GeneratorTimeout, PtstreamError
@@ -77,6 +79,8 @@ class Drive:
         self._timeouts = Timeouts(limits, clock, elapsed)
         self._flusher = Flusher(claim, cutter, writer, self._pieces_of_attempt, clock)
         self._at_once = cutter.at_once
+        # Whoever shows its text by itself shows a piece as soon as it has been taken: kept it must be by then.
+        self._burst = Burst(0 if source.shows_its_text else cutter.at_once)
         self._pieces_before = 0
         self._fairness = Fairness(clock)
         self._scope = anyio.CancelScope()
@@ -89,7 +93,7 @@ class Drive:
     @property
     def offset(self) -> int:
         """Where its text ends, in bytes from the start of the stream."""
-        return self._tail.end
+        return self._tail.end + len(encoded(self._burst.pieces)[0])
 
     @property
     def remarks(self) -> Remarks:
@@ -110,6 +114,7 @@ class Drive:
         `stop` ends that, too.
         """
         if self._outcome is None:
+            self._keep_burst()
             self._outcome = Outcome(status, cause, exception)
             self.draining = drain
             self._flusher.stop()
@@ -138,6 +143,7 @@ class Drive:
         """Generate, flush, end. Raises nothing that concerns the generator or the store: see `end`."""
         try:
             async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_bursts)
                 tasks.start_soon(self._flush)
                 tasks.start_soon(self._stop_in_time)
                 await self._generate()
@@ -178,6 +184,7 @@ class Drive:
 
     async def _leave(self) -> None:
         """If it is to be handed over, with all of its text in chunks, and nothing has decided its end meanwhile."""
+        self._keep_burst()
         if self._handing_over and self._outcome is None and await self._flusher.drain(self.offset):
             self._outcome = self._outcome or Outcome(Status.STREAMING, f"{self._handing_over} at byte {self.offset}")
 
@@ -188,8 +195,10 @@ class Drive:
                 async with aclosing(generation) as events:
                     async for event in events:
                         await self._take(event)
+                await self._end_burst()
                 return
             except GeneratorDropped as dropped:
+                await self._end_burst()
                 if self._resumption is None or self._resumption.exhausted or self._outcome:
                     raise
                 await self._begin_again(self._resumption, dropped)
@@ -223,44 +232,66 @@ class Drive:
         """What comes here for every piece is most of what a piece costs: no step of it that can be left out."""
         if isinstance(event, str):
             now = self._timeouts.progress()
-            if event:
-                self._report.last = None
-                if self._outcome is None:
-                    await self._take_piece(event, now)
+            if event and self._outcome is None:
+                self.pieces += 1
+                if not self._burst.takes(event, now):
+                    await self._take_pieces([*self._burst.take(), event], now)
         else:
             now = self._timeouts.progress(event.seconds if isinstance(event, Quiet) else 0.0)
+            await self._end_burst()
             if isinstance(event, Usage):
                 self._report.usage = event.counts
             elif not isinstance(event, Quiet):
                 self._report.add(event)
         if self._fairness.is_over(now):
+            await self._end_burst()
             await self._fairness.checkpoint()
 
-    async def _take_piece(self, piece: str, now: float) -> None:
+    async def _take_pieces(self, pieces: Sequence[str], now: float) -> None:
         """Of any size: in slices, between which others have their turn, and an end may come."""
-        self.pieces += 1
-        self._timeouts.begun = True
-        if self._resumption:
-            self._resumption.got_text()
-        if len(piece) <= self._at_once:
-            if not self._keep(piece, now):
+        if len(pieces[-1]) <= self._at_once:
+            if not self._keep(pieces, now):
                 await self._catch_up()
             return
-        for part in slices(piece, self._at_once):
+        for part in slices(encoded(pieces)[1], self._at_once):
             if self._outcome is not None:
                 return
-            if not self._keep(part, self._timeouts.progress()):
+            if not self._keep([part], self._timeouts.progress()):
                 await self._catch_up()
             await self._fairness.checkpoint()
 
-    def _keep(self, part: str, now: float) -> bool:
-        """Into the tail, and on its way to the store; whether more may come at once.
+    async def _keep_bursts(self) -> None:
+        """Keep each as soon as its generator waits. Runs until it is cancelled."""
+        while True:
+            begun = self._burst.begun.next()
+            self._keep_burst()
+            await begun.wait()
+
+    async def _end_burst(self) -> None:
+        """Keep what was gathered, and wait until more may come."""
+        if self._burst.pieces and not self._keep_burst():
+            await self._catch_up()
+
+    def _keep_burst(self) -> bool:
+        """Keep what was gathered, if anything was; whether more may come at once."""
+        if not (pieces := self._burst.take()):
+            return True
+        if not (more := self._keep(pieces, self._burst.came)):
+            self._burst.end()  # the next piece waits
+        return more
+
+    def _keep(self, pieces: Sequence[str], now: float) -> bool:
+        """Into the tail, and on their way to the store; whether more may come at once.
 
         Both in one step: a cancellation while a disk is full must not part the store from the tail.
         """
-        data, part = encoded(part)
+        self._report.last = None
+        self._timeouts.begun = True
+        if self._resumption:
+            self._resumption.got_text()
+        data, text = encoded(pieces)
         more = self._tail.append(data)
-        self._flusher.take(part, now)
+        self._flusher.take(text, now)
         if not more or (self._shows_its_text and self._tail.kept < self._tail.end):
             return False
         return not self._flusher.is_full(self._tail.end)
@@ -293,6 +324,7 @@ class Drive:
         self.stop(Status.TIMEOUT, f"{cause} ({self._report.last})" if self._report.last else cause)
 
     async def _finish(self) -> None:
+        self._keep_burst()
         outcome = self._outcome or Outcome(Status.ERROR, f"its program ended at byte {self.offset}")
         if outcome.cause and self._outliving:
             outcome = outcome._replace(cause=f"{outcome.cause}; still running: {', '.join(self._outliving)}")
@@ -309,10 +341,11 @@ class Drive:
             self.remarks.bell.ring()
 
 
-def encoded(piece: str) -> tuple[bytes, str]:
-    """The piece in UTF-8 and as it will be read back: what Unicode has no character for becomes U+FFFD."""
+def encoded(pieces: Sequence[str]) -> tuple[bytes, str]:
+    """The pieces in UTF-8 and as they will be read back: what Unicode has no character for becomes U+FFFD."""
+    text = "".join(pieces)
     try:
-        return piece.encode(), piece
+        return text.encode(), text
     except UnicodeEncodeError:
-        data = mend(piece).encode()
-        return data, data.decode()
+        text = "".join(map(mend, pieces))
+        return text.encode(), text

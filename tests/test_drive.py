@@ -19,6 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ptstream.bell import Bell
+from ptstream.burst import TURN
 from ptstream.cancellation import cancel
 from ptstream.config import Limits, Settings
 from ptstream.drive import Drive, encoded
@@ -374,7 +375,9 @@ async def test_a_full_disk_pauses_the_generator(store: Store, monkeypatch: pytes
 
     async def generate() -> AsyncGenerator[Event, None]:
         yield "One. "
+        await anyio.sleep(2 * TURN)
         yield "Two. "
+        await anyio.sleep(2 * TURN)
         yield "Three."
 
     async with owning(store) as owner:
@@ -404,6 +407,7 @@ async def test_an_end_on_a_full_disk_names_the_byte_where_its_text_ends(
 
     async def generate() -> AsyncGenerator[Event, None]:
         yield "One. "
+        await anyio.sleep(2 * TURN)
         yield "Two. "
 
     async with owning(store) as owner:
@@ -856,4 +860,4 @@ def test_slices_are_all_of_a_piece_and_part_no_character(piece: str, most: int) 
     parts = list(slices(piece, most))
     assert "".join(parts) == piece
     assert all(0 < len(part) <= most + 1 for part in parts)
-    assert "".join(encoded(part)[1] for part in parts) == encoded(piece)[1]
+    assert "".join(encoded([part])[1] for part in parts) == encoded([piece])[1]

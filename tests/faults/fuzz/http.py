@@ -233,6 +233,8 @@ def _target(here: Ground) -> Target:
     web = Path(ptstream.__file__).parent / "web"
     public = [path.read_bytes() for path in web.rglob("*") if path.is_file()]
     public.append(here.request("GET", wire.OPENAPI))
+    # The page shows nothing by itself.
+    public.append(httpx.get(f"http://127.0.0.1:{port}/", timeout=LIMIT).content)
     public.append(b"OK")  # to a preflight
     return Target(here, daemon, port, token, room, cookie, private, other, tuple(public))
 
