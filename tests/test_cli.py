@@ -354,7 +354,7 @@ def test_cat_passes_a_great_text_byte_for_byte(served: Cli) -> None:
 
 
 def test_a_closed_pipe_is_not_an_error_of_cat(served: Cli) -> None:
-    served.run("drive", "--", "seq", "100000")
+    served.run("drive", "--", "seq", "1000000")
     line = "set -o pipefail; " + 'e=$1; shift; "$@" 2>"$e" | head -1'
     with tempfile.NamedTemporaryFile() as errors:
         done = subprocess.run(

@@ -23,6 +23,11 @@ _SURELY = 512
 """Bytes that a descriptor which says it is writable takes without blocking: the least PIPE_BUF of POSIX."""
 
 
+PIPE, WIDE_PIPE = 64 * 1024, 1024 * 1024
+"""Bytes that a pipe holds, and those that Linux lets anybody have it hold (pipe(7)): where a text is larger than the
+first, it is read on while the pipe's reader reads."""
+
+
 class OutputClosed(PtstreamError):
     """Standard output was closed by its reader, or its terminal hung up."""
 
@@ -45,10 +50,13 @@ class Output:
         self._alone: int | None = None
         self._shared = False
         self._lock: Lock | None = None
+        self._widened = False
         self._rest = bytearray()  # what was to be written and is not yet: whoever is next begins with it
 
     def write(self, data: bytes) -> None:
         """Writes all of `data`, also where somebody has made the descriptor non-blocking."""
+        if len(data) > PIPE and not self._widened:
+            self._widen()
         left = memoryview(bytes(self._rest) + data if self._rest else data)  # a large one is not copied
         try:
             while left:
@@ -60,6 +68,15 @@ class Output:
                     raise _refusal(error) from error
         finally:
             self._rest[:] = left
+
+    def _widen(self) -> None:
+        self._widened = True
+        try:
+            import fcntl
+
+            fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, WIDE_PIPE)
+        except (AttributeError, OSError):  # not Linux; no pipe, or more than one user may have
+            return
 
     def try_write(self, data: bytes) -> None:
         """Writes as much of `data` as is taken with `STDERR_SECONDS`."""
