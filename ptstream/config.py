@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -92,6 +91,8 @@ def load(home: Home) -> Settings:
     """What the config file says. Raises ConfigurationError for one that cannot be read, or says something odd."""
     try:
         with open(opened(home.config, "given"), "rb") as file:
+            import tomllib  # where there is a file: it takes as long to load as all the rest of this module
+
             table = tomllib.load(file)
     except FileNotFoundError:
         table = {}

@@ -61,13 +61,16 @@ class Here(EngineStreams):
 
         So it is if a daemon dies before it answers: it may have begun.
         """
+        from ptstream.client.daemon_process import started_ahead
+
+        ahead = started_ahead(self._home)
         from ptstream.client.caller import own_context
         from ptstream.client.launch import connect_or_start
 
         fields = {**own_context(), "stderr": stderr, "on_drop": on_drop, "terminal": terminal}
         try:
             await self._stack.aclose()  # a chat drives many, one after the other
-            self._client = await self._stack.enter_async_context(connect_or_start(self._home))
+            self._client = await self._stack.enter_async_context(connect_or_start(self._home, ahead))
             answer = await self._client.ask("POST", wire.DRIVE.format(id=id), fields)
         except DaemonUnreachable:
             if not await self.begun(id):

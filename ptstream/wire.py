@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -199,6 +198,8 @@ def short_path(path: str, proc: str = "/proc/self/fd") -> Iterator[str]:
         finally:
             os.close(descriptor)
         return
+    import tempfile  # takes longer to load than all the rest of this module
+
     with tempfile.TemporaryDirectory(prefix="pts-") as private:  # mode 0700
         link = os.path.join(private, "h")
         os.symlink(folder, link)

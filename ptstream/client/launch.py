@@ -1,60 +1,31 @@
-"""The daemon's start, as a process in a session of its own, and the running one of this version, found or started."""
+"""The running daemon of this version, found or started."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import select
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Mapping
-from typing import BinaryIO
+from collections.abc import AsyncIterator
 
 import anyio
 
-from ptstream import __version__, wire
+from ptstream import __version__
 from ptstream.client import control
 from ptstream.client.daemon_client import Client
+from ptstream.client.daemon_process import START_TIMEOUT, DaemonProcess
 from ptstream.client.unix_socket import connect, gone, listening
 from ptstream.errors import ConfigurationError, DaemonDied, DaemonSilent, DaemonUnreachable
 from ptstream.settings import Home
 
-START_TIMEOUT = 20.0
-"""Seconds that a starting daemon is waited for."""
-
 STARTS = 3
 """How often a daemon is started that dies at once, in all."""
 
-DAEMON_VARIABLES = frozenset(
-    [
-        "PATH",
-        "HOME",
-        "LANG",
-        "LC_ALL",
-        "LC_CTYPE",
-        "TMPDIR",
-        "USER",
-        "LOGNAME",
-        "SHELL",
-        "VIRTUAL_ENV",
-        "LD_LIBRARY_PATH",
-        "PYTHONPATH",
-        "PYTHONHOME",
-        "PYTHONUTF8",
-        "PYTHONDONTWRITEBYTECODE",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-    ]
-)
-"""All of its starter's environment that a daemon gets: other callers' keys are not its business."""
-
-LIBPQ = "PG"
-"""How the names of the variables begin that say how a PostgreSQL server is reached; a daemon gets these as well."""
-
 
 @contextlib.asynccontextmanager
-async def connect_or_start(home: Home, *, any_store: bool = False) -> AsyncIterator[Client]:
+async def connect_or_start(
+    home: Home, ahead: DaemonProcess | None = None, *, any_store: bool = False
+) -> AsyncIterator[Client]:
     """The daemon, started if it is not running, replaced if it is idle and of another version.
+
+    One that was started `ahead` is waited for before any other is.
 
     Raises DaemonUnreachable, and ConfigurationError for a busy daemon of another version and, unless `any_store` will
     do, for one whose streams are elsewhere than the home's.
@@ -67,11 +38,16 @@ async def connect_or_start(home: Home, *, any_store: bool = False) -> AsyncItera
                 raise DaemonUnreachable(f"the daemon does not answer; see {home.log}")
             starts += 1
             try:
-                await anyio.to_thread.run_sync(start, home)
+                await anyio.to_thread.run_sync(_started, home, ahead)
             except DaemonDied:
                 if starts == STARTS:
                     raise
+            ahead = None
         yield client
+
+
+def _started(home: Home, ahead: DaemonProcess | None) -> None:
+    (ahead or DaemonProcess(home)).wait()
 
 
 async def _connected(stack: contextlib.AsyncExitStack, home: Home, any_store: bool) -> Client | None:
@@ -106,72 +82,3 @@ def _check_store(home: Home, there: str) -> None:
             f"the daemon of the home {home.path} keeps its streams at {there}, and this command at {home.store_name}:"
             " set PTSTREAM_STORE as it has it, end it with 'ptstream daemon stop', or name another home"
         )
-
-
-def start(home: Home) -> None:
-    """Start the daemon in a session of its own and wait until it answers.
-
-    Nothing of the caller's standard streams goes along, or `$(ptstream drive --detach …)` would wait for it.
-    Raises DaemonUnreachable, DaemonDied, or what the daemon says of why it cannot start.
-    """
-    home.make()
-    with _opened_log(home) as log:
-        process, answer = _launched(home, log)
-    if answer == wire.READY:
-        # It lives on without us; its exit is not ours to wait for.
-        process.returncode = 0
-        return
-    if answer:
-        raise wire.error_from(answer)
-    if answer is None:
-        process.returncode = 0
-        raise DaemonUnreachable(
-            f"the daemon, pid {process.pid}, did not come up in {START_TIMEOUT:g} s; see {home.log}"
-        )
-    raise DaemonDied(f"the daemon ended as it started (exit {process.wait()}); see {home.log}")
-
-
-def _launched(home: Home, log: BinaryIO) -> tuple[subprocess.Popen[bytes], bytes | None]:
-    """The daemon's process, and what it said when it was ready or gave up: nothing if it died, None if it did not."""
-    reading, writing = os.pipe()
-    with open(reading, "rb") as ready:
-        try:
-            process = subprocess.Popen(
-                # -P: a module in the caller's directory must not become part of the daemon.
-                [sys.executable, "-P", "-m", "ptstream.daemon", "--home", home.path, "--ready-fd", str(writing)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=(writing,),
-                env=_daemon_environment(os.environ, home),
-            )
-        except OSError as error:
-            raise DaemonUnreachable(f"the daemon cannot be started: {error.strerror}") from error
-        finally:
-            os.close(writing)
-        return process, ready.read() if select.select([ready], [], [], START_TIMEOUT)[0] else None
-
-
-def _opened_log(home: Home) -> BinaryIO:
-    """The log, to append to; what daemons before wrote is kept once. Raises ConfigurationError."""
-    try:
-        if os.path.exists(home.log) and os.stat(home.log).st_size > wire.LOG_BYTES:
-            os.replace(home.log, home.log + ".1")
-        return open(home.log, "ab", opener=_private)
-    except OSError as error:
-        raise ConfigurationError(
-            f"the home {home.path} cannot be written: {error.strerror}; name another with --home"
-        ) from error
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-
-
-def _daemon_environment(environment: Mapping[str, str], home: Home) -> dict[str, str]:
-    kept = {name: value for name, value in environment.items() if name in DAEMON_VARIABLES}
-    if home.is_local:
-        return kept
-    libpq = {name: value for name, value in environment.items() if name.startswith(LIBPQ)}
-    return kept | libpq | {"PTSTREAM_STORE": home.store}  # in the environment: a line is seen by all
