@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ptstream.cli.wrapping import SGR, Span, ends, last_piece, most_cells, painted
+from ptstream.cli.wrapping import SGR, Span, ends, last_piece, most_cells, painted, painted_rows
 
 
 class Place(NamedTuple):
@@ -115,17 +115,14 @@ def _wrapped(line: Line, number: int, at: int, width: int, last: int | None, lea
         before = lead
     elif at:
         before = rest
-    *inner, end = ends(text, room, at)
-    for stop in inner:
-        yield _row(line, before, Place(number, at), Place(number, stop))
+    stops = ends(text, room, at)
+    after = Place(number + 1) if last is None else Place(number, stops[-1])
+    for count, (stop, painted_row) in enumerate(zip(stops, painted_rows(line.spans, at, stops), strict=True), 1):
+        is_last = count == len(stops)
+        row = before + painted_row
+        end = after if is_last else Place(number, stop)
+        yield Row(row.rstrip() if is_last else row, end, Place(number, at), len(SGR.sub("", before)))
         at, before = stop, rest
-    row = _row(line, before, Place(number, at), Place(number, end))
-    yield row._replace(text=row.text.rstrip(), end=Place(number + 1) if last is None else row.end)
-
-
-def _row(line: Line, before: str, begin: Place, end: Place) -> Row:
-    text = before + painted(line.spans, begin.character, end.character)
-    return Row(text, end, begin, len(SGR.sub("", before)))
 
 
 def words_end(lines: Sequence[Line], place: Place) -> Place:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
-from ptstream.cli.wrapping import Span, ends, longest_piece, most_cells, painted
+from ptstream.cli.wrapping import Span, ends, longest_piece, most_cells, painted_rows
 
 SAMPLE = 20
 """Rows by which the widths of the columns are found, at most."""
@@ -217,11 +218,9 @@ def _in_columns(row: Sequence[Cell], aligns: Sequence[str], widths: Sequence[int
 
 def _wrapped(cell: Cell, width: int) -> list[tuple[str, int]]:
     """The rows of a cell and how wide each is."""
-    text, begin, rows = cell.text, 0, []
-    for end in ends(text, width):
-        rows.append((painted(cell.spans, begin, end), most_cells(text[begin:end].rstrip())))
-        begin = end
-    return rows
+    text, stops = cell.text, ends(cell.text, width)
+    cells = [most_cells(text[begin:end].rstrip()) for begin, end in pairwise([0, *stops])]
+    return list(zip(painted_rows(cell.spans, 0, stops), cells, strict=True))
 
 
 def _aligned(text: str, used: int, align: str, width: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from wcwidth import iter_graphemes, wcwidth
@@ -113,19 +113,34 @@ def _parts(word: str) -> Iterator[str]:
         yield held
 
 
-def painted(spans: Sequence[Span], begin: int = 0, end: int | None = None) -> str:
-    """The text from `begin` to `end` with its styles, without spaces at its end."""
-    cut = [(style, text) for style, text in _cut(spans, begin, end) if text]
-    while cut and not (text := cut[-1][1].rstrip(" \t\n")):
-        cut.pop()
-    if cut:
-        cut[-1] = cut[-1][0], text
-    return "".join(f"\x1b[{style}m{text}\x1b[0m" if style else text for style, text in cut)
+def painted(spans: Sequence[Span], begin: int = 0) -> str:
+    """The text from `begin` on with its styles, without spaces at its end."""
+    return next(painted_rows(spans, begin, [sum(len(text) for _, text in spans)]))
 
 
-def _cut(spans: Sequence[Span], begin: int, end: int | None) -> Iterator[Span]:
-    at = 0
-    for style, text in spans:
-        first, last = max(begin - at, 0), len(text) if end is None else max(end - at, 0)
-        yield style, text[first:last]
-        at += len(text)
+def painted_rows(spans: Sequence[Span], begin: int, stops: Iterable[int]) -> Iterator[str]:
+    """The same of each row of a text, from `begin` to the first of these places, from there to the next, and so on.
+
+    In one pass: a row is found where the one before it ended.
+    """
+    number = at = 0  # of a span, and where it begins
+    for stop in stops:
+        row: list[Span] = []
+        while number < len(spans):
+            style, text = spans[number]
+            if part := text[max(begin - at, 0) : stop - at]:
+                row.append((style, part))
+            if at + len(text) > stop:
+                break
+            at += len(text)
+            number += 1
+        yield _painted(row)
+        begin = stop
+
+
+def _painted(row: list[Span]) -> str:
+    while row and not (text := row[-1][1].rstrip(" \t\n")):
+        row.pop()
+    if row:
+        row[-1] = row[-1][0], text
+    return "".join(f"\x1b[{style}m{text}\x1b[0m" if style else text for style, text in row)
