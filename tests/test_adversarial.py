@@ -79,7 +79,11 @@ LINES = ["data", "data ", "data: {", "\n", "\r", ":", "event: a\n", "{},", "{", 
     [
         (clean, ESCAPES, LONG),
         (filtered, ESCAPES, LONG),
-        (laid_out, ["- a\n", "1. a\n", "*a   - b\n", "> - a\n", "\\(a ", "$a ", "[a ", "| a ", "字。"], LISTS),
+        (
+            laid_out,
+            ["- a\n", "1. a\n", "*a   - b\n", "> - a\n", "\\(a ", "$a ", "[a ", "| a ", "字。", "a`", "a*"],
+            LISTS,
+        ),
         (page_words, PAGES, PAGE_CHARACTERS),
         (without_thoughts, THOUGHTS, LONG),
         (_wait_in, FAULTS, MESSAGE_BYTES),

@@ -9,6 +9,7 @@ import anyio
 
 from ptstream.daemon.daemon import Daemon
 from ptstream.errors import PtstreamError, StoreNewer
+from ptstream.ticks import next_tick
 
 log = logging.getLogger("ptstream")
 
@@ -53,7 +54,7 @@ async def end_when_displaced(daemon: Daemon, socket: SameFile) -> None:
         return socket.path if socket.lost else (None if os.path.exists(__file__) else __file__)
 
     while (path := missed()) is None:
-        await anyio.sleep(PLACE_POLL)
+        await anyio.sleep_until(next_tick(PLACE_POLL))
     log.error("%s was removed or replaced", path)
     daemon.stop.set()
 
@@ -61,7 +62,7 @@ async def end_when_displaced(daemon: Daemon, socket: SameFile) -> None:
 async def end_when_migrated(daemon: Daemon) -> None:
     """The newer ptstream that did it starts a daemon of its own; in this one nothing can be driven any more."""
     while daemon.failure is None:
-        await anyio.sleep(PLACE_POLL)
+        await anyio.sleep_until(next_tick(PLACE_POLL))
         try:
             await daemon.engine.check()
         except StoreNewer as error:

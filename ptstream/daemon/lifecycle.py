@@ -29,6 +29,7 @@ from ptstream.generators.llamacpp.local_server import LocalServer
 from ptstream.http.server import Server
 from ptstream.owner import open_owner
 from ptstream.settings import Home
+from ptstream.ticks import next_tick
 from ptstream.ungrouped import ungrouped
 
 log = logging.getLogger("ptstream")
@@ -99,7 +100,7 @@ async def _delete_expired(engine: Engine) -> None:
                 log.info("deleted %d expired streams", count)
         except (PtstreamError, OSError) as error:  # a store that is busy, or out of reach, is asked again
             log.warning("expired streams are not deleted: %s", error)
-        await anyio.sleep(SWEEP)
+        await anyio.sleep_until(next_tick(SWEEP))
 
 
 async def _watch_signals(daemon: Daemon) -> None:

@@ -18,10 +18,11 @@ from ptstream.engine.handover import HandedOver
 from ptstream.errors import ClaimLost, ConfigurationError, PtstreamError, StoreBusy, StreamNotFound
 from ptstream.generators import Note, Source
 from ptstream.generators.models.resolve import resolve
+from ptstream.ticks import next_tick
 
 log = logging.getLogger("ptstream")
 
-LOOK = 0.5
+LOOK = 1.0
 """Seconds between two looks for what was handed over."""
 
 
@@ -38,7 +39,7 @@ async def take_over(daemon: Daemon) -> None:
         for handed in waiting:
             if handed not in left and not daemon.stop.is_set() and not await _taken(daemon, handed):
                 left.add(handed)
-        await anyio.sleep(LOOK)
+        await anyio.sleep_until(next_tick(LOOK))
 
 
 async def _taken(daemon: Daemon, handed: HandedOver) -> bool:

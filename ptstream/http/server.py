@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from ptstream.http.uvicorn_protocol import Connection, Strangers
+from ptstream.ticks import next_tick
 
 LINGER = 1
 """Seconds that readers get to take the end, once every stream has ended."""
@@ -57,7 +58,7 @@ class Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         while not await self.on_tick(0):
-            with anyio.move_on_after(TICK):
+            with anyio.CancelScope(deadline=next_tick(TICK)):
                 await self._leaving.wait()
 
     @contextlib.contextmanager
