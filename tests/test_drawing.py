@@ -137,6 +137,9 @@ def test_cut_anywhere_it_ends_as_the_whole_does_and_no_row_of_the_scrollback_cha
         "- a\n- - -\nb",
         " - a\n  - b\n   - c\n - d",
         "2) a\n3) b",
+        "7.     a | b |\n   |---|:-:|\n c | d |\n",
+        "-     a | b |\n  |---|\n",
+        "- x\n-     a | b |\n  |---|---|\n",
     ],
 )
 def test_the_last_item_of_a_list_is_one(source: str) -> None:

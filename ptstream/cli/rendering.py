@@ -79,6 +79,7 @@ class _Walk:
         self._rest = ""
         self._numbers: list[int | None] = []
         self._leaf = ""  # the one before, in the same container
+        self._settled_before = self._rendering.settled  # it came
         self._begin = len(self._lines)
 
     def put(self, tokens: Sequence[Token]) -> None:
@@ -134,6 +135,8 @@ class _Walk:
         self._first, self._rest, self._leaf = "", before, "container"
 
     def _leaf_begins(self, kind: str) -> None:
+        if self._leaf != "code_block":
+            self._settled_before = self._rendering.settled
         if len(self._lines) > self._begin:
             self._rendering.settled = Place(len(self._lines))
         if self._leaf == "paragraph_open" == kind:
@@ -172,10 +175,17 @@ class _Walk:
         children = tokens[1].children or [] if len(tokens) > 1 else []
         read = inline(children, self._reach.at(tokens[0].level + 1), style)
         begin, end = tokens[0].map or (0, 0)
+        if self._is_rule_below_code(self._source[max(0, begin - 1) : end]):
+            self._rendering.settled = self._settled_before
         settled = 0 if may_begin_table(self._source[begin:end], self._reach) else read.settled
         if len(read.lines) == 1 and not last_piece("".join(text for _, text in read.lines[0])[:settled]):
             settled = 0  # the mark of a list, perhaps
         self._put_lines(read.lines, settled)
+
+    def _is_rule_below_code(self, lines: Sequence[str]) -> bool:
+        """Whether what seems to be a paragraph may make a table of the line above, which seems to be code in a list."""
+        *_, before, last = ["", *lines]
+        return "|" in before and not last.strip("|-: \t>") and may_be_rule(last, before, self._reach)
 
     def _put_code(self, token: Token) -> None:
         # At the margin, wherever it stands: what is copied from the screen runs.
