@@ -161,7 +161,10 @@ def shown(value: object) -> str:
 
     A password, or a key, may stand there, and errors are shown to others, and kept.
     """
-    said = repr(value)
+    try:
+        said = repr(value)
+    except ValueError:  # TOML has numbers in base 16 of more digits than Python makes a text of
+        said = "a number of thousands of digits"
     if "://" in said:
         said = _QUERY.sub("?…", _USER.sub("//…@", said))
     return said if len(said) <= SHOWN else f"{said[:SHOWN]}…"

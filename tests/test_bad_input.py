@@ -227,6 +227,8 @@ def test_bad_configuration(cli: Cli) -> None:
     "text",
     [
         "model = " + "9" * 5000,
+        "model = 0x" + "f" * 5000,
+        "model = [[0o" + "7" * 9000 + "]]",
         "model = " + "[" * 3000,
         "model = " + "{ a = " * 3000,
         f"model = {['x' * 9] * 9999}",
