@@ -52,6 +52,7 @@ class Rendered:
         self._hides = False  # whether rows above the tail are not shown: there is no room
         self._drawn_for = (0, 0)
         self._width = 0  # of the terminal when the tail was drawn
+        self._is_cut = False  # whether the terminal was narrower since, and has cut the tail's rows
         self._due = float("-inf")
         self._stale = False
 
@@ -65,7 +66,8 @@ class Rendered:
         """Shows what is not shown yet, unless the last time was less than a frame ago."""
         begun = self._clock()
         size = self._size()
-        if begun < self._due or not (self._stale or size != self._drawn_for):
+        self._is_cut = self._is_cut or (not self._reflows and size[0] < self._width)
+        if begun < self._due or not (self._stale or self._is_cut or size != self._drawn_for):
             return ""
         shown = self._redrawn()
         self._stale = False
@@ -119,7 +121,7 @@ class Rendered:
         fitting = _fitting(tail, columns, room.height)
         self._hides = len(fitting) < len(tail)
         changed = self._changed([row.text for row in drawn], fitting)
-        self._width = columns
+        self._width, self._is_cut = columns, False
         return left + changed
 
     @property
@@ -131,6 +133,8 @@ class Rendered:
         """Puts these rows in the place of the tail, of which nothing is touched that stays as it is."""
         before, after = [row.text for row in self._tail], [*final, *(row.text for row in tail)]
         self._tail = tail
+        if self._is_cut and before:
+            return erased(before, self._columns) + "\n".join(after) + ("\n" if after and not tail else "")
         same = next(
             (at for at, (old, new) in enumerate(zip(before, after, strict=False)) if old != new),
             min(len(before), len(after)),
