@@ -98,6 +98,7 @@ def pytest_collection() -> Generator[None, Any, Any]:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(20_000, 20, 20)  # what one test leaves behind waits for that of a few more
         gc.enable()
 
 

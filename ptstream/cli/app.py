@@ -24,6 +24,7 @@ from ptstream.cli.help import HelpContext
 from ptstream.cli.screen import Screen
 from ptstream.errors import PtstreamError, UsageError
 from ptstream.settings import Home, find_home
+from ptstream.start_up import loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,7 @@ def names_of(command: str) -> list[str]:
 def load(name: str) -> Any:
     """The click command called `name`, or the group, if its module makes one."""
     module = importlib.import_module(f"ptstream.cli.{COMMANDS[name].module}")
+    loaded()
     if hasattr(module, "group"):
         return module.group()
     return make_command(name, module.command, module.EXAMPLES, COMMANDS[name].help)

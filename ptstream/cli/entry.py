@@ -69,9 +69,9 @@ def main() -> None:
     fast = parse(sys.argv[1:])
     elsewhere = os.environ.get("PTSTREAM_HOST") or os.environ.get("PTSTREAM_STORE")
     if fast is None or (elsewhere and fast[0] != "__complete"):
-        from ptstream.start_up import leave_out_httpx_command
+        from ptstream.start_up import begin
 
-        leave_out_httpx_command()
+        begin()
         from ptstream.cli.app import run
         from ptstream.quick_exit import quick_exit
 

@@ -1,9 +1,10 @@
 """`python -m ptstream.daemon`: how a client starts it in the background."""
 
-from ptstream.start_up import leave_out_httpx_command
+from ptstream.start_up import begin, loaded
 
-leave_out_httpx_command()
+begin()
 
 from ptstream.daemon.process import main  # noqa: E402 - it loads httpx
 
+loaded()
 main()
