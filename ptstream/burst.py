@@ -1,4 +1,4 @@
-"""Pieces that a generator gives without waiting in between: they are kept as one, before anybody else has a turn."""
+"""Pieces that a generator gives without waiting in between: they are kept as one, as soon as it waits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TURN = 0.00005
 
 
 class Burst:
-    """What came right behind a piece that was kept, and is to be kept itself in this turn of the loop.
+    """What came right behind a piece that was kept, and is to be kept itself once the generator waits.
 
     A piece that comes alone is no burst: it does not wait for a turn's end.
     """

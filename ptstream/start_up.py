@@ -7,7 +7,7 @@ import sys
 
 
 def begin() -> None:
-    """Before the modules are loaded that take long. Whoever calls this calls `loaded`."""
+    """Before the modules are loaded that take long. No garbage is looked for until they are `loaded`."""
     # httpx is loaded without the command line that it has, too: rich, click and pygments are half of its start. None in
     # the place of a module is one that cannot be imported (the import system, 5.3.1), with which httpx does.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]

@@ -137,6 +137,27 @@ def test_cut_anywhere_it_ends_as_the_whole_does_and_no_row_of_the_scrollback_cha
         assert rows[:3] == ABOVE
 
 
+KNOWN = [(251508, 0), (1181, 1), (1338, 0), (1407, 1), (300012, 0), (300358, 0)]
+"""Seeds and spacings of texts that differ on a screen below that."""
+
+
+@pytest.mark.parametrize(
+    ("seed", "spacing"),
+    [
+        *((seed, seed % 2) for seed in range(1000, 1040)),
+        *(pytest.param(*known, marks=pytest.mark.xfail(strict=True)) for known in KNOWN),
+    ],
+)
+def test_cut_anywhere_it_ends_as_the_whole_does_on_a_low_screen(seed: int, spacing: int) -> None:
+    text = Text(seed)
+    source, size = text.blocks(3)[:1500], text.size()
+    whole, drawn = Drawn(size, spacing), Drawn(size, spacing)
+    whole.feed(source)
+    for piece in text.pieces(source):
+        drawn.feed(piece)
+    assert drawn.end() == whole.end()
+
+
 @pytest.mark.parametrize(
     "source",
     [
